@@ -1,0 +1,186 @@
+"""Every message with who publishes it and who acts on it.
+
+audit_log records everything, so it is named as a consumer only of what it
+answers. Replies go to the instance that asked and so need no consumer here.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache
+
+from contracts import (
+    audit,
+    credentials,
+    keys,
+    pipelines,
+    platform,
+    quota,
+    runs,
+    steps,
+    tenants,
+    ticks,
+)
+from contracts.message import EVERY_SERVICE, Kind, Message, Service
+
+GATEWAY, TENANT, SCHEDULER = Service.GATEWAY, Service.TENANT, Service.SCHEDULER
+EXECUTOR, AUDIT_LOG, TICKS = Service.EXECUTOR, Service.AUDIT_LOG, Service.TICKS
+
+CONSUMING_SERVICES = (GATEWAY, TENANT, SCHEDULER, EXECUTOR, AUDIT_LOG)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A line of the catalogue."""
+
+    model: type[Message]
+    producers: tuple[Service, ...]
+    consumers: tuple[Service, ...]
+    recorded: bool = True
+    """Whether audit_log keeps it; health probes would only be noise."""
+
+    @property
+    def topics(self) -> tuple[str, ...]:
+        return tuple(topic_of(producer) for producer in self.producers)
+
+    @property
+    def ordering_key(self) -> str:
+        return "tenant_id" if has_tenant(self.model) else ""
+
+
+class UnknownTypeError(ValueError):
+    """A wire type that no release of the contracts knows."""
+
+    def __init__(self, wire_type: str) -> None:
+        self.wire_type = wire_type
+        super().__init__(
+            f"unknown message type {wire_type[:100]!r}: not in the catalogue of this release"
+        )
+
+
+def has_tenant(model: type[Message]) -> bool:
+    return "tenant_id" in model.model_fields or "scope" in vars(model)
+
+
+def topic_of(service: Service | str) -> str:
+    return f"convergence-{service}-v1"
+
+
+def subscription_of(consumer: Service | str, producer: Service | str) -> str:
+    return f"convergence-{consumer}-from-{producer}-v1"
+
+
+def _ask(model: type[Message], *, by: Service = GATEWAY) -> Entry:
+    """A command or query from one service to its owner."""
+    return Entry(model, (by,), (Service(model.to),))
+
+
+def _tell(model: type[Message], producer: Service, *consumers: Service) -> Entry:
+    """An event; the gateway hears every event for its live views."""
+    return Entry(model, (producer,), consumers)
+
+
+def _answer(model: type[Message], *producers: Service, recorded: bool = True) -> Entry:
+    return Entry(model, producers, (), recorded)
+
+
+CATALOGUE: tuple[Entry, ...] = (
+    # the platform
+    Entry(platform.CheckServiceV1, (GATEWAY,), CONSUMING_SERVICES[1:], recorded=False),
+    _answer(platform.ServiceStatusV1, TENANT, SCHEDULER, EXECUTOR, AUDIT_LOG, recorded=False),
+    _answer(platform.CommandRefusedV1, TENANT, SCHEDULER, EXECUTOR, AUDIT_LOG),
+    _ask(platform.BootstrapPlatformV1),
+    _answer(platform.PlatformBootstrappedV1, AUDIT_LOG),
+    # tenants
+    _ask(tenants.OnboardTenantV1),
+    _tell(tenants.TenantOnboardedV1, TENANT, SCHEDULER),
+    _ask(tenants.SuspendTenantV1),
+    _tell(tenants.TenantSuspendedV1, TENANT, SCHEDULER, GATEWAY),
+    _ask(tenants.ResumeTenantV1),
+    _tell(tenants.TenantResumedV1, TENANT, SCHEDULER, GATEWAY),
+    _ask(tenants.ChangePlanV1),
+    _tell(tenants.PlanChangedV1, TENANT, SCHEDULER),
+    _ask(tenants.OffboardTenantV1),
+    _tell(tenants.TenantOffboardedV1, TENANT, SCHEDULER, GATEWAY),
+    _ask(tenants.GetTenantV1),
+    _answer(tenants.TenantV1, TENANT),
+    _ask(tenants.ListTenantsV1),
+    _answer(tenants.TenantListV1, TENANT),
+    # keys
+    _ask(keys.IssueKeyV1),
+    _tell(keys.KeyIssuedV1, TENANT, GATEWAY),
+    _ask(keys.RotateKeyV1),
+    _tell(keys.KeyRotatedV1, TENANT, GATEWAY),
+    _ask(keys.RevokeKeyV1),
+    _tell(keys.KeyRevokedV1, TENANT, GATEWAY),
+    _ask(keys.FindKeyV1),
+    _answer(keys.KeyFoundV1, TENANT),
+    _ask(keys.ListKeysV1),
+    _answer(keys.KeyListV1, TENANT),
+    # credentials
+    _ask(credentials.StoreCredentialV1),
+    _tell(credentials.CredentialStoredV1, TENANT),
+    _ask(credentials.DeleteCredentialV1),
+    _tell(credentials.CredentialDeletedV1, TENANT),
+    _ask(credentials.ListCredentialsV1),
+    _answer(credentials.CredentialListV1, TENANT),
+    # pipeline definitions
+    _ask(pipelines.SaveConfigV1),
+    _tell(pipelines.ConfigSavedV1, SCHEDULER),
+    _ask(pipelines.DeleteConfigV1),
+    _tell(pipelines.ConfigDeletedV1, SCHEDULER),
+    _ask(pipelines.GetConfigV1),
+    _answer(pipelines.ConfigV1, SCHEDULER),
+    _ask(pipelines.ListConfigsV1),
+    _answer(pipelines.ConfigListV1, SCHEDULER),
+    # runs
+    _ask(runs.SubmitRunV1),
+    _tell(runs.RunRequestedV1, SCHEDULER, EXECUTOR, GATEWAY),
+    _tell(runs.RunQueuedV1, SCHEDULER, GATEWAY),
+    _tell(runs.RunRejectedV1, SCHEDULER, GATEWAY),
+    _ask(runs.CancelRunV1),
+    _tell(runs.RunCancelRequestedV1, SCHEDULER, EXECUTOR),
+    _tell(runs.RunFinishedV1, SCHEDULER, GATEWAY),
+    _tell(runs.AttemptStartedV1, EXECUTOR, SCHEDULER, GATEWAY),
+    _tell(runs.AttemptHeartbeatV1, EXECUTOR, SCHEDULER),
+    _tell(runs.AttemptFinishedV1, EXECUTOR, SCHEDULER),
+    _ask(runs.GetRunV1),
+    _answer(runs.RunV1, AUDIT_LOG),
+    _ask(runs.ListRunsV1),
+    _answer(runs.RunListV1, AUDIT_LOG),
+    # steps
+    _tell(steps.StepStartedV1, EXECUTOR, GATEWAY),
+    _tell(steps.StepCompletedV1, EXECUTOR, GATEWAY),
+    _ask(steps.ListStepsV1),
+    _answer(steps.StepListV1, AUDIT_LOG),
+    # quota
+    _ask(quota.GetQuotaV1),
+    _answer(quota.QuotaV1, SCHEDULER),
+    # ticks
+    Entry(ticks.TickV1, (TICKS, GATEWAY), (SCHEDULER,)),
+    _answer(ticks.TickAppliedV1, SCHEDULER),
+    # what has been recorded
+    _ask(audit.ListEventsV1),
+    _answer(audit.EventListV1, AUDIT_LOG),
+)
+
+
+@cache
+def by_wire_type() -> dict[str, Entry]:
+    return {entry.model.wire_type: entry for entry in CATALOGUE}
+
+
+def entry_of(wire_type: str) -> Entry:
+    """The catalogue's line for a wire type; raises `UnknownTypeError`."""
+    try:
+        return by_wire_type()[wire_type]
+    except KeyError:
+        raise UnknownTypeError(wire_type) from None
+
+
+def consumed_by(service: Service) -> Iterable[type[Message]]:
+    """What a service must have a handler for: all of it, and nothing else."""
+    return (entry.model for entry in CATALOGUE if service in entry.consumers)
+
+
+def is_addressed(model: type[Message]) -> bool:
+    return model.kind in {Kind.COMMAND, Kind.QUERY} or model.to == EVERY_SERVICE

@@ -1,0 +1,134 @@
+"""The envelope of every message: CloudEvents 1.0 in binary mode, as Pub/Sub attributes.
+
+Cloud Scheduler can send only fixed attributes and a fixed body, so a message
+without `ce-id` or `ce-time` takes Pub/Sub's own message id and publish time.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from contracts.message import Kind, Message
+
+SPEC_VERSION = "1.0"
+CONTENT_TYPE = "application/json"
+
+
+class EnvelopeError(ValueError):
+    """An attribute that is missing or malformed; names it and what was expected."""
+
+    def __init__(self, attribute: str, expected: str, found: str | None) -> None:
+        self.attribute = attribute
+        got = "it is missing" if found is None else f"found {found[:80]!r}"
+        super().__init__(f"attribute {attribute}: expected {expected}, {got}")
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """Who said what, when, to whom and why."""
+
+    id: str
+    type: str
+    kind: Kind
+    source: str
+    """The publishing service, e.g. `scheduler`."""
+    time: datetime
+    tenant_id: str = ""
+    """Empty for messages that belong to no tenant."""
+    correlation_id: str = ""
+    """Shared by everything that one outside request caused."""
+    causation_id: str = ""
+    """The id of the message that this one answers or follows from."""
+    sequence: int = 0
+    """Grows within one source and tenant for decisions, within one run for steps."""
+    to: str = ""
+    reply_to: str = ""
+    """On a question: the instance that waits. On a reply: the instance it goes to."""
+    traceparent: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Wire:
+    """A message as Pub/Sub carries it. Equal wires are the same message, sent again."""
+
+    attributes: Mapping[str, str]
+    data: bytes
+    ordering_key: str = ""
+
+
+def seal(envelope: Envelope, message: Message) -> Wire:
+    """Put a message into its envelope."""
+    optional = {
+        "ce-tenantid": envelope.tenant_id,
+        "ce-correlationid": envelope.correlation_id,
+        "ce-causationid": envelope.causation_id,
+        "ce-sequence": str(envelope.sequence) if envelope.sequence else "",
+        "ce-to": envelope.to,
+        "ce-replyto": envelope.reply_to,
+        "traceparent": envelope.traceparent,
+    }
+    attributes = {
+        "content-type": CONTENT_TYPE,
+        "ce-specversion": SPEC_VERSION,
+        "ce-id": envelope.id,
+        "ce-type": envelope.type,
+        "ce-kind": envelope.kind.value,
+        "ce-source": envelope.source,
+        "ce-time": envelope.time.astimezone(UTC).isoformat().replace("+00:00", "Z"),
+        **{name: value for name, value in optional.items() if value},
+    }
+    return Wire(attributes, message.encode(), envelope.tenant_id)
+
+
+def open_envelope(
+    attributes: Mapping[str, str], *, message_id: str, publish_time: datetime
+) -> Envelope:
+    """Read the attributes; raises `EnvelopeError` for the first that cannot be used."""
+    return Envelope(
+        id=attributes.get("ce-id") or message_id,
+        type=_required(attributes, "ce-type"),
+        kind=_kind(attributes),
+        source=_required(attributes, "ce-source"),
+        time=_time(attributes.get("ce-time"), publish_time),
+        tenant_id=attributes.get("ce-tenantid", ""),
+        correlation_id=attributes.get("ce-correlationid", ""),
+        causation_id=attributes.get("ce-causationid", ""),
+        sequence=_sequence(attributes.get("ce-sequence")),
+        to=attributes.get("ce-to", ""),
+        reply_to=attributes.get("ce-replyto", ""),
+        traceparent=attributes.get("traceparent", ""),
+    )
+
+
+def _required(attributes: Mapping[str, str], name: str) -> str:
+    if value := attributes.get(name):
+        return value
+    raise EnvelopeError(name, "a value", None)
+
+
+def _kind(attributes: Mapping[str, str]) -> Kind:
+    value = _required(attributes, "ce-kind")
+    try:
+        return Kind(value)
+    except ValueError:
+        raise EnvelopeError("ce-kind", "one of " + ", ".join(Kind), value) from None
+
+
+def _time(value: str | None, otherwise: datetime) -> datetime:
+    if value is None:
+        return otherwise
+    try:
+        found = datetime.fromisoformat(value)
+    except ValueError:
+        raise EnvelopeError("ce-time", "an RFC 3339 time", value) from None
+    if found.tzinfo is None:
+        raise EnvelopeError("ce-time", "a time with an offset", value)
+    return found
+
+
+def _sequence(value: str | None) -> int:
+    if value is None:
+        return 0
+    if not value.isdecimal():
+        raise EnvelopeError("ce-sequence", "a whole number", value)
+    return int(value)

@@ -1,0 +1,85 @@
+"""Identifiers that cross service borders: distinct types, parsed once at the edge."""
+
+import re
+from typing import Any, ClassVar, Self
+
+from pydantic import GetCoreSchemaHandler
+from pydantic_core import CoreSchema, core_schema
+
+
+class InvalidIdentifierError(ValueError):
+    """A text that is not an identifier of its kind; names the kind and the rule."""
+
+    def __init__(self, kind: str, value: str, rule: str) -> None:
+        self.kind = kind
+        super().__init__(f"{value[:80]!r} is not a valid {kind}: {rule}")
+
+
+class Identifier(str):
+    """A string that satisfies its class's pattern; constructing one checks it."""
+
+    __slots__ = ()
+    pattern: ClassVar[re.Pattern[str]]
+    rule: ClassVar[str]
+
+    def __new__(cls, value: str) -> Self:
+        if not cls.pattern.fullmatch(value):
+            raise InvalidIdentifierError(cls.__name__, value, cls.rule)
+        return super().__new__(cls, value)
+
+    @classmethod
+    def __get_pydantic_core_schema__(
+        cls, _source: Any, _handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        return core_schema.no_info_after_validator_function(
+            cls,
+            core_schema.str_schema(
+                pattern=f"^(?:{cls.pattern.pattern})$", regex_engine="rust-regex"
+            ),
+            serialization=core_schema.to_string_ser_schema(),
+        )
+
+
+class TenantId(Identifier):
+    """A tenant, and the name of its main dataset."""
+
+    pattern = re.compile(r"[a-z][a-z0-9_]{2,49}")
+    rule = "use 3 to 50 lower-case letters, digits and underscores, starting with a letter"
+
+
+class RunId(Identifier):
+    """One run of one pipeline, over all its attempts."""
+
+    pattern = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+    rule = "use a lower-case UUID"
+
+
+class ConfigId(Identifier):
+    """A pipeline definition of one tenant, over all its revisions."""
+
+    pattern = re.compile(r"[a-z0-9][a-z0-9_-]{0,99}")
+    rule = (
+        "use 1 to 100 lower-case letters, digits, underscores and dashes, "
+        "starting with a letter or digit"
+    )
+
+
+class StepId(Identifier):
+    """A step within one pipeline definition."""
+
+    pattern = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
+    rule = "use 1 to 100 letters, digits, underscores and dashes, starting with a letter or digit"
+
+
+class CredentialId(Identifier):
+    """A stored credential of one tenant."""
+
+    pattern = re.compile(r"[a-z0-9][a-z0-9_-]{0,99}")
+    rule = ConfigId.rule
+
+
+class KeyHash(Identifier):
+    """The keyed hash of an API key: all that is ever known of it outside the gateway."""
+
+    pattern = re.compile(r"[0-9a-f]{64}")
+    rule = "use 64 lower-case hexadecimal digits"

@@ -1,0 +1,99 @@
+"""Messages about pipeline definitions and their revisions."""
+
+from enum import StrEnum
+
+from pydantic import Field, JsonValue
+
+from contracts.identifiers import ConfigId, StepId, TenantId
+from contracts.message import Command, Event, Part, Query, Reply, Service, Utc
+
+
+class OnFailure(StrEnum):
+    STOP = "stop"
+    CONTINUE = "continue"
+
+
+class StepPart(Part):
+    """One step, resolved: what to do, after what, and for how long at most."""
+
+    step_id: StepId
+    type: str
+    """A registered step type, e.g. `bq_etl.query`."""
+    config: dict[str, JsonValue] = Field(default_factory=dict)
+    needs: tuple[StepId, ...] = ()
+    on_failure: OnFailure = OnFailure.STOP
+    timeout_seconds: int = Field(default=3600, ge=1, le=86400)
+
+
+class DefinitionPart(Part):
+    """A pipeline as it runs: the one model behind both YAML shapes."""
+
+    pipeline_id: ConfigId
+    name: str = ""
+    description: str = ""
+    version: str = ""
+    steps: tuple[StepPart, ...] = Field(min_length=1)
+
+
+class SaveConfigV1(Command, type="config.save.v1", to=Service.SCHEDULER):
+    tenant_id: TenantId
+    config_id: ConfigId
+    source: str
+    """The definition as its author wrote it."""
+    if_revision: int | None = None
+    """Save only over this revision; 0 means only when there is none yet."""
+    requested_by: str
+
+
+class ConfigSavedV1(Event, type="config.saved.v1"):
+    tenant_id: TenantId
+    config_id: ConfigId
+    revision: int
+    source: str
+    definition: DefinitionPart
+    requested_by: str
+
+
+class DeleteConfigV1(Command, type="config.delete.v1", to=Service.SCHEDULER):
+    tenant_id: TenantId
+    config_id: ConfigId
+    if_revision: int | None = None
+    requested_by: str
+
+
+class ConfigDeletedV1(Event, type="config.deleted.v1"):
+    tenant_id: TenantId
+    config_id: ConfigId
+    revision: int
+    requested_by: str
+
+
+class ConfigPart(Part):
+    config_id: ConfigId
+    revision: int
+    source: str
+    definition: DefinitionPart
+    saved_at: Utc
+    saved_by: str
+
+
+class GetConfigV1(Query, type="config.get.v1", to=Service.SCHEDULER):
+    tenant_id: TenantId
+    config_id: ConfigId
+
+
+class ConfigV1(Reply, type="config.v1"):
+    tenant_id: TenantId
+    config: ConfigPart
+
+
+class ListConfigsV1(Query, type="config.list.v1", to=Service.SCHEDULER):
+    tenant_id: TenantId
+    after: ConfigId | None = None
+    limit: int = Field(default=50, ge=1, le=200)
+
+
+class ConfigListV1(Reply, type="config.page.v1"):
+    tenant_id: TenantId
+    configs: tuple[ConfigPart, ...]
+    next_after: ConfigId | None = None
