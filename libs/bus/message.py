@@ -1,0 +1,47 @@
+"""What passes between a service and its bus."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from contracts.envelope import Envelope, Wire
+from contracts.message import Message
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """A delivery as the transport hands it over, not yet opened."""
+
+    subscription: str
+    message_id: str
+    publish_time: datetime
+    attributes: Mapping[str, str]
+    data: bytes
+    ordering_key: str = ""
+    attempt: int = 1
+    """How often this message has been delivered, counting from 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What a handler may know about the message beside its body."""
+
+    envelope: Envelope
+    attempt: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """A message with something of its envelope decided by the handler.
+
+    An absent `id` is derived from the message that is being handled, so that a
+    redelivery publishes the same ids again.
+    """
+
+    message: Message
+    id: str = ""
+    sequence: int = 0
+
+
+Emit = Message | Outgoing | Wire
+"""What a handler may return. A `Wire` is published as it is."""

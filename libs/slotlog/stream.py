@@ -1,0 +1,129 @@
+"""The cached state of one stream, and the rules by which a record changes it."""
+
+import json
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Generic
+from uuid import NAMESPACE_URL, UUID, uuid5
+
+from contracts.envelope import Envelope, Wire, seal
+from contracts.message import Kind, Message, Service
+from libs.slotlog.decider import Decider, Decision, S
+from libs.slotlog.log import Entry, Record
+
+NAMESPACE = uuid5(NAMESPACE_URL, "convergence/slot-log")
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """A message to decide, with the envelope it came in."""
+
+    message: Message
+    envelope: Envelope
+
+
+class Stream(Generic[S]):
+    """State and inbox of one stream as of its last known slot. Not thread-safe."""
+
+    def __init__(self, decider: Decider[S], inbox_size: int) -> None:
+        self._decider = decider
+        self._inbox_size = inbox_size
+        self._inbox: OrderedDict[str, int] = OrderedDict()
+        self.state = decider.initial()
+        self.slot = 0
+
+    def slot_of(self, cause: str) -> int | None:
+        """Return the slot that answered an input, if it is among the last ones."""
+        return self._inbox.get(cause)
+
+    def apply(self, slot: int, record: Record) -> None:
+        for entry in record.entries:
+            for fact in entry.facts:
+                self.state = self._decider.evolve(self.state, self._decider.load_fact(fact))
+            self._inbox[entry.cause] = slot
+        while len(self._inbox) > self._inbox_size:
+            self._inbox.popitem(last=False)
+        self.slot = slot
+
+    def dump(self) -> bytes:
+        body = {
+            "version": self._decider.version,
+            "state": self._decider.dump_state(self.state),
+            "inbox": list(self._inbox.items()),
+        }
+        return json.dumps(body, separators=(",", ":")).encode()
+
+    def load(self, slot: int, data: bytes) -> bool:
+        """Take a snapshot; False when it was made by other rules and cannot be used."""
+        body = json.loads(data)
+        if body["version"] != self._decider.version:
+            return False
+        self.state = self._decider.load_state(body["state"])
+        self._inbox = OrderedDict((cause, at) for cause, at in body["inbox"])
+        self.slot = slot
+        return True
+
+
+def is_worth_recording(decision: Decision) -> bool:
+    """Replies alone can be worked out again; facts and events must be kept."""
+    return bool(decision.facts) or any(m.kind is not Kind.REPLY for m in decision.emits)
+
+
+def seal_decision(  # noqa: PLR0913  each is one part of an envelope
+    decision: Decision,
+    given: Input,
+    *,
+    service: Service,
+    seed: UUID,
+    at: datetime,
+    sequence: int,
+) -> tuple[Wire, ...]:
+    """Put what was decided into envelopes that answer their input."""
+    return tuple(
+        _seal(
+            message,
+            given.envelope,
+            service=service,
+            id_=str(uuid5(seed, str(index))),
+            at=at,
+            sequence=sequence + index,
+        )
+        for index, message in enumerate(decision.emits)
+        if message.kind is not Kind.REPLY or given.envelope.reply_to
+    )
+
+
+def entry_for(decision: Decision, given: Input, wires: Sequence[Wire]) -> Entry:
+    return Entry(
+        given.envelope.id,
+        tuple(fact.model_dump(mode="json") for fact in decision.facts),
+        tuple(wires),
+    )
+
+
+def _seal(  # noqa: PLR0913  each is one part of an envelope
+    message: Message,
+    cause: Envelope,
+    *,
+    service: Service,
+    id_: str,
+    at: datetime,
+    sequence: int,
+) -> Wire:
+    envelope = Envelope(
+        id=id_,
+        type=message.wire_type,
+        kind=message.kind,
+        source=service.value,
+        time=at,
+        tenant_id=message.scope or "",
+        correlation_id=cause.correlation_id or cause.id,
+        causation_id=cause.id,
+        sequence=sequence,
+        to=message.to,
+        reply_to=cause.reply_to if message.kind is Kind.REPLY else "",
+        traceparent=cause.traceparent,
+    )
+    return seal(envelope, message)

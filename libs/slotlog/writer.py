@@ -1,0 +1,296 @@
+"""The one way a service changes its durable state.
+
+Per stream: state at slot n → decide a whole batch → create slot n+1 → if it was
+taken, or nobody knows: read it, apply it, and decide again unless it is ours.
+What a submit returns is what the durable record says, so a redelivered input
+gets identical messages and nothing is decided twice.
+
+The inbox remembers the last inputs of a stream (10,000 unless told), which
+covers redelivery within a subscription's backlog; beyond it the domain's own
+identifiers (run id, key hash) make a repeat harmless.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Generic
+from uuid import UUID, uuid4, uuid5
+
+from contracts.envelope import Envelope, Wire
+from contracts.message import Message, Service
+from libs.clock import Clock, system_clock
+from libs.slotlog.decider import Decider, Decision, S
+from libs.slotlog.log import Entry, Record, SlotLog, Taken, UnknownOutcomeError
+from libs.slotlog.stream import (
+    NAMESPACE,
+    Input,
+    Stream,
+    entry_for,
+    is_worth_recording,
+    seal_decision,
+)
+
+LOG = logging.getLogger(__name__)
+SEQUENCE_STEP = 10_000
+PAGE = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """What keeps a writer's memory and records bounded."""
+
+    batch: int = 100
+    snapshot_every: int = 100
+    streams: int = 10_000
+    inbox: int = 10_000
+
+
+@dataclass(slots=True)
+class _Waiting:
+    given: Input
+    answer: "asyncio.Future[tuple[Wire, ...]]"
+
+
+@dataclass(slots=True)
+class _Lane(Generic[S]):
+    """One stream's queue of inputs, its cached state, and the task that works it off."""
+
+    stream: Stream[S]
+    loaded: bool = False
+    queue: list[_Waiting] = field(default_factory=list)
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    worker: asyncio.Task[None] | None = None
+
+    @property
+    def idle(self) -> bool:
+        return not self.queue and not self.lock.locked() and self.worker is None
+
+
+class Writer(Generic[S]):
+    """Decides messages for many streams; at most one append is in flight on each."""
+
+    def __init__(
+        self,
+        log: SlotLog,
+        decider: Decider[S],
+        *,
+        service: Service,
+        clock: Clock = system_clock,
+        bounds: Bounds | None = None,
+    ) -> None:
+        self._log = log
+        self._decider = decider
+        self._service = service
+        self._clock = clock
+        self._bounds = bounds or Bounds()
+        self._lanes: OrderedDict[str, _Lane[S]] = OrderedDict()
+        self._snapshots: set[asyncio.Task[None]] = set()
+
+    async def submit(self, key: str, message: Message, envelope: Envelope) -> Sequence[Wire]:
+        """Decide a message and return what is durably to be published for it.
+
+        Raises what the decider raises, for this input alone. Cancelling the
+        caller does not take the input back: it may still be decided.
+        """
+        lane = self._lane(key)
+        waiting = _Waiting(Input(message, envelope), asyncio.get_running_loop().create_future())
+        lane.queue.append(waiting)
+        if lane.worker is None:
+            lane.worker = asyncio.create_task(self._work(key, lane))
+        return await waiting.answer
+
+    async def state(self, key: str, *, refresh: bool = True) -> S:
+        """Return the stream's state; `refresh` reads what other instances wrote."""
+        lane = self._lane(key)
+        async with lane.lock:
+            if refresh or not lane.loaded:
+                await self._catch_up(key, lane)
+            return lane.stream.state
+
+    async def keys(self) -> AsyncIterator[str]:
+        """Iterate over the keys of all streams that exist, page by page."""
+        prefix, after = self._service.value, ""
+        while names := await self._log.streams(prefix, after, PAGE):
+            for name in names:
+                yield name.removeprefix(f"{prefix}/")
+            after = names[-1]
+
+    async def close(self) -> None:
+        """Wait for what is being decided and written."""
+        workers = [lane.worker for lane in self._lanes.values() if lane.worker]
+        await asyncio.gather(*workers, *self._snapshots, return_exceptions=True)
+
+    def _lane(self, key: str) -> _Lane[S]:
+        lane = self._lanes.get(key)
+        if lane is None:
+            self._evict()
+            lane = self._lanes[key] = _Lane(Stream(self._decider, self._bounds.inbox))
+        self._lanes.move_to_end(key)
+        return lane
+
+    def _evict(self) -> None:
+        if len(self._lanes) < self._bounds.streams:
+            return
+        idle = next((key for key, lane in self._lanes.items() if lane.idle), None)
+        if idle is not None:
+            del self._lanes[idle]
+
+    def _name(self, key: str) -> str:
+        return f"{self._service.value}/{key}"
+
+    async def _work(self, key: str, lane: _Lane[S]) -> None:
+        while lane.queue:
+            batch = lane.queue[: self._bounds.batch]
+            del lane.queue[: len(batch)]
+            try:
+                async with lane.lock:
+                    await self._settle(key, lane, batch)
+            except BaseException as error:
+                _fail(batch, error)
+                if not isinstance(error, Exception):
+                    _fail(lane.queue, error)
+                    lane.worker = None
+                    raise
+        lane.worker = None
+
+    async def _settle(self, key: str, lane: _Lane[S], batch: list[_Waiting]) -> None:
+        if not lane.loaded:
+            await self._catch_up(key, lane)
+        open_inputs = batch
+        while open_inputs := await self._answer_known(key, lane, open_inputs):
+            commit = uuid4()
+            record, answers = self._decide(lane.stream, open_inputs, commit)
+            if not await self._made_durable(key, lane, record):
+                continue
+            for waiting, wires in answers:
+                _resolve(waiting, wires)
+            return
+
+    async def _answer_known(
+        self, key: str, lane: _Lane[S], batch: list[_Waiting]
+    ) -> list[_Waiting]:
+        """Answer repeats from the record that decided them; return the rest."""
+        fresh = []
+        for waiting in batch:
+            slot = lane.stream.slot_of(waiting.given.envelope.id)
+            if waiting.answer.done():
+                continue
+            if slot is None:
+                fresh.append(waiting)
+            else:
+                _resolve(waiting, await self._recorded(key, slot, waiting.given.envelope.id))
+        return fresh
+
+    async def _recorded(self, key: str, slot: int, cause: str) -> tuple[Wire, ...]:
+        ((_, record),) = await self._log.read(self._name(key), slot - 1, 1)
+        return next(entry.emits for entry in record.entries if entry.cause == cause)
+
+    def _decide(
+        self, stream: Stream[S], batch: list[_Waiting], commit: UUID
+    ) -> tuple[Record, list[tuple[_Waiting, tuple[Wire, ...]]]]:
+        """Decide each input on the state that the earlier ones of the batch left."""
+        now, state = self._clock(), stream.state
+        entries: dict[str, Entry] = {}
+        answers: list[tuple[_Waiting, tuple[Wire, ...]]] = []
+        sequence = (stream.slot + 1) * SEQUENCE_STEP
+        for waiting in batch:
+            given = waiting.given
+            if (twin := entries.get(given.envelope.id)) is not None:
+                answers.append((waiting, twin.emits))
+                continue
+            try:
+                decision = self._decider.decide(state, given.message, now)
+                for fact in decision.facts:
+                    state = self._decider.evolve(state, fact)
+            except Exception as error:  # noqa: BLE001  handed to the submitter, whose input it is
+                _fail([waiting], error)
+                continue
+            wires = self._seal(decision, given, commit, now, sequence)
+            sequence += len(decision.emits)
+            answers.append((waiting, wires))
+            if is_worth_recording(decision):
+                entries[given.envelope.id] = entry_for(decision, given, wires)
+        return Record(str(commit), now, tuple(entries.values())), answers
+
+    def _seal(
+        self, decision: Decision, given: Input, commit: UUID, now: datetime, sequence: int
+    ) -> tuple[Wire, ...]:
+        # A decision that is not recorded must still answer a repeat with the same ids.
+        seed = uuid5(commit if is_worth_recording(decision) else NAMESPACE, given.envelope.id)
+        return seal_decision(
+            decision, given, service=self._service, seed=seed, at=now, sequence=sequence
+        )
+
+    async def _made_durable(self, key: str, lane: _Lane[S], record: Record) -> bool:
+        """Append the record. What needs none must still have been decided on the newest state."""
+        if record.entries:
+            return await self._append(key, lane, record)
+        seen = lane.stream.slot
+        await self._catch_up(key, lane)
+        return lane.stream.slot == seen
+
+    async def _append(self, key: str, lane: _Lane[S], record: Record) -> bool:
+        """Create the next slot; False when it went to somebody else."""
+        slot = lane.stream.slot + 1
+        try:
+            outcome = await self._log.append(self._name(key), slot, record)
+        except UnknownOutcomeError as error:
+            LOG.warning("%s", error)
+            return await self._catch_up(key, lane, ours=record.commit_id)
+        if isinstance(outcome, Taken):
+            won = outcome.existing.commit_id == record.commit_id
+            lane.stream.apply(slot, outcome.existing)
+            return won
+        lane.stream.apply(slot, record)
+        self._snapshot_if_due(key, lane.stream)
+        return True
+
+    async def _catch_up(self, key: str, lane: _Lane[S], ours: str = "") -> bool:
+        """Apply what has been written since; True when `ours` was among it."""
+        if not lane.loaded:
+            await self._load(key, lane)
+        found = False
+        while records := await self._log.read(self._name(key), lane.stream.slot, PAGE):
+            for slot, record in records:
+                lane.stream.apply(slot, record)
+                found = found or record.commit_id == ours
+            if len(records) < PAGE:
+                break
+        return found
+
+    async def _load(self, key: str, lane: _Lane[S]) -> None:
+        snapshot = await self._log.latest_snapshot(self._name(key))
+        if snapshot is not None and not lane.stream.load(*snapshot):
+            LOG.info("snapshot of %s has another version; replaying its log", self._name(key))
+        lane.loaded = True
+
+    def _snapshot_if_due(self, key: str, stream: Stream[S]) -> None:
+        if stream.slot % self._bounds.snapshot_every:
+            return
+        task = asyncio.create_task(self._snapshot(self._name(key), stream.slot, stream.dump()))
+        self._snapshots.add(task)
+        task.add_done_callback(self._snapshots.discard)
+
+    async def _snapshot(self, stream: str, slot: int, state: bytes) -> None:
+        try:
+            await self._log.save_snapshot(stream, slot, state)
+        except Exception:
+            LOG.exception("no snapshot of %s at slot %d; its log is read instead", stream, slot)
+
+
+def _resolve(waiting: _Waiting, wires: tuple[Wire, ...]) -> None:
+    if not waiting.answer.done():
+        waiting.answer.set_result(wires)
+
+
+def _fail(batch: list[_Waiting], error: BaseException) -> None:
+    for waiting in batch:
+        if not waiting.answer.done():
+            with contextlib.suppress(asyncio.InvalidStateError):
+                waiting.answer.set_exception(
+                    error if isinstance(error, Exception) else asyncio.CancelledError()
+                )
