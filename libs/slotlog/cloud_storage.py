@@ -16,7 +16,7 @@ import requests
 from google.api_core import exceptions as google_errors
 from google.auth.credentials import AnonymousCredentials
 from google.auth.exceptions import TransportError
-from google.cloud import storage
+from google.cloud.storage import Client
 from requests.adapters import HTTPAdapter
 
 from libs.slotlog.log import Record, SlotLogError, Taken, UnknownOutcomeError, Written
@@ -256,11 +256,11 @@ class Claims:
         return holder == owner.encode()
 
 
-def _client(settings: BucketSettings) -> storage.Client:
+def _client(settings: BucketSettings) -> Client:
     if not settings.endpoint:
-        client = storage.Client(project=settings.project_id)
+        client = Client(project=settings.project_id)
     else:
-        client = storage.Client(
+        client = Client(
             project=settings.project_id,
             credentials=AnonymousCredentials(),
             client_options={"api_endpoint": settings.endpoint},

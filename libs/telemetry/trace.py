@@ -1,0 +1,39 @@
+"""W3C trace context, without a tracing library on the hot path."""
+
+import re
+import secrets
+from dataclasses import dataclass
+
+_FORM = re.compile(r"00-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})")
+SAMPLED = "01"
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """One span of a trace, as `traceparent` carries it."""
+
+    trace_id: str
+    span_id: str
+    flags: str = SAMPLED
+
+    def __str__(self) -> str:
+        return f"00-{self.trace_id}-{self.span_id}-{self.flags}"
+
+    def child(self) -> "Trace":
+        return Trace(self.trace_id, secrets.token_hex(8), self.flags)
+
+
+def new_trace() -> Trace:
+    return Trace(secrets.token_hex(16), secrets.token_hex(8))
+
+
+def parse(traceparent: str) -> Trace | None:
+    """Read a `traceparent`; None when it is absent or malformed."""
+    match = _FORM.fullmatch(traceparent)
+    return Trace(*match.groups()) if match else None
+
+
+def continue_trace(traceparent: str) -> Trace:
+    """Return a child of the given span, or the start of a trace."""
+    found = parse(traceparent)
+    return found.child() if found else new_trace()

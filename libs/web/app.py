@@ -1,0 +1,115 @@
+"""The aiohttp application that every service is: health, readiness, errors, one log line."""
+
+import logging
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from uuid import uuid4
+
+import orjson
+from aiohttp import web
+
+from libs.telemetry import trace
+from libs.telemetry.context import bind
+from libs.web.problem import Handler, problems
+
+LOG = logging.getLogger("convergence.request")
+PRODUCT = "convergence-data-pipeline"
+BODY_LIMIT = 1 << 20
+QUIET = frozenset({"/health", "/healthz", "/readyz"})
+
+Waiting = Callable[[], Awaitable[Sequence[str]]]
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What a service says of itself."""
+
+    service: str
+    version: str
+    environment: str
+
+
+TRACE = web.RequestKey("trace", trace.Trace)
+REQUEST_ID = web.RequestKey("request_id", str)
+
+
+def answer(body: object, *, status: int = 200, **headers: str) -> web.Response:
+    """Return a JSON response; header names are given with underscores."""
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return web.Response(
+        status=status,
+        body=orjson.dumps(body, default=str),
+        content_type="application/json",
+        headers=named,
+    )
+
+
+def create_app(about: About, waiting_for: Waiting) -> web.Application:
+    """Make an application with what all services share; add routes and go."""
+    app = web.Application(middlewares=[observe, problems], client_max_size=BODY_LIMIT)
+    health = {
+        "status": "healthy",
+        "service": PRODUCT,
+        "component": about.service,
+        "version": about.version,
+        "environment": about.environment,
+    }
+
+    async def healthy(_: web.Request) -> web.Response:
+        return answer(health)
+
+    async def ready(_: web.Request) -> web.Response:
+        waiting = list(await waiting_for())
+        if waiting:
+            return answer({"status": "waiting", "waiting_for": waiting}, status=503)
+        return answer({"status": "ready"})
+
+    app.add_routes(
+        [
+            web.get("/health", healthy),
+            web.get("/healthz", healthy),
+            web.get("/readyz", ready),
+        ]
+    )
+    return app
+
+
+@web.middleware
+async def observe(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Give the request its ids and its log line."""
+    started = time.perf_counter()
+    span = trace.continue_trace(request.headers.get("traceparent", ""))
+    request_id = _clean(request.headers.get("X-Request-ID", "")) or str(uuid4())
+    request[TRACE], request[REQUEST_ID] = span, request_id
+    with bind(trace_id=span.trace_id):
+        response = await handler(request)
+        if not response.prepared:
+            response.headers["X-Request-ID"] = request_id
+            response.headers["X-Content-Type-Options"] = "nosniff"
+        _log(request, response.status, started)
+    return response
+
+
+def _clean(value: str) -> str:
+    """A client's own request id, if it is short and plain enough to log."""
+    return value if len(value) <= 128 and value.isascii() and value.isprintable() else ""  # noqa: PLR2004  RFC-like bound
+
+
+def _log(request: web.Request, status: int, started: float) -> None:
+    level = logging.DEBUG if request.path in QUIET else logging.INFO
+    if not LOG.isEnabledFor(level):
+        return
+    LOG.log(
+        level,
+        "%s %s %d",
+        request.method,
+        request.path,
+        status,
+        extra={
+            "method": request.method,
+            "path": request.path,
+            "status_code": status,
+            "duration_ms": round((time.perf_counter() - started) * 1000, 2),
+        },
+    )

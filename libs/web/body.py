@@ -1,0 +1,57 @@
+"""Reading request bodies into models; what does not fit becomes a problem."""
+
+import json
+from typing import TypeVar
+
+from aiohttp import web
+from pydantic import BaseModel, ValidationError
+
+from libs.web.problem import Problem, invalid
+
+Model = TypeVar("Model", bound=BaseModel)
+MAX_DEPTH = 50
+
+
+async def read_model(request: web.Request, model: type[Model]) -> Model:
+    """Parse a JSON body; an empty one is `{}`. Unknown fields are refused by the model."""
+    text = await read_text(request)
+    try:
+        return model.model_validate(parse_json(text or "{}"))
+    except ValidationError as error:
+        raise invalid(error) from None
+
+
+async def read_text(request: web.Request) -> str:
+    data = await request.read()
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        raise Problem(
+            400,
+            "invalid_encoding",
+            f"The body is not UTF-8: byte {error.start} cannot be decoded.",
+        ) from None
+
+
+def parse_json(text: str) -> object:
+    """Parse JSON of bounded depth; raises `JSONDecodeError` or `Problem`."""
+    try:
+        found = json.loads(text)
+    except RecursionError:
+        raise _too_deep() from None
+    if _is_deeper(found, MAX_DEPTH):
+        raise _too_deep()
+    return found
+
+
+def _too_deep() -> Problem:
+    return Problem(400, "too_deep", f"The body is nested more than {MAX_DEPTH} levels deep.")
+
+
+def _is_deeper(value: object, depth: int) -> bool:
+    if not isinstance(value, dict | list):
+        return False
+    if depth == 0:
+        return True
+    inner = value.values() if isinstance(value, dict) else value
+    return any(_is_deeper(item, depth - 1) for item in inner)
