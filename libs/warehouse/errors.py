@@ -1,0 +1,56 @@
+"""What goes wrong with a warehouse.
+
+WarehouseError
+├── UnavailableError      no answer; trying again is safe
+├── SchemaConflictError   a declared table differs in a way that no addition mends
+├── RowRejectedError      a row does not fit its table
+└── JobFailedError        a job ran and failed; `retryable` says whether to try anew
+"""
+
+RETRYABLE_REASONS = frozenset(
+    {
+        "backendError",
+        "internalError",
+        "jobBackendError",
+        "jobInternalError",
+        "jobRateLimitExceeded",
+        "quotaExceeded",
+        "rateLimitExceeded",
+        "tableUnavailable",
+    }
+)
+
+
+class WarehouseError(Exception):
+    """Base of what a warehouse raises."""
+
+
+class UnavailableError(WarehouseError):
+    def __init__(self, what: str, reason: str) -> None:
+        super().__init__(f"BigQuery is not available for {what}: {reason}")
+
+
+class SchemaConflictError(WarehouseError):
+    def __init__(self, table: str, column: str, declared: str, found: str) -> None:
+        self.table, self.column = table, column
+        super().__init__(
+            f"{table}.{column} is declared {declared} but is {found}: only columns may be "
+            "added in place; recreate the table, which takes a snapshot first"
+        )
+
+
+class RowRejectedError(WarehouseError):
+    def __init__(self, table: str, reason: str, index: int | None = None) -> None:
+        self.table, self.index = table, index
+        where = table if index is None else f"{table}, row {index}"
+        super().__init__(f"{where} was rejected: {reason}")
+
+
+class JobFailedError(WarehouseError):
+    def __init__(self, job_id: str, reason: str, message: str) -> None:
+        self.job_id, self.reason, self.message = job_id, reason, message
+        super().__init__(f"job {job_id} failed ({reason}): {message}")
+
+    @property
+    def retryable(self) -> bool:
+        return self.reason in RETRYABLE_REASONS

@@ -1,0 +1,134 @@
+"""Query jobs under ids that we make, so that each happens once.
+
+Starting a job whose id exists answers 409: the job is then ours from an
+earlier try, and is adopted instead of being run again.
+"""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal, cast
+
+from google.api_core.exceptions import Conflict, GoogleAPICallError
+from google.api_core.retry import Retry
+from google.cloud import bigquery
+
+from libs.warehouse.errors import JobFailedError
+from libs.warehouse.parameters import query_parameters
+
+WriteDisposition = Literal["WRITE_TRUNCATE", "WRITE_APPEND", "WRITE_EMPTY"]
+FIRST_POLL, LONGEST_POLL = 0.01, 1.0
+CALL_DEADLINE = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class QueryJob:
+    """A query to run once under `job_id`."""
+
+    job_id: str
+    sql: str
+    parameters: Mapping[str, object] = field(default_factory=dict)
+    destination: str | None = None
+    """`dataset.table`, or nothing for a temporary result."""
+    write_disposition: WriteDisposition = "WRITE_TRUNCATE"
+    default_dataset: str | None = None
+    max_bytes_billed: int | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class JobResult:
+    """What a finished job did."""
+
+    job_id: str
+    rows: int
+    bytes_processed: int
+    bytes_billed: int
+    adopted: bool
+    started: datetime | None
+    ended: datetime | None
+
+
+def job_config(client: bigquery.Client, wanted: QueryJob) -> bigquery.QueryJobConfig:
+    config = bigquery.QueryJobConfig(
+        use_legacy_sql=False,
+        query_parameters=query_parameters(wanted.parameters),
+        labels=dict(wanted.labels),
+    )
+    if wanted.default_dataset:
+        config.default_dataset = f"{client.project}.{wanted.default_dataset}"
+    if wanted.max_bytes_billed:
+        config.maximum_bytes_billed = wanted.max_bytes_billed
+    if wanted.destination:
+        config.destination = f"{client.project}.{wanted.destination}"
+        config.write_disposition = wanted.write_disposition
+        config.create_disposition = "CREATE_IF_NEEDED"
+    return config
+
+
+def start(client: bigquery.Client, wanted: QueryJob) -> tuple[bigquery.QueryJob, bool]:
+    """Start the job, or find it started: (job, whether it was adopted)."""
+    try:
+        job = client.query(
+            wanted.sql,
+            job_config=job_config(client, wanted),
+            job_id=wanted.job_id,
+            retry=cast("Retry", None),
+            job_retry=None,
+            timeout=CALL_DEADLINE,
+        )
+    except Conflict:
+        return _get(client, wanted.job_id), True
+    except GoogleAPICallError as error:
+        raise failure(wanted.job_id, error) from error
+    return job, False
+
+
+def wait(client: bigquery.Client, job: bigquery.QueryJob) -> bigquery.QueryJob:
+    """Block until the job is done; polls fast at first, since most jobs are short."""
+    pause = FIRST_POLL
+    while job.state != "DONE":
+        time.sleep(pause)
+        pause = min(pause * 2, LONGEST_POLL)
+        job = _get(client, job.job_id)
+    if job.error_result:
+        raise JobFailedError(
+            job.job_id, job.error_result.get("reason", ""), job.error_result.get("message", "")
+        )
+    return job
+
+
+def _get(client: bigquery.Client, job_id: str) -> bigquery.QueryJob:
+    job = client.get_job(job_id, timeout=CALL_DEADLINE)
+    if not isinstance(job, bigquery.QueryJob):
+        raise JobFailedError(job_id, "duplicate", "its id belongs to a job of another kind")
+    return job
+
+
+def result_of(job: bigquery.QueryJob, *, adopted: bool) -> JobResult:
+    return JobResult(
+        job_id=job.job_id,
+        rows=_rows(job),
+        bytes_processed=job.total_bytes_processed or 0,
+        bytes_billed=job.total_bytes_billed or 0,
+        adopted=adopted,
+        started=job.started,
+        ended=job.ended,
+    )
+
+
+def _rows(job: bigquery.QueryJob) -> int:
+    """Rows the job changed, or else the rows it gave."""
+    if job.num_dml_affected_rows is not None:
+        return int(job.num_dml_affected_rows)
+    if job.statement_type not in {None, "SELECT"}:
+        return 0
+    results = job.result(max_results=0, timeout=CALL_DEADLINE)
+    return int(results.total_rows or 0)
+
+
+def failure(job_id: str, error: GoogleAPICallError) -> JobFailedError:
+    first = error.errors[0] if error.errors else {}
+    fallback = "backendError" if (error.code or 500) >= 500 else "invalid"  # noqa: PLR2004  HTTP
+    return JobFailedError(job_id, first.get("reason") or fallback, error.message)

@@ -1,0 +1,109 @@
+"""Making a warehouse match what is declared: create, add, never take away."""
+
+from google.api_core.exceptions import Conflict, NotFound
+from google.cloud import bigquery
+
+from contracts.platform import ObjectAction
+from libs.warehouse.errors import SchemaConflictError
+from libs.warehouse.schema import Column, Dataset, Object, Table, View
+
+# Names under which the REST interface gives the same types back.
+SAME = {"INTEGER": "INT64", "FLOAT": "FLOAT64", "BOOLEAN": "BOOL"}
+DEADLINE = 30.0
+
+
+def ensure(client: bigquery.Client, wanted: Object, location: str) -> ObjectAction:
+    """Create or extend one object. Repeatable, and safe beside others doing the same."""
+    match wanted:
+        case Dataset():
+            return _ensure_dataset(client, wanted, location)
+        case Table():
+            return _ensure_table(client, wanted)
+        case View():
+            return _ensure_view(client, wanted)
+
+
+def _ensure_dataset(client: bigquery.Client, wanted: Dataset, location: str) -> ObjectAction:
+    dataset = bigquery.Dataset(f"{client.project}.{wanted.name}")
+    dataset.location = location
+    dataset.description = wanted.description or None
+    dataset.labels = dict(wanted.labels)
+    try:
+        client.create_dataset(dataset, timeout=DEADLINE)
+    except Conflict:
+        return ObjectAction.UNCHANGED
+    return ObjectAction.CREATED
+
+
+def _ensure_table(client: bigquery.Client, wanted: Table) -> ObjectAction:
+    name = f"{client.project}.{wanted.path}"
+    try:
+        found = client.get_table(name, timeout=DEADLINE)
+    except NotFound:
+        try:
+            client.create_table(_new_table(name, wanted), timeout=DEADLINE)
+        except Conflict:
+            found = client.get_table(name, timeout=DEADLINE)
+        else:
+            return ObjectAction.CREATED
+    return _extend(client, found, wanted)
+
+
+def _new_table(name: str, wanted: Table) -> bigquery.Table:
+    table = bigquery.Table(name, schema=[_field(column) for column in wanted.columns])
+    table.description = wanted.description or None
+    if wanted.partition_by:
+        table.time_partitioning = bigquery.TimePartitioning(field=wanted.partition_by)
+    if wanted.cluster_by:
+        table.clustering_fields = list(wanted.cluster_by)
+    return table
+
+
+def _extend(client: bigquery.Client, found: bigquery.Table, wanted: Table) -> ObjectAction:
+    known = {field.name: field for field in found.schema}
+    for column in wanted.columns:
+        if column.name in known:
+            _check_same(wanted, column, known[column.name])
+    missing = [column for column in wanted.columns if column.name not in known]
+    if not missing:
+        return ObjectAction.UNCHANGED
+    for column in missing:
+        if column.mode == "REQUIRED":
+            raise SchemaConflictError(wanted.path, column.name, "REQUIRED", "absent")
+    found.schema = [*found.schema, *(_field(column) for column in missing)]
+    client.update_table(found, ["schema"], timeout=DEADLINE)
+    return ObjectAction.MIGRATED
+
+
+def _check_same(wanted: Table, column: Column, found: bigquery.SchemaField) -> None:
+    type_ = SAME.get(found.field_type, found.field_type)
+    mode = found.mode or "NULLABLE"
+    if type_ != column.type or (mode != column.mode and "REPEATED" in {mode, column.mode}):
+        raise SchemaConflictError(
+            wanted.path, column.name, f"{column.mode} {column.type}", f"{mode} {type_}"
+        )
+
+
+def _ensure_view(client: bigquery.Client, wanted: View) -> ObjectAction:
+    name = f"{client.project}.{wanted.path}"
+    view = bigquery.Table(name)
+    view.view_query = wanted.query.replace("{project}", client.project)
+    view.description = wanted.description or None
+    try:
+        found = client.get_table(name, timeout=DEADLINE)
+    except NotFound:
+        try:
+            client.create_table(view, timeout=DEADLINE)
+        except Conflict:
+            return ObjectAction.UNCHANGED
+        return ObjectAction.CREATED
+    if found.view_query == view.view_query:
+        return ObjectAction.UNCHANGED
+    client.update_table(view, ["view_query", "description"], timeout=DEADLINE)
+    return ObjectAction.MIGRATED
+
+
+def _field(column: Column) -> bigquery.SchemaField:
+    return bigquery.SchemaField(
+        column.name, column.type, mode=column.mode, description=column.description
+    )

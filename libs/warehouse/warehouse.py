@@ -1,0 +1,247 @@
+"""BigQuery as the services use it. Google's blocking client runs in a bounded pool."""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, Self, TypeVar
+
+import requests
+from google.api_core.exceptions import GoogleAPICallError, NotFound, RetryError, ServerError
+from google.auth.credentials import AnonymousCredentials
+from google.auth.exceptions import TransportError
+from google.cloud import bigquery
+from requests.adapters import HTTPAdapter
+
+from contracts.platform import ObjectAction
+from libs.warehouse import jobs, migrate
+from libs.warehouse.appender import Appender
+from libs.warehouse.errors import UnavailableError
+from libs.warehouse.jobs import JobResult, QueryJob
+from libs.warehouse.parameters import query_parameters
+from libs.warehouse.schema import Dataset, Object, Table
+
+T = TypeVar("T")
+DEADLINE = 30.0
+UNREACHABLE = (ServerError, RetryError, requests.RequestException, TransportError, TimeoutError)
+
+
+@dataclass(frozen=True, slots=True)
+class WarehouseSettings:
+    """Where the warehouse is; endpoints only when it is not Google's."""
+
+    project_id: str
+    location: str = "US"
+    endpoint: str = ""
+    storage_endpoint: str = ""
+    threads: int = 32
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectResult:
+    name: str
+    action: ObjectAction
+
+
+@dataclass(frozen=True, slots=True)
+class DryRun:
+    """What a query would do."""
+
+    bytes_processed: int
+    referenced_tables: tuple[str, ...]
+
+
+Row = Mapping[str, Any]
+
+
+class Warehouse:
+    """Datasets, tables, appends, queries and jobs. Safe to share between tasks."""
+
+    def __init__(self, settings: WarehouseSettings) -> None:
+        self._settings = settings
+        self._client = _client(settings)
+        self._pool = ThreadPoolExecutor(settings.threads, thread_name_prefix="bigquery")
+        self._appender = Appender(settings.project_id, settings.storage_endpoint)
+
+    @classmethod
+    def connect(cls, settings: WarehouseSettings) -> Self:
+        return cls(settings)
+
+    @property
+    def project(self) -> str:
+        return self._settings.project_id
+
+    async def ensure(self, *objects: Object) -> list[ObjectResult]:
+        """Make the warehouse match what is declared, in the order given; repeatable."""
+        results = []
+        for wanted in objects:
+            action = await self._run(
+                f"ensuring {_name(wanted)}",
+                lambda wanted=wanted: migrate.ensure(self._client, wanted, self._settings.location),
+            )
+            results.append(ObjectResult(_name(wanted), action))
+        return results
+
+    async def append(self, table: Table, rows: Sequence[Row]) -> None:
+        """Add rows; returns once BigQuery has confirmed every one of them."""
+        await self._appender.append(table, rows)
+
+    async def query(
+        self,
+        sql: str,
+        parameters: Mapping[str, object] | None = None,
+        *,
+        max_bytes_billed: int | None = None,
+        limit: int | None = None,
+    ) -> list[dict[str, Any]]:
+        """Run a query of our own and return its rows, at most `limit` of them."""
+
+        def call() -> list[dict[str, Any]]:
+            config = bigquery.QueryJobConfig(
+                query_parameters=query_parameters(parameters or {}), use_legacy_sql=False
+            )
+            if max_bytes_billed:
+                config.maximum_bytes_billed = max_bytes_billed
+            rows = self._client.query_and_wait(
+                sql, job_config=config, api_timeout=DEADLINE, max_results=limit
+            )
+            return [dict(row.items()) for row in rows]
+
+        return await self._run("a query", call)
+
+    async def run_query_job(self, wanted: QueryJob) -> JobResult:
+        """Run a query once under its id, or adopt the job that already has that id.
+
+        Raises `JobFailedError`. Cancelling the caller leaves the job running:
+        it can be adopted, or ended by `cancel_job`.
+        """
+
+        def call() -> JobResult:
+            job, adopted = jobs.start(self._client, wanted)
+            job = jobs.wait(self._client, job)
+            return jobs.result_of(self._client, job, adopted=adopted)
+
+        return await self._run(f"job {wanted.job_id}", call)
+
+    async def cancel_job(self, job_id: str) -> None:
+        def call() -> None:
+            try:
+                self._client.cancel_job(job_id, timeout=DEADLINE)
+            except NotFound:
+                return  # it never started, so there is nothing to cancel
+
+        await self._run(f"cancelling {job_id}", call)
+
+    async def dry_run(
+        self,
+        sql: str,
+        *,
+        default_dataset: str | None = None,
+        parameters: Mapping[str, object] | None = None,
+    ) -> DryRun:
+        """Ask BigQuery what a query would read, without running it."""
+
+        def call() -> DryRun:
+            config = jobs.job_config(
+                self._client,
+                QueryJob("", sql, parameters or {}, default_dataset=default_dataset),
+            )
+            config.dry_run = True
+            try:
+                job = self._client.query(sql, job_config=config, timeout=DEADLINE)
+            except UNREACHABLE:
+                raise
+            except GoogleAPICallError as error:
+                raise jobs.failure("dry run", error) from error
+            return DryRun(
+                job.total_bytes_processed or 0,
+                tuple(f"{t.project}.{t.dataset_id}.{t.table_id}" for t in job.referenced_tables),
+            )
+
+        return await self._run("a dry run", call)
+
+    async def drop_dataset(self, name: str) -> None:
+        """Delete a dataset with all it holds; one that is gone already is fine."""
+
+        def call() -> None:
+            self._client.delete_dataset(
+                f"{self.project}.{name}",
+                delete_contents=True,
+                not_found_ok=True,
+                timeout=DEADLINE,
+            )
+
+        await self._run(f"dropping {name}", call)
+
+    async def drop(self, path: str) -> None:
+        """Delete a table or view; one that is gone already is fine."""
+        await self._run(
+            f"dropping {path}",
+            lambda: self._client.delete_table(
+                f"{self.project}.{path}", not_found_ok=True, timeout=DEADLINE
+            ),
+        )
+
+    async def tables(self, dataset: str) -> list[str]:
+        """Names of the physical tables of a dataset; none when there is no such dataset."""
+
+        def call() -> list[str]:
+            try:
+                listed = self._client.list_tables(f"{self.project}.{dataset}", timeout=DEADLINE)
+                return [item.table_id for item in listed if item.table_type == "TABLE"]
+            except NotFound:
+                return []
+
+        return await self._run(f"listing {dataset}", call)
+
+    async def copy_table(self, source: str, target: str) -> None:
+        """Copy `dataset.table` to `dataset.table`, replacing what is there."""
+
+        def call() -> None:
+            sql = f"SELECT * FROM `{self.project}.{source}`"  # noqa: S608  declared names
+            config = bigquery.QueryJobConfig(
+                destination=f"{self.project}.{target}", write_disposition="WRITE_TRUNCATE"
+            )
+            self._client.query_and_wait(sql, job_config=config, api_timeout=DEADLINE)
+
+        await self._run(f"copying {source}", call)
+
+    async def check(self) -> None:
+        """Raise `UnavailableError` unless BigQuery answers."""
+
+        def call() -> None:
+            list(self._client.list_datasets(max_results=1, timeout=3.0, retry=None))
+
+        await self._run("a check", call)
+
+    async def close(self) -> None:
+        await self._appender.close()
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._client.close()
+
+    async def _run(self, what: str, call: Callable[[], T]) -> T:
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._pool, call)
+        except UNREACHABLE as error:
+            reason = f"{type(error).__name__}: {str(error)[:200]}"
+            raise UnavailableError(what, reason) from error
+
+
+def _name(wanted: Object) -> str:
+    return wanted.name if isinstance(wanted, Dataset) else wanted.path
+
+
+def _client(settings: WarehouseSettings) -> bigquery.Client:
+    if not settings.endpoint:
+        client = bigquery.Client(settings.project_id, location=settings.location)
+    else:
+        client = bigquery.Client(
+            settings.project_id,
+            credentials=AnonymousCredentials(),
+            client_options={"api_endpoint": settings.endpoint},
+            location=settings.location,
+        )
+    adapter = HTTPAdapter(pool_connections=4, pool_maxsize=settings.threads)
+    for scheme in ("https://", "http://"):
+        client._http.mount(scheme, adapter)  # noqa: SLF001  the client offers no pool size
+    return client
