@@ -100,7 +100,8 @@ class _TableStream:
             async with asyncio.timeout(CONFIRM_SECONDS):
                 fresh = self._call is None
                 if fresh:
-                    self._call = self._transport.append_rows()
+                    append: Any = self._transport.append_rows
+                    self._call = append()
                 await self._call.write(self._request(batch, with_schema=fresh))
                 response = await self._call.read()
         except (grpc.aio.AioRpcError, asyncio.InvalidStateError, TimeoutError) as error:

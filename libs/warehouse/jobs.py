@@ -8,10 +8,9 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal, cast
+from typing import Any, Literal
 
 from google.api_core.exceptions import Conflict, GoogleAPICallError
-from google.api_core.retry import Retry
 from google.cloud import bigquery
 
 from libs.warehouse.errors import JobFailedError
@@ -20,6 +19,7 @@ from libs.warehouse.parameters import query_parameters
 WriteDisposition = Literal["WRITE_TRUNCATE", "WRITE_APPEND", "WRITE_EMPTY"]
 FIRST_POLL, LONGEST_POLL = 0.01, 1.0
 CALL_DEADLINE = 30.0
+NO_RETRY: Any = None  # the client takes None to mean it, though its annotation does not
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ def start(client: bigquery.Client, wanted: QueryJob) -> tuple[bigquery.QueryJob,
             wanted.sql,
             job_config=job_config(client, wanted),
             job_id=wanted.job_id,
-            retry=cast("Retry", None),
+            retry=NO_RETRY,
             job_retry=None,
             timeout=CALL_DEADLINE,
         )

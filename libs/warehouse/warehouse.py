@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Self, TypeVar
 
 import requests
@@ -17,7 +18,7 @@ from contracts.platform import ObjectAction
 from libs.warehouse import jobs, migrate
 from libs.warehouse.appender import Appender
 from libs.warehouse.errors import UnavailableError
-from libs.warehouse.jobs import JobResult, QueryJob
+from libs.warehouse.jobs import NO_RETRY, JobResult, QueryJob
 from libs.warehouse.parameters import query_parameters
 from libs.warehouse.schema import Dataset, Object, Table
 
@@ -75,10 +76,8 @@ class Warehouse:
         """Make the warehouse match what is declared, in the order given; repeatable."""
         results = []
         for wanted in objects:
-            action = await self._run(
-                f"ensuring {_name(wanted)}",
-                lambda wanted=wanted: migrate.ensure(self._client, wanted, self._settings.location),
-            )
+            make = partial(migrate.ensure, self._client, wanted, self._settings.location)
+            action = await self._run(f"ensuring {_name(wanted)}", make)
             results.append(ObjectResult(_name(wanted), action))
         return results
 
@@ -119,7 +118,7 @@ class Warehouse:
         def call() -> JobResult:
             job, adopted = jobs.start(self._client, wanted)
             job = jobs.wait(self._client, job)
-            return jobs.result_of(self._client, job, adopted=adopted)
+            return jobs.result_of(job, adopted=adopted)
 
         return await self._run(f"job {wanted.job_id}", call)
 
@@ -210,7 +209,7 @@ class Warehouse:
         """Raise `UnavailableError` unless BigQuery answers."""
 
         def call() -> None:
-            list(self._client.list_datasets(max_results=1, timeout=3.0, retry=None))
+            list(self._client.list_datasets(max_results=1, timeout=3.0, retry=NO_RETRY))
 
         await self._run("a check", call)
 
