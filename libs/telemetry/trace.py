@@ -2,6 +2,9 @@
 
 import re
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 
 _FORM = re.compile(r"00-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})")
@@ -37,3 +40,21 @@ def continue_trace(traceparent: str) -> Trace:
     """Return a child of the given span, or the start of a trace."""
     found = parse(traceparent)
     return found.child() if found else new_trace()
+
+
+_CURRENT: ContextVar[str] = ContextVar("traceparent", default="")
+
+
+@contextmanager
+def entered(span: Trace) -> Iterator[None]:
+    """Make a span the current one of this task, and of tasks it starts."""
+    token = _CURRENT.set(str(span))
+    try:
+        yield
+    finally:
+        _CURRENT.reset(token)
+
+
+def outgoing(otherwise: str = "") -> str:
+    """Return the `traceparent` to send along."""
+    return _CURRENT.get() or otherwise

@@ -82,7 +82,7 @@ async def observe(request: web.Request, handler: Handler) -> web.StreamResponse:
     span = trace.continue_trace(request.headers.get("traceparent", ""))
     request_id = _clean(request.headers.get("X-Request-ID", "")) or str(uuid4())
     request[TRACE], request[REQUEST_ID] = span, request_id
-    with bind(trace_id=span.trace_id):
+    with trace.entered(span), bind(trace_id=span.trace_id):
         response = await handler(request)
         if not response.prepared:
             response.headers["X-Request-ID"] = request_id

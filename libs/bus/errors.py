@@ -1,0 +1,60 @@
+"""What goes wrong on the bus.
+
+BusError
+├── RetryableError        try again after `delay` seconds, then by redelivery
+│   └── NotYetError       something this message needs has not arrived yet
+├── PermanentError        trying again cannot help: a dead letter, with its reason
+│   ├── UnreadableError   the envelope or body is not of a known message
+│   └── PublishRefusedError  Pub/Sub will never take this message
+├── NoAnswerError         a question was not answered in time
+├── RefusedError          a question was answered with `command.refused.v1`
+└── TooManyQuestionsError more questions are open than an instance may have
+"""
+
+from contracts.platform import CommandRefusedV1
+
+
+class BusError(Exception):
+    """Base of what the bus raises."""
+
+
+class RetryableError(BusError):
+    def __init__(self, reason: str, delay: float = 0.1) -> None:
+        self.delay = delay
+        super().__init__(reason)
+
+
+class NotYetError(RetryableError):
+    def __init__(self, what: str) -> None:
+        super().__init__(f"{what} is not known here yet")
+
+
+class PermanentError(BusError):
+    """A message that can never be handled."""
+
+
+class UnreadableError(PermanentError):
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"the message cannot be read: {reason}")
+
+
+class PublishRefusedError(PermanentError):
+    def __init__(self, topic: str, reason: str) -> None:
+        super().__init__(f"{topic} refused a message: {reason}")
+
+
+class NoAnswerError(BusError):
+    def __init__(self, question: str, timeout: float) -> None:
+        self.question = question
+        super().__init__(f"{question} was not answered within {timeout:g} s")
+
+
+class RefusedError(BusError):
+    def __init__(self, refusal: CommandRefusedV1) -> None:
+        self.refusal = refusal
+        super().__init__(refusal.detail)
+
+
+class TooManyQuestionsError(BusError):
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"{limit} questions are open already")

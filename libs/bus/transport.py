@@ -1,0 +1,65 @@
+"""The port between the bus and what carries its messages."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Protocol
+
+from contracts.envelope import Wire
+from contracts.topology import SubscriptionSpec
+from libs.bus.message import Received
+
+
+class Verdict(Enum):
+    """What becomes of a delivery."""
+
+    ACK = auto()
+    NACK = auto()
+
+
+Receiver = Callable[[Received], Awaitable[Verdict]]
+
+
+@dataclass(frozen=True, slots=True)
+class FlowControl:
+    """How much one subscription may hand over before it is acknowledged."""
+
+    max_messages: int = 1000
+    max_bytes: int = 64 << 20
+
+
+class Subscription(Protocol):
+    """A running pull. Messages of one ordering key come one after another."""
+
+    @property
+    def waiting_for(self) -> str:
+        """What keeps it from receiving; empty when nothing does."""
+
+    async def drain(self, grace: float) -> None:
+        """Stop pulling, let what was handed over end, give back what did not in time."""
+
+
+class Transport(Protocol):
+    """Safe to share between tasks of one event loop."""
+
+    async def publish(self, topic: str, wires: Sequence[Wire]) -> None:
+        """Return when all are durable; keeps trying while the broker is away.
+
+        Order within a key is kept. Raises `PublishRefusedError`.
+        """
+
+    def subscribe(
+        self, subscription: str, receiver: Receiver, flow: FlowControl
+    ) -> Subscription: ...
+
+    async def ensure_subscription(self, spec: SubscriptionSpec) -> None:
+        """Create a short-lived subscription unless it exists; keeps trying."""
+
+    async def drop_subscription(self, name: str) -> None:
+        """Delete it if it is there; one try, for an orderly end."""
+
+    @property
+    def waiting_for(self) -> tuple[str, ...]:
+        """What publishing waits for; empty when healthy."""
+
+    async def close(self) -> None: ...
