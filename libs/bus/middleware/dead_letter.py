@@ -1,0 +1,111 @@
+"""The outermost step: open the message, and decide what becomes of it.
+
+A message that cannot be read, that fails for good, or that has failed too often
+is published to its subscription's dead-letter topic with the reason, and only
+then acknowledged. Reasons name fields and classes, never values: what did not
+validate may be a secret.
+"""
+
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+
+from pydantic import ValidationError
+
+from contracts.catalogue import UnknownTypeError, entry_of
+from contracts.envelope import EnvelopeError, Wire, open_envelope
+from contracts.topology import dead_letters_of
+from libs.bus.errors import PermanentError, RetryableError, UnreadableError
+from libs.bus.message import Received
+from libs.bus.router import Delivery
+from libs.bus.transport import Transport, Verdict
+
+LOG = logging.getLogger(__name__)
+Next = Callable[[Delivery], Awaitable[None]]
+
+
+class DeadLetters:
+    """A receiver that gives readable messages to `then` and turns its end into a verdict."""
+
+    def __init__(
+        self, transport: Transport, service: str, then: Next, *, max_deliveries: int
+    ) -> None:
+        self._transport = transport
+        self._service = service
+        self._then = then
+        self._max_deliveries = max_deliveries
+
+    async def __call__(self, received: Received) -> Verdict:
+        try:
+            await self._then(read(received))
+        except PermanentError as error:
+            return await self._bury(received, error)
+        except Exception as error:  # noqa: BLE001  whatever a handler raises becomes a verdict
+            return await self._failed(received, error)
+        return Verdict.ACK
+
+    async def _failed(self, received: Received, error: Exception) -> Verdict:
+        if received.attempt >= self._max_deliveries:
+            return await self._bury(received, error)
+        known = isinstance(error, RetryableError)
+        LOG.warning(
+            "delivery %d of %s on %s failed and will be repeated: %s",
+            received.attempt,
+            received.attributes.get("ce-type", "a message"),
+            received.subscription,
+            describe(error),
+            exc_info=None if known else error,
+        )
+        return Verdict.NACK
+
+    async def _bury(self, received: Received, error: Exception) -> Verdict:
+        LOG.error(
+            "%s on %s is a dead letter: %s",
+            received.attributes.get("ce-type", "a message"),
+            received.subscription,
+            describe(error),
+        )
+        attributes = {**received.attributes, **self._why(received, error)}
+        wire = Wire(attributes, received.data, received.ordering_key)
+        await self._transport.publish(dead_letters_of(received.subscription), [wire])
+        return Verdict.ACK
+
+    def _why(self, received: Received, error: Exception) -> Mapping[str, str]:
+        return {
+            "dead-reason": describe(error)[:1000],
+            "dead-error": type(error).__name__,
+            "dead-service": self._service,
+            "dead-subscription": received.subscription,
+            "dead-attempt": str(received.attempt),
+            "dead-message-id": received.message_id,
+        }
+
+
+def read(received: Received) -> Delivery:
+    """Open a delivery; raises `UnreadableError` that says what cannot be read."""
+    try:
+        envelope = open_envelope(
+            received.attributes,
+            message_id=received.message_id,
+            publish_time=received.publish_time,
+        )
+        message = entry_of(envelope.type).model.decode(received.data)
+    except (EnvelopeError, UnknownTypeError) as error:
+        raise UnreadableError(str(error)) from error
+    except ValidationError as error:
+        raise UnreadableError(_places(error)) from None
+    if (message.scope or "") != envelope.tenant_id:
+        reason = "ce-tenantid is not the tenant of the body"
+        raise UnreadableError(reason)
+    return Delivery(received, envelope, message)
+
+
+def describe(error: BaseException) -> str:
+    """Say what went wrong without the text of errors that may quote what they choked on."""
+    if isinstance(error, ValidationError):
+        return _places(error)
+    return f"{type(error).__name__}: {str(error)[:500]}"
+
+
+def _places(error: ValidationError) -> str:
+    found = error.errors(include_input=False, include_url=False, include_context=False)
+    return "; ".join(f"{'.'.join(map(str, e['loc'])) or 'body'}: {e['type']}" for e in found[:20])

@@ -1,0 +1,80 @@
+"""Asking another service and waiting for its answer, which comes as a message too.
+
+An answer is the first message that was caused by the question and is of an
+expected type: a reply, or the event that the command led to.
+"""
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import TypeVar, cast
+from uuid import uuid4
+
+from contracts.envelope import Envelope
+from contracts.message import Message
+from contracts.platform import CommandRefusedV1
+from libs.bus.errors import NoAnswerError, RefusedError, TooManyQuestionsError
+from libs.bus.message import Outgoing
+from libs.bus.publisher import Publisher
+
+M = TypeVar("M", bound=Message)
+MOST_OPEN = 10_000
+
+
+@dataclass(slots=True)
+class _Open:
+    answers: tuple[type[Message], ...]
+    wanted: int
+    done: asyncio.Future[None]
+    found: dict[str, Message] = field(default_factory=dict)
+
+
+class Requester:
+    """The questions that one instance has open. Lost with it, which costs time, never a run."""
+
+    def __init__(self, publisher: Publisher, instance: str) -> None:
+        self._publisher = publisher
+        self._instance = instance
+        self._open: dict[str, _Open] = {}
+
+    async def ask(self, question: Message, *answers: type[M], within: float, id_: str = "") -> M:
+        """Raises `NoAnswerError`, or `RefusedError` with what the owner said."""
+        found = await self.ask_many(question, *answers, within=within, wanted=1, id_=id_)
+        if not found:
+            raise NoAnswerError(question.wire_type, within)
+        return found[0]
+
+    async def ask_many(
+        self,
+        question: Message,
+        *answers: type[M],
+        within: float,
+        wanted: int,
+        id_: str = "",
+    ) -> list[M]:
+        """Collect answers of distinct services until `wanted` are there or time is up."""
+        if len(self._open) >= MOST_OPEN:
+            raise TooManyQuestionsError(MOST_OPEN)
+        id_ = id_ or str(uuid4())
+        waiting = _Open(answers, wanted, asyncio.get_running_loop().create_future())
+        self._open[id_] = waiting
+        try:
+            async with asyncio.timeout(within):
+                await self._publisher.send(Outgoing(question, id_), reply_to=self._instance)
+                await waiting.done
+        except TimeoutError:
+            return cast("list[M]", list(waiting.found.values()))
+        finally:
+            del self._open[id_]
+        return cast("list[M]", list(waiting.found.values()))
+
+    def offer(self, envelope: Envelope, message: Message) -> None:
+        """Give a received message to the question it answers, if it answers one."""
+        waiting = self._open.get(envelope.causation_id)
+        if waiting is None or waiting.done.done():
+            return
+        if isinstance(message, CommandRefusedV1) and envelope.reply_to == self._instance:
+            waiting.done.set_exception(RefusedError(message))
+        elif isinstance(message, waiting.answers):
+            waiting.found[envelope.source] = message
+            if len(waiting.found) >= waiting.wanted:
+                waiting.done.set_result(None)

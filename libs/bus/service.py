@@ -1,0 +1,115 @@
+"""The bus of one service process: subscriptions, middleware, handlers, publishing."""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from contracts.catalogue import entry_of
+from contracts.message import Service
+from contracts.topology import SubscriptionSpec
+from libs.bus.message import Context
+from libs.bus.middleware.dead_letter import DeadLetters
+from libs.bus.middleware.dedupe import dedupe
+from libs.bus.middleware.logging_context import logging_context
+from libs.bus.middleware.retry import retry
+from libs.bus.middleware.tracing import tracing
+from libs.bus.publisher import Publisher
+from libs.bus.requester import Requester
+from libs.bus.router import Delivery, Router
+from libs.bus.sink import BatchBounds, Sink
+from libs.bus.transport import FlowControl, Subscription, Transport
+from libs.clock import Clock, system_clock
+
+LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class BusOptions:
+    """What may differ between services."""
+
+    instance: str
+    subscriptions: Sequence[SubscriptionSpec]
+    short_lived: bool = False
+    """Create the subscriptions at start and delete them at the end."""
+    max_deliveries: int = 10
+    flow: FlowControl = field(default_factory=FlowControl)
+    batches: BatchBounds = field(default_factory=BatchBounds)
+
+
+class Bus:
+    """Binds a router to a transport. Start once, drain once."""
+
+    def __init__(
+        self,
+        service: Service,
+        router: Router,
+        transport: Transport,
+        options: BusOptions,
+        clock: Clock = system_clock,
+    ) -> None:
+        self._service = service
+        self._router = router
+        self._transport = transport
+        self._options = options
+        self._sink = Sink(router.sink, options.batches) if router.sink else None
+        self._running: list[Subscription] = []
+        self._preparing: asyncio.Task[None] | None = None
+        self.publisher = Publisher(service, transport, clock)
+        self.requester = Requester(self.publisher, options.instance)
+
+    async def start(self) -> None:
+        """Begin to receive. Does not wait for the broker: see `waiting_for`."""
+        receiver = DeadLetters(
+            self._transport,
+            self._service.value,
+            tracing(logging_context(dedupe(retry(self._handle)))),
+            max_deliveries=self._options.max_deliveries,
+        )
+        self._preparing = asyncio.create_task(self._open(receiver))
+        if not self._options.short_lived:
+            await self._preparing
+
+    async def _open(self, receiver: DeadLetters) -> None:
+        for spec in self._options.subscriptions:
+            if self._options.short_lived:
+                await self._transport.ensure_subscription(spec)
+            self._running.append(self._transport.subscribe(spec.name, receiver, self._options.flow))
+
+    @property
+    def waiting_for(self) -> tuple[str, ...]:
+        """What keeps this service from sending or receiving; empty when nothing does."""
+        subscriptions = (s.waiting_for for s in self._running)
+        found = (*self._transport.waiting_for, *filter(None, subscriptions))
+        if not found and len(self._running) < len(self._options.subscriptions):
+            return ("its subscriptions to be created",)
+        return tuple(dict.fromkeys(found))
+
+    async def drain(self, grace: float) -> None:
+        """Stop receiving, finish what was begun, and give back what cannot be finished."""
+        if self._preparing is not None:
+            self._preparing.cancel()
+            await asyncio.gather(self._preparing, return_exceptions=True)
+        await asyncio.gather(*(s.drain(grace) for s in self._running))
+        if self._options.short_lived:
+            for spec in self._options.subscriptions:
+                await self._transport.drop_subscription(spec.name)
+        await self._transport.close()
+
+    async def _handle(self, delivery: Delivery) -> None:
+        self.requester.offer(delivery.envelope, delivery.message)
+        await asyncio.gather(self._record(delivery), self._answer(delivery))
+
+    async def _record(self, delivery: Delivery) -> None:
+        if self._sink is not None and entry_of(delivery.envelope.type).recorded:
+            await self._sink.put(delivery)
+
+    async def _answer(self, delivery: Delivery) -> None:
+        handler = self._router.handler_for(delivery.message)
+        if handler is None:
+            return  # selected by a filter that had to be wider than what we handle
+        emits = await handler(
+            delivery.message, Context(delivery.envelope, delivery.received.attempt)
+        )
+        if emits:
+            await self.publisher.send(*emits, cause=delivery.envelope, seed=self._service.value)

@@ -1,0 +1,77 @@
+"""Collects deliveries into batches for a handler that wants many at once."""
+
+import asyncio
+from dataclasses import dataclass
+
+from libs.bus.router import BatchHandler, Delivery
+
+
+@dataclass(frozen=True, slots=True)
+class BatchBounds:
+    max_messages: int = 500
+    max_bytes: int = 4 << 20
+    linger: float = 0.02
+
+
+class Sink:
+    """`put` returns when the batch that holds its delivery has been handled."""
+
+    def __init__(self, handler: BatchHandler, bounds: BatchBounds) -> None:
+        self._handler = handler
+        self._bounds = bounds
+        self._waiting: list[tuple[Delivery, asyncio.Future[None]]] = []
+        self._bytes = 0
+        self._full = asyncio.Event()
+        self._worker: asyncio.Task[None] | None = None
+
+    async def put(self, delivery: Delivery) -> None:
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append((delivery, done))
+        self._bytes += len(delivery.received.data)
+        if len(self._waiting) >= self._bounds.max_messages or self._bytes >= self._bounds.max_bytes:
+            self._full.set()
+        if self._worker is None:
+            self._worker = asyncio.create_task(self._work())
+        await done
+
+    async def _work(self) -> None:
+        try:
+            while self._waiting:
+                if not self._full.is_set():
+                    await self._linger()
+                await self._flush()
+        finally:
+            self._worker = None
+
+    async def _linger(self) -> None:
+        try:
+            async with asyncio.timeout(self._bounds.linger):
+                await self._full.wait()
+        except TimeoutError:
+            return  # enough waiting: what there is makes the batch
+
+    async def _flush(self) -> None:
+        batch = self._take()
+        try:
+            await self._handler([delivery for delivery, _ in batch])
+        except Exception as error:  # noqa: BLE001  each delivery of the batch has failed by it
+            for _, done in batch:
+                if not done.done():
+                    done.set_exception(error)
+        else:
+            for _, done in batch:
+                if not done.done():
+                    done.set_result(None)
+
+    def _take(self) -> list[tuple[Delivery, asyncio.Future[None]]]:
+        count = size = 0
+        for delivery, _ in self._waiting[: self._bounds.max_messages]:
+            size += len(delivery.received.data)
+            if count and size > self._bounds.max_bytes:
+                break
+            count += 1
+        batch, self._waiting = self._waiting[:count], self._waiting[count:]
+        self._bytes = sum(len(delivery.received.data) for delivery, _ in self._waiting)
+        if len(self._waiting) < self._bounds.max_messages and self._bytes < self._bounds.max_bytes:
+            self._full.clear()
+        return batch
