@@ -19,7 +19,7 @@ from contracts.catalogue import (
 from contracts.message import EVERY_SERVICE, Kind, Service
 
 FILTER_LIMIT = 256
-ACK_DEADLINE_SECONDS = 60
+ACK_DEADLINE_SECONDS = 15
 # The bus writes dead letters itself, with a reason, after fewer deliveries than
 # this; Pub/Sub's own policy catches what kills the process each time.
 MAX_DELIVERY_ATTEMPTS = 30

@@ -20,8 +20,8 @@ from libs.bus.retrying import Backoff
 from libs.bus.transport import FlowControl, Receiver, Verdict
 
 LOG = logging.getLogger(__name__)
-LEASE_SECONDS = 60
-EXTEND_SECONDS = 20.0
+LEASE_SECONDS = 15  # what a killed process held comes again after this long
+EXTEND_SECONDS = 5.0
 GATHER_SECONDS = 0.005
 ACCEPTED_SECONDS = 0.3
 CALL_SECONDS = 10.0
@@ -84,9 +84,7 @@ class StreamingSubscription:
         stream = open_stream(self._first_request())
         try:
             # A refused stream fails at once; one that stays open has been accepted.
-            opened = asyncio.get_running_loop().call_later(
-                ACCEPTED_SECONDS, self._opened, backoff
-            )
+            opened = asyncio.get_running_loop().call_later(ACCEPTED_SECONDS, self._opened, backoff)
             try:
                 async for response in stream:
                     self._opened(backoff)
