@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import grpc
+from google.iam.v1 import iam_policy_pb2, policy_pb2
 from google.protobuf import empty_pb2
 from google.pubsub_v1.services.publisher.transports import PublisherGrpcTransport
 from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcTransport
@@ -51,6 +52,7 @@ class Emulator:
         self._subs: dict[str, SubscriptionState] = {}
         self._of_topic: dict[str, list[SubscriptionState]] = {}
         self._snapshots: dict[str, tuple[str, list[int], float]] = {}
+        self._policies: dict[str, Any] = {}
         for _, body in store.resources("subscription"):
             self._open(SUBSCRIPTION.FromString(body))
 
@@ -88,6 +90,8 @@ class Emulator:
     def _retains(self, topic: str) -> bool:
         found = self._topics.get(topic)
         if found is not None and found.HasField("message_retention_duration"):
+            return True
+        if any(of == topic for of, _, _ in self._snapshots.values()):
             return True
         return any(s.config.retain_acked_messages for s in self._of_topic.get(topic, ()))
 
@@ -130,6 +134,18 @@ class Emulator:
     def _sub(self, name: str) -> SubscriptionState:
         state: SubscriptionState = _found(self._subs, name)
         return state
+
+    # IAM, which every resource has
+
+    def SetIamPolicy(self, request: Any, _: Any) -> Any:
+        self._policies[request.resource] = request.policy
+        return request.policy
+
+    def GetIamPolicy(self, request: Any, _: Any) -> Any:
+        return self._policies.get(request.resource, policy_pb2.Policy())
+
+    def TestIamPermissions(self, request: Any, _: Any) -> Any:
+        return iam_policy_pb2.TestIamPermissionsResponse(permissions=request.permissions)
 
     # Publisher
 

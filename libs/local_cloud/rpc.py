@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 import grpc
+from google.iam.v1 import iam_policy_pb2
 
 from libs.local_cloud.faults import Faults
 
@@ -38,7 +39,7 @@ class _Recorder(grpc.Channel):
 
     def _note(self, *, streams: bool) -> Callable[..., Callable[..., None]]:
         def make(path: str, request_serializer: Any = None, *_: Any, **__: Any) -> Any:
-            owner = getattr(request_serializer, "__self__", None)
+            owner = getattr(request_serializer, "__self__", None) or _iam_request(path)
             self.methods[path] = Method(streams, owner)
             return lambda *_, **__: None
 
@@ -66,6 +67,14 @@ class _Recorder(grpc.Channel):
         return self
 
     def __exit__(self, *_: object) -> None: ...
+
+
+def _iam_request(path: str) -> Any:
+    """IAM's requests are plain protobuf, whose serializers do not name their class."""
+    service, _, method = path.rpartition("/")
+    if service != "/google.iam.v1.IAMPolicy":
+        return None
+    return getattr(iam_policy_pb2, f"{method}Request")
 
 
 def method_table(transport: Any) -> dict[str, Method]:
@@ -101,8 +110,9 @@ class Service(grpc.GenericRpcHandler):
         return self._handlers.get(details.method)
 
     def _make(self, method: Method, function: Any) -> Any:
-        request = method.request._meta.pb if self._bare else method.request  # noqa: SLF001
-        read = request.FromString if self._bare else request.deserialize
+        wrapped = hasattr(method.request, "_meta")  # IAM's messages are bare already
+        request = method.request._meta.pb if wrapped and self._bare else method.request  # noqa: SLF001
+        read = request.deserialize if wrapped and not self._bare else request.FromString
         write = _serialize_bare if self._bare else _serialize
         if method.streams:
             return grpc.stream_stream_rpc_method_handler(self._stream(function), read, write)
