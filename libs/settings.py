@@ -205,13 +205,6 @@ class GatewaySettings(ServiceSettings):
         return self
 
 
-class TenantSettings(ServiceSettings):
-    """What only the tenant service reads."""
-
-    plans_file: Path | None = None
-    """YAML file with the plans; the built-in STARTER, PROFESSIONAL and SCALE when absent."""
-
-
 class SchedulerSettings(ServiceSettings):
     """What only the scheduler reads."""
 

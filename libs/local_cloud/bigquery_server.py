@@ -17,6 +17,7 @@ from libs.local_cloud.faults import Faults
 from libs.local_cloud.process import HOST, Options, Running
 
 UPLOAD_BYTES = 2 << 30
+STORAGE_PORT_FILE = "storage.port"
 
 
 async def start(options: Options, faults: Faults) -> Running:
@@ -27,6 +28,8 @@ async def start(options: Options, faults: Faults) -> Running:
     bigquery_tables.mend()
     server = EmulatorServer(_settings(options))
     await server.start()
+    if options.state_dir:
+        (options.state_dir / STORAGE_PORT_FILE).write_text(str(server.grpc_port))
     bigquery_engine.add_faults(_asgi_app(server), faults)
 
     async def stop() -> None:
@@ -41,7 +44,7 @@ def _settings(options: Options) -> Settings:
         rest_host=HOST,
         rest_port=options.port,
         grpc_host=HOST,
-        grpc_port=0,
+        grpc_port=_storage_port(options),
         persistence_mode=PersistenceMode.PERSISTENT if kept else PersistenceMode.EPHEMERAL,
         data_dir=options.state_dir,
         enable_format_extensions=False,
@@ -50,6 +53,18 @@ def _settings(options: Options) -> Settings:
         log_format=LogFormat.JSON,
         metrics_enabled=False,
     )
+
+
+def _storage_port(options: Options) -> int:
+    """The port of last time, if it is free: clients go on where they were."""
+    if options.state_dir is None or not (options.state_dir / STORAGE_PORT_FILE).exists():
+        return 0
+    port = int((options.state_dir / STORAGE_PORT_FILE).read_text() or 0)
+    try:
+        _check_free(port)
+    except OSError:
+        return 0
+    return port
 
 
 def _check_free(port: int) -> None:

@@ -22,6 +22,12 @@ class Input:
 
     message: Message
     envelope: Envelope
+    step: str = ""
+    """Tells apart the decisions that one message needs, one after another."""
+
+    @property
+    def cause(self) -> str:
+        return f"{self.envelope.id}/{self.step}" if self.step else self.envelope.id
 
 
 class Stream(Generic[S]):
@@ -97,7 +103,7 @@ def seal_decision(  # noqa: PLR0913  each is one part of an envelope
 
 def entry_for(decision: Decision, given: Input, wires: Sequence[Wire]) -> Entry:
     return Entry(
-        given.envelope.id,
+        given.cause,
         tuple(fact.model_dump(mode="json") for fact in decision.facts),
         tuple(wires),
     )

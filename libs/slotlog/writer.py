@@ -90,14 +90,18 @@ class Writer(Generic[S]):
         self._lanes: OrderedDict[str, _Lane[S]] = OrderedDict()
         self._snapshots: set[asyncio.Task[None]] = set()
 
-    async def submit(self, key: str, message: Message, envelope: Envelope) -> Sequence[Wire]:
+    async def submit(
+        self, key: str, message: Message, envelope: Envelope, step: str = ""
+    ) -> Sequence[Wire]:
         """Decide a message and return what is durably to be published for it.
 
         Raises what the decider raises, for this input alone. Cancelling the
         caller does not take the input back: it may still be decided.
         """
         lane = self._lane(key)
-        waiting = _Waiting(Input(message, envelope), asyncio.get_running_loop().create_future())
+        waiting = _Waiting(
+            Input(message, envelope, step), asyncio.get_running_loop().create_future()
+        )
         lane.queue.append(waiting)
         if lane.worker is None:
             lane.worker = asyncio.create_task(self._work(key, lane))
@@ -111,9 +115,10 @@ class Writer(Generic[S]):
                 await self._catch_up(key, lane)
             return lane.stream.state
 
-    async def keys(self) -> AsyncIterator[str]:
-        """Iterate over the keys of all streams that exist, page by page."""
-        prefix, after = self._service.value, ""
+    async def keys(self, after: str = "") -> AsyncIterator[str]:
+        """Iterate over the keys of all streams that exist, in order, page by page."""
+        prefix = self._service.value
+        after = f"{prefix}/{after}" if after else ""
         while names := await self._log.streams(prefix, after, PAGE):
             for name in names:
                 yield name.removeprefix(f"{prefix}/")
@@ -176,13 +181,13 @@ class Writer(Generic[S]):
         """Answer repeats from the record that decided them; return the rest."""
         fresh = []
         for waiting in batch:
-            slot = lane.stream.slot_of(waiting.given.envelope.id)
+            slot = lane.stream.slot_of(waiting.given.cause)
             if waiting.answer.done():
                 continue
             if slot is None:
                 fresh.append(waiting)
             else:
-                _resolve(waiting, await self._recorded(key, slot, waiting.given.envelope.id))
+                _resolve(waiting, await self._recorded(key, slot, waiting.given.cause))
         return fresh
 
     async def _recorded(self, key: str, slot: int, cause: str) -> tuple[Wire, ...]:
@@ -199,7 +204,7 @@ class Writer(Generic[S]):
         sequence = (stream.slot + 1) * SEQUENCE_STEP
         for waiting in batch:
             given = waiting.given
-            if (twin := entries.get(given.envelope.id)) is not None:
+            if (twin := entries.get(given.cause)) is not None:
                 answers.append((waiting, twin.emits))
                 continue
             try:
@@ -213,14 +218,14 @@ class Writer(Generic[S]):
             sequence += len(decision.emits)
             answers.append((waiting, wires))
             if is_worth_recording(decision):
-                entries[given.envelope.id] = entry_for(decision, given, wires)
+                entries[given.cause] = entry_for(decision, given, wires)
         return Record(str(commit), now, tuple(entries.values())), answers
 
     def _seal(
         self, decision: Decision, given: Input, commit: UUID, now: datetime, sequence: int
     ) -> tuple[Wire, ...]:
         # A decision that is not recorded must still answer a repeat with the same ids.
-        seed = uuid5(commit if is_worth_recording(decision) else NAMESPACE, given.envelope.id)
+        seed = uuid5(commit if is_worth_recording(decision) else NAMESPACE, given.cause)
         return seal_decision(
             decision, given, service=self._service, seed=seed, at=now, sequence=sequence
         )

@@ -1,0 +1,35 @@
+"""The composition root of the tenant service."""
+
+from contracts.message import Service
+from libs.service import Parts, Process
+from libs.slotlog.cloud_storage import Bucket, BucketSettings, CloudStorageSlotLog
+from libs.slotlog.writer import Writer
+from libs.warehouse.warehouse import Warehouse, WarehouseSettings
+from services.tenant.handlers import register
+from services.tenant.store import TenantDecider
+
+
+async def build(process: Process) -> Parts:
+    settings = process.settings
+    bucket = Bucket(
+        BucketSettings(settings.gcp_project_id, settings.bucket, settings.storage_emulator_host)
+    )
+    warehouse = Warehouse.connect(
+        WarehouseSettings(
+            settings.gcp_project_id,
+            settings.bigquery_location,
+            settings.bigquery_endpoint,
+            settings.bigquery_storage_endpoint,
+        )
+    )
+    tenants = Writer(CloudStorageSlotLog(bucket), TenantDecider(), service=Service.TENANT)
+    register(process.router, tenants, warehouse)
+
+    async def close_bucket() -> None:
+        bucket.close()
+
+    return Parts(
+        router=process.router,
+        checks=(bucket.check, warehouse.check),
+        closers=(close_bucket, warehouse.close, tenants.close),
+    )
