@@ -2,13 +2,12 @@
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 from contracts.envelope import Envelope
 from contracts.message import Message
 from libs.bus.message import Context, Emit, Received
 
-M = TypeVar("M", bound=Message)
 Answer = Awaitable[Iterable[Emit] | None]
 Handler = Callable[[Any, Context], Answer]
 
@@ -37,12 +36,10 @@ class Router:
         self._handlers: dict[type[Message], Handler] = {}
         self.sink: BatchHandler | None = None
 
-    def on(
-        self, *types: type[M]
-    ) -> Callable[[Callable[[M, Context], Answer]], Callable[[M, Context], Answer]]:
+    def on(self, *types: type[Message]) -> Callable[[Handler], Handler]:
         """Register a handler. What it returns is published before the message is acknowledged."""
 
-        def register(handler: Callable[[M, Context], Answer]) -> Callable[[M, Context], Answer]:
+        def register(handler: Handler) -> Handler:
             for type_ in types:
                 if type_ in self._handlers:
                     raise HandlerTakenError(type_)

@@ -398,7 +398,7 @@ def evolve(state: Tenant, fact: BaseModel) -> Tenant:
     return state.model_copy(update=_changes(state, fact))
 
 
-def _changes(state: Tenant, fact: BaseModel) -> dict[str, Any]:
+def _changes(state: Tenant, fact: BaseModel) -> dict[str, Any]:  # noqa: PLR0911  one per kind
     match fact:
         case Registered(command=command, at=at):
             return {

@@ -1,0 +1,72 @@
+"""`${name}` in a step's config: identifiers are checked, values become query parameters.
+
+Nothing a user wrote is ever pasted into SQL: `'${date}'` and `${date}` both
+become `@run_date`, and only the tenant's own id, whose form is fixed, stays text.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from contracts.runs import RunRequestedV1
+from services.executor.steps.step import StepError
+
+_VARIABLE = re.compile(r"(?P<quote>['\"]?)\$\{(?P<name>[^}]*)\}(?P=quote)")
+_PARAMETER = re.compile(r"parameters\.([A-Za-z_][A-Za-z0-9_]*)")
+
+
+@dataclass(slots=True)
+class BoundSql:
+    """SQL with named parameters, and their values."""
+
+    text: str = ""
+    parameters: dict[str, object] = field(default_factory=dict)
+
+
+def bind_sql(text: str, request: RunRequestedV1) -> BoundSql:
+    """Raises `StepError` for a variable that does not exist."""
+    bound = BoundSql()
+    values: Mapping[str, tuple[str, object]] = {
+        "date": ("run_date", request.run_date),
+        "run_id": ("run_id", str(request.run_id)),
+    }
+
+    def replacement(match: re.Match[str]) -> str:
+        name, quote = match.group("name"), match.group("quote")
+        if name == "tenant_id":
+            return f"{quote}{request.tenant_id}{quote}"
+        parameter, value = values.get(name) or _parameter(name, request)
+        bound.parameters[parameter] = value
+        return f"@{parameter}"
+
+    bound.text = _VARIABLE.sub(replacement, text)
+    return bound
+
+
+def fill_name(text: str, request: RunRequestedV1) -> str:
+    """Variables in the name of a table; the result is checked as a name by the caller."""
+
+    def replacement(match: re.Match[str]) -> str:
+        name = match.group("name")
+        if name == "tenant_id":
+            return str(request.tenant_id)
+        if name == "date":
+            return request.run_date.isoformat().replace("-", "")
+        _, value = _parameter(name, request)
+        return str(value)
+
+    return _VARIABLE.sub(replacement, text)
+
+
+def _parameter(name: str, request: RunRequestedV1) -> tuple[str, object]:
+    match = _PARAMETER.fullmatch(name)
+    if match is None:
+        known = "tenant_id, date, run_id and parameters.NAME"
+        raise StepError("unknown_variable", f"${{{name}}} is no variable; there are {known}")
+    key = match.group(1)
+    if key not in request.parameters:
+        given = ", ".join(sorted(request.parameters)) or "none"
+        raise StepError(
+            "missing_parameter", f"the run has no parameter {key!r}; it was given {given}"
+        )
+    return f"p_{key}", request.parameters[key]
