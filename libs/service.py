@@ -140,7 +140,9 @@ def run_service(process: Process, build: Build) -> None:
 
 async def _live(process: Process, build: Build, stop: asyncio.Event) -> None:
     settings = process.settings
-    parts = await build(process)
+    parts = await _built(process, build, stop)
+    if parts is None:
+        return
     readiness = Readiness(process, parts.checks)
     if process.service is not Service.GATEWAY:
         answer_checks(process, readiness)
@@ -159,6 +161,18 @@ async def _live(process: Process, build: Build, stop: asyncio.Event) -> None:
         for closer in parts.before_drain:
             await closer()
         await process.bus.drain(settings.shutdown_grace_seconds)
+
+
+async def _built(process: Process, build: Build, stop: asyncio.Event) -> Parts | None:
+    """Wait for the parts, which may wait for the world; None when told to stop before."""
+    building, stopped = asyncio.create_task(build(process)), asyncio.create_task(stop.wait())
+    await asyncio.wait({building, stopped}, return_when=asyncio.FIRST_COMPLETED)
+    stopped.cancel()
+    if not building.done():
+        building.cancel()
+        await asyncio.gather(building, return_exceptions=True)
+        return None
+    return building.result()
 
 
 async def _until(stop: asyncio.Event, parts: Parts) -> None:

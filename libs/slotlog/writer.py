@@ -115,7 +115,7 @@ class Writer(Generic[S]):
                 await self._catch_up(key, lane)
             return lane.stream.state
 
-    async def keys(self, after: str = "") -> AsyncIterator[str]:
+    async def each_key(self, after: str = "") -> AsyncIterator[str]:
         """Iterate over the keys of all streams that exist, in order, page by page."""
         prefix = self._service.value
         after = f"{prefix}/{after}" if after else ""

@@ -127,7 +127,7 @@ class Handlers:
                 envelope = replace(context.envelope, tenant_id=tenant, reply_to="")
                 return await self._ledgers.submit(key, Look(tenant_id=tenant), envelope)
 
-        looks = [asyncio.create_task(look_at(key)) async for key in self._ledgers.keys()]
+        looks = [asyncio.create_task(look_at(key)) async for key in self._ledgers.each_key()]
         wires = [wire for look in looks for wire in await look]
         requested = sum(w.attributes["ce-type"] == RunRequestedV1.wire_type for w in wires)
         return [*wires, TickAppliedV1(job=tick.job, queued_count=requested)]

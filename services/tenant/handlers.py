@@ -127,7 +127,7 @@ def register(router: Router, tenants: Writer[Tenant], warehouse: Warehouse) -> N
     @router.on(ListTenantsV1)
     async def on_list_tenants(query: ListTenantsV1, _: Context) -> Sequence[Message]:
         found = []
-        async for key in tenants.keys(after=query.after or ""):
+        async for key in tenants.each_key(after=query.after or ""):
             part = (await tenants.state(key)).part() if _is_tenant(key) else None
             if part is not None:
                 found.append(part)

@@ -5,7 +5,6 @@ become `@run_date`, and only the tenant's own id, whose form is fixed, stays tex
 """
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from contracts.runs import RunRequestedV1
@@ -26,7 +25,7 @@ class BoundSql:
 def bind_sql(text: str, request: RunRequestedV1) -> BoundSql:
     """Raises `StepError` for a variable that does not exist."""
     bound = BoundSql()
-    values: Mapping[str, tuple[str, object]] = {
+    values: dict[str, tuple[str, object]] = {
         "date": ("run_date", request.run_date),
         "run_id": ("run_id", str(request.run_id)),
     }

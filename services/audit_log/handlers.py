@@ -1,0 +1,153 @@
+"""Record every message; answer what was recorded; make the tables for it."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import datetime
+
+from contracts.audit import EventListV1, ListEventsV1
+from contracts.message import Message
+from contracts.platform import (
+    BootstrapPlatformV1,
+    CommandRefusedV1,
+    ObjectAction,
+    ObjectPart,
+    PlatformBootstrappedV1,
+)
+from contracts.runs import GetRunV1, ListRunsV1, RunListV1, RunV1
+from contracts.steps import ListStepsV1, StepListV1
+from libs.bus.errors import RetryableError
+from libs.bus.message import Context
+from libs.bus.retrying import Backoff
+from libs.bus.router import Delivery, Router
+from libs.clock import Clock
+from libs.warehouse.errors import SchemaConflictError, UnavailableError, WarehouseError
+from libs.warehouse.schema import Table
+from libs.warehouse.warehouse import Warehouse
+from services.audit_log import tables
+from services.audit_log.domain import Row, rows_of
+from services.audit_log.store import Records
+
+LOG = logging.getLogger(__name__)
+
+
+class NotBootstrappedError(RetryableError):
+    def __init__(self) -> None:
+        super().__init__("tables of the tenants dataset: call POST /api/v1/admin/bootstrap", 1.0)
+
+
+class Handlers:
+    """audit_log's handlers, over one warehouse."""
+
+    def __init__(self, warehouse: Warehouse, clock: Clock) -> None:
+        self._warehouse = warehouse
+        self._records = Records(warehouse)
+        self._clock = clock
+        self._bootstrapped = False
+
+    def register(self, router: Router) -> None:
+        router.record_all(self.record)
+        router.on(BootstrapPlatformV1)(self.on_bootstrap)
+        router.on(GetRunV1)(self.on_get_run)
+        router.on(ListRunsV1)(self.on_list_runs)
+        router.on(ListStepsV1)(self.on_list_steps)
+        router.on(ListEventsV1)(self.on_list_events)
+
+    async def record(self, deliveries: Sequence[Delivery]) -> None:
+        """Append a batch; returns when BigQuery has confirmed every row.
+
+        Waits as long as it takes for the tables and for BigQuery: nothing that
+        was published may be lost because the warehouse was away.
+        """
+        await self._until_possible(self.check_bootstrapped)
+        pairs = [(d.envelope, d.message, d.received.data) for d in deliveries]
+        events, runs, steps = rows_of(pairs, self._clock())
+        await self._until_possible(
+            lambda: self._append(
+                {tables.EVENT_LOG: events, tables.RUN_LOG: runs, tables.STEP_LOG: steps}
+            )
+        )
+
+    async def _append(self, rows: Mapping[Table, Sequence[Row]]) -> None:
+        await asyncio.gather(
+            *(self._warehouse.append(table, batch) for table, batch in rows.items() if batch)
+        )
+
+    async def _until_possible(self, work: Callable[[], Awaitable[None]]) -> None:
+        backoff = Backoff()
+        while True:
+            try:
+                await work()
+            except (NotBootstrappedError, UnavailableError) as error:
+                LOG.warning("recording waits: %s", error)
+                await backoff.pause()
+            else:
+                return
+
+    async def check_bootstrapped(self) -> None:
+        """Raises `NotBootstrappedError` until the tables are there; then free."""
+        if self._bootstrapped:
+            return
+        wanted = {table.name for table in tables.TABLES if table.dataset == "tenants"}
+        if not wanted <= set(await self._warehouse.tables("tenants")):
+            raise NotBootstrappedError
+        self._bootstrapped = True
+
+    async def on_bootstrap(self, command: BootstrapPlatformV1, _: Context) -> Sequence[Message]:
+        forced = command.force_recreate_dataset or command.force_recreate_tables
+        if forced and command.confirm != "tenants":
+            detail = (
+                'recreating drops every record: repeat with confirm: "tenants"; '
+                "a snapshot of each table is taken first"
+            )
+            return [CommandRefusedV1(code="confirmation_required", detail=detail)]
+        try:
+            done = [*(await self._recreate() if forced else ()), *await self._ensure()]
+        except SchemaConflictError as error:
+            return [CommandRefusedV1(code="schema_conflict", detail=str(error))]
+        except WarehouseError as error:
+            raise RetryableError(str(error), delay=0.5) from error
+        self._bootstrapped = True
+        return [PlatformBootstrappedV1(schema_version=tables.SCHEMA_VERSION, objects=tuple(done))]
+
+    async def _ensure(self) -> list[ObjectPart]:
+        results = await self._warehouse.ensure(*tables.OBJECTS)
+        done = [ObjectPart(name=result.name, action=result.action) for result in results]
+        if any(part.action is not ObjectAction.UNCHANGED for part in done):
+            row = {"version": tables.SCHEMA_VERSION, "applied_at": self._clock()}
+            await self._warehouse.append(tables.SCHEMA_VERSIONS, [row])
+        return done
+
+    async def _recreate(self) -> list[ObjectPart]:
+        """Copy each log beside itself, then drop it; the next step makes it anew."""
+        done = []
+        present = set(await self._warehouse.tables("tenants"))
+        for table in tables.TABLES:
+            if table.dataset == "tenants" and table.name in present:
+                done += await self._snapshot_and_drop(table, self._clock())
+        return done
+
+    async def _snapshot_and_drop(self, table: Table, now: datetime) -> list[ObjectPart]:
+        copy = f"{table.path}_before_{now:%Y%m%d%H%M%S}"
+        await self._warehouse.copy_table(table.path, copy)
+        await self._warehouse.drop(table.path)
+        return [
+            ObjectPart(name=copy, action=ObjectAction.SNAPSHOT),
+            ObjectPart(name=table.path, action=ObjectAction.RECREATED),
+        ]
+
+    async def on_get_run(self, query: GetRunV1, _: Context) -> Sequence[Message]:
+        run = await self._records.run(query)
+        return [RunV1(tenant_id=query.tenant_id, run=run)]
+
+    async def on_list_runs(self, query: ListRunsV1, _: Context) -> Sequence[Message]:
+        runs, after = await self._records.runs(query)
+        return [RunListV1(tenant_id=query.tenant_id, runs=runs, next_after=after)]
+
+    async def on_list_steps(self, query: ListStepsV1, _: Context) -> Sequence[Message]:
+        steps = await self._records.steps(query)
+        return [StepListV1(tenant_id=query.tenant_id, run_id=query.run_id, steps=steps)]
+
+    async def on_list_events(self, query: ListEventsV1, _: Context) -> Sequence[Message]:
+        events, after = await self._records.events(query)
+        return [EventListV1(tenant_id=query.tenant_id, events=events, next_after=after)]

@@ -1,0 +1,49 @@
+"""What every group of routes is given."""
+
+from dataclasses import dataclass
+from typing import TypeVar
+
+from aiohttp import web
+from pydantic import BaseModel, ConfigDict
+
+from contracts.identifiers import Identifier, InvalidIdentifierError
+from libs.clock import Clock
+from libs.settings import GatewaySettings
+from libs.web.problem import Fault, Problem
+from services.gateway.auth import Authenticator
+from services.gateway.live import LiveRuns
+from services.gateway.questions import Questions
+
+T = TypeVar("T", bound=Identifier)
+
+
+class Body(BaseModel):
+    """Base of request bodies: unknown fields are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """Built once by the composition root."""
+
+    settings: GatewaySettings
+    questions: Questions
+    auth: Authenticator
+    live: LiveRuns
+    pepper: bytes
+    clock: Clock
+
+
+def identifier(kind: type[T], text: str, pointer: str) -> T:
+    """Parse a part of a path or query; raises `Problem`."""
+    try:
+        return kind(text)
+    except InvalidIdentifierError as error:
+        raise Problem(400, "invalid_request", str(error), [Fault(pointer, str(error))]) from None
+
+
+def who(request: web.Request, fallback: str) -> str:
+    """Who did it, for the record: what the client says of itself, never trusted."""
+    said = request.headers.get("X-User-ID", "")[:200]
+    return f"{fallback}:{said}" if said else fallback

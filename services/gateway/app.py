@@ -1,0 +1,55 @@
+"""The composition root of the gateway."""
+
+from contracts.topology import instance_subscriptions
+from libs.clock import system_clock
+from libs.service import Parts, Process
+from libs.settings import GatewaySettings
+from libs.vault.secrets import Secrets, SecretSettings
+from services.gateway.api.admin import AdminRoutes
+from services.gateway.api.edge import Edge
+from services.gateway.api.pipelines import PipelineRoutes
+from services.gateway.api.runs import RunRoutes
+from services.gateway.api.tenants import TenantRoutes
+from services.gateway.auth import Authenticator
+from services.gateway.handlers import register
+from services.gateway.live import LiveRuns
+from services.gateway.questions import Questions
+from services.gateway.readiness import PlatformReadiness
+
+PEPPER = "api-key-pepper"
+
+
+async def build(process: Process) -> Parts:
+    settings = process.settings
+    assert isinstance(settings, GatewaySettings)  # noqa: S101  __main__ loads these
+    process.subscriptions = instance_subscriptions(settings.instance)
+    process.short_lived = True
+    secrets = Secrets.connect(
+        SecretSettings(
+            settings.gcp_project_id, settings.secrets_dir, settings.secret_manager_endpoint
+        )
+    )
+    pepper = await secrets.wait_for(PEPPER)
+    live = LiveRuns()
+    requester = process.bus.requester
+    auth = Authenticator(requester, pepper, settings, system_clock)
+    register(process.router, live, auth)
+    edge = Edge(
+        settings=settings,
+        questions=Questions(requester, settings.question_timeout_seconds),
+        auth=auth,
+        live=live,
+        pepper=pepper,
+        clock=system_clock,
+    )
+    routes = [
+        route
+        for group in (AdminRoutes, TenantRoutes, PipelineRoutes, RunRoutes)
+        for route in group(edge).routes()
+    ]
+    return Parts(
+        router=process.router,
+        checks=(PlatformReadiness(requester).check,),
+        routes=routes,
+        closers=(secrets.close,),
+    )

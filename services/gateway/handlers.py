@@ -1,0 +1,28 @@
+"""What the gateway makes of events: live runs, and keys to be asked for again."""
+
+from contracts.keys import KeyIssuedV1, KeyRevokedV1, KeyRotatedV1
+from contracts.message import Message
+from contracts.tenants import TenantOffboardedV1, TenantResumedV1, TenantSuspendedV1
+from libs.bus.message import Context
+from libs.bus.router import Router
+from services.gateway.auth import Authenticator
+from services.gateway.live import HANDLED, LiveRuns
+
+TenantEvent = (
+    KeyIssuedV1
+    | KeyRevokedV1
+    | KeyRotatedV1
+    | TenantSuspendedV1
+    | TenantResumedV1
+    | TenantOffboardedV1
+)
+
+
+def register(router: Router, live: LiveRuns, auth: Authenticator) -> None:
+    @router.on(*HANDLED)
+    async def on_run_event(event: Message, _: Context) -> None:
+        live.apply(event)
+
+    @router.on(*TenantEvent.__args__)
+    async def on_tenant_event(event: TenantEvent, _: Context) -> None:
+        auth.forget_tenant(event.tenant_id)

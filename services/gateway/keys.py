@@ -1,0 +1,70 @@
+"""API keys: made here, shown once, and known everywhere else by their hash alone.
+
+`<tenant>_api_<43 characters of 256 random bits><6 characters of checksum>`. The
+checksum turns away garbage without asking anybody; the hash is keyed by a pepper
+that lies in Secret Manager, so a stolen table of hashes opens nothing.
+"""
+
+import hmac
+import re
+import secrets
+import zlib
+from dataclasses import dataclass
+from hashlib import sha256
+
+from contracts.identifiers import InvalidIdentifierError, KeyHash, TenantId
+
+ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+RANDOM_BITS = 256
+RANDOM_LENGTH = 43
+CHECKSUM_LENGTH = 6
+_FORM = re.compile(rf"(.+)_api_([0-9A-Za-z]{{{RANDOM_LENGTH + CHECKSUM_LENGTH}}})")
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKey:
+    """A key whose form and checksum are right; whether it was issued is another matter."""
+
+    tenant_id: TenantId
+    text: str
+
+    @property
+    def last_four(self) -> str:
+        return self.text[-4:]
+
+    def hash(self, pepper: bytes) -> KeyHash:
+        return KeyHash(hmac.new(pepper, self.text.encode(), sha256).hexdigest())
+
+    def __repr__(self) -> str:
+        return f"ApiKey({self.tenant_id}, …{self.last_four})"
+
+
+def mint(tenant_id: TenantId) -> ApiKey:
+    body = f"{tenant_id}_api_{_base62(secrets.randbits(RANDOM_BITS), RANDOM_LENGTH)}"
+    return ApiKey(tenant_id, body + _checksum(body))
+
+
+def parse(text: str) -> ApiKey | None:
+    """None for what cannot be a key of ours."""
+    match = _FORM.fullmatch(text)
+    if match is None:
+        return None
+    body, checksum = text[:-CHECKSUM_LENGTH], text[-CHECKSUM_LENGTH:]
+    if not hmac.compare_digest(_checksum(body), checksum):
+        return None
+    try:
+        return ApiKey(TenantId(match.group(1)), text)
+    except InvalidIdentifierError:
+        return None
+
+
+def _checksum(body: str) -> str:
+    return _base62(zlib.crc32(body.encode()), CHECKSUM_LENGTH)
+
+
+def _base62(number: int, length: int) -> str:
+    digits = ""
+    while number:
+        number, digit = divmod(number, len(ALPHABET))
+        digits = ALPHABET[digit] + digits
+    return digits.rjust(length, ALPHABET[0])
