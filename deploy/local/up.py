@@ -34,6 +34,7 @@ from libs.warehouse.warehouse import Warehouse, WarehouseSettings
 SERVICES = ("tenant", "scheduler", "executor", "audit_log", "gateway")
 READY_SECONDS = 60.0
 SECRET_BYTES = 32
+RUN_PATH = "/api/v1/pipelines/run/cost_by_service"
 FAILURES = (
     AlreadyRunningError,
     ApiError,
@@ -191,8 +192,7 @@ def _tell(stack: Stack, api: Api) -> None:
             "try, in another terminal:",
             f'  curl -s -H "X-API-Key: {key}" {api.url}/api/v1/pipelines/runs',
             f'  curl -s -H "X-API-Key: {key}" {api.url}/api/v1/tenants/quota',
-            f'  curl -s -X POST -H "X-API-Key: {key}"'
-            f" {api.url}/api/v1/pipelines/run/cost_by_service -d '{{}}'",
+            f'  curl -s -X POST -H "X-API-Key: {key}" -d {{}} {api.url}{RUN_PATH}',
         ]
     if not os.environ.get("ADMIN_API_KEY"):
         lines.append(

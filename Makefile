@@ -1,0 +1,56 @@
+# Two commands do everything: `make run` and `make test`. `make help` lists the rest.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+SERVICES := gateway tenant scheduler executor audit_log
+LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check fmt contracts lock clean bench soak
+
+help: ## List every target
+	@grep -hE '^[a-z-]+:.*?## ' $(MAKEFILE_LIST) | awk -F ':.*?## ' '{printf "  make %-11s %s\n", $$1, $$2}'
+
+run: $(VENV)/ready ## Everything on this machine, with a demo, until Ctrl-C (PORT, STATE_DIR, ADMIN_API_KEY, DEMO=0)
+	@exec $(BIN)/python -m deploy.local.up
+
+test: $(VENV)/ready ## The whole test suite
+	@$(BIN)/python -m pytest -q -m "not soak"
+
+check: $(VENV)/ready ## Lint, format, types, import rules, generated files
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@$(BIN)/python -m contracts.generate --check
+
+fmt: $(VENV)/ready ## Format the code and mend what can be mended
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+contracts: $(VENV)/ready ## Generate schemas, AsyncAPI, topology and diagram from the catalogue
+	@$(BIN)/python -m contracts.generate
+
+bench: $(VENV)/ready ## Measure hops, latency and throughput on this machine
+	@$(BIN)/python -m tests.bench.run
+
+soak: $(VENV)/ready ## Kill services under load for longer (RUNS=200, KILLS=30)
+	@$(BIN)/python -m pytest -q -m soak tests/faults
+
+lock: $(VENV)/ready ## Resolve all dependencies anew, once, and write every lock file
+	@$(LOCK) $(SERVICES:%=services/%/pyproject.toml) --group pyproject.toml:dev -o requirements/dev.txt
+	@awk '/^uv==/{p=1} p&&/^[a-z]/&&!/^uv==/{exit} p{print}' requirements/dev.txt > requirements/bootstrap.txt
+	@for s in $(SERVICES); do $(LOCK) services/$$s/pyproject.toml -c requirements/dev.txt -o services/$$s/requirements.txt || exit 1; done
+
+clean: ## Remove the environment, caches and local state
+	rm -rf $(VENV) .local .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/ready: requirements/bootstrap.txt requirements/dev.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; say which with make PYTHON=/path/to/python3"; exit 1; }
+	@echo "making the environment in $(VENV) (once; takes a moment)"
+	@$(PYTHON) -m venv --clear $(VENV) || { echo "$(PYTHON) cannot make a virtual environment: install its venv module"; exit 1; }
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bootstrap.txt
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements/dev.txt
+	@touch $@
