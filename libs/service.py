@@ -126,7 +126,7 @@ def answer_checks(process: Process, readiness: Readiness) -> None:
     process.router.on(CheckServiceV1)(on_check)
 
 
-Build = Callable[[Process], Awaitable[Parts]]
+Build = Callable[[Process], Coroutine[Any, Any, Parts]]
 
 
 def run_service(process: Process, build: Build) -> None:

@@ -1,6 +1,7 @@
 """The five services and the clock, as child processes that are kept up."""
 
 import asyncio
+import json
 import logging
 import os
 import signal
@@ -14,6 +15,7 @@ from pathlib import Path
 LOG = logging.getLogger(__name__)
 ROOT = Path(__file__).parents[2]
 STOP_SECONDS = 6.0
+PIDS_FILE = "processes.json"
 WATCH_SECONDS = 0.2
 QUICK_DEATH_SECONDS = 2.0
 MOST_QUICK_DEATHS = 5
@@ -48,6 +50,10 @@ class Children:
         self._logs = logs
         self._children: dict[str, Child] = {}
         self._stopping = False
+
+    def _write_pids(self) -> None:
+        pids = {name: self.pid_of(name) for name in self._children}
+        (self._logs.parent / PIDS_FILE).write_text(json.dumps(pids))
 
     def start(self, child: Child) -> None:
         self._children[child.name] = child
@@ -94,6 +100,7 @@ class Children:
                 stderr=log,
                 start_new_session=True,  # Ctrl-C is ours to handle, in order
             )
+        self._write_pids()
 
     def _revive(self, child: Child) -> None:
         if self._stopping:

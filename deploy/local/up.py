@@ -140,7 +140,8 @@ def _start_services(stack: Stack, children: Children, admin_key: str) -> None:
         if name == "gateway":
             own = {"PORT": str(stack.port), "ADMIN_API_KEY": admin_key}
         children.start(Child(name, f"services.{name}", (), {**common, **own}))
-    children.start(Child("ticks", "libs.local_cloud.ticks", ("--every", "60")))
+    every = os.environ.get("TICK_SECONDS") or "60"
+    children.start(Child("ticks", "libs.local_cloud.ticks", ("--every", every)))
 
 
 async def _come_up(stack: Stack, api: Api, project: str) -> None:

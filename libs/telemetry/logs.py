@@ -25,7 +25,7 @@ SECRET = re.compile(
     r"|-----BEGIN [A-Z ]+-----.*?(-----END [A-Z ]+-----|$)",
     re.DOTALL,
 )
-REQUEST_FIELDS = ("method", "path", "status_code", "duration_ms")
+REQUEST_FIELDS = ("tenant_id", "method", "path", "status_code", "duration_ms")
 
 
 def mask(text: str) -> str:

@@ -32,6 +32,7 @@ class About:
 
 TRACE = web.RequestKey("trace", trace.Trace)
 REQUEST_ID = web.RequestKey("request_id", str)
+TENANT = web.RequestKey("tenant", str)
 
 
 def answer(body: object, *, status: int = 200, **headers: str) -> web.Response:
@@ -107,6 +108,7 @@ def _log(request: web.Request, status: int, started: float) -> None:
         request.path,
         status,
         extra={
+            "tenant_id": request.get(TENANT),
             "method": request.method,
             "path": request.path,
             "status_code": status,

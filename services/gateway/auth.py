@@ -14,6 +14,7 @@ from libs.bus.errors import NoAnswerError
 from libs.bus.requester import Requester
 from libs.clock import Clock
 from libs.settings import GatewaySettings
+from libs.web.app import TENANT
 from libs.web.problem import Problem
 from services.gateway import keys
 
@@ -66,6 +67,7 @@ class Authenticator:
             raise Problem(
                 403, "tenant_suspended", "This tenant is suspended; ask the platform's operator."
             )
+        request[TENANT] = str(known.tenant_id)
         return known.tenant_id
 
     def admin(self, request: web.Request) -> None:

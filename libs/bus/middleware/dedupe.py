@@ -16,7 +16,9 @@ def dedupe(then: Next) -> Next:
     done: OrderedDict[tuple[str, str], None] = OrderedDict()
 
     async def handle(delivery: Delivery) -> None:
-        key = (delivery.received.subscription, delivery.envelope.id)
+        # Pub/Sub's id, not the message's own: a question that is asked again under
+        # the same id is answered again, with what the slot log says of it.
+        key = (delivery.received.subscription, delivery.received.message_id)
         if key in done:
             return
         await then(delivery)

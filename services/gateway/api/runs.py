@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from datetime import date
-from uuid import uuid4
+from uuid import NAMESPACE_URL, uuid4, uuid5
 
 from aiohttp import web
 from pydantic import Field, JsonValue
@@ -33,6 +33,7 @@ from services.gateway.api.edge import Body, Edge, identifier, who
 
 RUNS = "/api/v1/pipelines/runs"
 LONGEST_WAIT = 25.0
+NAMESPACE = uuid5(NAMESPACE_URL, "convergence/gateway/runs")
 _REJECTED = {"config_not_found": 404, "tenant_suspended": 403}
 
 
@@ -63,7 +64,7 @@ class RunRoutes:
         body = await read_model(request, RunBody)
         command = SubmitRunV1(
             tenant_id=tenant,
-            run_id=RunId(str(uuid4())),
+            run_id=_new_run_id(request, tenant),
             config_id=identifier(ConfigId, request.match_info["config_id"], "/config_id"),
             run_date=self._date(body),
             parameters=body.parameters,
@@ -72,10 +73,14 @@ class RunRoutes:
         )
         try:
             decided = await self._edge.questions.ask(
-                command, RunRequestedV1, RunQueuedV1, RunRejectedV1
+                command,
+                RunRequestedV1,
+                RunQueuedV1,
+                RunRejectedV1,
+                id_=str(uuid5(NAMESPACE, command.run_id)),
             )
         except Problem as problem:
-            if problem.code != "no_answer_yet":
+            if problem.code not in {"no_answer_yet", "run_exists"}:
                 raise
             return _accepted(command, RunStatus.PENDING)
         if isinstance(decided, RunRejectedV1):
@@ -169,6 +174,12 @@ class RunRoutes:
 
 
 _PATIENCE = 10.0
+
+
+def _new_run_id(request: web.Request, tenant: TenantId) -> RunId:
+    """A repeated Idempotency-Key names the same run, so it is submitted once."""
+    key = request.headers.get("Idempotency-Key")
+    return RunId(str(uuid5(NAMESPACE, f"{tenant}/{key}") if key else uuid4()))
 
 
 def _accepted(command: SubmitRunV1, status: RunStatus) -> web.Response:
