@@ -2,12 +2,12 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 
 from libs.bus.message import Received
 from libs.bus.transport import Receiver, Verdict
 
-Settle = Callable[[Received, Verdict], Awaitable[None]]
+Settle = Callable[[Received, Verdict], Coroutine[object, None, None]]
 
 
 class Lanes:
@@ -18,10 +18,13 @@ class Lanes:
         self._settle = settle
         self._keys: dict[str, deque[Received]] = {}
         self._tasks: set[asyncio.Task[object]] = set()
+        self._closed = False
 
     def put(self, received: Received) -> None:
         key = received.ordering_key
-        if not key:
+        if self._closed:
+            self._start(self._settle(received, Verdict.NACK))
+        elif not key:
             self._start(self._one(received))
         elif key in self._keys:
             self._keys[key].append(received)
@@ -30,14 +33,17 @@ class Lanes:
             self._start(self._lane(key))
 
     async def drain(self, grace: float) -> None:
-        """Wait for what is being handled; cancel what is not done in time."""
-        for waiting in self._keys.values():
-            await self._give_back(waiting, keep_first=True)
+        """Begin nothing more, wait for what is being handled, cancel what is late."""
+        self.close()
         if self._tasks:
             _, late = await asyncio.wait(self._tasks, timeout=grace)
             for task in late:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
+
+    def close(self) -> None:
+        """From now on, what has not begun is given back."""
+        self._closed = True
 
     def _start(self, work: Coroutine[object, None, object]) -> None:
         task = asyncio.create_task(work)
@@ -48,12 +54,11 @@ class Lanes:
         waiting = self._keys[key]
         try:
             while waiting:
-                if await self._one(waiting[0]) is Verdict.NACK:
-                    # The broker sends this one again and, to keep order, all after it.
-                    waiting.popleft()
-                    await self._give_back(waiting, keep_first=False)
-                else:
-                    waiting.popleft()
+                verdict = await self._one(waiting[0])
+                waiting.popleft()
+                if verdict is Verdict.NACK or self._closed:
+                    # The broker sends again what is given back and, in order, all after it.
+                    await self._give_back(waiting)
         finally:
             del self._keys[key]
 
@@ -62,8 +67,6 @@ class Lanes:
         await self._settle(received, verdict)
         return verdict
 
-    async def _give_back(self, waiting: deque[Received], *, keep_first: bool) -> None:
-        first = [waiting.popleft()] if keep_first and waiting else []
+    async def _give_back(self, waiting: deque[Received]) -> None:
         while waiting:
             await self._settle(waiting.popleft(), Verdict.NACK)
-        waiting.extend(first)

@@ -56,6 +56,7 @@ class StreamingSubscription:
         ]
 
     async def drain(self, grace: float) -> None:
+        self._lanes.close()
         self._pulling.cancel()
         await asyncio.gather(self._pulling, return_exceptions=True)
         await self._lanes.drain(grace)

@@ -1,0 +1,52 @@
+"""What the catalogue says a service handles is what it handles, both ways."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from contracts.catalogue import consumed_by
+from contracts.message import Message, Service
+from contracts.platform import CheckServiceV1
+from libs.bus.router import Router
+from libs.clock import system_clock
+from libs.slotlog.memory import MemorySlotLog
+from libs.slotlog.writer import Writer
+from libs.warehouse.warehouse import Warehouse, WarehouseSettings
+from services.audit_log.handlers import Handlers as AuditHandlers
+from services.executor.handlers import Runs
+from services.gateway import handlers as gateway
+from services.gateway.live import LiveRuns
+from services.scheduler.domain import Rules
+from services.scheduler.handlers import Handlers as SchedulerHandlers
+from services.scheduler.store import LedgerDecider
+from services.tenant import handlers as tenant
+from services.tenant.store import TenantDecider
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def nowhere() -> Warehouse:
+    return Warehouse.connect(WarehouseSettings("p", endpoint="http://127.0.0.1:9"))
+
+
+def registered(service: Service) -> set[type[Message]]:
+    router, log = Router(), MemorySlotLog()
+    match service:
+        case Service.GATEWAY:
+            gateway.register(router, LiveRuns(), None)  # type: ignore[arg-type] # only registered
+        case Service.TENANT:
+            tenant.register(router, Writer(log, TenantDecider(), service=service), nowhere())
+        case Service.SCHEDULER:
+            ledgers = Writer(log, LedgerDecider(Rules()), service=service)
+            SchedulerHandlers(ledgers, system_clock).register(router)
+        case Service.EXECUTOR:
+            Runs(None, "", None, 1).register(router)  # type: ignore[arg-type] # only registered
+        case Service.AUDIT_LOG:
+            AuditHandlers(nowhere(), system_clock).register(router)
+    return set(router.handled)
+
+
+@pytest.mark.parametrize("service", [s for s in Service if s is not Service.TICKS])
+def test_declared_consumers_are_registered_handlers(service: Service) -> None:
+    declared = set(consumed_by(service)) - {CheckServiceV1}  # answered by libs.service for all
+    assert {m.__name__ for m in registered(service)} == {m.__name__ for m in declared}

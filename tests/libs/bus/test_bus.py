@@ -1,0 +1,324 @@
+"""The same promises on Pub/Sub and in memory: order, redelivery, dead letters, answers."""
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from contracts.catalogue import topic_of
+from contracts.envelope import Wire
+from contracts.identifiers import RunId, TenantId
+from contracts.message import Message, Service
+from contracts.platform import CommandRefusedV1
+from contracts.runs import CancelRunV1, RunCancelRequestedV1
+from contracts.topology import SubscriptionSpec, dead_letters_of
+from libs.bus.errors import NoAnswerError, PermanentError, RefusedError, RetryableError
+from libs.bus.message import Context, Received
+from libs.bus.pubsub import PubSubSettings, PubSubTransport
+from libs.bus.router import Router
+from libs.bus.service import Bus, BusOptions
+from libs.bus.transport import FlowControl, Transport, Verdict
+from libs.testing.processes import EmulatorProcess, emulator
+from tests.libs.bus.brokers import MemoryBroker, PubSubBroker
+
+NUMBERS = itertools.count(1)
+Broker = PubSubBroker | MemoryBroker
+
+
+@pytest.fixture(scope="module")
+def pubsub() -> Iterator[EmulatorProcess]:
+    with emulator("pubsub") as running:
+        yield running
+
+
+@pytest.fixture(params=["memory", "pubsub"])
+async def broker(request: pytest.FixtureRequest, pubsub: EmulatorProcess) -> AsyncIterator[Broker]:
+    found: Broker = (
+        MemoryBroker() if request.param == "memory" else PubSubBroker(pubsub.ports["grpc"])
+    )
+    yield found
+    await found.transport.close()
+
+
+@dataclass(slots=True)
+class Listener:
+    """Keeps what it is given; says what it is told to say of it."""
+
+    verdict: Callable[[Received], Verdict] = lambda _: Verdict.ACK
+    got: list[Received] = field(default_factory=list)
+
+    async def __call__(self, received: Received) -> Verdict:
+        await asyncio.sleep(0)
+        self.got.append(received)
+        return self.verdict(received)
+
+    @property
+    def texts(self) -> list[str]:
+        return [received.data.decode() for received in self.got]
+
+
+async def until(check: Callable[[], object], within: float = 10.0) -> None:
+    async with asyncio.timeout(within):
+        while not check():  # noqa: ASYNC110  what is waited for has no event
+            await asyncio.sleep(0.005)
+
+
+def wire(text: str, key: str = "") -> Wire:
+    return Wire({"kind": "test"}, text.encode(), key)
+
+
+async def test_messages_of_a_key_come_in_order(broker: Broker) -> None:
+    spec = await broker.subscription()
+    listener = Listener()
+    running = broker.transport.subscribe(spec.name, listener, FlowControl())
+    sent = [wire(f"{key}{number}", key) for number in range(50) for key in "abc"]
+    await broker.transport.publish(spec.topic, sent)
+    await until(lambda: len(listener.got) == 150)
+    for key in "abc":
+        mine = [text for text in listener.texts if text.startswith(key)]
+        assert mine == [f"{key}{number}" for number in range(50)]
+    await running.drain(1)
+
+
+async def test_a_rejected_message_comes_again_before_those_behind_it(broker: Broker) -> None:
+    spec = await broker.subscription()
+    refused = iter([True])
+    listener = Listener(
+        lambda r: Verdict.NACK if r.data == b"2" and next(refused, False) else Verdict.ACK
+    )
+    running = broker.transport.subscribe(spec.name, listener, FlowControl())
+    await broker.transport.publish(spec.topic, [wire(str(n), "key") for n in range(1, 5)])
+    await until(lambda: listener.texts[-1:] == ["4"])
+    assert listener.texts == ["1", "2", "2", "3", "4"]
+    await running.drain(1)
+
+
+async def test_only_what_a_subscription_selects_reaches_it(broker: Broker) -> None:
+    spec = await broker.subscription(("colour", "red"))
+    listener = Listener()
+    running = broker.transport.subscribe(spec.name, listener, FlowControl())
+    wires = [Wire({"colour": c}, c.encode()) for c in ("blue", "red", "green")]
+    await broker.transport.publish(spec.topic, [*wires, Wire({"colour": "red"}, b"last")])
+    await until(lambda: len(listener.got) == 2)
+    assert sorted(listener.texts) == ["last", "red"]
+    await running.drain(1)
+
+
+async def test_draining_finishes_what_has_begun_and_leaves_the_rest(broker: Broker) -> None:
+    spec = await broker.subscription()
+    begun, go = asyncio.Event(), asyncio.Event()
+    done: list[bytes] = []
+
+    async def slow(received: Received) -> Verdict:
+        begun.set()
+        await go.wait()
+        done.append(received.data)
+        return Verdict.ACK
+
+    running = broker.transport.subscribe(spec.name, slow, FlowControl())
+    await broker.transport.publish(spec.topic, [wire(str(n), "key") for n in range(3)])
+    await begun.wait()
+    draining = asyncio.create_task(running.drain(5))
+    await asyncio.sleep(0)
+    go.set()
+    await draining
+    assert done == [b"0"]
+    listener = Listener()
+    again = broker.transport.subscribe(spec.name, listener, FlowControl())
+    await until(lambda: listener.texts == ["1", "2"], within=20)
+    await again.drain(1)
+
+
+TENANT = TenantId("acme")
+Handle = Callable[[CancelRunV1, Context], Awaitable[Sequence[Message] | None]]
+
+
+def cancel() -> CancelRunV1:
+    run_id = RunId(f"00000000-0000-4000-8000-{next(NUMBERS):012d}")
+    return CancelRunV1(tenant_id=TENANT, run_id=run_id, requested_by="test")
+
+
+def asked(command: CancelRunV1) -> RunCancelRequestedV1:
+    return RunCancelRequestedV1(
+        tenant_id=TENANT, run_id=command.run_id, attempt=1, requested_by="test"
+    )
+
+
+@dataclass(slots=True)
+class Pair:
+    """A scheduler with one handler, and a gateway that asks it."""
+
+    gateway: Bus
+    scheduler: Bus
+    dead: Listener
+
+    async def drain(self) -> None:
+        await asyncio.gather(self.gateway.drain(1), self.scheduler.drain(1))
+
+
+async def pair(broker: Broker, handle: Handle) -> Pair:
+    await broker.topic(topic_of(Service.GATEWAY))
+    await broker.topic(topic_of(Service.SCHEDULER))
+    name = f"commands-{next(NUMBERS)}"
+    commands = SubscriptionSpec(name, topic_of(Service.GATEWAY), retention_seconds=600)
+    heard = SubscriptionSpec(f"{name}-heard", topic_of(Service.SCHEDULER), retention_seconds=600)
+    await broker.topic(dead_letters_of(name))
+    letters = SubscriptionSpec(f"{name}-letters", dead_letters_of(name), retention_seconds=600)
+    for spec in (commands, heard, letters):
+        await broker.transport.ensure_subscription(spec)
+    dead = Listener()
+    broker.transport.subscribe(letters.name, dead, FlowControl())
+    router = Router()
+    router.on(CancelRunV1)(handle)
+    scheduler = Bus(
+        Service.SCHEDULER,
+        router,
+        broker.another(),
+        BusOptions("scheduler-1", [commands], max_deliveries=3),
+    )
+    gateway = Bus(Service.GATEWAY, Router(), broker.another(), BusOptions("gateway-1", [heard]))
+    await asyncio.gather(gateway.start(), scheduler.start())
+    return Pair(gateway, scheduler, dead)
+
+
+async def test_a_command_is_answered_by_the_event_it_led_to(broker: Broker) -> None:
+    async def handle(command: CancelRunV1, _: Context) -> Sequence[Message]:
+        return [asked(command)]
+
+    both = await pair(broker, handle)
+    command = cancel()
+    answer = await both.gateway.requester.ask(command, RunCancelRequestedV1, within=10)
+    assert answer == asked(command)
+    await both.drain()
+
+
+async def test_a_refusal_reaches_whoever_asked(broker: Broker) -> None:
+    async def handle(_: CancelRunV1, __: Context) -> Sequence[Message]:
+        return [CommandRefusedV1(tenant_id=TENANT, code="run_ended", detail="too late")]
+
+    both = await pair(broker, handle)
+    with pytest.raises(RefusedError, match="too late"):
+        await both.gateway.requester.ask(cancel(), RunCancelRequestedV1, within=10)
+    await both.drain()
+
+
+async def test_silence_is_told_from_an_answer(broker: Broker) -> None:
+    async def handle(_: CancelRunV1, __: Context) -> None:
+        return None
+
+    both = await pair(broker, handle)
+    with pytest.raises(NoAnswerError, match=r"run\.cancel\.v1"):
+        await both.gateway.requester.ask(cancel(), RunCancelRequestedV1, within=0.3)
+    await both.drain()
+
+
+async def test_what_gives_way_for_a_moment_is_tried_again(broker: Broker) -> None:
+    tries = itertools.count(1)
+
+    async def handle(command: CancelRunV1, _: Context) -> Sequence[Message]:
+        if next(tries) < 3:
+            raise RetryableError("not yet", delay=0.01)
+        return [asked(command)]
+
+    both = await pair(broker, handle)
+    await both.gateway.requester.ask(cancel(), RunCancelRequestedV1, within=10)
+    assert both.dead.got == []
+    await both.drain()
+
+
+async def test_what_can_never_work_is_a_dead_letter_with_its_reason(broker: Broker) -> None:
+    async def handle(command: CancelRunV1, _: Context) -> Sequence[Message]:
+        if command.requested_by == "nobody":
+            raise PermanentError("nobody may not ask")
+        return [asked(command)]
+
+    both = await pair(broker, handle)
+    bad = cancel().model_copy(update={"requested_by": "nobody"})
+    await both.gateway.publisher.send(bad)
+    await both.gateway.requester.ask(cancel(), RunCancelRequestedV1, within=10)
+    await until(lambda: both.dead.got)
+    letter = both.dead.got[0]
+    assert letter.data == bad.encode()
+    assert letter.attributes["dead-reason"] == "PermanentError: nobody may not ask"
+    assert letter.attributes["dead-service"] == "scheduler"
+    await both.drain()
+
+
+@pytest.mark.parametrize(
+    ("changes", "data", "reason"),
+    [
+        ({}, b"{", "json_invalid"),
+        ({}, b'{"tenant_id":"acme","run_id":"secret-canary"}', "run_id"),
+        ({"ce-type": "run.cancel.v9"}, b"{}", "run.cancel.v9"),
+        ({"ce-kind": "gossip"}, b"{}", "ce-kind"),
+        ({"ce-type": ""}, b"{}", "ce-type"),
+        ({"ce-tenantid": "other"}, cancel().encode(), "ce-tenantid"),
+    ],
+    ids=["no JSON", "bad field", "unknown version", "bad kind", "no type", "foreign tenant"],
+)
+async def test_poison_is_set_aside_and_blocks_nothing(
+    broker: Broker, changes: dict[str, str], data: bytes, reason: str
+) -> None:
+    async def handle(command: CancelRunV1, _: Context) -> Sequence[Message]:
+        return [asked(command)]
+
+    both = await pair(broker, handle)
+    good = {"ce-type": "run.cancel.v1", "ce-kind": "command", "ce-source": "gateway"}
+    poison = Wire({**good, "ce-tenantid": "acme", **changes}, data, "acme")
+    await broker.transport.publish(topic_of(Service.GATEWAY), [poison])
+    await both.gateway.requester.ask(cancel(), RunCancelRequestedV1, within=10)
+    await until(lambda: both.dead.got)
+    assert reason in both.dead.got[0].attributes["dead-reason"]
+    assert "canary" not in both.dead.got[0].attributes["dead-reason"]
+    await both.drain()
+
+
+async def test_a_lost_broker_is_said_and_waited_for(tmp_path: Path) -> None:
+    with emulator("pubsub", state_dir=tmp_path) as first:
+        port = first.ports["grpc"]
+        broker = PubSubBroker(port)
+        spec = await broker.subscription()
+        listener = Listener()
+        running = broker.transport.subscribe(spec.name, listener, FlowControl())
+        await broker.transport.publish(spec.topic, [wire("before")])
+        await until(lambda: listener.texts == ["before"])
+        first.kill()
+        await until(lambda: running.waiting_for)
+        assert str(port) in running.waiting_for
+        sending = asyncio.create_task(broker.transport.publish(spec.topic, [wire("during")]))
+        await until(lambda: broker.transport.waiting_for)
+        with emulator("pubsub", state_dir=tmp_path, port=port):
+            await sending
+            await until(lambda: "during" in listener.texts, within=20)
+            await until(lambda: not running.waiting_for and not broker.transport.waiting_for)
+            await running.drain(1)
+            await broker.transport.close()
+
+
+async def test_a_missing_subscription_is_named_and_waited_for(pubsub: EmulatorProcess) -> None:
+    broker = PubSubBroker(pubsub.ports["grpc"])
+    spec = SubscriptionSpec("late-one", "late-topic")
+    listener = Listener()
+    running = broker.transport.subscribe(spec.name, listener, FlowControl())
+    await until(lambda: running.waiting_for == "subscription late-one")
+    await broker.topic("late-topic")
+    await broker.transport.ensure_subscription(spec)
+    await broker.transport.publish("late-topic", [wire("hello")])
+    await until(lambda: listener.texts == ["hello"], within=20)
+    await running.drain(1)
+    await broker.transport.close()
+
+
+def test_both_transports_are_transports(pubsub: EmulatorProcess) -> None:
+    found: list[Transport] = [MemoryBroker().transport]
+    where = f"127.0.0.1:{pubsub.ports['grpc']}"
+
+    async def make() -> None:
+        settings = PubSubSettings(project_id="p", emulator_host=where)
+        found.append(PubSubTransport(settings))
+
+    asyncio.run(make())
+    assert [transport.waiting_for for transport in found] == [(), ()]
