@@ -106,9 +106,14 @@ def _stop(directory: Path) -> int:
         return 0
     os.kill(found["pid"], signal.SIGTERM)
     end = time.monotonic() + STOP_SECONDS
-    while is_alive(found["pid"]) and time.monotonic() < end:
+    while _still_there(directory, found["pid"]) and time.monotonic() < end:
         time.sleep(0.05)
-    return 1 if is_alive(found["pid"]) else 0
+    return 1 if _still_there(directory, found["pid"]) else 0
+
+
+def _still_there(directory: Path, pid: int) -> bool:
+    """It takes its status file away last; a killed one leaves it behind."""
+    return read_status(directory) is not None and is_alive(pid)
 
 
 if __name__ == "__main__":

@@ -41,12 +41,13 @@ class Appender:
         self._project = project
         self._endpoint = endpoint
         self._transport: BigQueryWriteGrpcAsyncIOTransport | None = None
-        self._tables: dict[str, _TableStream] = {}
+        self._tables: dict[Table, _TableStream] = {}
+        """By declaration: a table that has grown gets a connection of its own."""
 
     async def append(self, table: Table, rows: Sequence[Mapping[str, object]]) -> None:
-        stream = self._tables.get(table.path)
+        stream = self._tables.get(table)
         if stream is None:
-            stream = self._tables[table.path] = _TableStream(self._open(), self._project, table)
+            stream = self._tables[table] = _TableStream(self._open(), self._project, table)
         await stream.append(rows)
 
     async def close(self) -> None:

@@ -1,0 +1,203 @@
+"""The warehouse against the BigQuery emulator, through Google's own clients."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from contracts.platform import ObjectAction
+from libs.testing.processes import EmulatorProcess, emulator
+from libs.warehouse.errors import (
+    JobFailedError,
+    RowRejectedError,
+    SchemaConflictError,
+    UnavailableError,
+)
+from libs.warehouse.jobs import QueryJob
+from libs.warehouse.parameters import UnsupportedParameterError, query_parameters
+from libs.warehouse.schema import Column, Dataset, Table, View, required
+from libs.warehouse.warehouse import Warehouse, WarehouseSettings
+
+NOW = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
+TABLE = Table(
+    "books",
+    "entries",
+    (
+        required("id", "STRING"),
+        Column("at", "TIMESTAMP"),
+        Column("on_day", "DATE"),
+        Column("cost", "NUMERIC"),
+        Column("tags", "STRING", "REPEATED"),
+    ),
+    partition_by="at",
+    cluster_by=("id",),
+)
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[EmulatorProcess]:
+    with emulator("bigquery") as found:
+        yield found
+
+
+def connect(ports: dict[str, int]) -> Warehouse:
+    return Warehouse.connect(
+        WarehouseSettings(
+            "convergence-local",
+            endpoint=f"http://127.0.0.1:{ports['rest']}",
+            storage_endpoint=f"127.0.0.1:{ports['grpc']}",
+        )
+    )
+
+
+@pytest.fixture
+async def warehouse(running: EmulatorProcess) -> AsyncIterator[Warehouse]:
+    found = connect(running.ports)
+    await found.ensure(Dataset("books"), TABLE)
+    yield found
+    await found.drop_dataset("books")
+    await found.close()
+
+
+def row(id_: str) -> dict[str, object]:
+    cost = Decimal("12345678901234567890.123456789")
+    return {"id": id_, "at": NOW, "on_day": date(2026, 1, 2), "cost": cost, "tags": ["a", "b"]}
+
+
+async def test_declared_objects_are_made_once(warehouse: Warehouse) -> None:
+    view = View("books", "shown", "SELECT id FROM `{project}.books.entries`")
+    first = await warehouse.ensure(Dataset("books"), TABLE, view)
+    assert [made.action for made in first] == [
+        ObjectAction.UNCHANGED,
+        ObjectAction.UNCHANGED,
+        ObjectAction.CREATED,
+    ]
+    again = await warehouse.ensure(Dataset("books"), TABLE, view)
+    assert {made.action for made in again} == {ObjectAction.UNCHANGED}
+    changed = await warehouse.ensure(replace(view, query=view.query + " WHERE id > ''"))
+    assert changed[0].action is ObjectAction.MIGRATED
+
+
+async def test_columns_are_added_and_never_changed(warehouse: Warehouse) -> None:
+    await warehouse.append(TABLE, [row("old")])
+    wider = replace(TABLE, columns=(*TABLE.columns, Column("note", "STRING")))
+    assert (await warehouse.ensure(wider))[0].action is ObjectAction.MIGRATED
+    await warehouse.append(wider, [{**row("new"), "note": "here"}])
+    found = await warehouse.query("SELECT id, note FROM books.entries ORDER BY id")
+    assert found == [{"id": "new", "note": "here"}, {"id": "old", "note": None}]
+    other = replace(TABLE, columns=(required("id", "INT64"),))
+    with pytest.raises(SchemaConflictError, match=r"books\.entries\.id"):
+        await warehouse.ensure(other)
+
+
+async def test_appended_rows_come_back_exactly(warehouse: Warehouse) -> None:
+    await warehouse.append(TABLE, [row("one"), row("two")])
+    found = await warehouse.query("SELECT * FROM books.entries WHERE id = @id", {"id": "one"})
+    assert found == [row("one")]
+
+
+@pytest.mark.xfail(strict=True, reason="bqemulator makes no BIGNUMERIC columns: 38 digits at most")
+async def test_big_numbers_are_kept_to_the_last_digit(warehouse: Warehouse) -> None:
+    table = Table("books", "exact", (Column("cost", "BIGNUMERIC"),))
+    await warehouse.ensure(table)
+    await warehouse.append(table, [{"cost": Decimal("0." + "1" * 38)}])
+    assert await warehouse.query("SELECT * FROM books.exact") == [
+        {"cost": Decimal("0." + "1" * 38)}
+    ]
+
+
+async def test_a_row_that_does_not_fit_is_named(warehouse: Warehouse) -> None:
+    with pytest.raises(RowRejectedError, match=r"row 1.*id is required"):
+        await warehouse.append(TABLE, [row("good"), {"at": NOW}])
+    with pytest.raises(RowRejectedError, match="no column colour"):
+        await warehouse.append(TABLE, [{"id": "x", "colour": "red"}])
+    assert await warehouse.query("SELECT * FROM books.entries") == []
+
+
+async def test_appends_and_queries_go_on_side_by_side(warehouse: Warehouse) -> None:
+    async def append(number: int) -> None:
+        await warehouse.append(TABLE, [row(f"{number}-{i}") for i in range(100)])
+
+    async def query() -> None:
+        await warehouse.query("SELECT COUNT(*) AS n FROM books.entries")
+
+    await asyncio.gather(*(append(n) for n in range(20)), *(query() for _ in range(20)))
+    (count,) = await warehouse.query("SELECT COUNT(DISTINCT id) AS n FROM books.entries")
+    assert count == {"n": 2000}
+
+
+def job(name: str, sql: str = "SELECT 1 AS one", **options: object) -> QueryJob:
+    return replace(QueryJob(f"{name}", sql, destination="books.made"), **options)  # type: ignore[arg-type] # by name
+
+
+async def test_a_job_runs_once_under_its_id(warehouse: Warehouse) -> None:
+    wanted = job("append-once", write_disposition="WRITE_APPEND")
+    results = await asyncio.gather(*(warehouse.run_query_job(wanted) for _ in range(5)))
+    assert sorted(result.adopted for result in results) == [False, True, True, True, True]
+    assert {result.rows for result in results} == {1}
+    assert await warehouse.query("SELECT * FROM books.made") == [{"one": 1}]
+
+
+async def test_a_job_is_adopted_after_kill_9(tmp_path: Path) -> None:
+    with emulator("bigquery", state_dir=tmp_path) as first:
+        before = connect(first.ports)
+        await before.ensure(Dataset("books"), TABLE)
+        await before.append(TABLE, [row("kept")])
+        done = await before.run_query_job(job("kept-job"))
+        first.kill()
+        await before.close()
+        with emulator("bigquery", state_dir=tmp_path) as second:
+            after = connect(second.ports)
+            again = await after.run_query_job(job("kept-job"))
+            assert (again.adopted, again.rows) == (True, done.rows)
+            assert await after.query("SELECT id FROM books.entries") == [{"id": "kept"}]
+            await after.close()
+
+
+@pytest.mark.parametrize(
+    ("sql", "reason"),
+    [("SELECT nope FROM books.entries", "invalidQuery"), ("SELEC 1", "invalidQuery")],
+)
+async def test_a_failed_job_says_why(warehouse: Warehouse, sql: str, reason: str) -> None:
+    with pytest.raises(JobFailedError) as caught:
+        await warehouse.run_query_job(job(f"bad-{abs(hash(sql))}", sql))
+    assert (caught.value.reason, caught.value.retryable) == (reason, False)
+
+
+async def test_a_limit_on_bytes_is_enforced(warehouse: Warehouse) -> None:
+    await warehouse.append(TABLE, [row("one")])
+    dear = job("dear", "SELECT * FROM books.entries", max_bytes_billed=1)
+    with pytest.raises(JobFailedError) as caught:
+        await warehouse.run_query_job(dear)
+    assert caught.value.reason == "bytesBilledLimitExceeded"
+
+
+async def test_a_dry_run_names_tables_behind_views(warehouse: Warehouse) -> None:
+    view = View("books", "shown", "SELECT id FROM `{project}.books.entries`")
+    await warehouse.ensure(view)
+    await warehouse.append(TABLE, [row("one")])
+    found = await warehouse.dry_run("SELECT * FROM books.shown")
+    assert found.referenced_tables == (
+        "convergence-local.books.shown",
+        "convergence-local.books.entries",
+    )
+    assert found.bytes_processed > 0
+
+
+async def test_a_warehouse_that_is_away_is_said_so() -> None:
+    away = connect({"rest": 9, "grpc": 9})
+    with pytest.raises(UnavailableError, match="a check"):
+        await away.check()
+    await away.close()
+
+
+def test_what_cannot_be_bound_is_named() -> None:
+    kinds = [p.to_api_repr()["parameterType"] for p in query_parameters({"a": True, "b": [1, 2]})]
+    assert kinds == [{"type": "BOOL"}, {"type": "ARRAY", "arrayType": {"type": "INT64"}}]
+    for value in ({}, [], [1, "x"], object()):
+        with pytest.raises(UnsupportedParameterError, match="odd"):
+            query_parameters({"odd": value})
