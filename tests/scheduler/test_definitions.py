@@ -1,0 +1,66 @@
+"""Definitions: two shapes, one model, and a place for everything wrong."""
+
+import pytest
+
+from contracts.identifiers import ConfigId
+from services.scheduler.definitions import DefinitionError, parse_definition
+from tests.pipelines import BAD_SQL, ONE_STEP
+
+NAME = ConfigId("p")
+STEP = "config: {source_query: SELECT 1, target_table: a.b}"
+
+
+def test_both_shapes_become_one_model() -> None:
+    flat = parse_definition(ONE_STEP, NAME)
+    assert [step.step_id for step in flat.steps] == ["make"]
+    levels = f"""
+pipeline: {{id: p, name: Daily, version: "1.0.0"}}
+dependencies:
+  level_2: [{{step: b}}, {{step: c}}]
+  level_1: [{{step: a}}]
+  level_10: [{{step: d}}]
+steps:
+  - {{id: a, ps_type: bq_etl.query, {STEP}}}
+  - {{id: b, ps_type: bq_etl.query, {STEP}}}
+  - {{id: c, ps_type: bq_etl.query, {STEP}}}
+  - {{id: d, ps_type: bq_etl.query, {STEP}}}
+"""
+    found = parse_definition(levels, NAME)
+    assert {step.step_id: step.needs for step in found.steps} == {
+        "a": (),
+        "b": ("a",),
+        "c": ("a",),
+        "d": ("b", "c"),
+    }
+    assert (found.name, found.version) == ("Daily", "1.0.0")
+    assert parse_definition(BAD_SQL, NAME).steps[1].needs == ("make",)
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "detail"),
+    [
+        ("", None, "empty"),
+        ("- a\n- b\n", 1, "mapping"),
+        ("steps: []\n", 1, "at least one step"),
+        ("steps:\n  - id: a\n    type: x\n  bad\n", 5, "not YAML"),
+        ("a: &x 1\nb: *x\n", 2, "aliases"),
+        ("a: 1\na: 2\n", 2, "twice"),
+        ("a: " + "[" * 30 + "]" * 30, 1, "levels deep"),
+        ("steps:\n  - id: a\n    type: x\n  - id: a\n    type: x\n", 4, "there twice"),
+        ("steps:\n  - {id: a, type: x, needs: [b]}\n", 2, "needs b"),
+        (
+            "steps:\n  - {id: a, type: x, needs: [b]}\n  - {id: b, type: x, needs: [a]}\n",
+            1,
+            "wait for each other",
+        ),
+        ("steps:\n  - {id: 'a b', type: x}\n", 2, "step_id"),
+        ("steps:\n  - {id: a, type: x, timeout: 0}\n", 2, "timeout"),
+        ("x: " + "y" * 300_000, None, "256 KiB"),
+    ],
+)
+def test_what_is_wrong_is_said_with_its_place(text: str, line: int | None, detail: str) -> None:
+    with pytest.raises(DefinitionError) as caught:
+        parse_definition(text, NAME)
+    first = caught.value.problems[0]
+    assert detail in first.detail
+    assert first.line == line

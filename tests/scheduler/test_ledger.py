@@ -1,0 +1,307 @@
+"""The ledger keeps its promises whatever is asked of it, in whatever order."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from contracts.identifiers import ConfigId, RunId, StepId, TenantId
+from contracts.message import Message
+from contracts.pipelines import DefinitionPart, SaveConfigV1, StepPart
+from contracts.runs import (
+    AttemptFinishedV1,
+    AttemptHeartbeatV1,
+    AttemptStartedV1,
+    CancelRunV1,
+    RunFinishedV1,
+    RunQueuedV1,
+    RunRejectedV1,
+    RunRequestedV1,
+    RunStatus,
+    SubmitRunV1,
+)
+from contracts.tenants import LimitsPart, TenantOnboardedV1, TenantResumedV1, TenantSuspendedV1
+from services.scheduler.domain import (
+    KeepConfig,
+    Ledger,
+    Look,
+    Rules,
+    TenantUnknownError,
+    next_reset,
+    quota,
+)
+from services.scheduler.store import LedgerDecider
+
+TENANT, CONFIG = TenantId("acme"), ConfigId("ones")
+START = datetime(2026, 2, 27, 22, 0, tzinfo=UTC)
+RULES = Rules(lease_seconds=60, max_attempts=3, queue_limit=4)
+DEFINITION = DefinitionPart(
+    pipeline_id=CONFIG, steps=(StepPart(step_id=StepId("make"), type="bq_etl.query"),)
+)
+
+
+def run_id(number: int) -> RunId:
+    return RunId(f"00000000-0000-4000-8000-{number:012d}")
+
+
+def submit(number: int, priority: int = 0) -> SubmitRunV1:
+    return SubmitRunV1(
+        tenant_id=TENANT,
+        run_id=run_id(number),
+        config_id=CONFIG,
+        run_date=START.date(),
+        priority=priority,
+    )
+
+
+class Platform:
+    """One ledger, its clock, and everything it has said."""
+
+    def __init__(self, daily: int = 6, monthly: int = 20, concurrent: int = 2) -> None:
+        self.decider = LedgerDecider(RULES)
+        self.ledger = Ledger()
+        self.now = START
+        self.said: list[Message] = []
+        limits = LimitsPart(daily=daily, monthly=monthly, concurrent=concurrent)
+        self.tell(
+            TenantOnboardedV1(
+                tenant_id=TENANT,
+                company_name="Acme",
+                admin_email="a@b.c",
+                plan="STARTER",
+                limits=limits,
+                datasets=("acme",),
+                created_at=START,
+                requested_by="test",
+            )
+        )
+        command = SaveConfigV1(tenant_id=TENANT, config_id=CONFIG, source="…", requested_by="test")
+        self.tell(KeepConfig(command=command, definition=DEFINITION))
+
+    def tell(self, message: Message) -> list[Message]:
+        decision = self.decider.decide(self.ledger, message, self.now)
+        for fact in decision.facts:
+            reread = self.decider.load_fact(fact.model_dump(mode="json"))
+            self.ledger = self.decider.evolve(self.ledger, reread)
+        self.said += decision.emits
+        return list(decision.emits)
+
+    def finish(self, number: int, attempt: int = 1, status: str = "COMPLETED") -> list[Message]:
+        return self.tell(
+            AttemptFinishedV1(
+                tenant_id=TENANT,
+                run_id=run_id(number),
+                attempt=attempt,
+                status=RunStatus(status),
+                started_at=self.now,
+                finished_at=self.now,
+            )
+        )
+
+    def look(self) -> list[Message]:
+        return self.tell(Look(tenant_id=TENANT))
+
+
+def kinds(messages: list[Message]) -> list[str]:
+    return [message.wire_type for message in messages]
+
+
+def test_runs_are_admitted_then_queued_then_refused() -> None:
+    platform = Platform(daily=100)
+    answers = [platform.tell(submit(number))[0] for number in range(7)]
+    assert kinds(answers) == (
+        ["run.requested.v1"] * 2 + ["run.queued.v1"] * 4 + ["run.rejected.v1"]
+    )
+    assert [a.position for a in answers if isinstance(a, RunQueuedV1)] == [1, 2, 3, 4]
+    assert isinstance(answers[-1], RunRejectedV1)
+    assert answers[-1].code == "queue_full"
+
+
+def test_a_free_slot_goes_to_the_highest_priority_at_once() -> None:
+    platform = Platform()
+    for number, priority in enumerate((0, 0, 0, 5, 0)):
+        platform.tell(submit(number, priority))
+    ended, requested = platform.finish(0)
+    assert isinstance(ended, RunFinishedV1)
+    assert isinstance(requested, RunRequestedV1)
+    assert requested.run_id == run_id(3)
+
+
+def test_the_daily_limit_names_itself_and_a_new_day_is_a_new_count() -> None:
+    platform = Platform()
+    for number in range(6):
+        platform.tell(submit(number))
+        platform.finish(number)
+    (refused,) = platform.tell(submit(6))
+    assert isinstance(refused, RunRejectedV1)
+    assert (refused.code, refused.limit) == ("quota_exceeded", "daily")
+    assert refused.resets_at == datetime(2026, 2, 28, tzinfo=UTC)
+    platform.now += timedelta(hours=3)
+    assert kinds(platform.tell(submit(7))) == ["run.requested.v1"]
+
+
+def test_a_clock_that_goes_back_opens_no_new_day() -> None:
+    platform = Platform()
+    platform.now += timedelta(hours=3)
+    for number in range(6):
+        platform.tell(submit(number))
+        platform.finish(number)
+    platform.now -= timedelta(hours=4)
+    assert kinds(platform.tell(submit(6))) == ["run.rejected.v1"]
+
+
+def test_a_lost_attempt_is_requested_again_and_its_late_words_change_nothing() -> None:
+    platform = Platform()
+    platform.tell(submit(0))
+    platform.now += timedelta(seconds=61)
+    (again,) = platform.look()
+    assert isinstance(again, RunRequestedV1)
+    assert again.attempt == 2
+    assert platform.finish(0, attempt=1) == []
+    (ended,) = platform.finish(0, attempt=2)
+    assert isinstance(ended, RunFinishedV1)
+    assert platform.finish(0, attempt=2) == []
+
+
+def test_a_heartbeat_keeps_the_attempt() -> None:
+    platform = Platform()
+    platform.tell(submit(0))
+    for _ in range(5):
+        platform.now += timedelta(seconds=50)
+        alive = AttemptHeartbeatV1(tenant_id=TENANT, run_id=run_id(0), attempt=1)
+        platform.tell(alive)
+        assert platform.look() == []
+
+
+def test_a_run_the_platform_keeps_losing_fails_and_is_refunded() -> None:
+    platform = Platform()
+    platform.tell(submit(0))
+    for _ in range(2):
+        platform.now += timedelta(seconds=61)
+        assert kinds(platform.look()) == ["run.requested.v1"]
+    platform.now += timedelta(seconds=61)
+    (ended,) = platform.look()
+    assert isinstance(ended, RunFinishedV1)
+    assert (ended.status, ended.error and ended.error.code) == ("FAILED", "platform_lost_run")
+    assert quota(platform.ledger, TENANT, platform.now).used_today == 0
+
+
+def test_a_queued_run_is_cancelled_at_once_and_an_ended_one_never() -> None:
+    platform = Platform(concurrent=1)
+    platform.tell(submit(0))
+    platform.tell(submit(1))
+    cancel = CancelRunV1(tenant_id=TENANT, run_id=run_id(1), requested_by="test")
+    (ended,) = platform.tell(cancel)
+    assert isinstance(ended, RunFinishedV1)
+    assert ended.status == "CANCELLED"
+    (refused,) = platform.tell(cancel)
+    assert "CANCELLED already" in getattr(refused, "detail", "")
+
+
+def test_a_cancelled_run_is_asked_to_stop_also_when_it_starts_late() -> None:
+    platform = Platform()
+    platform.tell(submit(0))
+    cancel = CancelRunV1(tenant_id=TENANT, run_id=run_id(0), requested_by="test")
+    assert kinds(platform.tell(cancel)) == ["run.cancel_requested.v1"]
+    started = AttemptStartedV1(
+        tenant_id=TENANT,
+        run_id=run_id(0),
+        config_id=CONFIG,
+        attempt=1,
+        steps=("make",),
+        started_at=platform.now,
+    )
+    assert kinds(platform.tell(started)) == ["run.cancel_requested.v1"]
+
+
+def test_a_suspended_tenant_starts_nothing() -> None:
+    platform = Platform(concurrent=1)
+    platform.tell(submit(0))
+    platform.tell(submit(1))
+    platform.tell(TenantSuspendedV1(tenant_id=TENANT, reason="unpaid", requested_by="admin"))
+    assert kinds(platform.finish(0)) == ["run.finished.v1"]
+    assert kinds(platform.tell(submit(2))) == ["run.rejected.v1"]
+    platform.tell(TenantResumedV1(tenant_id=TENANT, requested_by="admin"))
+    assert kinds(platform.look()) == ["run.requested.v1"]
+
+
+def test_a_tenant_that_is_not_known_yet_is_waited_for() -> None:
+    with pytest.raises(TenantUnknownError):
+        LedgerDecider(RULES).decide(Ledger(), submit(0), START)
+
+
+@pytest.mark.parametrize(
+    ("day", "limit", "expected"),
+    [
+        ("2026-02-28", "daily", datetime(2026, 3, 1, tzinfo=UTC)),
+        ("2028-02-28", "daily", datetime(2028, 2, 29, tzinfo=UTC)),
+        ("2026-12-31", "monthly", datetime(2027, 1, 1, tzinfo=UTC)),
+        ("2026-01-31", "monthly", datetime(2026, 2, 1, tzinfo=UTC)),
+    ],
+)
+def test_periods_end_when_the_calendar_says(day: str, limit: str, expected: datetime) -> None:
+    assert next_reset(day, limit) == expected
+
+
+class LedgerMachine(RuleBasedStateMachine):
+    """Any order of submits, reports, losses, cancels and time."""
+
+    @initialize()
+    def begin(self) -> None:
+        self.platform = Platform(daily=8, monthly=12, concurrent=2)
+        self.submitted = 0
+
+    @rule(again=st.booleans(), priority=st.integers(-2, 2))
+    def submit_one(self, *, again: bool, priority: int) -> None:
+        number = max(0, self.submitted - 1) if again else self.submitted
+        self.submitted = max(self.submitted, number + 1)
+        self.platform.tell(submit(number, priority))
+
+    @rule(which=st.integers(0, 30), attempt=st.integers(1, 4), good=st.booleans())
+    def report(self, *, which: int, attempt: int, good: bool) -> None:
+        self.platform.finish(which, attempt, "COMPLETED" if good else "FAILED")
+
+    @rule(which=st.integers(0, 30))
+    def cancel(self, which: int) -> None:
+        self.platform.tell(CancelRunV1(tenant_id=TENANT, run_id=run_id(which), requested_by="test"))
+
+    @rule(seconds=st.sampled_from([1, 61, 3600, 86_400, -600]))
+    def pass_time(self, seconds: int) -> None:
+        self.platform.now += timedelta(seconds=seconds)
+        self.platform.look()
+
+    @invariant()
+    def limits_hold(self) -> None:
+        if not hasattr(self, "platform"):
+            return
+        ledger = self.platform.ledger
+        assert len(ledger.running) <= 2
+        assert len(ledger.waiting) <= RULES.queue_limit
+        for key, used in ledger.charged.items():
+            assert 0 <= used <= (8 if len(key) == 10 else 12)
+
+    @invariant()
+    def nothing_ends_or_is_requested_twice(self) -> None:
+        if not hasattr(self, "platform"):
+            return
+        ends = [m.run_id for m in self.platform.said if isinstance(m, RunFinishedV1)]
+        assert len(ends) == len(set(ends))
+        requests: list[Any] = [
+            (m.run_id, m.attempt) for m in self.platform.said if isinstance(m, RunRequestedV1)
+        ]
+        assert len(requests) == len(set(requests))
+
+    @invariant()
+    def no_slot_is_leaked(self) -> None:
+        if not hasattr(self, "platform"):
+            return
+        ledger = self.platform.ledger
+        free = ledger.limits.concurrent - len(ledger.running)
+        assert free <= 0 or not ledger.waiting
+
+
+TestLedgerMachine = LedgerMachine.TestCase
+TestLedgerMachine.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
