@@ -1,0 +1,140 @@
+"""Measures the thin path on this machine: latency of each hop, and runs per second.
+
+    python -m tests.bench.run [--runs 200]
+
+Starts the whole platform, so it needs nothing but this checkout.
+"""
+
+import argparse
+import statistics
+import tempfile
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from tests.pipelines import ONE_STEP
+from tests.stack import Stack
+
+HOPS = (
+    ("POST → run.requested", "run.submit.v1", "run.requested.v1"),
+    ("run.requested → attempt.started", "run.requested.v1", "attempt.started.v1"),
+    ("attempt.started → step.started", "attempt.started.v1", "step.started.v1"),
+    ("step: one BigQuery job", "step.started.v1", "step.completed.v1"),
+    ("step.completed → attempt.finished", "step.completed.v1", "attempt.finished.v1"),
+    ("attempt.finished → run.finished", "attempt.finished.v1", "run.finished.v1"),
+)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m tests.bench.run")
+    parser.add_argument("--runs", type=int, default=200)
+    runs = parser.parse_args().runs
+    with tempfile.TemporaryDirectory(prefix="bench-") as directory:
+        stack = Stack(Path(directory)).start()
+        try:
+            measure(stack, runs)
+        finally:
+            stack.stop()
+
+
+def measure(stack: Stack, runs: int) -> None:
+    tenants = [f"bench_{number:02}" for number in range(runs // 50 + 2)]
+    for tenant in tenants:
+        stack.onboard(tenant)
+        stack.call("PUT", "/api/v1/pipelines/configs/ones", text=ONE_STEP, tenant=tenant)
+    one_by_one(stack, tenants[0])
+    many_at_once(stack, tenants[1:], runs)
+    with_kept_status(stack, tenants[0])
+
+
+def one_by_one(stack: Stack, tenant: str, count: int = 40) -> None:
+    """POST to COMPLETED as a client sees it that waits by long-poll."""
+    walls, finals = [], []
+    for _ in range(count):
+        started = time.perf_counter()
+        run_id = submit(stack, tenant)
+        stack.wait_for_run(tenant, run_id)
+        walls.append((time.perf_counter() - started) * 1000)
+        finals.append(run_id)
+    show("POST → COMPLETED by GET", walls)
+    for name, before, after in HOPS:
+        show(f"  {name}", hop(stack, finals, before, after))
+
+
+def hop(stack: Stack, run_ids: Sequence[str], before: str, after: str) -> list[float]:
+    """Milliseconds between two messages of each run, by the times they carry."""
+    times = stack_events(stack)
+    return [
+        (times[run_id][after] - times[run_id][before]).total_seconds() * 1000
+        for run_id in run_ids
+        if {before, after} <= times.get(run_id, {}).keys()
+    ]
+
+
+def stack_events(stack: Stack) -> dict[str, dict[str, datetime]]:
+    from google.auth.credentials import AnonymousCredentials  # noqa: PLC0415  only benches ask
+    from google.cloud import bigquery  # noqa: PLC0415
+
+    client = bigquery.Client(
+        "convergence-local",
+        credentials=AnonymousCredentials(),
+        client_options={"api_endpoint": f"http://127.0.0.1:{stack.ports()['bigquery']['rest']}"},
+    )
+    sql = (
+        "SELECT JSON_VALUE(data, '$.run_id') AS run_id, event_type, event_time"
+        " FROM tenants.events WHERE JSON_VALUE(data, '$.run_id') IS NOT NULL"
+    )
+    found: dict[str, dict[str, Any]] = {}
+    for row in client.query_and_wait(sql):
+        found.setdefault(row["run_id"], {})[row["event_type"]] = row["event_time"]
+    return found
+
+
+def many_at_once(stack: Stack, tenants: Sequence[str], runs: int) -> None:
+    """All runs submitted by eight clients; the clock stops when the last has ended."""
+    started = time.perf_counter()
+    with ThreadPoolExecutor(8) as clients:
+        ids = list(
+            clients.map(
+                lambda n: (tenants[n % len(tenants)], submit(stack, tenants[n % len(tenants)])),
+                range(runs),
+            )
+        )
+        accepted = time.perf_counter() - started
+        list(clients.map(lambda one: stack.wait_for_run(*one, within=120), ids))
+    ended = time.perf_counter() - started
+    print(f"{runs} runs: accepted at {runs / accepted:.0f} a second, ended at {runs / ended:.0f}")
+
+
+def with_kept_status(stack: Stack, tenant: str) -> None:
+    run_id = submit(stack, tenant)
+    stack.wait_for_run(tenant, run_id)
+    walls = []
+    for _ in range(200):
+        started = time.perf_counter()
+        stack.call("GET", f"/api/v1/pipelines/runs/{run_id}", tenant=tenant)
+        walls.append((time.perf_counter() - started) * 1000)
+    show("GET status", walls)
+
+
+def submit(stack: Stack, tenant: str) -> str:
+    answer = stack.call("POST", "/api/v1/pipelines/run/ones", {}, tenant=tenant)
+    if answer.status != 202:
+        raise SystemExit(f"a run was not accepted: {answer.body}")
+    return str(answer.body["run_id"])
+
+
+def show(name: str, values: Sequence[float]) -> None:
+    ordered = sorted(values)
+    if not ordered:
+        print(f"{name:<40} no values")
+        return
+    p95 = ordered[int(len(ordered) * 0.95) - 1]
+    print(f"{name:<40} P50 {statistics.median(ordered):7.1f} ms   P95 {p95:7.1f} ms")
+
+
+if __name__ == "__main__":
+    main()
