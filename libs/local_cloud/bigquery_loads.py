@@ -1,6 +1,15 @@
 """Mends load jobs: columns by name, truncation, and rows counted per job."""
 
+import json
+import os
+import shutil
+import tempfile
+import urllib.error
+import urllib.request
+from pathlib import Path
 from typing import Any
+from urllib.parse import quote
+from uuid import uuid4
 
 from bqemulator.api.routes import jobs, upload
 from bqemulator.domain.errors import ErrorDetail, NotFoundError
@@ -9,6 +18,8 @@ from bqemulator.storage.sql_identifiers import quoted_table_ref
 
 from libs.local_cloud.bigquery_mending import replace
 from libs.local_cloud.bigquery_tables import partition_predicate, register_table
+
+_DOWNLOADS = tempfile.TemporaryDirectory(prefix="bigquery-loads-")
 
 
 def mend() -> None:
@@ -23,6 +34,44 @@ def mend() -> None:
 
     for module in (executor, jobs, upload):
         replace(module, "execute_load_job", run)
+    resolve = executor._resolve_uri  # noqa: SLF001
+    replace(executor, "_resolve_uri", lambda uri, ctx: _downloaded(uri) or resolve(uri, ctx))
+
+
+def _downloaded(uri: str) -> str | None:
+    """A file of the local Cloud Storage, fetched beside the others of this process."""
+    endpoint = os.environ.get("STORAGE_EMULATOR_HOST")
+    if not uri.startswith("gs://") or not endpoint:
+        return None
+    bucket, _, name = uri.removeprefix("gs://").partition("/")
+    source = f"{endpoint}/storage/v1/b/{bucket}/o/{quote(name, safe='')}?alt=media"
+    target = Path(_DOWNLOADS.name) / f"{uuid4().hex}{Path(name).suffix}"
+    try:
+        with urllib.request.urlopen(source, timeout=60) as body, target.open("wb") as file:  # noqa: S310
+            shutil.copyfileobj(body, file)
+    except urllib.error.HTTPError as error:
+        message = f"Not found: URI {uri}"
+        raise NotFoundError(
+            message, details=[ErrorDetail(reason="notFound", message=message)]
+        ) from error
+    return str(target)
+
+
+def _expanded(uris: list[str]) -> list[str]:
+    """Every object that a `gs://bucket/prefix*` names."""
+    endpoint = os.environ.get("STORAGE_EMULATOR_HOST")
+    found: list[str] = []
+    for uri in uris:
+        prefix, star, _ = uri.partition("*")
+        if not star or not endpoint:
+            found.append(uri)
+            continue
+        bucket, _, start = prefix.removeprefix("gs://").partition("/")
+        listing = f"{endpoint}/storage/v1/b/{bucket}/o?prefix={quote(start, safe='')}"
+        with urllib.request.urlopen(listing, timeout=60) as body:  # noqa: S310  our own loopback
+            items = json.load(body)["items"]
+        found += [f"gs://{bucket}/{item['name']}" for item in items]
+    return found
 
 
 def _load_parquet(path: str, target: str, ctx: Any) -> None:
@@ -38,6 +87,7 @@ async def _run_load(load: Any, project: str, job_id: str, config: dict[str, Any]
     owner, dataset = target.get("projectId", project), target["datasetId"]
     table, _, part = target["tableId"].partition("$")
     target["tableId"] = table
+    wanted["sourceUris"] = _expanded(wanted.get("sourceUris", []))
     if ctx.catalog.get_dataset(owner, dataset) is None:
         message = f"Not found: Dataset {owner}:{dataset}"
         raise NotFoundError(message, details=[ErrorDetail(reason="notFound", message=message)])

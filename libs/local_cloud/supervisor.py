@@ -90,10 +90,12 @@ class LocalCloud:
         """Return when every emulator answers; raises `StartError` after stopping the rest."""
         self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._refuse_a_second()
+        begun: dict[str, subprocess.Popen[str]] = {}
         try:
-            begun = {name: self._spawn(name, 0) for name in self._choices.only}
-            for name, process in begun.items():
-                self._children[name] = self._await_ready(name, process)
+            for wave in _waves(self._choices.only):
+                begun |= {name: self._spawn(name, 0) for name in wave}
+                for name in wave:
+                    self._children[name] = self._await_ready(name, begun[name])
         except BaseException:
             for process in begun.values():
                 process.kill()
@@ -152,6 +154,7 @@ class LocalCloud:
             return subprocess.Popen(  # noqa: S603  our own module
                 argv,
                 cwd=ROOT,
+                env={**os.environ, **self.environment()},
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
@@ -202,6 +205,12 @@ class LocalCloud:
     def _write_status(self) -> None:
         body = {"pid": os.getpid(), "ports": self.ports}
         (self.directory / STATUS_FILE).write_text(json.dumps(body))
+
+
+def _waves(names: Sequence[str]) -> list[list[str]]:
+    """BigQuery loads from Cloud Storage, so it must be told where that is."""
+    first = [name for name in names if name != "bigquery"]
+    return [wave for wave in (first, [n for n in names if n == "bigquery"]) if wave]
 
 
 def read_status(directory: Path) -> dict[str, Any] | None:

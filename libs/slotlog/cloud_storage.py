@@ -92,6 +92,7 @@ class Bucket:
                 start_offset=start or None,
                 max_results=limit,
                 fields="items(name),nextPageToken",
+                retry=None,
                 timeout=TIMEOUT,
             )
             return [blob.name for blob in blobs]
@@ -108,6 +109,7 @@ class Bucket:
                 start_offset=start or None,
                 delimiter="/",
                 page_size=limit,
+                retry=None,
                 timeout=TIMEOUT,
             )
             next(iter(blobs.pages), None)
@@ -120,7 +122,7 @@ class Bucket:
 
         def create() -> None:
             try:
-                self._client.create_bucket(self._bucket, timeout=TIMEOUT)
+                self._client.create_bucket(self._bucket, retry=None, timeout=TIMEOUT)
             except google_errors.Conflict:
                 LOG.debug("bucket %s exists", self._name)
 

@@ -8,15 +8,18 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from google.api_core.exceptions import Conflict, GoogleAPICallError
 from google.cloud import bigquery
 
 from libs.warehouse.errors import JobFailedError
+from libs.warehouse.migrate import RETRY, field_of
 from libs.warehouse.parameters import query_parameters
+from libs.warehouse.schema import Column
 
 WriteDisposition = Literal["WRITE_TRUNCATE", "WRITE_APPEND", "WRITE_EMPTY"]
+Job = TypeVar("Job", bigquery.QueryJob, bigquery.LoadJob)
 FIRST_POLL, LONGEST_POLL = 0.01, 1.0
 CALL_DEADLINE = 30.0
 NO_RETRY: Any = None  # the client takes None to mean it, though its annotation does not
@@ -34,6 +37,22 @@ class QueryJob:
     write_disposition: WriteDisposition = "WRITE_TRUNCATE"
     default_dataset: str | None = None
     max_bytes_billed: int | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class LoadJob:
+    """Files of Cloud Storage to load once under `job_id`."""
+
+    job_id: str
+    uris: tuple[str, ...]
+    destination: str
+    """`dataset.table`, or `dataset.table$20260131` for one day."""
+    source_format: Literal["CSV", "NEWLINE_DELIMITED_JSON", "PARQUET"]
+    write_disposition: WriteDisposition = "WRITE_APPEND"
+    schema: tuple[Column, ...] = ()
+    """Empty: as the table has it, or as the files say."""
+    skip_leading_rows: int = 0
     labels: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -79,19 +98,59 @@ def start(client: bigquery.Client, wanted: QueryJob) -> tuple[bigquery.QueryJob,
             timeout=CALL_DEADLINE,
         )
     except Conflict:
-        return _get(client, wanted.job_id), True
+        return _get(client, wanted.job_id, bigquery.QueryJob), True
     except GoogleAPICallError as error:
         raise failure(wanted.job_id, error) from error
     return job, False
 
 
-def wait(client: bigquery.Client, job: bigquery.QueryJob) -> bigquery.QueryJob:
+def start_load(client: bigquery.Client, wanted: LoadJob) -> tuple[bigquery.LoadJob, bool]:
+    """Start the load, or find it started: (job, whether it was adopted)."""
+    config = bigquery.LoadJobConfig(
+        source_format=wanted.source_format,
+        write_disposition=wanted.write_disposition,
+        labels=dict(wanted.labels),
+    )
+    if wanted.schema:
+        config.schema = [field_of(column) for column in wanted.schema]
+    if wanted.source_format == "CSV":
+        config.skip_leading_rows = wanted.skip_leading_rows
+    try:
+        job = client.load_table_from_uri(
+            list(wanted.uris),
+            f"{client.project}.{wanted.destination}",
+            job_config=config,
+            job_id=wanted.job_id,
+            retry=NO_RETRY,
+            timeout=CALL_DEADLINE,
+        )
+    except Conflict:
+        return _get(client, wanted.job_id, bigquery.LoadJob), True
+    except GoogleAPICallError as error:
+        raise failure(wanted.job_id, error) from error
+    return job, False
+
+
+def loaded(job: bigquery.LoadJob, *, adopted: bool) -> JobResult:
+    """Load jobs are free, so they bill no bytes."""
+    return JobResult(
+        job_id=job.job_id,
+        rows=job.output_rows or 0,
+        bytes_processed=job.input_file_bytes or 0,
+        bytes_billed=0,
+        adopted=adopted,
+        started=job.started,
+        ended=job.ended,
+    )
+
+
+def wait(client: bigquery.Client, job: Job) -> Job:
     """Block until the job is done; polls fast at first, since most jobs are short."""
     pause = FIRST_POLL
     while job.state != "DONE":
         time.sleep(pause)
         pause = min(pause * 2, LONGEST_POLL)
-        job = _get(client, job.job_id)
+        job = _get(client, job.job_id, type(job))
     if job.error_result:
         raise JobFailedError(
             job.job_id, job.error_result.get("reason", ""), job.error_result.get("message", "")
@@ -99,9 +158,9 @@ def wait(client: bigquery.Client, job: bigquery.QueryJob) -> bigquery.QueryJob:
     return job
 
 
-def _get(client: bigquery.Client, job_id: str) -> bigquery.QueryJob:
-    job = client.get_job(job_id, timeout=CALL_DEADLINE)
-    if not isinstance(job, bigquery.QueryJob):
+def _get(client: bigquery.Client, job_id: str, kind: type[Job]) -> Job:
+    job = client.get_job(job_id, retry=RETRY, timeout=CALL_DEADLINE)
+    if not isinstance(job, kind):
         raise JobFailedError(job_id, "duplicate", "its id belongs to a job of another kind")
     return job
 
@@ -124,7 +183,7 @@ def _rows(job: bigquery.QueryJob) -> int:
         return int(job.num_dml_affected_rows)
     if job.statement_type not in {None, "SELECT"}:
         return 0
-    results = job.result(max_results=0, timeout=CALL_DEADLINE)
+    results = job.result(max_results=0, retry=RETRY, timeout=CALL_DEADLINE)
     return int(results.total_rows or 0)
 
 

@@ -2,6 +2,7 @@
 
 from google.api_core.exceptions import Conflict, NotFound
 from google.cloud import bigquery
+from google.cloud.bigquery.retry import DEFAULT_RETRY
 
 from contracts.platform import ObjectAction
 from libs.warehouse.errors import SchemaConflictError
@@ -10,6 +11,8 @@ from libs.warehouse.schema import Column, Dataset, Object, Table, View
 # Names under which the REST interface gives the same types back.
 SAME = {"INTEGER": "INT64", "FLOAT": "FLOAT64", "BOOLEAN": "BOOL"}
 DEADLINE = 30.0
+# Google's own would go on for ten minutes: what is away is for the caller to wait for.
+RETRY = DEFAULT_RETRY.with_timeout(5.0)
 
 
 def ensure(client: bigquery.Client, wanted: Object, location: str) -> ObjectAction:
@@ -29,7 +32,7 @@ def _ensure_dataset(client: bigquery.Client, wanted: Dataset, location: str) -> 
     dataset.description = wanted.description or None
     dataset.labels = dict(wanted.labels)
     try:
-        client.create_dataset(dataset, timeout=DEADLINE)
+        client.create_dataset(dataset, retry=RETRY, timeout=DEADLINE)
     except Conflict:
         return ObjectAction.UNCHANGED
     return ObjectAction.CREATED
@@ -38,19 +41,19 @@ def _ensure_dataset(client: bigquery.Client, wanted: Dataset, location: str) -> 
 def _ensure_table(client: bigquery.Client, wanted: Table) -> ObjectAction:
     name = f"{client.project}.{wanted.path}"
     try:
-        found = client.get_table(name, timeout=DEADLINE)
+        found = client.get_table(name, retry=RETRY, timeout=DEADLINE)
     except NotFound:
         try:
-            client.create_table(_new_table(name, wanted), timeout=DEADLINE)
+            client.create_table(_new_table(name, wanted), retry=RETRY, timeout=DEADLINE)
         except Conflict:
-            found = client.get_table(name, timeout=DEADLINE)
+            found = client.get_table(name, retry=RETRY, timeout=DEADLINE)
         else:
             return ObjectAction.CREATED
     return _extend(client, found, wanted)
 
 
 def _new_table(name: str, wanted: Table) -> bigquery.Table:
-    table = bigquery.Table(name, schema=[_field(column) for column in wanted.columns])
+    table = bigquery.Table(name, schema=[field_of(column) for column in wanted.columns])
     table.description = wanted.description or None
     if wanted.partition_by:
         table.time_partitioning = bigquery.TimePartitioning(field=wanted.partition_by)
@@ -70,8 +73,8 @@ def _extend(client: bigquery.Client, found: bigquery.Table, wanted: Table) -> Ob
     for column in missing:
         if column.mode == "REQUIRED":
             raise SchemaConflictError(wanted.path, column.name, "REQUIRED", "absent")
-    found.schema = [*found.schema, *(_field(column) for column in missing)]
-    client.update_table(found, ["schema"], timeout=DEADLINE)
+    found.schema = [*found.schema, *(field_of(column) for column in missing)]
+    client.update_table(found, ["schema"], retry=RETRY, timeout=DEADLINE)
     return ObjectAction.MIGRATED
 
 
@@ -90,20 +93,20 @@ def _ensure_view(client: bigquery.Client, wanted: View) -> ObjectAction:
     view.view_query = wanted.query.replace("{project}", client.project)
     view.description = wanted.description or None
     try:
-        found = client.get_table(name, timeout=DEADLINE)
+        found = client.get_table(name, retry=RETRY, timeout=DEADLINE)
     except NotFound:
         try:
-            client.create_table(view, timeout=DEADLINE)
+            client.create_table(view, retry=RETRY, timeout=DEADLINE)
         except Conflict:
             return ObjectAction.UNCHANGED
         return ObjectAction.CREATED
     if found.view_query == view.view_query:
         return ObjectAction.UNCHANGED
-    client.update_table(view, ["view_query", "description"], timeout=DEADLINE)
+    client.update_table(view, ["view_query", "description"], retry=RETRY, timeout=DEADLINE)
     return ObjectAction.MIGRATED
 
 
-def _field(column: Column) -> bigquery.SchemaField:
+def field_of(column: Column) -> bigquery.SchemaField:
     return bigquery.SchemaField(
         column.name, column.type, mode=column.mode, description=column.description
     )

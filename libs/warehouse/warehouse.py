@@ -18,7 +18,7 @@ from contracts.platform import ObjectAction
 from libs.warehouse import jobs, migrate
 from libs.warehouse.appender import Appender
 from libs.warehouse.errors import UnavailableError
-from libs.warehouse.jobs import NO_RETRY, JobResult, QueryJob
+from libs.warehouse.jobs import NO_RETRY, JobResult, LoadJob, QueryJob
 from libs.warehouse.parameters import query_parameters
 from libs.warehouse.schema import Dataset, Object, Table
 
@@ -102,7 +102,7 @@ class Warehouse:
             if max_bytes_billed:
                 config.maximum_bytes_billed = max_bytes_billed
             rows = self._client.query_and_wait(
-                sql, job_config=config, api_timeout=DEADLINE, max_results=limit
+                sql, job_config=config, retry=migrate.RETRY, api_timeout=DEADLINE, max_results=limit
             )
             return [dict(row.items()) for row in rows]
 
@@ -122,10 +122,22 @@ class Warehouse:
 
         return await self._run(f"job {wanted.job_id}", call)
 
+    async def run_load_job(self, wanted: LoadJob) -> JobResult:
+        """Load files once under an id, or adopt the job that already has that id.
+
+        Raises `JobFailedError`; a load that fails has loaded nothing.
+        """
+
+        def call() -> JobResult:
+            job, adopted = jobs.start_load(self._client, wanted)
+            return jobs.loaded(jobs.wait(self._client, job), adopted=adopted)
+
+        return await self._run(f"job {wanted.job_id}", call)
+
     async def cancel_job(self, job_id: str) -> None:
         def call() -> None:
             try:
-                self._client.cancel_job(job_id, timeout=DEADLINE)
+                self._client.cancel_job(job_id, retry=migrate.RETRY, timeout=DEADLINE)
             except NotFound:
                 return  # it never started, so there is nothing to cancel
 
@@ -147,7 +159,9 @@ class Warehouse:
             )
             config.dry_run = True
             try:
-                job = self._client.query(sql, job_config=config, timeout=DEADLINE)
+                job = self._client.query(
+                    sql, job_config=config, retry=migrate.RETRY, timeout=DEADLINE
+                )
             except UNREACHABLE:
                 raise
             except GoogleAPICallError as error:
@@ -167,6 +181,7 @@ class Warehouse:
                 f"{self.project}.{name}",
                 delete_contents=True,
                 not_found_ok=True,
+                retry=migrate.RETRY,
                 timeout=DEADLINE,
             )
 
@@ -177,7 +192,7 @@ class Warehouse:
         await self._run(
             f"dropping {path}",
             lambda: self._client.delete_table(
-                f"{self.project}.{path}", not_found_ok=True, timeout=DEADLINE
+                f"{self.project}.{path}", not_found_ok=True, retry=migrate.RETRY, timeout=DEADLINE
             ),
         )
 
@@ -186,7 +201,9 @@ class Warehouse:
 
         def call() -> list[str]:
             try:
-                listed = self._client.list_tables(f"{self.project}.{dataset}", timeout=DEADLINE)
+                listed = self._client.list_tables(
+                    f"{self.project}.{dataset}", retry=migrate.RETRY, timeout=DEADLINE
+                )
                 return [item.table_id for item in listed if item.table_type == "TABLE"]
             except NotFound:
                 return []
@@ -201,7 +218,9 @@ class Warehouse:
             config = bigquery.QueryJobConfig(
                 destination=f"{self.project}.{target}", write_disposition="WRITE_TRUNCATE"
             )
-            self._client.query_and_wait(sql, job_config=config, api_timeout=DEADLINE)
+            self._client.query_and_wait(
+                sql, job_config=config, retry=migrate.RETRY, api_timeout=DEADLINE
+            )
 
         await self._run(f"copying {source}", call)
 

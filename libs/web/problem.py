@@ -124,7 +124,7 @@ def _not_json(error: json.JSONDecodeError) -> Problem:
 
 
 _CODES = {
-    404: ("not_found", "There is nothing at this path; see /docs for what there is."),
+    404: ("not_found", "There is nothing at this path; check its spelling."),
     413: ("body_too_large", "The body is larger than this endpoint takes; send less at a time."),
 }
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from contracts.platform import ObjectAction
+from libs.slotlog.cloud_storage import Bucket, BucketSettings
 from libs.testing.processes import EmulatorProcess, emulator
 from libs.warehouse.errors import (
     JobFailedError,
@@ -17,7 +18,7 @@ from libs.warehouse.errors import (
     SchemaConflictError,
     UnavailableError,
 )
-from libs.warehouse.jobs import QueryJob
+from libs.warehouse.jobs import LoadJob, QueryJob
 from libs.warehouse.parameters import UnsupportedParameterError, query_parameters
 from libs.warehouse.schema import Column, Dataset, Table, View, required
 from libs.warehouse.warehouse import Warehouse, WarehouseSettings
@@ -156,6 +157,39 @@ async def test_a_job_is_adopted_after_kill_9(tmp_path: Path) -> None:
             assert (again.adopted, again.rows) == (True, done.rows)
             assert await after.query("SELECT id FROM books.entries") == [{"id": "kept"}]
             await after.close()
+
+
+async def test_files_are_loaded_once_under_an_id(tmp_path: Path) -> None:
+    with (
+        emulator("storage") as storage,
+        emulator("bigquery", env={"STORAGE_EMULATOR_HOST": url(storage)}) as running,
+    ):
+        bucket = Bucket(BucketSettings("convergence-local", "files", url(storage)))
+        await bucket.ensure()
+        for part in ("a", "b"):
+            await bucket.create(f"in/{part}.csv", f"id,cost\n{part},1.5\n".encode())
+        warehouse = connect(running.ports)
+        await warehouse.ensure(Dataset("books"), TABLE)
+        wanted = LoadJob(
+            "load-1",
+            ("gs://files/in/*",),
+            "books.loaded",
+            "CSV",
+            schema=(Column("id", "STRING"), Column("cost", "NUMERIC")),
+            skip_leading_rows=1,
+        )
+        first, again = [await warehouse.run_load_job(wanted) for _ in range(2)]
+        assert (first.adopted, first.rows) == (False, 2)
+        assert (again.adopted, again.rows) == (True, 2)
+        found = await warehouse.query("SELECT id FROM books.loaded ORDER BY id")
+        assert found == [{"id": "a"}, {"id": "b"}]
+        with pytest.raises(JobFailedError):
+            await warehouse.run_load_job(replace(wanted, job_id="x", uris=("gs://files/no",)))
+        await warehouse.close()
+
+
+def url(storage: EmulatorProcess) -> str:
+    return f"http://127.0.0.1:{storage.ports['http']}"
 
 
 @pytest.mark.parametrize(
