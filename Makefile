@@ -33,6 +33,7 @@ contracts: $(VENV)/ready ## Generate schemas, AsyncAPI, topology and diagram fro
 	@$(BIN)/python -m contracts.generate
 
 bench: $(VENV)/ready ## Measure hops, latency and throughput on this machine
+	@$(BIN)/python -m tests.bench.bench_bus
 	@$(BIN)/python -m tests.bench.run
 
 soak: $(VENV)/ready ## Kill services under load for longer (RUNS=200, KILLS=30)

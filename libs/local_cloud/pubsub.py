@@ -20,6 +20,7 @@ from google.pubsub_v1.types import pubsub as types
 from libs.local_cloud.faults import Faults
 from libs.local_cloud.process import HOST, Options, Running, run
 from libs.local_cloud.pubsub_filter import compile_filter
+from libs.local_cloud.pubsub_push import Pushers
 from libs.local_cloud.pubsub_store import Store
 from libs.local_cloud.pubsub_subscription import Consumer, Hooks, Item, SubscriptionState
 from libs.local_cloud.rpc import RpcError, Service, listen
@@ -48,6 +49,7 @@ class Emulator:
     def __init__(self, store: Store, faults: Faults) -> None:
         self._store = store
         self._faults = faults
+        self._pushers = Pushers()
         self._topics = {name: TOPIC.FromString(pb) for name, pb in store.resources("topic")}
         self._subs: dict[str, SubscriptionState] = {}
         self._of_topic: dict[str, list[SubscriptionState]] = {}
@@ -72,6 +74,7 @@ class Emulator:
         self._index()
         for id_, attempts, body in self._store.pending(name):
             state.put(id_, MESSAGE.FromString(body), attempts)
+        self._pushers.follow(state)
         return state
 
     def _index(self) -> None:
@@ -232,6 +235,7 @@ class Emulator:
         if "filter" in request.update_mask.paths:
             raise RpcError(INVALID, "The filter of a subscription cannot be changed.")
         _merge(request.update_mask.paths, request.subscription, state.config)
+        self._pushers.follow(state)
         self._store.save("subscription", state.config)
         return state.config
 
@@ -244,6 +248,7 @@ class Emulator:
     def DeleteSubscription(self, request: Any, _: Any) -> Any:
         state = self._sub(request.subscription)
         del self._subs[request.subscription]
+        self._pushers.stop(request.subscription)
         self._store.forget(request.subscription)
         self._index()
         state.clear()
@@ -253,6 +258,7 @@ class Emulator:
     def ModifyPushConfig(self, request: Any, _: Any) -> Any:
         state = self._sub(request.subscription)
         state.config.push_config.CopyFrom(request.push_config)
+        self._pushers.follow(state)
         self._store.save("subscription", state.config)
         return empty_pb2.Empty()
 
@@ -331,6 +337,9 @@ class Emulator:
     def _snapshot(self, name: str) -> Any:
         topic, _, _ = _found(self._snapshots, name)
         return _pb(types.Snapshot)(name=name, topic=topic)
+
+    async def close(self) -> None:
+        await self._pushers.close()
 
     async def prune_for_ever(self) -> None:
         """Drop retained messages that have grown too old."""
@@ -502,6 +511,7 @@ async def start(options: Options, faults: Faults) -> Running:
 
     async def stop() -> None:
         pruning.cancel()
+        await emulator.close()
         await server.stop(0.2)
         store.close()
 

@@ -23,6 +23,13 @@ def register(router: Router, live: LiveRuns, auth: Authenticator) -> None:
     async def on_run_event(event: Message, _: Context) -> None:
         live.apply(event)
 
-    @router.on(*TenantEvent.__args__)
+    @router.on(
+        KeyIssuedV1,
+        KeyRevokedV1,
+        KeyRotatedV1,
+        TenantSuspendedV1,
+        TenantResumedV1,
+        TenantOffboardedV1,
+    )
     async def on_tenant_event(event: TenantEvent, _: Context) -> None:
         auth.forget_tenant(event.tenant_id)

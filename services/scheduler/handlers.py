@@ -66,7 +66,17 @@ class Handlers:
         self._clock = clock
 
     def register(self, router: Router) -> None:
-        router.on(*LedgerMessage.__args__)(self.on_ledger_message)
+        router.on(TenantOnboardedV1)(self.on_ledger_message)
+        router.on(PlanChangedV1)(self.on_ledger_message)
+        router.on(TenantSuspendedV1)(self.on_ledger_message)
+        router.on(TenantResumedV1)(self.on_ledger_message)
+        router.on(TenantOffboardedV1)(self.on_ledger_message)
+        router.on(DeleteConfigV1)(self.on_ledger_message)
+        router.on(SubmitRunV1)(self.on_ledger_message)
+        router.on(CancelRunV1)(self.on_ledger_message)
+        router.on(AttemptStartedV1)(self.on_ledger_message)
+        router.on(AttemptHeartbeatV1)(self.on_ledger_message)
+        router.on(AttemptFinishedV1)(self.on_ledger_message)
         router.on(SaveConfigV1)(self.on_save_config)
         router.on(GetConfigV1)(self.on_get_config)
         router.on(ListConfigsV1)(self.on_list_configs)

@@ -1,5 +1,6 @@
 """Google's own client against the Pub/Sub emulator."""
 
+import asyncio
 import json
 import threading
 import urllib.request
@@ -10,6 +11,7 @@ from uuid import uuid4
 
 import grpc
 import pytest
+from aiohttp import web
 from google.api_core.exceptions import AlreadyExists, InvalidArgument, NotFound, ServiceUnavailable
 from google.cloud.pubsub_v1 import PublisherClient, SubscriberClient
 from google.pubsub_v1.types import DeadLetterPolicy, PubsubMessage, RetryPolicy
@@ -19,6 +21,7 @@ from libs.bus.admin import Action, PubSubAdmin
 from libs.local_cloud.pubsub_filter import compile_filter
 from libs.local_cloud.rpc import RpcError
 from libs.testing.processes import EmulatorProcess, emulator
+from libs.web.server import serve
 
 
 @pytest.fixture(scope="module")
@@ -166,6 +169,29 @@ def test_a_seek_brings_back_what_a_snapshot_held(clients: Clients) -> None:
     )
     clients.subscriber.seek(request={"subscription": subscription, "snapshot": snapshot})
     assert sorted(texts(clients.pull(subscription))) == ["1", "2"]
+
+
+async def test_a_push_is_repeated_until_it_is_accepted(clients: Clients) -> None:
+    posts: list[Any] = []
+    accepted = asyncio.Event()
+
+    async def endpoint(request: web.Request) -> web.Response:
+        posts.append(await request.json())
+        if len(posts) < 3:
+            return web.Response(status=500)
+        accepted.set()
+        return web.Response(status=204)
+
+    app = web.Application()
+    app.add_routes([web.post("/in", endpoint)])
+    runner, port = await serve(app, host="127.0.0.1", port=0)
+    topic = clients.topic()
+    clients.subscription(topic, push_config={"push_endpoint": f"http://127.0.0.1:{port}/in"})
+    clients.publish(topic, "hello")
+    async with asyncio.timeout(10):
+        await accepted.wait()
+    assert {post["message"]["data"] for post in posts} == {"aGVsbG8="}
+    await runner.cleanup()
 
 
 def test_published_messages_survive_kill_9(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

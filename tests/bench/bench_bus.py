@@ -1,0 +1,147 @@
+"""Our bus beside Google's high-level client, on the same emulator in the same run.
+
+    python -m tests.bench.bench_bus [--messages 20000]
+
+CPU is this process's own, so the emulator's share is left out.
+"""
+
+import argparse
+import asyncio
+import os
+import statistics
+import threading
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+from uuid import uuid4
+
+from google.cloud.pubsub_v1 import PublisherClient, SubscriberClient
+
+from contracts.envelope import Wire
+from contracts.topology import SubscriptionSpec
+from libs.bus.message import Received
+from libs.bus.pubsub import PubSubSettings, PubSubTransport
+from libs.bus.transport import FlowControl, Verdict
+from libs.testing.processes import emulator
+
+PROJECT = "bench"
+BODY = b"x" * 1024
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m tests.bench.bench_bus")
+    parser.add_argument("--messages", type=int, default=20_000)
+    count = parser.parse_args().messages
+    with emulator("pubsub") as running:
+        os.environ["PUBSUB_EMULATOR_HOST"] = f"127.0.0.1:{running.ports['grpc']}"
+        theirs = high_level(count)
+        ours = asyncio.run(our_bus(count))
+    for name in ("publish", "consume"):
+        (rate, cpu), (their_rate, their_cpu) = ours[name], theirs[name]
+        print(
+            f"{name:<8} ours {rate:8.0f}/s {cpu:5.1f} µs   high-level {their_rate:8.0f}/s"
+            f" {their_cpu:5.1f} µs   {rate / their_rate:4.1f} times the rate,"
+            f" {their_cpu / cpu:4.1f} times less CPU"
+        )
+    hop, their_hop = ours["hop"][0], theirs["hop"][0]
+    print(f"one hop  ours P50 {hop:.2f} ms   high-level P50 {their_hop:.2f} ms")
+
+
+def topic_with_subscription() -> tuple[str, str]:
+    name = f"t{uuid4().hex[:8]}"
+    topic = f"projects/{PROJECT}/topics/{name}"
+    PublisherClient().create_topic(name=topic)
+    with SubscriberClient() as subscriber:
+        subscriber.create_subscription(name=topic.replace("topics", "subscriptions"), topic=topic)
+    return name, topic
+
+
+class Meter:
+    """Messages per second and CPU microseconds per message."""
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+        self._wall, self._cpu = time.perf_counter(), time.process_time()
+
+    def read(self) -> tuple[float, float]:
+        wall = time.perf_counter() - self._wall
+        cpu = time.process_time() - self._cpu
+        return self._count / wall, cpu / self._count * 1e6
+
+
+def high_level(count: int) -> dict[str, tuple[float, float]]:
+    name, topic = topic_with_subscription()
+    publisher, subscriber = PublisherClient(), SubscriberClient()
+    meter = Meter(count)
+    for future in [publisher.publish(topic, BODY) for _ in range(count)]:
+        future.result()
+    published = meter.read()
+    seen, done = [0], threading.Event()
+
+    def take(message: Any) -> None:
+        message.ack()
+        seen[0] += 1
+        if seen[0] == count:
+            done.set()
+
+    meter = Meter(count)
+    path = subscriber.subscription_path(PROJECT, name)
+    pulling = subscriber.subscribe(path, callback=take)
+    done.wait(120)
+    consumed = meter.read()
+    hops = []
+    for _ in range(100):
+        before, started = seen[0], time.perf_counter()
+        publisher.publish(topic, b"x").result()
+        wait_until(partial(more_than, seen, before))
+        hops.append((time.perf_counter() - started) * 1000)
+    pulling.cancel()
+    pulling.result()
+    return {"publish": published, "consume": consumed, "hop": (statistics.median(hops), 0)}
+
+
+def more_than(seen: list[int], before: int) -> bool:
+    return seen[0] > before
+
+
+def wait_until(check: Callable[[], bool]) -> None:
+    while not check():
+        time.sleep(0.0002)
+
+
+async def our_bus(count: int) -> dict[str, tuple[float, float]]:
+    name, _ = topic_with_subscription()
+    where = os.environ["PUBSUB_EMULATOR_HOST"]
+    transport = PubSubTransport(PubSubSettings(project_id=PROJECT, emulator_host=where))
+    meter = Meter(count)
+    await transport.publish(name, [Wire({}, BODY)] * count)
+    published = meter.read()
+    seen, done, news = [0], asyncio.Event(), asyncio.Event()
+
+    async def take(_: Received) -> Verdict:
+        seen[0] += 1
+        news.set()
+        if seen[0] == count:
+            done.set()
+        return Verdict.ACK
+
+    meter = Meter(count)
+    spec = SubscriptionSpec(name, name)
+    pulling = transport.subscribe(spec.name, take, FlowControl())
+    await done.wait()
+    consumed = meter.read()
+    hops = []
+    for _ in range(100):
+        news.clear()
+        started = time.perf_counter()
+        await transport.publish(name, [Wire({}, b"x")])
+        await news.wait()
+        hops.append((time.perf_counter() - started) * 1000)
+    await pulling.drain(1)
+    await transport.close()
+    return {"publish": published, "consume": consumed, "hop": (statistics.median(hops), 0)}
+
+
+if __name__ == "__main__":
+    main()
