@@ -3,7 +3,7 @@
 from typing import Any
 
 from contracts.catalogue import CATALOGUE, CONSUMING_SERVICES, Entry, topic_of
-from contracts.message import Message, Service
+from contracts.message import Kind, Message, Service
 
 _HEADERS: dict[str, Any] = {
     "type": "object",
@@ -73,9 +73,16 @@ def _operations(entry: Entry) -> list[tuple[str, dict[str, Any]]]:
                 {"action": "receive", "channel": channel, "messages": message},
             )
             for consumer in CONSUMING_SERVICES
-            if consumer in entry.consumers
+            if _receives(consumer, entry)
         ]
     return found
+
+
+def _receives(consumer: Service, entry: Entry) -> bool:
+    """Beside its declared consumers: who asked hears the reply, audit_log records everything."""
+    asked = consumer is Service.GATEWAY and entry.model.kind is Kind.REPLY
+    recorded = consumer is Service.AUDIT_LOG and entry.recorded
+    return asked or recorded or consumer in entry.consumers
 
 
 def _message(entry: Entry) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from contracts.message import Kind, Message
 
 SPEC_VERSION = "1.0"
+MOST_SEQUENCE_DIGITS = 18
 CONTENT_TYPE = "application/json"
 
 
@@ -84,6 +85,7 @@ def open_envelope(
     attributes: Mapping[str, str], *, message_id: str, publish_time: datetime
 ) -> Envelope:
     """Read the attributes; raises `EnvelopeError` for the first that cannot be used."""
+    _check_version(attributes.get("ce-specversion", SPEC_VERSION))
     return Envelope(
         id=attributes.get("ce-id") or message_id,
         type=_required(attributes, "ce-type"),
@@ -98,6 +100,11 @@ def open_envelope(
         reply_to=attributes.get("ce-replyto", ""),
         traceparent=attributes.get("traceparent", ""),
     )
+
+
+def _check_version(value: str) -> None:
+    if value != SPEC_VERSION:
+        raise EnvelopeError("ce-specversion", SPEC_VERSION, value)
 
 
 def _required(attributes: Mapping[str, str], name: str) -> str:
@@ -123,12 +130,17 @@ def _time(value: str | None, otherwise: datetime) -> datetime:
         raise EnvelopeError("ce-time", "an RFC 3339 time", value) from None
     if found.tzinfo is None:
         raise EnvelopeError("ce-time", "a time with an offset", value)
-    return found
+    try:
+        return found.astimezone(UTC)
+    except OverflowError:
+        raise EnvelopeError("ce-time", "a time that exists in UTC", value) from None
 
 
 def _sequence(value: str | None) -> int:
     if value is None:
         return 0
-    if not value.isdecimal():
-        raise EnvelopeError("ce-sequence", "a whole number", value)
+    if not (value.isascii() and value.isdecimal()) or len(value) > MOST_SEQUENCE_DIGITS:
+        raise EnvelopeError(
+            "ce-sequence", f"a whole number of at most {MOST_SEQUENCE_DIGITS} digits", value
+        )
     return int(value)

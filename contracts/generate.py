@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from contracts.asyncapi import asyncapi
-from contracts.catalogue import CATALOGUE, CONSUMING_SERVICES
+from contracts.catalogue import CATALOGUE
+from contracts.diagram import flow
 from contracts.examples import example_of
-from contracts.message import Kind, Service
+from contracts.schemas import schema_of
 from contracts.topology import topology
 
 HERE = Path(__file__).parent
@@ -29,11 +30,11 @@ RELEASED = HERE / "released"
 def generated_files() -> Iterator[tuple[Path, str]]:
     """Each file with the text that it should have."""
     for entry in CATALOGUE:
-        schema = entry.model.model_json_schema(mode="serialization")
-        yield GENERATED / "schemas" / f"{entry.model.wire_type}.json", _json(schema)
+        name = f"{entry.model.wire_type}.json"
+        yield GENERATED / "schemas" / name, _json(schema_of(entry.model))
     yield GENERATED / "asyncapi.json", _json(asyncapi())
     yield GENERATED / "topology.json", _json(topology().as_data())
-    yield GENERATED / "flow.md", _flow()
+    yield GENERATED / "flow.md", flow()
 
 
 def frozen_files() -> Iterator[tuple[Path, str]]:
@@ -47,7 +48,7 @@ def frozen_files() -> Iterator[tuple[Path, str]]:
             "ordering_key": wire.ordering_key,
         }
         yield EXAMPLES / name, _json(example)
-        yield RELEASED / name, _json(entry.model.model_json_schema(mode="serialization"))
+        yield RELEASED / name, _json(schema_of(entry.model))
 
 
 def stale() -> list[str]:
@@ -55,8 +56,18 @@ def stale() -> list[str]:
     wanted = dict(generated_files())
     wrong = [str(p.relative_to(HERE)) for p, text in wanted.items() if _read(p) != text]
     wrong += [str(p.relative_to(HERE)) for p, _ in frozen_files() if not p.exists()]
-    present = set(GENERATED.rglob("*.*"))
-    return wrong + [str(p.relative_to(HERE)) for p in sorted(present - wanted.keys())]
+    return wrong + [str(p.relative_to(HERE)) for p in _obsolete()]
+
+
+def write() -> None:
+    """Bring everything up to date, except what is frozen and there already."""
+    for path, text in generated_files():
+        _write(path, text)
+    for path, text in frozen_files():
+        if not path.exists():
+            _write(path, text)
+    for path in _obsolete():
+        path.unlink()
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -67,12 +78,14 @@ def main(argv: list[str] | None = None) -> int:
         for name in wrong:
             print(f"contracts/{name} is stale: run `make contracts`")
         return 1 if wrong else 0
-    for path, text in generated_files():
-        _write(path, text)
-    for path, text in frozen_files():
-        if not path.exists():
-            _write(path, text)
+    write()
     return 0
+
+
+def _obsolete() -> list[Path]:
+    """What belongs to no message any more. Frozen files stay: old messages may still arrive."""
+    wanted = {path for path, _ in generated_files()}
+    return sorted(path for path in GENERATED.rglob("*.*") if path not in wanted)
 
 
 def _json(value: Any) -> str:
@@ -80,37 +93,12 @@ def _json(value: Any) -> str:
 
 
 def _read(path: Path) -> str:
-    return path.read_text() if path.exists() else ""
+    return path.read_text(encoding="utf-8") if path.exists() else ""
 
 
 def _write(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text)
-
-
-def _flow() -> str:
-    lines = [
-        "# Who tells whom what",
-        "",
-        "Made from `contracts/catalogue.py` by `make contracts`. Replies go back to the gateway",
-        "instance that asked; audit_log records everything.",
-        "",
-        "```mermaid",
-        "flowchart LR",
-    ]
-    for producer in Service:
-        for consumer in CONSUMING_SERVICES:
-            names = [
-                entry.model.wire_type
-                for entry in CATALOGUE
-                if producer in entry.producers
-                and consumer in entry.consumers
-                and entry.model.kind is not Kind.REPLY
-            ]
-            if names:
-                label = "<br/>".join(names)
-                lines.append(f'  {producer} -- "{label}" --> {consumer}')
-    return "\n".join([*lines, "```", ""])
+    path.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -90,9 +90,13 @@ class Topology:
         return {
             "topics": [asdict(topic) for topic in self.topics],
             "subscriptions": [
-                {**asdict(s), "any_of": None, "filter": s.filter} for s in self.subscriptions
+                {**_plain_fields(spec), "filter": spec.filter} for spec in self.subscriptions
             ],
         }
+
+
+def _plain_fields(spec: SubscriptionSpec) -> dict[str, object]:
+    return {name: value for name, value in asdict(spec).items() if name != "any_of"}
 
 
 def dead_letters_of(subscription: str) -> str:
@@ -135,6 +139,13 @@ def instance_subscriptions(instance: str) -> tuple[SubscriptionSpec, ...]:
         )
         for producer in ANSWERING
     )
+
+
+def is_instance_subscription(name: str) -> bool:
+    """Whether it is one that a gateway instance makes and drops by itself."""
+    start = f"convergence-{Service.GATEWAY}-"
+    ends = tuple(f"-from-{producer}-v1" for producer in ANSWERING)
+    return name.startswith(start) and name.endswith(ends)
 
 
 def _durable(consumer: Service, producer: Service) -> SubscriptionSpec | None:

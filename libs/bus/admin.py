@@ -1,19 +1,30 @@
 """Making Pub/Sub match the topology: says what differs, then changes just that.
 
-Nothing is ever deleted here: what is not in the topology is only named.
+Nothing is ever deleted here: what is not in the topology is only named. The
+short-lived subscriptions of gateway instances are theirs to make and to drop.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from google.api_core.exceptions import AlreadyExists, NotFound
+from google.api_core.exceptions import (
+    AlreadyExists,
+    GoogleAPICallError,
+    NotFound,
+    RetryError,
+    ServiceUnavailable,
+)
+from google.api_core.retry import Retry, if_exception_type
+from google.auth.exceptions import GoogleAuthError
 from google.cloud.pubsub_v1 import PublisherClient, SubscriberClient
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.pubsub_v1.types import Subscription
 
-from contracts.topology import SubscriptionSpec, Topology
+from contracts.topology import SubscriptionSpec, Topology, is_instance_subscription
+from libs.bus.errors import BusError
 from libs.bus.pubsub import subscription_message
 
 CALL_SECONDS = 20.0
@@ -25,6 +36,16 @@ MUTABLE = (
     "message_retention_duration",
     "retry_policy",
 )
+
+
+class TopologyError(BusError):
+    """Pub/Sub could not be asked or did not do what it was asked."""
+
+    def __init__(self, project: str, doing: str, error: Exception) -> None:
+        super().__init__(
+            f"{doing} in project {project} failed: {error}. Check the project id, "
+            "PUBSUB_EMULATOR_HOST or the credentials, and the role roles/pubsub.editor"
+        )
 
 
 class Action(StrEnum):
@@ -49,14 +70,42 @@ class Change:
 
 
 class PubSubAdmin:
-    """Compares and applies. Blocking; run it as a command or in a thread."""
+    """Compares and applies. Blocking; run it as a command or in a thread.
 
-    def __init__(self, project: str) -> None:
+    What it is asked raises `TopologyError`. Applying may be repeated, also after
+    it failed half-way.
+    """
+
+    def __init__(self, project: str, call_seconds: float = CALL_SECONDS) -> None:
         self._project = project
-        self._publisher = PublisherClient()
-        self._subscriber = SubscriberClient()
+        # Without a bound of their own, Google's retries go on for ten minutes.
+        retry = Retry(predicate=if_exception_type(ServiceUnavailable), timeout=call_seconds)
+        self._bounds: dict[str, Any] = {"retry": retry, "timeout": call_seconds}
+        with self._explained("connecting"):
+            self._publisher = PublisherClient()
+            self._subscriber = SubscriberClient()
 
     def diff(self, wanted: Topology) -> list[Change]:
+        with self._explained("reading topics and subscriptions"):
+            return self._diff(wanted)
+
+    def apply(self, wanted: Topology) -> list[Change]:
+        """Make it so; returns what was done or has to be done by hand."""
+        changes = self.diff(wanted)
+        specs = {spec.name: spec for spec in wanted.subscriptions}
+        for change in changes:
+            with self._explained(f"to {change}"):
+                self._apply_one(change, specs)
+        return changes
+
+    @contextmanager
+    def _explained(self, doing: str) -> Iterator[None]:
+        try:
+            yield
+        except (GoogleAPICallError, GoogleAuthError, RetryError) as error:
+            raise TopologyError(self._project, doing, error) from error
+
+    def _diff(self, wanted: Topology) -> list[Change]:
         topics = {t.name for t in self._list_topics()}
         subscriptions = {s.name: s for s in self._list_subscriptions()}
         changes = [
@@ -67,15 +116,8 @@ class PubSubAdmin:
         for spec in wanted.subscriptions:
             changes += self._diff_one(spec, subscriptions.get(self._subscription(spec.name)))
         known = {self._topic(topic.name) for topic in wanted.topics}
-        return [*changes, *_unknown(topics - known)]
-
-    def apply(self, wanted: Topology) -> list[Change]:
-        """Make it so; returns what was done or has to be done by hand."""
-        changes = self.diff(wanted)
-        specs = {spec.name: spec for spec in wanted.subscriptions}
-        for change in changes:
-            self._apply_one(change, specs)
-        return changes
+        known |= {self._subscription(spec.name) for spec in wanted.subscriptions}
+        return [*changes, *_unknown((topics | subscriptions.keys()) - known)]
 
     def _apply_one(self, change: Change, specs: dict[str, SubscriptionSpec]) -> None:
         match change.action:
@@ -90,21 +132,21 @@ class PubSubAdmin:
                         "subscription": _wrapped(message),
                         "update_mask": FieldMask(paths=change.fields),
                     },
-                    timeout=CALL_SECONDS,
+                    **self._bounds,
                 )
             case Action.RECREATE_SUBSCRIPTION | Action.UNKNOWN:
                 return  # for a person to decide
 
     def _create_topic(self, name: str) -> None:
         try:
-            self._publisher.create_topic(name=self._topic(name), timeout=CALL_SECONDS)
+            self._publisher.create_topic(name=self._topic(name), **self._bounds)
         except AlreadyExists:
             return  # somebody was quicker
 
     def _create_subscription(self, spec: SubscriptionSpec) -> None:
         message = subscription_message(self._project, spec)
         try:
-            self._subscriber.create_subscription(request=_wrapped(message), timeout=CALL_SECONDS)
+            self._subscriber.create_subscription(request=_wrapped(message), **self._bounds)
         except AlreadyExists:
             return  # somebody was quicker
 
@@ -122,7 +164,7 @@ class PubSubAdmin:
     def _list_topics(self) -> Iterable[Any]:
         try:
             yield from self._publisher.list_topics(
-                project=f"projects/{self._project}", timeout=CALL_SECONDS
+                project=f"projects/{self._project}", **self._bounds
             )
         except NotFound:
             return
@@ -130,7 +172,7 @@ class PubSubAdmin:
     def _list_subscriptions(self) -> Iterable[Any]:
         try:
             yield from self._subscriber.list_subscriptions(
-                project=f"projects/{self._project}", timeout=CALL_SECONDS
+                project=f"projects/{self._project}", **self._bounds
             )
         except NotFound:
             return
@@ -142,9 +184,11 @@ class PubSubAdmin:
         return f"projects/{self._project}/subscriptions/{name}"
 
 
-def _unknown(topics: set[str]) -> list[Change]:
-    names = sorted(name.rpartition("/")[2] for name in topics)
-    return [Change(Action.UNKNOWN, name) for name in names if name.startswith(PREFIX)]
+def _unknown(paths: set[str]) -> Iterator[Change]:
+    for path in sorted(paths):
+        _, _, kind, name = path.split("/")
+        if name.startswith(PREFIX) and not is_instance_subscription(name):
+            yield Change(Action.UNKNOWN, f"{kind.removesuffix('s')} {name}")
 
 
 def _wrapped(message: Any) -> Any:
