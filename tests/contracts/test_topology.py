@@ -1,64 +1,159 @@
-"""The topology follows from the catalogue: everyone hears what is meant for them."""
+"""The topology follows from the catalogue: everyone hears what is meant for them, and no more."""
 
 import json
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import pytest
 
-from contracts.catalogue import CATALOGUE, CONSUMING_SERVICES, topic_of
+from contracts.catalogue import CATALOGUE, CONSUMING_SERVICES, Entry, topic_of
 from contracts.examples import example_of
 from contracts.message import Kind, Service
 from contracts.topology import (
     FILTER_LIMIT,
+    Clause,
+    SubscriptionSpec,
+    _shortest,
     durable_subscriptions,
     instance_subscriptions,
+    is_instance_subscription,
     topology,
 )
+from libs.local_cloud.pubsub_filter import compile_filter
+
+DURABLE = [(c, spec) for c in CONSUMING_SERVICES for spec in durable_subscriptions(c)]
+SELECTIVE = [(c, spec) for c, spec in DURABLE if c is not Service.AUDIT_LOG]
 
 
-@pytest.mark.parametrize("consumer", CONSUMING_SERVICES[1:])
-def test_a_consumer_is_sent_everything_it_handles(consumer: Service) -> None:
-    specs = {spec.topic: spec for spec in durable_subscriptions(consumer)}
-    for entry in CATALOGUE:
-        if consumer in entry.consumers:
-            attributes = example_of(entry).attributes
-            assert all(specs[topic].selects(attributes) for topic in entry.topics)
+def attributes_of(entry: Entry) -> Mapping[str, str]:
+    return example_of(entry).attributes
 
 
-def test_a_service_is_not_sent_what_is_addressed_to_another() -> None:
-    for consumer in (Service.TENANT, Service.SCHEDULER, Service.EXECUTOR):
-        for spec in durable_subscriptions(consumer):
-            for entry in CATALOGUE:
-                if spec.topic in entry.topics and entry.model.to not in {"", "*", consumer}:
-                    assert not spec.selects(example_of(entry).attributes)
+def on(topic: str) -> list[Entry]:
+    return [entry for entry in CATALOGUE if topic in entry.topics]
+
+
+def selected(spec: SubscriptionSpec) -> set[str]:
+    """What Pub/Sub would deliver, by its own reading of the filter."""
+    chosen = compile_filter(spec.filter)
+    return {e.model.wire_type for e in on(spec.topic) if chosen(attributes_of(e))}
+
+
+def names(entries: Iterable[Entry]) -> set[str]:
+    return {entry.model.wire_type for entry in entries}
+
+
+def test_whoever_consumes_something_of_a_topic_has_one_subscription_to_it() -> None:
+    for consumer in CONSUMING_SERVICES[1:-1]:
+        topics = {t for e in CATALOGUE if consumer in e.consumers for t in e.topics}
+        specs = durable_subscriptions(consumer)
+        assert {spec.topic for spec in specs} == topics
+        assert len(specs) == len(topics)
+
+
+@pytest.mark.parametrize(("consumer", "spec"), SELECTIVE, ids=lambda x: getattr(x, "name", ""))
+def test_a_filter_selects_exactly_what_the_catalogue_says(
+    consumer: Service, spec: SubscriptionSpec
+) -> None:
+    wanted = names(e for e in on(spec.topic) if consumer in e.consumers)
+    assert selected(spec) == wanted
+    assert spec.ordered
 
 
 def test_audit_log_records_every_topic_whole() -> None:
     specs = durable_subscriptions(Service.AUDIT_LOG)
     assert {spec.topic for spec in specs} == {topic_of(service) for service in Service}
-    assert not any(spec.any_of or spec.ordered for spec in specs)
+    assert not any(spec.filter or spec.ordered for spec in specs)
 
 
-def test_a_gateway_instance_hears_events_and_its_own_replies_only() -> None:
-    for spec in instance_subscriptions("gateway-1"):
-        for entry in CATALOGUE:
-            if spec.topic not in entry.topics:
-                continue
-            attributes = dict(example_of(entry).attributes)
-            mine = entry.model.kind in {Kind.EVENT, Kind.REPLY}
-            assert spec.selects(attributes) == mine
-            if entry.model.kind is Kind.REPLY:
-                assert not spec.selects({**attributes, "ce-replyto": "gateway-2"})
+@pytest.mark.parametrize("spec", instance_subscriptions("gateway-1"), ids=lambda spec: spec.name)
+def test_a_gateway_instance_hears_events_and_its_own_replies_only(spec: SubscriptionSpec) -> None:
+    heard = {Kind.EVENT, Kind.REPLY}
+    assert selected(spec) == names(e for e in on(spec.topic) if e.model.kind in heard)
+    chosen = compile_filter(spec.filter)
+    for entry in on(spec.topic):
+        if entry.model.kind is Kind.REPLY:
+            assert not chosen({**attributes_of(entry), "ce-replyto": "gateway-2"})
 
 
-def test_every_durable_subscription_has_dead_letters_that_are_kept() -> None:
-    names = {spec.name for spec in topology().subscriptions}
-    topics = {topic.name for topic in topology().topics}
-    for consumer in CONSUMING_SERVICES:
-        for spec in durable_subscriptions(consumer):
-            assert spec.dead_letter_topic in topics
-            assert spec.dead_letter_topic in names
+def test_instance_subscriptions_are_short_lived_and_known_by_name() -> None:
+    specs = instance_subscriptions("7c9f-1")
+    assert [spec.topic for spec in specs] == [
+        topic_of(service) for service in ("tenant", "scheduler", "executor", "audit-log")
+    ]
+    for spec in specs:
+        assert (spec.expires_after_seconds, spec.retention_seconds) == (86_400, 600)
+        assert spec.ordered
+        assert not spec.dead_letter_topic
+        assert is_instance_subscription(spec.name)
+    assert not any(is_instance_subscription(spec.name) for _, spec in DURABLE)
+    assert durable_subscriptions(Service.GATEWAY) == ()
 
 
-def test_filters_fit_pubsub_and_the_topology_is_plain_data() -> None:
-    assert all(len(spec.filter.encode()) <= FILTER_LIMIT for spec in topology().subscriptions)
-    assert json.loads(json.dumps(topology().as_data()))
+@pytest.mark.parametrize(("_", "spec"), DURABLE, ids=lambda x: getattr(x, "name", ""))
+def test_a_durable_subscription_never_expires_and_keeps_its_dead_letters(
+    _: Service, spec: SubscriptionSpec
+) -> None:
+    kept = {s.name: s for s in topology().subscriptions}
+    assert spec.expires_after_seconds == 0
+    assert spec.dead_letter_topic == f"{spec.name}-dead"
+    assert spec.dead_letter_topic in {topic.name for topic in topology().topics}
+    assert kept[spec.dead_letter_topic].topic == spec.dead_letter_topic
+    assert not kept[spec.dead_letter_topic].filter
+    assert (spec.min_backoff_seconds, spec.max_backoff_seconds) == (1, 60)
+
+
+def test_a_topic_has_one_publisher_and_a_name_is_used_once() -> None:
+    topics = [topic.name for topic in topology().topics]
+    subscriptions = [spec.name for spec in topology().subscriptions]
+    assert len(set(topics)) == len(topics)
+    assert len(set(subscriptions)) == len(subscriptions)
+    publishers = {topic.name: topic.publisher for topic in topology().topics}
+    assert {s.value: publishers[topic_of(s)] for s in Service} == {
+        s.value: s.value for s in Service
+    }
+
+
+ALL = [*topology().subscriptions, *instance_subscriptions("a" * 36)]
+
+
+@pytest.mark.parametrize("spec", ALL, ids=lambda spec: spec.name)
+def test_a_filter_fits_and_is_read_by_pubsub_as_by_us(spec: SubscriptionSpec) -> None:
+    assert len(spec.filter.encode()) <= FILTER_LIMIT
+    if spec.filter:
+        ours = {e.model.wire_type for e in CATALOGUE if spec.selects(attributes_of(e))}
+        chosen = compile_filter(spec.filter)
+        assert ours == {e.model.wire_type for e in CATALOGUE if chosen(attributes_of(e))}
+
+
+@pytest.mark.parametrize(
+    ("types", "expected"),
+    [
+        (["run.a.v1"], [Clause("ce-type", "run.a.v1")]),
+        (
+            [f"run.something_long_{n}.v1" for n in range(9)],
+            [Clause("ce-type", "run.", prefix=True)],
+        ),
+        (
+            [f"{name}{n}.a.v1" for name in ("tenant", "pipeline") for n in range(9)],
+            [Clause("ce-kind", "event")],
+        ),
+    ],
+    ids=["as they are", "as domains", "as any event"],
+)
+def test_a_long_list_of_types_is_shortened(types: list[str], expected: list[Clause]) -> None:
+    question = Clause("ce-to", "scheduler")
+    assert _shortest((question,), types) == (question, *expected)
+    for name in types:
+        attributes = {"ce-type": name, "ce-kind": "event"}
+        assert any(clause.matches(attributes) for clause in expected)
+
+
+def test_the_topology_as_data_says_what_there_is() -> None:
+    data: Any = json.loads(json.dumps(topology().as_data()))
+    assert {t["name"]: t["publisher"] for t in data["topics"]} == {
+        topic.name: topic.publisher for topic in topology().topics
+    }
+    for said, spec in zip(data["subscriptions"], topology().subscriptions, strict=True):
+        assert said.pop("filter") == spec.filter
+        assert SubscriptionSpec(**said, any_of=spec.any_of) == spec
