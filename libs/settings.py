@@ -101,7 +101,7 @@ class ServiceSettings(BaseSettings):
     shutdown_grace_seconds: float = Field(default=8.0, ge=0, le=600)
     """How long a stopping service may take to finish what it has begun."""
     max_deliveries: int = Field(default=10, ge=1, le=29)
-    """How often a message is tried before it becomes a dead letter; Pub/Sub itself gives up at 30."""
+    """How often a message is tried before it is a dead letter; Pub/Sub itself gives up at 30."""
     redis_url: str = ""
     """Ignored: Redis was replaced by Pub/Sub. Setting it prints a warning."""
 
