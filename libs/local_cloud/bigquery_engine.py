@@ -1,60 +1,60 @@
-"""Mends how bqemulator starts, shares its one DuckDB connection, and reports errors."""
+"""Mends how bqemulator starts, what it keeps, and how it reports errors."""
 
+import logging
+import sys
+import tempfile
+import threading
 from collections import OrderedDict
-from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import bqemulator
 import duckdb
-import fastapi.dependencies.utils
-import fastapi.routing
 from bqemulator.api import app as app_module
 from bqemulator.api.routes import jobs, upload
-from bqemulator.grpc_api import write_servicer
 from bqemulator.jobs import executor
 from bqemulator.storage.engine import DuckDBEngine
-from bqemulator.storage.sql_identifiers import quoted_table_ref
 from bqemulator.versioning.snapshots import SnapshotManager
 from fastapi.responses import JSONResponse
 
-from libs.local_cloud.bigquery_mending import replace
-from libs.local_cloud.faults import Faults
+from libs.local_cloud.bigquery_mending import MovedError, replace
 
+MENDED_VERSION = "1.4.0"
 KEPT_RESULTS = 500
+KEPT_RESULT_BYTES = 256 << 20
 MEMORY_LIMIT = "2GB"
+SPILL_LIMIT = "20GB"
 THREADS = 2
 
 
-def mend() -> None:
-    _start_offline()
-    _keep_to_one_thread()
+def mend(state_dir: Path | None) -> None:
+    if bqemulator.__version__ != MENDED_VERSION:
+        raise MovedError(bqemulator, f"version {MENDED_VERSION}")
+    _start_offline(state_dir or Path(tempfile.gettempdir()))
     _copy_nothing_after_writes()
     _bound_results()
     _answer_engine_errors()
-    _give_writes_a_cursor()
+    _keep_requests_short()
 
 
-def _start_offline() -> None:
+def _start_offline(directory: Path) -> None:
     """Its spatial and Avro extensions would be downloaded; DuckDB may take all memory."""
     replace(DuckDBEngine, "_load_spatial", lambda _: None)
     replace(DuckDBEngine, "_load_format_extensions", lambda _: None)
-    pragmas = DuckDBEngine._apply_session_pragmas  # noqa: SLF001
 
     def apply(self: Any) -> None:
-        pragmas(self)
-        self._connection.execute(f"SET memory_limit = '{MEMORY_LIMIT}'")
-        self._connection.execute(f"SET threads = {THREADS}")
+        for setting, value in (
+            ("TimeZone", "UTC"),
+            ("memory_limit", MEMORY_LIMIT),
+            ("threads", THREADS),
+            ("temp_directory", directory / "bigquery-spill"),
+            ("max_temp_directory_size", SPILL_LIMIT),
+            ("autoinstall_known_extensions", "false"),
+        ):
+            # GLOBAL: a cursor does not inherit what its connection has set.
+            self._connection.execute(f"SET GLOBAL {setting} = '{value}'")
 
     replace(DuckDBEngine, "_apply_session_pragmas", apply)
-
-
-def _keep_to_one_thread() -> None:
-    """Plain endpoints would run in threads, on the connection that the loop is using."""
-
-    async def run_here(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
-        return function(*args, **kwargs)
-
-    replace(fastapi.routing, "run_in_threadpool", run_here)
-    replace(fastapi.dependencies.utils, "run_in_threadpool", run_here)
 
 
 def _copy_nothing_after_writes() -> None:
@@ -64,20 +64,55 @@ def _copy_nothing_after_writes() -> None:
 
 def _bound_results() -> None:
     """Results of all jobs would be kept for ever."""
-    results, schemas = _Newest(), _Newest()
+    results, schemas = Newest(), Newest()
     for module in (executor, jobs):
         replace(module, "JOB_RESULTS", results)
         replace(module, "JOB_SCHEMAS", schemas)
     replace(upload, "_is_permitted_media_type", lambda _: True)
 
 
-class _Newest(OrderedDict[str, Any]):
-    """Keeps the last results only."""
+class Newest:
+    """The last values only, within a number of entries and of bytes. Safe between threads.
+
+    It has what bqemulator uses of a dictionary.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._values: OrderedDict[str, Any] = OrderedDict()
+        self._bytes = 0
 
     def __setitem__(self, key: str, value: Any) -> None:
-        super().__setitem__(key, value)
-        while len(self) > KEPT_RESULTS:
-            self.popitem(last=False)
+        with self._lock:
+            self._take(key)
+            self._values[key] = value
+            self._bytes += _size(value)
+            while len(self._values) > KEPT_RESULTS or (
+                self._bytes > KEPT_RESULT_BYTES and len(self._values) > 1
+            ):
+                self._take(next(iter(self._values)))
+
+    def __getitem__(self, key: str) -> Any:
+        return self._values[key]
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._values
+
+    def get(self, key: str, default: Any = None) -> Any:
+        return self._values.get(key, default)
+
+    def pop(self, key: str, default: Any = None) -> Any:
+        with self._lock:
+            return self._take(key, default)
+
+    def _take(self, key: str, default: Any = None) -> Any:
+        value = self._values.pop(key, default)
+        self._bytes -= _size(value)
+        return value
+
+
+def _size(value: Any) -> int:
+    return int(getattr(value, "nbytes", 0))
 
 
 def _answer_engine_errors() -> None:
@@ -99,38 +134,28 @@ async def _bad_request(_: Any, error: Exception) -> JSONResponse:
     return JSONResponse(body, status_code=400)
 
 
-def _give_writes_a_cursor() -> None:
-    """Storage writes beside REST dead-lock, and appends without a name lose their stream."""
-    handler = write_servicer.BigQueryWriteHandler
-    bind = handler._ensure_stream_bound  # noqa: SLF001
-
-    def ensure_bound(self: Any, name: str, bound: Any, context: Any) -> Any:
-        return bound if not name and bound is not None else bind(self, name, bound, context)
-
-    def flush(self: Any, stream: Any, rows: Any) -> None:
-        target = quoted_table_ref(stream.project_id, stream.dataset_id, stream.table_id)
-        with self._write_lock:
-            cursor = self._ctx.engine.connection.cursor()
-            try:
-                cursor.register("appended", rows)
-                cursor.execute(f"INSERT INTO {target} BY NAME SELECT * FROM appended")  # noqa: S608
-            finally:
-                cursor.close()
-
-    replace(handler, "_ensure_stream_bound", ensure_bound)
-    replace(handler, "_flush_to_target", flush)
+def _keep_requests_short() -> None:
+    """Every request would pass three layers of metrics and logs that nobody reads."""
+    for name in ("MetricsMiddleware", "AccessLogMiddleware", "CorrelationIdMiddleware"):
+        replace(app_module, name, _Transparent)
 
 
-def add_faults(config: Any, faults: Faults) -> None:
-    """Wrap the running REST application so that a test may ask for errors and delays."""
-    inner = config.loaded_app
+class _Transparent:
+    """A middleware that does nothing."""
 
-    async def app(scope: Any, receive: Any, send: Any) -> None:
-        await faults.delay()
-        if scope["type"] == "http" and faults.hits(faults.plan.error_rate):
-            response = JSONResponse({"error": {"code": 503, "message": "a fault"}}, 503)
-            await response(scope, receive, send)
-            return
-        await inner(scope, receive, send)
+    def __init__(self, app: Any, **_: Any) -> None:
+        self._app = app
 
-    config.loaded_app = app
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        await self._app(scope, receive, send)
+
+
+def own_root_logging() -> None:
+    """Take root logging back: bqemulator installs handlers and a format of its own."""
+    logging.basicConfig(
+        level=logging.WARNING,
+        stream=sys.stderr,
+        format="%(levelname)s %(name)s %(message)s",
+        force=True,
+    )
+    logging.getLogger("sqlglot").setLevel(logging.ERROR)  # it warns of what it then parses well

@@ -1,250 +1,245 @@
-"""Mends query jobs: one run per job id, destination tables, statistics, limits.
+"""Mends the REST resource of jobs: one run per id, answered while it runs.
 
-bqemulator accepts a job id twice, ignores destination tables, reports no bytes
-and no labels, and knows no limit on bytes billed.
+bqemulator answers when a job has ended, accepts an id twice, and can neither
+cancel nor say that a job is running.
 """
 
-import json
-import re
+import asyncio
+from collections import OrderedDict
 from typing import Any
+from uuid import uuid4
 
-import sqlglot
 from bqemulator.api.routes import jobs
-from bqemulator.catalog.etag import generate_etag
 from bqemulator.catalog.models import JobMeta
-from bqemulator.domain.errors import ResourceRef, resource_already_exists
-from bqemulator.jobs import executor
-from bqemulator.storage.sql_identifiers import quoted_table_ref
+from bqemulator.domain.errors import (
+    InvalidQueryError,
+    ResourceRef,
+    resource_not_found,
+)
 from fastapi import Request
-from sqlglot import exp
+from fastapi.responses import JSONResponse
 
-from libs.local_cloud.bigquery_mending import replace, replace_route
-from libs.local_cloud.bigquery_tables import partition_predicate, register_table
+from libs.local_cloud.bigquery_copies import run_copy, run_extract
+from libs.local_cloud.bigquery_dry_runs import dry_run
+from libs.local_cloud.bigquery_history import (
+    describe,
+    kind_of,
+    newest,
+    record_failure,
+    resource,
+)
+from libs.local_cloud.bigquery_loads import run_load
+from libs.local_cloud.bigquery_mending import replace_route
+from libs.local_cloud.bigquery_pages import JobFailedError, Page, page_of
+from libs.local_cloud.bigquery_queries import run_query
+from libs.local_cloud.bigquery_runs import Run, Runs
 
-_RUNNING: dict[tuple[str, str], dict[str, Any]] = {}
-"""Jobs that have begun and not ended: (project, job id) → configuration."""
-_LAYOUT = ("timePartitioning", "clustering")
-LEAST_BILLED = 10 << 20  # BigQuery bills ten megabytes at least for each table read
-
-
-def mend() -> None:
-    replace_route(jobs.router, "insert_job", _insert_job)
-    replace_route(jobs.router, "get_job", _get_job)
-    replace_route(jobs.router, "get_query_results", _get_query_results)
-    _run = jobs._execute_query_or_failed_meta  # noqa: SLF001
-
-    async def run(**given: Any) -> JobMeta:
-        return await _run_query(_run, **given)
-
-    replace(jobs, "_execute_query_or_failed_meta", run)
-    dry_run = jobs._build_dry_run_query_response  # noqa: SLF001
-
-    async def dry(**given: Any) -> dict[str, Any]:
-        return await _dry_run(dry_run, **given)
-
-    replace(jobs, "_build_dry_run_query_response", dry)
-
-
-_insert_original = jobs.insert_job
-
-
-async def _insert_job(
-    project_id: str,
-    request: Request,
-    ctx: jobs._Ctx,
-    caller: jobs._Caller,
-) -> dict[str, Any]:
-    """An id that was used, or is being used, is refused: the caller adopts that job."""
-    body = await request.json()
-    job_id = body.get("jobReference", {}).get("jobId") or ""
-    key = (project_id, job_id)
-    if job_id and (key in _RUNNING or ctx.catalog.get_job(project_id, job_id) is not None):
-        raise resource_already_exists(ResourceRef("job", project_id, resource_id=job_id))
-    _RUNNING[key] = body.get("configuration", {})
-    try:
-        return await _insert_original(project_id, request, ctx, caller)
-    finally:
-        del _RUNNING[key]
+PROMPT_SECONDS = 0.25
+"""How long an inserted job may take to be answered as done; then it is said to run."""
+LONGEST_WAIT_SECONDS = 30.0
+KEPT_REQUESTS = 1_000
+QUERY_OPTIONS = (
+    "query",
+    "queryParameters",
+    "parameterMode",
+    "defaultDataset",
+    "useLegacySql",
+    "useQueryCache",
+    "maximumBytesBilled",
+    "createSession",
+    "connectionProperties",
+)
+JOB_OPTIONS = ("labels", "dryRun", "jobTimeoutMs")
 
 
-_get_original = jobs.get_job
+class JobRoutes:
+    """The endpoints of jobs; one per process, on its event loop."""
+
+    def __init__(self, runs: Runs) -> None:
+        self._runs = runs
+        self._requests: OrderedDict[str, str] = OrderedDict()
+        """Request id → job id: a query that is sent again is not run again."""
+
+    def mend(self) -> None:
+        for name in ("insert_job", "get_job", "list_jobs", "cancel_job", "query"):
+            replace_route(jobs.router, name, getattr(self, name))
+        replace_route(jobs.router, "get_query_results", self.get_query_results)
+
+    async def insert_job(
+        self, project_id: str, request: Request, ctx: jobs._Ctx, caller: jobs._Caller
+    ) -> dict[str, Any]:
+        body = await request.json()
+        configuration = body.get("configuration") or {}
+        key = (project_id, (body.get("jobReference") or {}).get("jobId") or new_job_id())
+        if configuration.get("dryRun"):
+            return await self._dry_run(Run(key, configuration), ctx, caller)
+        run = self.start(Run(key, configuration), ctx, caller)
+        return resource(await self._after(run, PROMPT_SECONDS, ctx))
+
+    def start(self, run: Run, ctx: Any, caller: Any) -> Run:
+        """Begin a job of any kind; raises when its id was used before."""
+        kind = kind_of(run.configuration)
+        if kind not in run.configuration:
+            raise InvalidQueryError("A job is one of: query, load, extract, copy")
+
+        async def work(run: Run) -> JobMeta:
+            if kind == "query":
+                return await run_query(run, ctx, caller)
+            if kind == "load":
+                return run_load(run, ctx)
+            return await (run_copy if kind == "copy" else run_extract)(run, ctx)
+
+        self._runs.start(run, work, ctx, lambda run, error: record_failure(ctx, run, error))
+        return run
+
+    async def _after(self, run: Run, seconds: float, ctx: Any) -> JobMeta:
+        """The job as it is after some time; raises what made its request invalid."""
+        if await run.wait(seconds) and not run.shown:
+            meta: JobMeta = run.done.result()
+            return meta
+        run.shown = True
+        return self._find(run.key, ctx)
+
+    def _find(self, key: tuple[str, str], ctx: Any) -> JobMeta:
+        run = self._runs.get(key)
+        if run is not None:
+            return describe(run, {}, state=run.state)
+        meta: JobMeta | None = ctx.catalog.get_job(*key)
+        if meta is None:
+            raise resource_not_found(ResourceRef("job", key[0], resource_id=key[1]))
+        return meta
+
+    def _see(self, key: tuple[str, str], ctx: Any) -> JobMeta:
+        run = self._runs.get(key)
+        if run is not None:
+            run.shown = True
+        return self._find(key, ctx)
+
+    async def get_job(self, project_id: str, job_id: str, ctx: jobs._Ctx) -> dict[str, Any]:
+        return resource(self._see((project_id, job_id), ctx))
+
+    async def cancel_job(self, project_id: str, job_id: str, ctx: jobs._Ctx) -> dict[str, Any]:
+        run = self._runs.get((project_id, job_id))
+        if run is not None:
+            run.shown = True
+            run.stop("Job execution was cancelled: User requested cancellation")
+            await run.wait(PROMPT_SECONDS)
+        meta = self._see((project_id, job_id), ctx)
+        return {"kind": "bigquery#jobCancelResponse", "job": resource(meta)}
+
+    async def list_jobs(  # noqa: PLR0913, PLR0917  the API's own parameters
+        self,
+        project_id: str,
+        ctx: jobs._Ctx,
+        maxResults: int = 100,  # noqa: N803
+        stateFilter: str | None = None,  # noqa: N803
+        parentJobId: str | None = None,  # noqa: N803
+        minCreationTime: int = 0,  # noqa: N803
+        maxCreationTime: int = 1 << 62,  # noqa: N803
+        pageToken: int = 0,  # noqa: N803
+    ) -> dict[str, Any]:
+        if parentJobId is not None:  # statements of a script are no jobs of their own here
+            return {"kind": "bigquery#jobList", "jobs": []}
+        live = [describe(run, {}, state=run.state) for run in self._runs.live(project_id)]
+        begun = {meta.job_id for meta in live}
+        found = live + [meta for meta in newest(ctx, project_id) if meta.job_id not in begun]
+        chosen = [
+            meta
+            for meta in found
+            if (stateFilter is None or meta.state == stateFilter.upper())
+            and minCreationTime <= meta.creation_time.timestamp() * 1000 <= maxCreationTime
+        ]
+        listed = chosen[pageToken : pageToken + maxResults]
+        answer: dict[str, Any] = {"kind": "bigquery#jobList", "jobs": [*map(resource, listed)]}
+        if pageToken + maxResults < len(chosen):
+            answer["nextPageToken"] = str(pageToken + maxResults)
+        return answer
+
+    async def get_query_results(  # noqa: PLR0913, PLR0917  the API's own parameters
+        self,
+        project_id: str,
+        job_id: str,
+        ctx: jobs._Ctx,
+        maxResults: int | None = None,  # noqa: N803
+        startIndex: int = 0,  # noqa: N803
+        pageToken: int | None = None,  # noqa: N803
+        timeoutMs: int = 10_000,  # noqa: N803
+    ) -> JSONResponse:
+        key = (project_id, job_id)
+        run = self._runs.get(key)
+        if run is not None:
+            run.shown = True
+            if not await run.wait(min(timeoutMs / 1000, LONGEST_WAIT_SECONDS)):
+                return JSONResponse(_unfinished("bigquery#getQueryResultsResponse", key))
+        meta = self._find(key, ctx)
+        if meta.error_result:
+            raise JobFailedError(meta)
+        page = Page(startIndex if pageToken is None else pageToken, maxResults)
+        found = await asyncio.to_thread(page_of, ctx, meta, page)
+        return JSONResponse({"kind": "bigquery#getQueryResultsResponse", **found})
+
+    async def query(
+        self, project_id: str, request: Request, ctx: jobs._Ctx, caller: jobs._Caller
+    ) -> JSONResponse:
+        """Run a query and answer with its first rows, if it ends in time."""
+        body = await request.json()
+        configuration = _as_configuration(body)
+        key = (project_id, self._job_of_request(body.get("requestId")))
+        if body.get("dryRun"):
+            return JSONResponse(await self._dry_query(Run(key, configuration), ctx, caller))
+        run = self._runs.get(key)
+        if run is None and ctx.catalog.get_job(*key) is None:
+            run = self.start(Run(key, configuration), ctx, caller)
+        seconds = min(body.get("timeoutMs", 10_000) / 1000, LONGEST_WAIT_SECONDS)
+        meta = await self._after(run, seconds, ctx) if run else self._find(key, ctx)
+        if meta.state != "DONE":
+            return JSONResponse(_unfinished("bigquery#queryResponse", key))
+        if meta.error_result:
+            raise JobFailedError(meta)
+        found = await asyncio.to_thread(page_of, ctx, meta, Page(0, body.get("maxResults")))
+        return JSONResponse({"kind": "bigquery#queryResponse", **found})
+
+    def _job_of_request(self, request_id: str | None) -> str:
+        if request_id is None:
+            return new_job_id()
+        job_id = self._requests.setdefault(request_id, new_job_id())
+        if len(self._requests) > KEPT_REQUESTS:
+            self._requests.popitem(last=False)
+        return job_id
+
+    async def _dry_run(self, run: Run, ctx: Any, caller: Any) -> dict[str, Any]:
+        async def work(run: Run) -> dict[str, Any]:
+            return await dry_run(ctx, run.key[0], run.configuration, caller)
+
+        statistics = await self._runs.call(run, work, ctx)
+        return resource(describe(run, statistics))
+
+    async def _dry_query(self, run: Run, ctx: Any, caller: Any) -> dict[str, Any]:
+        shown = await self._dry_run(run, ctx, caller)
+        statistics = shown["statistics"]["query"]
+        return {
+            "kind": "bigquery#queryResponse",
+            "jobReference": {"projectId": run.key[0], "location": "US"},
+            "jobComplete": True,
+            "cacheHit": False,
+            "schema": statistics["schema"],
+            "totalBytesProcessed": statistics["totalBytesProcessed"],
+        }
 
 
-def _get_job(project_id: str, job_id: str, ctx: jobs._Ctx) -> dict[str, Any]:
-    running = _RUNNING.get((project_id, job_id))
-    if running is None:
-        return _get_original(project_id, job_id, ctx)
-    now = ctx.clock.now()
-    meta = JobMeta(
-        project_id=project_id,
-        job_id=job_id,
-        job_type="QUERY",
-        state="RUNNING",
-        configuration=running,
-        creation_time=now,
-        start_time=now,
-        etag=generate_etag(project_id, job_id, str(now)),
-    )
-    return jobs._build_job_response(project_id, job_id, meta, running)  # noqa: SLF001
+def new_job_id() -> str:
+    return f"job_{uuid4().hex}"
 
 
-_results_original = jobs.get_query_results
-
-
-def _get_query_results(  # noqa: PLR0913, PLR0917  the API's own parameters
-    project_id: str,
-    job_id: str,
-    ctx: jobs._Ctx,
-    maxResults: int = 10_000,  # noqa: N803
-    startIndex: int = 0,  # noqa: N803
-    pageToken: str | None = None,  # noqa: N803
-) -> dict[str, Any]:
-    """Results are gone after a restart; how many there were is still known."""
-    known = ctx.catalog.get_job(project_id, job_id)
-    if job_id in executor.JOB_RESULTS or known is None or maxResults:
-        return _results_original(project_id, job_id, ctx, maxResults, startIndex, pageToken)
-    query = known.statistics.get("query", {})
-    return {
-        "kind": "bigquery#getQueryResultsResponse",
-        "jobReference": {"projectId": project_id, "jobId": job_id},
-        "jobComplete": True,
-        "schema": {"fields": []},
-        "rows": [],
-        "totalRows": query.get("totalRows", "0"),
+def _as_configuration(body: dict[str, Any]) -> dict[str, Any]:
+    """A query's request as the job that it stands for."""
+    query: dict[str, Any] = {key: body[key] for key in QUERY_OPTIONS if key in body}
+    rest: dict[str, Any] = {
+        key: body[key] for key in ("labels", "dryRun", "jobTimeoutMs") if key in body
     }
+    return {"query": query} | rest
 
 
-async def _run_query(run: Any, **given: Any) -> JobMeta:
-    """Check the limit, run the query, then write its result where it belongs."""
-    config, ctx, project = given["query_config"], given["ctx"], given["project_id"]
-    read = _bytes_read(given["bq_sql"], project, ctx)
-    limit = int(config.get("maximumBytesBilled") or 0)
-    if limit and max(read, LEAST_BILLED if read else 0) > limit:
-        message = f"Query exceeded limit for bytes billed: {limit}. {read} or higher required."
-        return _failed(given, "bytesBilledLimitExceeded", message)
-    target = config.get("destinationTable")
-    writes = bool(target) and executor.classify_statement_type(given["bq_sql"]) == "SELECT"
-    inner = {k: v for k, v in config.items() if k != "destinationTable"} if writes else config
-    meta: JobMeta = await run(**{**given, "query_config": inner})
-    if writes and given["job_id"] in executor.JOB_RESULTS:
-        meta = _write_result(meta, given, target, config)
-    return _with_statistics(meta, given["config"], read)
-
-
-def _write_result(
-    meta: JobMeta, given: dict[str, Any], target: dict[str, str], config: dict[str, Any]
-) -> JobMeta:
-    ctx, project = given["ctx"], target.get("projectId") or given["project_id"]
-    dataset, (table, _, part) = target["datasetId"], target["tableId"].partition("$")
-    if ctx.catalog.get_dataset(project, dataset) is None:
-        return _failed(given, "notFound", f"Not found: Dataset {project}:{dataset}")
-    disposition = config.get("writeDisposition", "WRITE_EMPTY")
-    known = ctx.catalog.get_table(project, dataset, table)
-    path = quoted_table_ref(project, dataset, table)
-    if known is not None and disposition == "WRITE_EMPTY" and _count(ctx, path):
-        return _failed(given, "duplicate", f"Already Exists: Table {project}:{dataset}.{table}")
-    connection = ctx.engine.connection
-    connection.register("result", executor.JOB_RESULTS[given["job_id"]])
-    connection.execute("begin")
-    try:
-        if known is None or (disposition == "WRITE_TRUNCATE" and not part):
-            if known is not None:
-                connection.execute(f"DROP TABLE {path}")
-                ctx.catalog.delete_table(project, dataset, table)
-            connection.execute(f"CREATE TABLE {path} AS SELECT * FROM result")  # noqa: S608
-            layout: dict[str, Any] = {k: config[k] for k in _LAYOUT if k in config}
-            register_table(ctx, project, dataset, table, layout)
-        else:
-            if disposition == "WRITE_TRUNCATE":
-                where = partition_predicate(known, part)
-                connection.execute(f"DELETE FROM {path} WHERE {where}")  # noqa: S608
-            connection.execute(f"INSERT INTO {path} BY NAME SELECT * FROM result")  # noqa: S608
-        connection.execute("commit")
-    except Exception as error:  # noqa: BLE001  whatever it is, it is the job's error
-        connection.execute("rollback")
-        return _failed(given, "invalid", str(error))
-    finally:
-        connection.unregister("result")
-    return meta
-
-
-def _with_statistics(meta: JobMeta, config: dict[str, Any], read: int) -> JobMeta:
-    billed = max(read, LEAST_BILLED) if read else 0
-    statistics = json.loads(json.dumps(meta.statistics or {}))
-    statistics["totalBytesProcessed"] = str(read)
-    query = statistics.setdefault("query", {})
-    query.update(totalBytesProcessed=str(read), totalBytesBilled=str(billed))
-    configuration = {**(meta.configuration or {})}
-    if config.get("labels"):
-        configuration["labels"] = config["labels"]
-    return meta.model_copy(update={"statistics": statistics, "configuration": configuration})
-
-
-async def _dry_run(build: Any, **given: Any) -> dict[str, Any]:
-    """Say which tables would be read, and how much of them."""
-    response: dict[str, Any] = await build(**given)
-    ctx, project, sql = given["ctx"], given["project_id"], given["bq_sql"]
-    tables = referenced_tables(sql, project, ctx)
-    read = str(sum(_size(ctx, *table) for table in tables))
-    response["statistics"]["totalBytesProcessed"] = read
-    response["statistics"]["query"]["totalBytesProcessed"] = read
-    response["statistics"]["query"]["referencedTables"] = [
-        {"projectId": p, "datasetId": d, "tableId": t} for p, d, t in tables
-    ]
-    response["configuration"]["dryRun"] = True
-    return response
-
-
-Table = tuple[str, str, str]
-
-
-def referenced_tables(sql: str, project: str, ctx: Any, depth: int = 0) -> list[Table]:
-    """The tables that a query reads, through its views, in order of appearance."""
-    try:
-        tree = sqlglot.parse_one(sql, read="bigquery")
-    except sqlglot.errors.SqlglotError:
-        return []
-    names = {cte.alias for cte in tree.find_all(exp.CTE)}
-    found: dict[Table, None] = {}
-    for node in tree.find_all(exp.Table):
-        if not node.db or (node.name in names and not node.db):
-            continue
-        table = (node.catalog or project, node.db, node.name)
-        known = ctx.catalog.get_table(*table)
-        found[table] = None
-        if known is not None and known.view_query and depth < 8:  # noqa: PLR2004  nesting limit
-            for inner in referenced_tables(known.view_query, table[0], ctx, depth + 1):
-                found[inner] = None
-    return list(found)
-
-
-def _bytes_read(sql: str, project: str, ctx: Any) -> int:
-    if not re.search(r"\bfrom\b", sql, re.IGNORECASE):
-        return 0
-    return sum(_size(ctx, *table) for table in referenced_tables(sql, project, ctx))
-
-
-def _size(ctx: Any, project: str, dataset: str, table: str) -> int:
-    """Rows times a width by type; a size that grows as the real one does."""
-    known = ctx.catalog.get_table(project, dataset, table)
-    if known is None or known.view_query or known.schema_ is None:
-        return 0
-    width = sum(16 if str(f.type).upper() == "STRING" else 8 for f in known.schema_.fields)
-    return width * _count(ctx, quoted_table_ref(project, dataset, table))
-
-
-def _count(ctx: Any, path: str) -> int:
-    row = ctx.engine.execute(f"SELECT count(*) FROM {path}").fetchone()  # noqa: S608  quoted above
-    return int(row[0])
-
-
-def _failed(given: dict[str, Any], reason: str, message: str) -> JobMeta:
-    meta: JobMeta = jobs._failed_job_meta(  # noqa: SLF001
-        project_id=given["project_id"],
-        job_id=given["job_id"],
-        job_type="QUERY",
-        config=given["config"],
-        error_result={"reason": reason, "message": message, "location": "query"},
-        now=given["ctx"].clock.now(),
-    )
-    return meta
+def _unfinished(kind: str, key: tuple[str, str]) -> dict[str, Any]:
+    reference = {"projectId": key[0], "jobId": key[1], "location": "US"}
+    return {"kind": kind, "jobReference": reference, "jobComplete": False}

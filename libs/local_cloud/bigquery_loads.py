@@ -1,124 +1,111 @@
-"""Mends load jobs: columns by name, truncation, and rows counted per job."""
+"""Replaces load jobs.
 
-import json
-import os
-import shutil
-import tempfile
-import urllib.error
-import urllib.request
+bqemulator takes Parquet columns by position, ignores how CSV is written, reads no
+`gs://`, and leaves half a load behind when the other half fails.
+"""
+
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
-from uuid import uuid4
 
-from bqemulator.api.routes import jobs, upload
-from bqemulator.domain.errors import ErrorDetail, NotFoundError
-from bqemulator.jobs import executor
-from bqemulator.storage.sql_identifiers import quoted_table_ref
+import duckdb
+from bqemulator.api.routes import upload
+from bqemulator.catalog.models import JobMeta
+from bqemulator.domain.errors import DomainError, InvalidQueryError, ValidationError
+from bqemulator.jobs.executor import build_response_schema
 
+from libs.local_cloud.bigquery_columns import Field, column_type, fields_of, quoted
+from libs.local_cloud.bigquery_destinations import Destination, destination_of, prepare
+from libs.local_cloud.bigquery_history import describe, error_result, record
 from libs.local_cloud.bigquery_mending import replace
-from libs.local_cloud.bigquery_tables import partition_predicate, register_table
-
-_DOWNLOADS = tempfile.TemporaryDirectory(prefix="bigquery-loads-")
+from libs.local_cloud.bigquery_readers import Reader, reader_of
+from libs.local_cloud.bigquery_runs import Run
+from libs.local_cloud.bigquery_sessions import forget_stop
+from libs.local_cloud.bigquery_sources import local_files
+from libs.local_cloud.bigquery_tables import unchanged_on_error
+from libs.local_cloud.bigquery_writes import exclusive
 
 
 def mend() -> None:
-    """Parquet columns would be taken by position, silently swapped."""
-    handlers = dict(executor._LOAD_FORMAT_HANDLERS)  # noqa: SLF001
-    handlers["PARQUET"] = _load_parquet
-    replace(executor, "_LOAD_FORMAT_HANDLERS", handlers)
-    load = executor.execute_load_job
-
-    async def run(project: str, job_id: str, config: dict[str, Any], ctx: Any) -> Any:
-        return await _run_load(load, project, job_id, config, ctx)
-
-    for module in (executor, jobs, upload):
-        replace(module, "execute_load_job", run)
-    resolve = executor._resolve_uri  # noqa: SLF001
-    replace(executor, "_resolve_uri", lambda uri, ctx: _downloaded(uri) or resolve(uri, ctx))
+    replace(upload, "_is_permitted_media_type", lambda _: True)  # Google's client sends */*
 
 
-def _downloaded(uri: str) -> str | None:
-    """A file of the local Cloud Storage, fetched beside the others of this process."""
-    endpoint = os.environ.get("STORAGE_EMULATOR_HOST")
-    if not uri.startswith("gs://") or not endpoint:
-        return None
-    bucket, _, name = uri.removeprefix("gs://").partition("/")
-    source = f"{endpoint}/storage/v1/b/{bucket}/o/{quote(name, safe='')}?alt=media"
-    target = Path(_DOWNLOADS.name) / f"{uuid4().hex}{Path(name).suffix}"
+def run_load(run: Run, ctx: Any) -> JobMeta:
+    """Load in this worker thread, all or nothing; the job is recorded when this returns."""
     try:
-        with urllib.request.urlopen(source, timeout=60) as body, target.open("wb") as file:  # noqa: S310
-            shutil.copyfileobj(body, file)
-    except urllib.error.HTTPError as error:
-        message = f"Not found: URI {uri}"
-        raise NotFoundError(
-            message, details=[ErrorDetail(reason="notFound", message=message)]
-        ) from error
-    return str(target)
+        with local_files(run.configuration["load"].get("sourceUris") or []) as paths:
+            return _load(run, ctx, paths)
+    except (DomainError, duckdb.Error) as error:
+        forget_stop()
+        return record(ctx, describe(run, {}, _load_error(run, error)))
 
 
-def _expanded(uris: list[str]) -> list[str]:
-    """Every object that a `gs://bucket/prefix*` names."""
-    endpoint = os.environ.get("STORAGE_EMULATOR_HOST")
-    found: list[str] = []
-    for uri in uris:
-        prefix, star, _ = uri.partition("*")
-        if not star or not endpoint:
-            found.append(uri)
-            continue
-        bucket, _, start = prefix.removeprefix("gs://").partition("/")
-        listing = f"{endpoint}/storage/v1/b/{bucket}/o?prefix={quote(start, safe='')}"
-        with urllib.request.urlopen(listing, timeout=60) as body:  # noqa: S310  our own loopback
-            items = json.load(body)["items"]
-        found += [f"gs://{bucket}/{item['name']}" for item in items]
-    return found
+def _load_error(run: Run, error: BaseException) -> dict[str, Any]:
+    if run.stop_reason:
+        return {"reason": "stopped", "message": run.stop_reason}
+    if isinstance(error, DomainError):
+        return error_result(error)
+    return {"reason": "invalid", "message": f"Error while reading data, error message: {error}"}
 
 
-def _load_parquet(path: str, target: str, ctx: Any) -> None:
-    ctx.engine.execute(
-        f"INSERT INTO {target} BY NAME SELECT * FROM read_parquet(?)",  # noqa: S608  quoted
-        [path],
-    )
+def _load(run: Run, ctx: Any, paths: list[str]) -> JobMeta:
+    config = run.configuration["load"]
+    wanted = destination_of(config, run.key[0], "WRITE_APPEND")
+    if not paths:
+        raise InvalidQueryError("A load needs a source: sourceUris is empty")
+    known = ctx.catalog.get_table(*wanted.table)
+    reader = reader_of(config, paths, fields_of(known) if known else [])
+    with unchanged_on_error(ctx, wanted.table), exclusive(ctx.engine.connection):
+        fields = _fields(ctx, reader, known, wanted)
+        prepare(ctx, wanted, fields)
+        rows = _insert(ctx, wanted, reader, fields)
+        return record(ctx, describe(run, _statistics(paths, rows)))
 
 
-async def _run_load(load: Any, project: str, job_id: str, config: dict[str, Any], ctx: Any) -> Any:
-    wanted = config["load"]
-    target = wanted["destinationTable"]
-    owner, dataset = target.get("projectId", project), target["datasetId"]
-    table, _, part = target["tableId"].partition("$")
-    target["tableId"] = table
-    wanted["sourceUris"] = _expanded(wanted.get("sourceUris", []))
-    if ctx.catalog.get_dataset(owner, dataset) is None:
-        message = f"Not found: Dataset {owner}:{dataset}"
-        raise NotFoundError(message, details=[ErrorDetail(reason="notFound", message=message)])
-    path = quoted_table_ref(owner, dataset, table)
-    known = ctx.catalog.get_table(owner, dataset, table)
-    if known is None and not (wanted.get("schema") or {}).get("fields"):
-        _create_from_source(wanted, path, (owner, dataset, table), ctx)
-    elif known is not None and wanted.get("writeDisposition") == "WRITE_TRUNCATE":
-        where = f" WHERE {partition_predicate(known, part)}" if part else ""
-        ctx.engine.execute(f"DELETE FROM {path}{where}")  # noqa: S608  quoted above
-        wanted["writeDisposition"] = "WRITE_APPEND"
-    before = _count(ctx, path) if known is not None else 0
-    meta = await load(project, job_id, config, ctx)
-    after = int(meta.statistics["load"]["outputRows"])
-    meta.statistics["load"]["outputRows"] = str(after - before)
-    return meta
+def _fields(ctx: Any, reader: Reader, known: Any, wanted: Destination) -> list[dict[str, Any]]:
+    """The columns of the load: as it says, or as the table has them, or as the files do."""
+    if reader.fields and (reader.is_explicit or not reader.describes_itself):
+        return reader.fields
+    empty = ctx.engine.fetch_arrow(f"{reader.sql('*')} LIMIT 0", reader.parameters)
+    found = [_field(field, reader) for field in build_response_schema(empty.schema)]
+    have = {f["name"].lower(): f for f in fields_of(known)} if known else {}
+    if known and {f["name"].lower() for f in found} <= set(have):
+        present = [have[f["name"].lower()] for f in found]
+        is_emptied = wanted.disposition == "WRITE_TRUNCATE" and not wanted.partition
+        return fields_of(known) if is_emptied else present
+    return [have.get(f["name"].lower(), f) for f in found]
 
 
-def _create_from_source(
-    wanted: dict[str, Any], path: str, table: tuple[str, str, str], ctx: Any
-) -> None:
-    wanted["autodetect"] = True
-    if wanted.get("sourceFormat") != "PARQUET":
-        return
-    source = executor._resolve_uri(wanted["sourceUris"][0], ctx)  # noqa: SLF001
-    ctx.engine.execute(
-        f"CREATE TABLE {path} AS SELECT * FROM read_parquet(?) LIMIT 0",  # noqa: S608  quoted
-        [source],
-    )
-    register_table(ctx, *table, {})
+def _field(field: dict[str, Any], reader: Reader) -> dict[str, Any]:
+    """In text, a time that names no zone is in UTC."""
+    is_utc = reader.is_text and field["type"] == "DATETIME"
+    return {**field, "type": "TIMESTAMP"} if is_utc else field
 
 
-def _count(ctx: Any, path: str) -> int:
-    return int(ctx.engine.execute(f"SELECT count(*) FROM {path}").fetchone()[0])  # noqa: S608
+def _insert(ctx: Any, wanted: Destination, reader: Reader, fields: list[dict[str, Any]]) -> int:
+    reader.check(ctx.engine, fields)
+    listed = ", ".join(_value(field, reader) for field in fields)
+    found = ctx.engine.execute(
+        f"INSERT INTO {wanted.path} BY NAME {reader.sql(listed)}",
+        reader.parameters,
+    ).fetchone()
+    return int(found[0])
+
+
+def _value(field: Field, reader: Reader) -> str:
+    name = quoted(field["name"])
+    if field["type"] == "BYTES" and reader.is_text:
+        return f"from_base64({name}) AS {name}"
+    return f"CAST({name} AS {column_type(field)}) AS {name}" if reader.describes_itself else name
+
+
+def _statistics(paths: list[str], rows: int) -> dict[str, Any]:
+    size = sum(Path(path).stat().st_size for path in paths)
+    load = {"inputFiles": len(paths), "inputFileBytes": size, "outputRows": rows, "badRecords": 0}
+    return {"load": {**{key: str(value) for key, value in load.items()}, "outputBytes": str(size)}}
+
+
+def uploaded(configuration: dict[str, Any], path: str) -> dict[str, Any]:
+    """The job of a file that was sent along with its configuration."""
+    if "load" not in configuration:
+        raise ValidationError("An upload belongs to a load job")
+    return {**configuration, "load": {**configuration["load"], "sourceUris": [f"file://{path}"]}}

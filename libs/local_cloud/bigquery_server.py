@@ -8,34 +8,70 @@ version is pinned, and each fails at start when the place it mends has moved.
 import socket
 from typing import Any
 
-from aiohttp import web
 from bqemulator.config import LogFormat, LogLevel, PersistenceMode, Settings
 from bqemulator.server import EmulatorServer
 
-from libs.local_cloud import bigquery_engine, bigquery_jobs, bigquery_loads, bigquery_tables
+from libs.local_cloud import (
+    bigquery_appends,
+    bigquery_ddl,
+    bigquery_engine,
+    bigquery_loads,
+    bigquery_queries,
+    bigquery_resources,
+    bigquery_rows,
+    bigquery_scripts,
+    bigquery_sessions,
+    bigquery_statements,
+    bigquery_translation,
+    bigquery_uploads,
+)
+from libs.local_cloud.bigquery_edge import wrap
+from libs.local_cloud.bigquery_history import end_interrupted
+from libs.local_cloud.bigquery_jobs import JobRoutes
+from libs.local_cloud.bigquery_mending import MovedError
+from libs.local_cloud.bigquery_runs import Runs
 from libs.local_cloud.faults import Faults
 from libs.local_cloud.process import HOST, Options, Running
 
-UPLOAD_BYTES = 2 << 30
+UPLOAD_BYTES = 1 << 30
+KEEP_ALIVE_SECONDS = 300
+"""Clients that are idle for a while must not find their connection just closed."""
 STORAGE_PORT_FILE = "storage.port"
 
 
 async def start(options: Options, faults: Faults) -> Running:
     _check_free(options.port)
-    bigquery_engine.mend()
-    bigquery_jobs.mend()
-    bigquery_loads.mend()
-    bigquery_tables.mend()
+    runs = Runs()
+    _mend(options, faults, JobRoutes(runs))
     server = EmulatorServer(_settings(options))
     await server.start()
+    bigquery_engine.own_root_logging()
+    end_interrupted(server._context)  # noqa: SLF001  bqemulator offers no way to it
     if options.state_dir:
         (options.state_dir / STORAGE_PORT_FILE).write_text(str(server.grpc_port))
-    bigquery_engine.add_faults(_asgi_app(server), faults)
+    _wrap_rest(server, faults)
 
     async def stop() -> None:
+        runs.close()
         await server.stop()
 
     return Running({"rest": server.rest_port, "grpc": server.grpc_port}, stop)
+
+
+def _mend(options: Options, faults: Faults, routes: JobRoutes) -> None:
+    bigquery_engine.mend(options.state_dir)
+    bigquery_sessions.mend()
+    bigquery_translation.mend()
+    bigquery_statements.mend()
+    bigquery_scripts.mend()
+    bigquery_ddl.mend()
+    bigquery_queries.mend()
+    bigquery_loads.mend()
+    bigquery_resources.mend()
+    bigquery_rows.mend()
+    bigquery_appends.mend(faults)
+    routes.mend()
+    bigquery_uploads.mend(routes)
 
 
 def _settings(options: Options) -> Settings:
@@ -74,8 +110,9 @@ def _check_free(port: int) -> None:
         probe.bind((HOST, port))
 
 
-def _asgi_app(server: EmulatorServer) -> Any:
-    fastapi = server._fastapi_server  # noqa: SLF001  bqemulator offers no way to its application
-    if fastapi is None:
-        raise web.HTTPServiceUnavailable
-    return fastapi.config
+def _wrap_rest(server: EmulatorServer, faults: Faults) -> None:
+    rest: Any = server._fastapi_server  # noqa: SLF001  bqemulator offers no way to it
+    if rest is None:
+        raise MovedError(server, "_fastapi_server")
+    rest.config.timeout_keep_alive = KEEP_ALIVE_SECONDS
+    rest.config.loaded_app = wrap(rest.config.loaded_app, faults)

@@ -1,100 +1,102 @@
-"""Mends table resources: missing datasets, added columns, views, partitions."""
+"""What the catalogue knows of tables, kept beside what DuckDB knows."""
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
-from bqemulator.api.routes import datasets, tables
-from bqemulator.domain.errors import ResourceRef, ValidationError, resource_not_found
-from bqemulator.jobs.executor import build_response_schema
+from bqemulator.api.routes import tables
+from bqemulator.domain.errors import InvalidQueryError, ValidationError
 from bqemulator.storage.sql_identifiers import quoted_table_ref
-from bqemulator.storage.type_map import bq_schema_to_duckdb_columns
-from fastapi import Request
 
-from libs.local_cloud.bigquery_mending import replace, replace_route
+from libs.local_cloud.bigquery_columns import column_type, definition, fields_of, quoted
 
-
-def mend() -> None:
-    replace_route(tables.router, "insert_table", _insert_table)
-    replace_route(tables.router, "patch_table", _patch_table)
-    replace_route(datasets.router, "delete_dataset", _delete_dataset)
-    show = tables._table_to_rest  # noqa: SLF001
-
-    def show_with_view(meta: Any, *args: Any, **kwargs: Any) -> Any:
-        shown = show(meta, *args, **kwargs)
-        if meta.view_query:
-            shown.setdefault("view", {"query": meta.view_query, "useLegacySql": False})
-        return shown
-
-    replace(tables, "_table_to_rest", show_with_view)
+TableName = tuple[str, str, str]
+"""(project, dataset, table)."""
+Fields = Sequence[dict[str, Any]]
 
 
-_insert_original = tables.insert_table
-_patch_original = tables.patch_table
-_delete_original = datasets.delete_dataset
+def keep_table(ctx: Any, table: TableName, fields: Fields, given: dict[str, Any]) -> Any:
+    """Tell the catalogue of a table that now exists in DuckDB, new or in a new shape."""
+    project, dataset, name = table
+    known = ctx.catalog.get_table(*table)
+    body = {"tableReference": {"tableId": name}, "schema": {"fields": list(fields)}, **given}
+    meta = table_of(project, dataset, body, ctx.clock, known)
+    return (ctx.catalog.create_table if known is None else ctx.catalog.update_table)(meta)
 
 
-async def _insert_table(
-    project_id: str,
-    dataset_id: str,
-    request: Request,
-    ctx: tables._Ctx,
-) -> Any:
-    if ctx.catalog.get_dataset(project_id, dataset_id) is None:
-        raise resource_not_found(ResourceRef("dataset", project_id, dataset_id))
-    return await _insert_original(project_id, dataset_id, request, ctx)
+def table_of(project: str, dataset: str, body: dict[str, Any], clock: Any, known: Any) -> Any:
+    """Bqemulator overlooks a partition filter that is required of the table as a whole."""
+    layout = body.get("timePartitioning") or (
+        tables._time_partitioning_to_rest(known.time_partitioning)  # noqa: SLF001
+        if known is not None and known.time_partitioning
+        else None
+    )
+    if layout is not None and body.get("requirePartitionFilter") is not None:
+        required = bool(body["requirePartitionFilter"])
+        body = {**body, "timePartitioning": {**layout, "requirePartitionFilter": required}}
+    return tables._rest_to_table_meta(project, dataset, body, clock, known)  # noqa: SLF001
 
 
-async def _patch_table(
-    project_id: str,
-    dataset_id: str,
-    table_id: str,
-    request: Request,
-    ctx: tables._Ctx,
-) -> Any:
-    """Columns that a new schema adds would be known to the catalogue and not to DuckDB."""
-    known = ctx.catalog.get_table(project_id, dataset_id, table_id)
-    wanted = ((await request.json()).get("schema") or {}).get("fields") or []
-    if known is not None and wanted and not known.view_query:
-        have = {field.name.lower() for field in known.schema_.fields}
-        added = [field for field in wanted if field["name"].lower() not in have]
-        path = quoted_table_ref(project_id, dataset_id, table_id)
-        for name, type_ in bq_schema_to_duckdb_columns(added):
-            ctx.engine.execute(f'ALTER TABLE {path} ADD COLUMN "{name}" {type_}')
-    return await _patch_original(project_id, dataset_id, table_id, request, ctx)
+@contextmanager
+def unchanged_on_error(ctx: Any, table: TableName) -> Iterator[None]:
+    """Its DuckDB transaction is rolled back by others; this puts the cached entry back."""
+    before = ctx.catalog.get_table(*table)
+    try:
+        yield
+    except BaseException:
+        cached = getattr(ctx.catalog, "_cache", ctx.catalog)._tables  # noqa: SLF001
+        cached.pop(table, None)
+        if before is not None:
+            cached[table] = before
+        raise
 
 
-async def _delete_dataset(
-    project_id: str,
-    dataset_id: str,
-    ctx: datasets._Ctx,
-    deleteContents: bool = False,  # noqa: N803, FBT001, FBT002  the API's own parameter
-) -> Any:
-    held = ctx.catalog.list_tables(project_id, dataset_id)
-    if held and not deleteContents:
-        message = f"Dataset {project_id}:{dataset_id} is still in use"
-        raise ValidationError(message)
-    return await _delete_original(project_id, dataset_id, ctx, deleteContents)
+def add_columns(ctx: Any, table: TableName, fields: Fields) -> None:
+    known = ctx.catalog.get_table(*table)
+    _add_in_engine(ctx, table, fields)
+    keep_table(ctx, table, [*fields_of(known), *fields], {})
 
 
-def register_table(
-    ctx: Any, project: str, dataset: str, table: str, layout: dict[str, Any]
-) -> None:
-    """Tell the catalogue of a table that exists in DuckDB."""
-    path = quoted_table_ref(project, dataset, table)
-    empty = ctx.engine.fetch_arrow(f"SELECT * FROM {path} LIMIT 0")  # noqa: S608  quoted above
-    body = {
-        "tableReference": {"tableId": table},
-        "schema": {"fields": build_response_schema(empty.schema)},
-        **layout,
-    }
-    meta = tables._rest_to_table_meta(project, dataset, body, ctx.clock)  # noqa: SLF001
-    ctx.catalog.create_table(meta)
+def _add_in_engine(ctx: Any, table: TableName, fields: Fields) -> None:
+    for field in fields:
+        if field.get("mode") == "REQUIRED":
+            raise ValidationError(f"Cannot add required column {field['name']} to an old table")
+        ctx.engine.execute(f"ALTER TABLE {quoted_table_ref(*table)} ADD COLUMN {definition(field)}")
+
+
+def change_columns(ctx: Any, table: TableName, wanted: Fields) -> None:
+    """Do what BigQuery allows in place: add columns, and no longer require one."""
+    have = {f["name"].lower(): f for f in fields_of(ctx.catalog.get_table(*table))}
+    names = {field["name"].lower() for field in wanted}
+    for name, old in have.items():
+        if name not in names:
+            raise InvalidQueryError(
+                f"Provided Schema does not match Table {'.'.join(table)}. "
+                f"Field {old['name']} is missing in new schema"
+            )
+    for field in wanted:
+        if field["name"].lower() in have:
+            _relax(ctx, table, have[field["name"].lower()], field)
+    _add_in_engine(ctx, table, [f for f in wanted if f["name"].lower() not in have])
+
+
+def _relax(ctx: Any, table: TableName, old: dict[str, Any], new: dict[str, Any]) -> None:
+    path, name = quoted_table_ref(*table), old["name"]
+    required = (old.get("mode") == "REQUIRED", new.get("mode") == "REQUIRED")
+    if required == (False, True) or column_type(old) != column_type(new):
+        raise InvalidQueryError(
+            f"Provided Schema does not match Table {'.'.join(table)}. "
+            f"Field {name} has changed from {definition(old)} to {definition(new)}"
+        )
+    if required == (True, False):
+        ctx.engine.execute(f"ALTER TABLE {path} ALTER COLUMN {quoted(name)} DROP NOT NULL")
 
 
 def partition_predicate(meta: Any, suffix: str) -> str:
-    """The rows of `table$suffix`: a day, or with ten digits an hour."""
+    """The rows of `table$suffix`: a year, month, day or hour, by its number of digits."""
     if not suffix.isdecimal():
-        message = f"Invalid partition decorator: {suffix}"
-        raise ValidationError(message)
+        raise ValidationError(f"Invalid partition decorator: {suffix}")
     by = meta.time_partitioning.field if meta and meta.time_partitioning else None
-    column = by or "_PARTITIONTIME"
-    return f"strftime(CAST(\"{column}\" AS TIMESTAMP), '%Y%m%d%H') LIKE '{suffix}%'"
+    if by is None:
+        raise ValidationError(f"Table {meta.table_id} is not partitioned by a column")
+    return f"strftime(CAST({quoted(by)} AS TIMESTAMP), '%Y%m%d%H') LIKE '{suffix}%'"
