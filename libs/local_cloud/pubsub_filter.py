@@ -1,6 +1,7 @@
 """Pub/Sub's filter language, as predicates over a message's attributes."""
 
 import re
+import sys
 from collections.abc import Callable, Mapping
 
 import grpc
@@ -10,10 +11,15 @@ from libs.local_cloud.rpc import RpcError
 Predicate = Callable[[Mapping[str, str]], bool]
 LONGEST = 256
 _TOKEN = re.compile(
-    r"""\s*(?:(?P<logic>AND|OR|NOT)\b|(?P<call>hasPrefix)\b|(?P<root>attributes)\b
-    |(?P<mark>!=|[.:(),=-])|"(?P<text>(?:[^"\\]|\\.)*)"|(?P<name>[A-Za-z_][\w-]*))""",
-    re.VERBOSE,
+    r"""\s*(?:(?P<logic>AND|OR|NOT)(?![\w-])|(?P<call>hasPrefix)(?![\w-])
+    |(?P<root>attributes)(?![\w-])|(?P<mark>!=|[.:(),=-])
+    |"(?P<text>(?:[^"\\]|\\.)*)"|(?P<name>\w[\w-]*))""",
+    re.VERBOSE | re.ASCII,
 )
+_ESCAPE = re.compile(
+    r"\\(?:[xX]([0-9a-fA-F]{2})|u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|([0-7]{3})|(.))", re.DOTALL
+)
+_NON_PRINTING = dict(zip("abfnrtv", "\a\b\f\n\r\t\v", strict=True))
 Token = tuple[str, str]
 _END: Token = ("end", "")
 
@@ -36,10 +42,19 @@ def _tokens(source: str) -> list[Token]:
         match = _TOKEN.match(source, position)
         if match is None or match.lastgroup is None:
             raise _invalid(f"unexpected character at {position}")
-        text = match.group(match.lastgroup)
-        found.append((match.lastgroup, re.sub(r"\\(.)", r"\1", text)))
+        found.append((match.lastgroup, _ESCAPE.sub(_unescape, match.group(match.lastgroup))))
         position = match.end()
     return found
+
+
+def _unescape(match: re.Match[str]) -> str:
+    *hexadecimal, octal, plain = match.groups()
+    if plain is not None:
+        return _NON_PRINTING.get(plain, plain)
+    code = int(octal, 8) if octal else int(next(filter(None, hexadecimal)), 16)
+    if code > sys.maxunicode:
+        raise _invalid(f"{match.group()} is no character")
+    return chr(code)
 
 
 class _Parser:

@@ -6,11 +6,13 @@ from typing import Any
 
 import aiohttp
 
-from libs.local_cloud.pubsub_subscription import Consumer, SubscriptionState
+from libs.local_cloud.pubsub_lanes import Consumer
+from libs.local_cloud.pubsub_subscription import SubscriptionState
 
 AT_ONCE = 10
 POST_SECONDS = 10.0
-SUCCESS = range(100, 300)
+ACCEPTED = frozenset({102, 200, 201, 202, 204})
+SHORTEST_PAUSE, LONGEST_PAUSE = 0.1, 60.0
 
 
 class Pushers:
@@ -22,7 +24,7 @@ class Pushers:
     def follow(self, state: SubscriptionState) -> None:
         """Push or stop pushing, as the subscription now says."""
         self.stop(state.config.name)
-        if state.config.push_config.push_endpoint:
+        if state.config.push_config.push_endpoint and not state.config.detached:
             self._tasks[state.config.name] = asyncio.create_task(_push(state))
 
     def stop(self, name: str) -> None:
@@ -38,29 +40,37 @@ class Pushers:
 
 
 async def _push(state: SubscriptionState) -> None:
-    consumer = Consumer(max_messages=AT_ONCE)
+    # In order means one by one: posts that run side by side overtake each other.
+    consumer = Consumer(max_messages=1 if state.config.enable_message_ordering else AT_ONCE)
     timeout = aiohttp.ClientTimeout(total=POST_SECONDS)
-    async with aiohttp.ClientSession(timeout=timeout) as session:
-        while True:
-            await state.wake.wait()
-            received = state.take(AT_ONCE, consumer)
-            await asyncio.gather(*(_post(session, state, one) for one in received))
-            if not received:
-                await asyncio.sleep(0.01)  # what there is belongs to a key that is out
+    pause = 0.0
+    try:
+        async with aiohttp.ClientSession(timeout=timeout) as session:
+            while True:
+                received = state.take(AT_ONCE, consumer)
+                if not received:
+                    await state.changed()
+                    continue
+                accepted = await asyncio.gather(*(_post(session, state, one) for one in received))
+                pause = 0.0 if all(accepted) else min(LONGEST_PAUSE, pause * 2 or SHORTEST_PAUSE)
+                await asyncio.sleep(pause)
+    finally:
+        state.release(consumer)
 
 
-async def _post(session: aiohttp.ClientSession, state: SubscriptionState, one: Any) -> None:
+async def _post(session: aiohttp.ClientSession, state: SubscriptionState, one: Any) -> bool:
     try:
         async with session.post(
             state.config.push_config.push_endpoint, json=_body(state, one)
         ) as answer:
-            accepted = answer.status in SUCCESS
+            accepted = answer.status in ACCEPTED
     except (aiohttp.ClientError, TimeoutError):
         accepted = False
     if accepted:
         state.acknowledge([one.ack_id])
     else:
         state.reject(one.ack_id)
+    return accepted
 
 
 def _body(state: SubscriptionState, one: Any) -> dict[str, object]:
@@ -75,4 +85,7 @@ def _body(state: SubscriptionState, one: Any) -> dict[str, object]:
     }
     if message.ordering_key:
         body["orderingKey"] = message.ordering_key
-    return {"message": body, "subscription": state.config.name}
+    pushed: dict[str, object] = {"message": body, "subscription": state.config.name}
+    if one.delivery_attempt:
+        pushed["deliveryAttempt"] = one.delivery_attempt
+    return pushed

@@ -1,13 +1,14 @@
 """What the Pub/Sub emulator keeps: resources, messages, and who has not had them.
 
 SQLite in WAL mode: what `Publish` has answered survives a kill of this process.
-A message goes when its last subscription has acknowledged it, unless its topic
-asks for retention, which then keeps it until it is too old.
+A message goes when nobody waits for it any more, unless its topic retains, one of
+the topic's subscriptions retains what it has acknowledged, or a snapshot exists:
+then it stays until it is too old, so that a seek can bring it back.
 """
 
 import sqlite3
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,30 +19,48 @@ create table if not exists resource (name text primary key, kind text, pb blob);
 create table if not exists message (id integer primary key, topic text, at real, pb blob);
 create table if not exists pending
   (sub text, id integer, attempts integer default 0, primary key (sub, id)) without rowid;
+create table if not exists snapshot (name text primary key, at real);
+create table if not exists held
+  (snapshot text, id integer, primary key (snapshot, id)) without rowid;
 create index if not exists pending_by_message on pending (id);
+create index if not exists held_by_message on held (id);
 create index if not exists message_by_topic on message (topic, at);
+create temp table wanted (id integer primary key);
 """
+_ORPHAN = """not exists (select 1 from pending where pending.id = message.id)
+ and not exists (select 1 from held where held.id = message.id)"""
+_WANTED = """insert or ignore into wanted
+select m.id from pending p join message m on m.id = p.id where p.sub = :sub and m.at >= :at
+union select id from message where topic = :topic and at >= :at and selected(pb)
+union select m.id from held h join message m on m.id = h.id
+  where h.snapshot = :snapshot and selected(m.pb)"""
+SETTLE_AT = 500
 
 
 class Store:
-    """Synchronous and quick: every call is one transaction."""
+    """Synchronous and quick. Publishes are durable when the call returns.
+
+    Acknowledgements are written in groups: a crash may bring a message back, which
+    Pub/Sub allows, but it never loses one. Call `flush` before promising more.
+    """
 
     def __init__(self, directory: Path | None) -> None:
         path = str(directory / "pubsub.db") if directory else ":memory:"
         self._db = sqlite3.connect(path, isolation_level=None)
         self._db.executescript(_SCHEMA)
-        self._next = self._scalar("select coalesce(max(id), 0) from message") + 1
         # Ids are never used twice, even when the newest messages are gone already.
-        self._next = max(self._next, int(time.time() * 1000) * 1000)
+        newest = self._db.execute("select coalesce(max(id), 0) from message").fetchone()[0]
+        self._last_id = max(int(newest), int(time.time() * 1000) * 1000)
+        self._done: list[tuple[str, int]] = []
+        self._gone: list[tuple[int]] = []
 
     def take_id(self) -> int:
-        self._next += 1
-        return self._next
+        self._last_id += 1
+        return self._last_id
 
-    def resources(self, kind: str) -> list[tuple[str, bytes]]:
-        return self._db.execute(
-            "select name, pb from resource where kind = ? order by name", (kind,)
-        ).fetchall()
+    def resources(self, kind: str) -> list[bytes]:
+        rows = self._db.execute("select pb from resource where kind = ? order by name", (kind,))
+        return [body for (body,) in rows]
 
     def save(self, kind: str, message: Any) -> None:
         self._db.execute(
@@ -50,85 +69,127 @@ class Store:
         )
 
     def forget(self, name: str) -> None:
-        self._db.execute("delete from resource where name = ?", (name,))
-        self._db.execute("delete from pending where sub = ?", (name,))
+        """Drop a resource and what waits for it; its messages go with the next sweep."""
+        self.flush()
+        with _Transaction(self._db):
+            self._db.execute("delete from resource where name = ?", (name,))
+            self._db.execute("delete from pending where sub = ?", (name,))
+            self._db.execute("delete from held where snapshot = ?", (name,))
+            self._db.execute("delete from snapshot where name = ?", (name,))
 
     def add(
         self,
         topic: str,
-        messages: Sequence[tuple[int, bytes]],
+        at: float,
+        messages: Iterable[tuple[int, bytes]],
         pending: Iterable[tuple[str, int]],
-        *,
-        keep: bool,
     ) -> None:
-        """Store a publish in one transaction; without anyone waiting it need not be kept."""
-        wanted = list(pending)
-        if not wanted and not keep:
-            return
-        now = time.time()
+        """Store a publish in one transaction, with the acknowledgements that wait."""
         with _Transaction(self._db):
             self._db.executemany(
                 "insert into message values (?, ?, ?, ?)",
-                [(id_, topic, now, body) for id_, body in messages],
+                [(id_, topic, at, body) for id_, body in messages],
             )
-            self._db.executemany("insert into pending (sub, id) values (?, ?)", wanted)
+            self._db.executemany("insert into pending (sub, id) values (?, ?)", pending)
+            self._write_settled()
 
-    def acknowledge(self, sub: str, ids: Sequence[int], *, keep: bool) -> None:
-        with _Transaction(self._db):
-            rows = [(sub, id_) for id_ in ids]
-            self._db.executemany("delete from pending where sub = ? and id = ?", rows)
-            if not keep:
-                self._db.executemany(
-                    "delete from message where id = ?1"
-                    " and not exists (select 1 from pending where id = ?1)",
-                    [(id_,) for id_ in ids],
-                )
+    def settle(self, sub: str, ids: Sequence[int], *, keep: bool) -> bool:
+        """Note acknowledgements; returns whether somebody should soon `flush` them."""
+        idle = not self._done
+        self._done += [(sub, id_) for id_ in ids]
+        if not keep:
+            self._gone += [(id_,) for id_ in ids]
+        if len(self._done) >= SETTLE_AT:
+            self.flush()
+        return idle and bool(self._done)
 
-    def delivered(self, sub: str, ids: Sequence[int]) -> None:
-        """Count a failed delivery, so that attempts survive a restart."""
+    def flush(self) -> None:
+        if self._done:
+            with _Transaction(self._db):
+                self._write_settled()
+
+    def _write_settled(self) -> None:
+        if not self._done:
+            return
+        self._db.executemany("delete from pending where sub = ? and id = ?", self._done)
+        self._db.executemany(f"delete from message where id = ? and {_ORPHAN}", self._gone)  # noqa: S608  our own text
+        self._done.clear()
+        self._gone.clear()
+
+    def failed(self, sub: str, ids: Sequence[int]) -> None:
+        """Count failed deliveries, so that attempts survive a restart."""
         with _Transaction(self._db):
             self._db.executemany(
                 "update pending set attempts = attempts + 1 where sub = ? and id = ?",
                 [(sub, id_) for id_ in ids],
             )
 
-    def body(self, id_: int) -> bytes | None:
-        found = self._db.execute("select pb from message where id = ?", (id_,)).fetchone()
-        return found[0] if found else None
+    def body(self, id_: int) -> bytes:
+        found: bytes = self._db.execute("select pb from message where id = ?", (id_,)).fetchone()[0]
+        return found
 
-    def pending(self, sub: str) -> list[tuple[int, int, bytes]]:
+    def page(self, sub: str, after: int, size: int) -> list[tuple[int, int, bytes]]:
+        """What a subscription has not had, in order of publishing: id, attempts, body."""
+        self.flush()
         return self._db.execute(
-            "select m.id, p.attempts, m.pb from pending p join message m using (id)"
-            " where p.sub = ? order by m.id",
-            (sub,),
+            "select p.id, p.attempts, m.pb from pending p join message m on m.id = p.id"
+            " where p.sub = ? and p.id > ? order by p.id limit ?",
+            (sub, after, size),
         ).fetchall()
 
-    def since(self, topic: str, at: float) -> list[int]:
-        rows = self._db.execute(
-            "select id from message where topic = ? and at >= ? order by id", (topic, at)
-        )
-        return [id_ for (id_,) in rows]
-
-    def replace_pending(self, sub: str, ids: Sequence[int]) -> None:
+    def hold(self, snapshot: str, sub: str, at: float) -> None:
+        """Keep what a subscription has not had, for as long as the snapshot exists."""
+        self.flush()
         with _Transaction(self._db):
-            self._db.execute("delete from pending where sub = ?", (sub,))
-            self._db.executemany(
-                "insert or ignore into pending (sub, id) select ?, id from message where id = ?",
-                [(sub, id_) for id_ in ids],
+            self._db.execute("insert into snapshot values (?, ?)", (snapshot, at))
+            self._db.execute(
+                "insert into held select ?, id from pending where sub = ?", (snapshot, sub)
             )
 
-    def prune(self, topic: str, older_than: float) -> None:
+    def made_at(self, snapshot: str) -> float:
+        found = self._db.execute("select at from snapshot where name = ?", (snapshot,)).fetchone()
+        return float(found[0])
+
+    def rewind(
+        self, sub: str, at: float, topic: str, snapshot: str, selects: Callable[[bytes], bool]
+    ) -> None:
+        """Make due again: what waited since `at`, what `topic` retains, what a snapshot holds."""
+        self.flush()
+        self._db.create_function("selected", 1, selects)
+        given = {"sub": sub, "at": at, "topic": topic, "snapshot": snapshot}
+        with _Transaction(self._db):
+            self._db.execute("delete from wanted")
+            self._db.execute(_WANTED, given)
+            self._db.execute(
+                "delete from pending where sub = ? and id not in (select id from wanted)", (sub,)
+            )
+            self._db.execute(
+                "insert or ignore into pending (sub, id) select ?, id from wanted", (sub,)
+            )
+            self._db.execute("delete from wanted")
+
+    def topics(self) -> list[str]:
+        """Topics that have messages here, existing or not."""
+        found: list[str] = []
+        topic = ""
+        while row := self._db.execute(
+            "select topic from message where topic > ? order by topic limit 1", (topic,)
+        ).fetchone():
+            topic = row[0]
+            found.append(topic)
+        return found
+
+    def sweep(self, topic: str, older_than: float) -> None:
+        """Drop a topic's messages of before a time that nobody waits for."""
+        self.flush()
         self._db.execute(
-            "delete from message where topic = ? and at < ?"
-            " and not exists (select 1 from pending where pending.id = message.id)",
+            f"delete from message where topic = ? and at < ? and {_ORPHAN}",  # noqa: S608  our own text
             (topic, older_than),
         )
 
     def close(self) -> None:
+        self.flush()
         self._db.close()
-
-    def _scalar(self, sql: str) -> int:
-        return int(self._db.execute(sql).fetchone()[0])
 
 
 class _Transaction:

@@ -1,313 +1,254 @@
-"""One subscription's deliveries: order, leases, redelivery, back-off, dead letters."""
+"""One subscription's deliveries: leases, redelivery, back-off, dead letters."""
 
 import asyncio
 import heapq
-import itertools
-import time
-from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
-from typing import Any
-
-from google.pubsub_v1.types import pubsub as types
+from typing import Any, Protocol
 
 from libs.local_cloud.faults import Faults
 from libs.local_cloud.pubsub_filter import Predicate, compile_filter
+from libs.local_cloud.pubsub_lanes import Consumer, Item, Waiting
+from libs.local_cloud.pubsub_leases import Alarm, Leases
+from libs.local_cloud.pubsub_retries import backoff, is_dead
+from libs.local_cloud.pubsub_wire import MESSAGE, RECEIVED
 
-RECEIVED = types.ReceivedMessage._meta.pb  # noqa: SLF001  bare protobuf on the hot path
-IN_MEMORY = 20_000  # beyond this many waiting, bodies stay in the store
-DEFAULT_ATTEMPTS = 5
-DEFAULT_BACKOFF = (10.0, 600.0)
-
-
-@dataclass(slots=True, eq=False)
-class Item:
-    """A message on its way to one subscription."""
-
-    id: int
-    key: str
-    size: int
-    message: Any
-    """None while the body stays in the store."""
-    attempts: int = 0
-    deadline: float = 0.0
-    consumer: "Consumer | None" = None
+IN_MEMORY = 20_000  # beyond this many waiting, messages are read from the store when due
+CACHED_BYTES = 64_000_000  # beyond this much, only the bodies are
+PAGE = 2_000
+RESPONSE_BYTES = 8_000_000
 
 
-@dataclass(slots=True, eq=False)
-class Consumer:
-    """One streaming pull: what it holds, and how much it may hold."""
+class Backlog(Protocol):
+    """What a subscription needs of the store and of the broker around it."""
 
-    max_messages: int = 1 << 40
-    max_bytes: int = 1 << 60
-    lease: float = 0.0
-    messages: int = 0
-    bytes: int = 0
+    def body(self, id_: int) -> bytes: ...
 
-    @property
-    def room(self) -> bool:
-        return self.messages < self.max_messages and self.bytes < self.max_bytes
+    def page(self, sub: str, after: int, size: int) -> list[tuple[int, int, bytes]]: ...
 
+    def settled(self, config: Any, ids: Sequence[int]) -> None: ...
 
-@dataclass(slots=True)
-class Hooks:
-    """What a subscription needs of the emulator around it."""
+    def failed(self, sub: str, ids: Sequence[int]) -> None: ...
 
-    load: Callable[[int], Any]
-    settled: Callable[[Sequence[int]], None]
-    failed: Callable[[Sequence[int]], None]
-    dead_letter: Callable[[Item], None]
-    faults: Faults
-
-
-@dataclass(slots=True)
-class _Key:
-    """An ordering key: what waits, what is out, and whether it backs off."""
-
-    waiting: deque[Item] = field(default_factory=deque)
-    out: list[Item] = field(default_factory=list)
-    blocked: bool = False
+    def bury(self, config: Any, message: Any, attempts: int) -> bool:
+        """Send to the dead-letter topic; False when there is none to send to."""
 
 
 class SubscriptionState:
-    """For one event loop. `wake` is set while there may be something to take."""
+    """For one event loop. What waits is read from the store page by page."""
 
-    def __init__(self, config: Any, hooks: Hooks) -> None:
+    def __init__(self, config: Any, backlog: Backlog, faults: Faults) -> None:
         self.config = config
         self.selects: Predicate | None = compile_filter(config.filter) if config.filter else None
-        self.wake = asyncio.Event()
-        self._hooks = hooks
-        self._queue: deque[Item] = deque()
-        self._keys: dict[str, _Key] = {}
-        self._ready: deque[str] = deque()
-        self._out: dict[str, Item] = {}
-        self._leases: list[tuple[float, str]] = []
-        self._delayed: list[tuple[float, int, Item | None, str]] = []
-        self._numbers = itertools.count(1)
-        self._timer: asyncio.TimerHandle | None = None
+        self.is_deleted = False
+        self._backlog = backlog
+        self._faults = faults
+        self._waiting = Waiting()
+        self._leases = Leases()
+        self._alarm = Alarm(self._on_alarm)
+        self._delayed: list[tuple[float, int, Item]] = []
+        self._cached = 0
+        self._cursor = 0  # all up to this id has been read
+        self._is_behind = True  # there may be more in the store after it
+        self._change: asyncio.Event | None = None
 
-    @property
-    def backlog(self) -> int:
-        return len(self._queue) + sum(len(key.waiting) for key in self._keys.values())
+    async def changed(self) -> None:
+        """Wait until a `take` that gave nothing is worth another try."""
+        if self._change is None:
+            self._change = asyncio.Event()
+        await self._change.wait()
 
-    def put(self, id_: int, message: Any, attempts: int = 0) -> None:
-        key = message.ordering_key if self.config.enable_message_ordering else ""
-        kept = message if len(self._queue) < IN_MEMORY else None
-        item = Item(id_, key, len(message.data) + 200, kept, attempts)
-        if key:
-            self._lane(key).waiting.append(item)
-        else:
-            self._queue.append(item)
-        self.wake.set()
+    def wake(self) -> None:
+        """Have everybody who waits look again."""
+        if self._change is not None:
+            self._change.set()
+            self._change = None
+
+    def put(self, id_: int, message: Any, size: int) -> None:
+        """Add what has just been published and stored."""
+        if not self._is_behind and self._waiting.count >= IN_MEMORY:
+            self._is_behind = True
+        if not self._is_behind:
+            self._cursor = id_
+            self._waiting.add(self._item(id_, message, size))
+        self.wake()
 
     def take(self, most: int, consumer: Consumer) -> list[Any]:
         """Lease up to `most` messages to a consumer and return them as it receives them."""
-        now = time.monotonic()
-        self._end_backoffs(now)
-        given = [*self._take_ordered(most, consumer, now)]
-        while self._queue and len(given) < most and consumer.room:
-            given.append(self._give(self._queue.popleft(), consumer, now))
-        if not self._queue and not any(self._is_open(k, consumer) for k in self._ready):
-            self.wake.clear()
-        self._arm()
-        return [delivery for delivery in given if delivery is not None]
+        given: list[Any] = []
+        room = RESPONSE_BYTES
+        while len(given) < most and room > 0 and consumer.has_room:
+            item = self._next(consumer)
+            if item is None:
+                break
+            given += self._give(item, consumer)
+            room -= item.size
+        self._set_alarm()
+        return given
 
     def acknowledge(self, ack_ids: Iterable[str]) -> list[str]:
         """Settle leases; returns the ids that are of no lease in force."""
-        done, unknown = [], []
+        done: list[int] = []
+        unknown: list[str] = []
+        at_once = self.config.enable_exactly_once_delivery
         for ack_id in ack_ids:
-            item = self._out.pop(ack_id, None)
+            item = self._leases.end(ack_id)
             if item is None:
                 unknown.append(ack_id)
-            else:
-                self._release(item)
-                done.append(item.id)
+            elif not item.is_copy:
+                done += [one.id for one in self._waiting.settle(item, at_once=at_once)]
         if done:
-            self._hooks.settled(done)
+            self._backlog.settled(self.config, done)
+        self.wake()
         return unknown
 
     def modify(self, ack_id: str, seconds: int) -> bool:
+        """Move a lease's end, or with 0 seconds take the message back."""
         if seconds == 0:
             return self.reject(ack_id)
-        item = self._out.get(ack_id)
-        if item is None:
-            return False
-        item.deadline = time.monotonic() + seconds
-        heapq.heappush(self._leases, (item.deadline, ack_id))
-        self._arm()
-        return True
+        found = self._leases.extend(ack_id, self._alarm.now() + seconds)
+        self._set_alarm()
+        return found
 
     def reject(self, ack_id: str) -> bool:
         """Take a message back; with a key, everything after it comes again in order."""
-        item = self._out.pop(ack_id, None)
+        item = self._leases.end(ack_id)
         if item is None:
             return False
-        self._release(item)
-        later = self._recall_after(item)
-        self._hooks.failed([item.id])
-        if self._is_dead(item):
-            self._hooks.dead_letter(item)
-            self._put_back(later, delay=0.0)
-        else:
-            self._put_back([item, *later], self._backoff(item))
-        self.wake.set()
-        self._arm()
+        self._fail([item])
         return True
 
-    def release_consumer(self, consumer: Consumer) -> None:
-        """A stream has ended: its leases run out by themselves, its keys are free."""
-        for item in self._out.values():
+    def release(self, consumer: Consumer) -> None:
+        """A consumer has gone: what it holds comes again when the leases run out."""
+        for item in self._leases:
             if item.consumer is consumer:
                 item.consumer = None
-        self.wake.set()
+        self.wake()
 
-    def clear(self) -> None:
-        """Forget every message; for a seek, which says anew what is due."""
-        self._queue.clear()
-        self._keys.clear()
-        self._ready.clear()
-        self._out.clear()
+    def restart(self) -> None:
+        """Forget every delivery and read anew what the store says is due."""
         self._leases.clear()
+        self._waiting.clear()
         self._delayed.clear()
+        self._alarm.cancel()
+        self._cached, self._cursor, self._is_behind = 0, 0, True
+        self.wake()
 
-    def _lane(self, key: str) -> _Key:
-        lane = self._keys.get(key)
-        if lane is None:
-            lane = self._keys[key] = _Key()
-            self._ready.append(key)
-        return lane
+    def delete(self) -> None:
+        self.is_deleted = True
+        self.restart()
 
-    def _is_open(self, key: str, consumer: Consumer) -> bool:
-        lane = self._keys[key]
-        free = not lane.out or lane.out[0].consumer is consumer
-        return bool(lane.waiting) and not lane.blocked and free
+    def _item(self, id_: int, message: Any, size: int, attempts: int = 0) -> Item:
+        key = message.ordering_key if self.config.enable_message_ordering else ""
+        kept = message if self._cached < CACHED_BYTES else None
+        self._cached += size if kept is not None else 0
+        return Item(id_, key, size, kept, attempts)
 
-    def _take_ordered(self, most: int, consumer: Consumer, now: float) -> list[Any]:
-        given: list[Any] = []
-        for _ in range(len(self._ready)):
-            if len(given) >= most or not consumer.room:
-                break
-            key = self._ready[0]
-            self._ready.rotate(-1)
-            lane = self._keys[key]
-            while self._is_open(key, consumer) and len(given) < most and consumer.room:
-                item = lane.waiting.popleft()
-                lane.out.append(item)
-                given.append(self._give(item, consumer, now))
-        return given
+    def _next(self, consumer: Consumer) -> Item | None:
+        item = self._waiting.next(consumer)
+        while item is None and self._is_behind:
+            self._read_page()
+            item = self._waiting.next(consumer)
+        return item
 
-    def _give(self, item: Item, consumer: Consumer, now: float) -> Any:
+    def _read_page(self) -> None:
+        rows = self._backlog.page(self.config.name, self._cursor, PAGE)
+        for id_, attempts, body in rows:
+            message = MESSAGE.FromString(body)
+            self._waiting.add(self._item(id_, message, len(body), attempts))
+            self._cursor = id_
+        self._is_behind = len(rows) == PAGE
+
+    def _body(self, item: Item) -> Any:
+        """Hand over the message; from now on the store alone has it."""
+        message = item.message
+        if message is None:
+            return MESSAGE.FromString(self._backlog.body(item.id))
+        item.message = None
+        self._cached -= item.size
+        return message
+
+    def _give(self, item: Item, consumer: Consumer) -> list[Any]:
         item.attempts += 1
+        self._lease(item, consumer)
+        message, plan = self._body(item), self._faults.plan
+        item.is_lost = self._faults.hits(plan.drop)
+        if item.is_lost:
+            return []
+        received = [self._received(item, message)]
+        promised_once = self.config.enable_exactly_once_delivery
+        if not promised_once and self._faults.hits(plan.duplicate):
+            copy = Item(item.id, "", item.size, None, item.attempts, is_copy=True)
+            self._lease(copy, consumer)
+            received.append(self._received(copy, message))
+        return received
+
+    def _lease(self, item: Item, consumer: Consumer) -> None:
         item.consumer = consumer
-        item.deadline = now + (consumer.lease or self.config.ack_deadline_seconds)
+        item.is_acked = False
         consumer.messages += 1
         consumer.bytes += item.size
-        ack_id = f"{item.id}:{next(self._numbers)}"
-        self._out[ack_id] = item
-        heapq.heappush(self._leases, (item.deadline, ack_id))
-        message = item.message if item.message is not None else self._hooks.load(item.id)
-        faults = self._hooks.faults
-        if message is None or faults.hits(faults.plan.drop):
-            return None
-        if not item.key and faults.hits(faults.plan.duplicate):
-            self._queue.append(Item(item.id, "", item.size, message, item.attempts))
-        counted = bool(self.config.dead_letter_policy.dead_letter_topic)
-        return RECEIVED(
-            ack_id=ack_id,
-            message=message,
-            delivery_attempt=item.attempts if counted else 0,
-        )
+        seconds = consumer.lease or self.config.ack_deadline_seconds
+        self._leases.give(item, self._alarm.now() + seconds)
 
-    def _release(self, item: Item) -> None:
-        if item.consumer is not None:
-            item.consumer.messages -= 1
-            item.consumer.bytes -= item.size
-        lane = self._keys.get(item.key) if item.key else None
-        if lane is not None and item in lane.out:
-            lane.out.remove(item)
-            if not lane.out and not lane.waiting and not lane.blocked:
-                del self._keys[item.key]
-                self._ready.remove(item.key)
-        self.wake.set()
+    def _received(self, item: Item, message: Any) -> Any:
+        if not self.config.dead_letter_policy.dead_letter_topic:
+            return RECEIVED(ack_id=item.ack_id, message=message)
+        return RECEIVED(ack_id=item.ack_id, message=message, delivery_attempt=item.attempts)
 
-    def _recall_after(self, item: Item) -> list[Item]:
-        lane = self._keys.get(item.key) if item.key else None
-        if lane is None:
-            return []
-        later = [other for other in lane.out if other.id > item.id]
-        recalled = set(map(id, later))
-        for ack_id in [a for a, other in self._out.items() if id(other) in recalled]:
-            other = self._out.pop(ack_id)
+    def _fail(self, items: Iterable[Item]) -> None:
+        failed: list[int] = []
+        for item in items:
+            if not item.is_copy:
+                failed.append(item.id)
+                self._come_again(item)
+        if failed:
+            self._backlog.failed(self.config.name, failed)
+        self.wake()
+        self._set_alarm()
+
+    def _come_again(self, item: Item) -> None:
+        later = self._waiting.recall(item)
+        for other in later:
+            self._leases.end(other.ack_id)
             other.attempts -= 1
-            if other.consumer is not None:
-                other.consumer.messages -= 1
-                other.consumer.bytes -= other.size
-            lane.out.remove(other)
-        return later
-
-    def _is_dead(self, item: Item) -> bool:
-        policy = self.config.dead_letter_policy
-        most = policy.max_delivery_attempts or DEFAULT_ATTEMPTS
-        return bool(policy.dead_letter_topic) and item.attempts >= most
-
-    def _backoff(self, item: Item) -> float:
-        if not self.config.HasField("retry_policy"):
-            return 0.0
-        policy = self.config.retry_policy
-        shortest, longest = DEFAULT_BACKOFF
-        if policy.HasField("minimum_backoff"):
-            shortest = policy.minimum_backoff.ToTimedelta().total_seconds()
-        if policy.HasField("maximum_backoff"):
-            longest = policy.maximum_backoff.ToTimedelta().total_seconds()
-        return float(min(shortest * 2 ** max(0, item.attempts - 1), longest))
-
-    def _put_back(self, items: list[Item], delay: float) -> None:
-        if not items:
+        if self._is_buried(item):
+            self._backlog.settled(self.config, [item.id])
+            if later:
+                self._waiting.put_back(later)
             return
-        due, first = time.monotonic() + delay, items[0]
-        if first.key:
-            lane = self._lane(first.key)
-            lane.waiting.extendleft(reversed(items))
-            if delay:
-                lane.blocked = True
-                heapq.heappush(self._delayed, (due, first.id, None, first.key))
-        elif delay:
-            heapq.heappush(self._delayed, (due, first.id, first, ""))
-        else:
-            self._queue.appendleft(first)
+        delay = backoff(self.config, item.attempts)
+        if item.key or not delay:
+            self._waiting.put_back([item, *later])
+        if delay:
+            if item.key:
+                self._waiting.block(item.key)
+            heapq.heappush(self._delayed, (self._alarm.now() + delay, item.id, item))
 
-    def _end_backoffs(self, now: float) -> None:
+    def _is_buried(self, item: Item) -> bool:
+        if not is_dead(self.config, item.attempts):
+            return False
+        message = MESSAGE.FromString(self._backlog.body(item.id))
+        return self._backlog.bury(self.config, message, item.attempts)
+
+    def _on_alarm(self) -> None:
+        now = self._alarm.now()
+        self._fail(self._leases.ended(now))  # one by one: a failure recalls later leases
         while self._delayed and self._delayed[0][0] <= now:
-            _, _, item, key = heapq.heappop(self._delayed)
-            if item is not None:
-                self._queue.appendleft(item)
-            elif key in self._keys:
-                self._keys[key].blocked = False
+            item = heapq.heappop(self._delayed)[2]
+            if item.key:
+                self._waiting.unblock(item.key)
+            else:
+                self._waiting.put_back([item])
+        self.wake()
+        self._set_alarm()
 
-    def _arm(self) -> None:
-        """Set one timer for whatever comes first: a lease's end or a back-off's."""
-        while self._leases and not self._in_force(*self._leases[0]):
-            heapq.heappop(self._leases)
-        firsts = [heap[0][0] for heap in (self._leases, self._delayed) if heap]
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        if firsts:
-            wait = max(0.0, min(firsts) - time.monotonic())
-            self._timer = asyncio.get_running_loop().call_later(wait, self._tick)
+    def _set_alarm(self) -> None:
+        self._alarm.set(self._leases.first_end(), self._delayed[0][0] if self._delayed else None)
 
-    def _in_force(self, deadline: float, ack_id: str) -> bool:
-        item = self._out.get(ack_id)
-        return item is not None and item.deadline <= deadline
 
-    def _tick(self) -> None:
-        self._timer = None
-        now = time.monotonic()
-        while self._leases and self._leases[0][0] <= now:
-            _, ack_id = heapq.heappop(self._leases)
-            item = self._out.get(ack_id)
-            if item is not None and item.deadline <= now:
-                self.reject(ack_id)
-        if self._delayed and self._delayed[0][0] <= now:
-            self.wake.set()
-        self._arm()
+def all_selected(state: SubscriptionState) -> Callable[[bytes], bool]:
+    """Say of a stored message whether a subscription's filter selects it."""
+    selects = state.selects
+    if selects is None:
+        return lambda _: True
+    return lambda body: selects(MESSAGE.FromString(body).attributes)

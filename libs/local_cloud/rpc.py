@@ -16,11 +16,19 @@ from libs.local_cloud.faults import Faults
 
 
 class RpcError(Exception):
-    """Ends a call with a status, as the real service would."""
+    """Ends a call with a status, as the real service would.
 
-    def __init__(self, code: grpc.StatusCode, message: str) -> None:
+    `status` is a serialized google.rpc.Status, for what a code and a text cannot say.
+    """
+
+    def __init__(self, code: grpc.StatusCode, message: str, status: bytes = b"") -> None:
         self.code = code
+        self.status = status
         super().__init__(message)
+
+    async def end(self, context: Any) -> None:
+        details = (("grpc-status-details-bin", self.status),) if self.status else ()
+        await context.abort(self.code, str(self), details)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +135,7 @@ class Service(grpc.GenericRpcHandler):
                 result = function(request, context)
                 return await result if inspect.isawaitable(result) else result
             except RpcError as error:
-                await context.abort(error.code, str(error))
+                await error.end(context)
 
         return call
 
@@ -136,7 +144,7 @@ class Service(grpc.GenericRpcHandler):
             try:
                 await function(requests, context)
             except RpcError as error:
-                await context.abort(error.code, str(error))
+                await error.end(context)
 
         return call
 
