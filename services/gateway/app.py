@@ -7,6 +7,7 @@ from libs.settings import GatewaySettings
 from libs.vault.secrets import Secrets, SecretSettings
 from services.gateway.api.admin import AdminRoutes
 from services.gateway.api.edge import Edge
+from services.gateway.api.history import HistoryRoutes
 from services.gateway.api.pipelines import PipelineRoutes
 from services.gateway.api.runs import RunRoutes
 from services.gateway.api.tenants import TenantRoutes
@@ -44,7 +45,7 @@ async def build(process: Process) -> Parts:
     )
     routes = [
         route
-        for group in (AdminRoutes, TenantRoutes, PipelineRoutes, RunRoutes)
+        for group in (AdminRoutes, TenantRoutes, PipelineRoutes, RunRoutes, HistoryRoutes)
         for route in group(edge).routes()
     ]
     return Parts(

@@ -6,7 +6,7 @@ from typing import TypeVar
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict
 
-from contracts.identifiers import Identifier, InvalidIdentifierError
+from contracts.identifiers import Identifier, InvalidIdentifierError, RunId
 from libs.clock import Clock
 from libs.settings import GatewaySettings
 from libs.web.problem import Fault, Problem
@@ -14,6 +14,7 @@ from services.gateway.auth import Authenticator
 from services.gateway.live import LiveRuns
 from services.gateway.questions import Questions
 
+RUNS = "/api/v1/pipelines/runs"
 T = TypeVar("T", bound=Identifier)
 
 
@@ -47,3 +48,7 @@ def who(request: web.Request, fallback: str) -> str:
     """Who did it, for the record: what the client says of itself, never trusted."""
     said = request.headers.get("X-User-ID", "")[:200]
     return f"{fallback}:{said}" if said else fallback
+
+
+def run_id_of(request: web.Request) -> RunId:
+    return identifier(RunId, request.match_info["run_id"], "/run_id")
