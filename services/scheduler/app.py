@@ -6,7 +6,7 @@ from libs.service import Parts, Process
 from libs.settings import SchedulerSettings
 from libs.slotlog.cloud_storage import Bucket, BucketSettings, CloudStorageSlotLog
 from libs.slotlog.writer import Writer
-from services.scheduler.domain import Rules
+from services.scheduler.domain.deciding import Rules
 from services.scheduler.handlers import Handlers
 from services.scheduler.store import LedgerDecider
 

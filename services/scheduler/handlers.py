@@ -39,7 +39,9 @@ from libs.bus.router import Router
 from libs.clock import Clock
 from libs.slotlog.writer import Writer
 from services.scheduler.definitions import DefinitionError, parse_definition
-from services.scheduler.domain import KeepConfig, Ledger, Look, TenantUnknownError, quota
+from services.scheduler.domain.deciding import KeepConfig, Look, TenantUnknownError
+from services.scheduler.domain.ledger import Ledger
+from services.scheduler.domain.quota import quota
 
 TENANTS_AT_ONCE = 32
 

@@ -23,23 +23,25 @@ from contracts.tenants import (
     TenantSuspendedV1,
 )
 from libs.slotlog.decider import Decision
-from services.scheduler import domain
-from services.scheduler.domain import Ledger, Rules
+from services.scheduler.domain import admission, attempts, configs, tenants
+from services.scheduler.domain.deciding import KeepConfig, Look, Outcome, Rules
+from services.scheduler.domain.facts import FACTS
+from services.scheduler.domain.ledger import Ledger, evolve
 
-_RULES: dict[type[Message], Callable[[Ledger, Any, datetime, Rules], domain.Outcome]] = {
-    TenantOnboardedV1: domain.tenant_onboarded,
-    PlanChangedV1: domain.plan_changed,
-    TenantSuspendedV1: domain.tenant_may,
-    TenantResumedV1: domain.tenant_may,
-    TenantOffboardedV1: domain.tenant_may,
-    domain.KeepConfig: domain.keep_config,
-    DeleteConfigV1: domain.delete_config,
-    SubmitRunV1: domain.submit_run,
-    CancelRunV1: domain.cancel_run,
-    AttemptStartedV1: domain.attempt_started,
-    AttemptHeartbeatV1: domain.attempt_alive,
-    AttemptFinishedV1: domain.attempt_finished,
-    domain.Look: domain.look,
+_RULES: dict[type[Message], Callable[[Ledger, Any, datetime, Rules], Outcome]] = {
+    TenantOnboardedV1: tenants.tenant_onboarded,
+    PlanChangedV1: tenants.plan_changed,
+    TenantSuspendedV1: tenants.tenant_may,
+    TenantResumedV1: tenants.tenant_may,
+    TenantOffboardedV1: tenants.tenant_may,
+    KeepConfig: configs.keep_config,
+    DeleteConfigV1: configs.delete_config,
+    SubmitRunV1: admission.submit_run,
+    CancelRunV1: attempts.cancel_run,
+    AttemptStartedV1: attempts.attempt_started,
+    AttemptHeartbeatV1: attempts.attempt_alive,
+    AttemptFinishedV1: attempts.attempt_finished,
+    Look: attempts.look,
 }
 
 
@@ -59,10 +61,10 @@ class LedgerDecider:
         return Decision(facts, emits)
 
     def evolve(self, state: Ledger, fact: BaseModel) -> Ledger:
-        return domain.evolve(state, fact)
+        return evolve(state, fact)
 
     def load_fact(self, data: Any) -> BaseModel:
-        return domain.FACTS.validate_python(data)
+        return FACTS.validate_python(data)
 
     def dump_state(self, state: Ledger) -> Any:
         return state.model_dump(mode="json")

@@ -16,7 +16,7 @@ from services.audit_log.handlers import Handlers as AuditHandlers
 from services.executor.handlers import Runs
 from services.gateway import handlers as gateway
 from services.gateway.live import LiveRuns
-from services.scheduler.domain import Rules
+from services.scheduler.domain.deciding import Rules
 from services.scheduler.handlers import Handlers as SchedulerHandlers
 from services.scheduler.store import LedgerDecider
 from services.tenant import handlers as tenant

@@ -24,15 +24,10 @@ from contracts.runs import (
     SubmitRunV1,
 )
 from contracts.tenants import LimitsPart, TenantOnboardedV1, TenantResumedV1, TenantSuspendedV1
-from services.scheduler.domain import (
-    KeepConfig,
-    Ledger,
-    Look,
-    Rules,
-    TenantUnknownError,
-    next_reset,
-    quota,
-)
+from services.scheduler.domain.deciding import KeepConfig, Look, Rules, TenantUnknownError
+from services.scheduler.domain.ledger import Ledger
+from services.scheduler.domain.periods import next_reset
+from services.scheduler.domain.quota import quota
 from services.scheduler.store import LedgerDecider
 
 TENANT, CONFIG = TenantId("acme"), ConfigId("ones")

@@ -1,0 +1,18 @@
+"""Days and months of the counters, in UTC."""
+
+from datetime import UTC, datetime, timedelta
+
+from services.scheduler.domain.ledger import Ledger
+
+
+def day_of(state: Ledger, now: datetime) -> str:
+    """Today, or the last day that was charged when the clock has gone back."""
+    today = now.astimezone(UTC).date().isoformat()
+    return max([today, *(key for key in state.charged if len(key) == len(today))])
+
+
+def next_reset(day: str, limit: str) -> datetime:
+    start = datetime.fromisoformat(day).replace(tzinfo=UTC)
+    if limit == "daily":
+        return start + timedelta(days=1)
+    return (start.replace(day=28) + timedelta(days=4)).replace(day=1)
