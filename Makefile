@@ -7,7 +7,7 @@ SERVICES := gateway tenant scheduler executor audit_log
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check fmt contracts lock clean bench soak
+.PHONY: help run test check fmt contracts lock clean bench soak fuzz
 
 help: ## List every target
 	@grep -hE '^[a-z-]+:.*?## ' $(MAKEFILE_LIST) | awk -F ':.*?## ' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -39,9 +39,13 @@ bench: $(VENV)/ready ## Measure hops, latency and throughput on this machine
 soak: $(VENV)/ready ## Kill services under load for longer (RUNS=200, KILLS=30)
 	@$(BIN)/python -m pytest -q -m soak tests/faults
 
+fuzz: $(VENV)/ready $(VENV)/fuzz ## Fuzz the parsers that strangers feed, guided by coverage (SECONDS=60 each)
+	@for t in definition sql api_key body envelope; do $(BIN)/python -m tests.fuzz.run $$t $(or $(SECONDS),60) || exit 1; done
+
 lock: $(VENV)/ready ## Resolve all dependencies anew, once, and write every lock file
 	@$(LOCK) $(SERVICES:%=services/%/pyproject.toml) --group pyproject.toml:dev -o requirements/dev.txt
 	@awk '/^uv==/{p=1} p&&/^[a-z]/&&!/^uv==/{exit} p{print}' requirements/dev.txt > requirements/bootstrap.txt
+	@$(LOCK) --group pyproject.toml:fuzz -c requirements/dev.txt -o requirements/fuzz.txt
 	@for s in $(SERVICES); do $(LOCK) services/$$s/pyproject.toml -c requirements/dev.txt -o services/$$s/requirements.txt || exit 1; done
 
 clean: ## Remove the environment, caches and local state
@@ -54,4 +58,8 @@ $(VENV)/ready: requirements/bootstrap.txt requirements/dev.txt
 	@$(PYTHON) -m venv --clear $(VENV) || { echo "$(PYTHON) cannot make a virtual environment: install its venv module"; exit 1; }
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bootstrap.txt
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements/dev.txt
+	@touch $@
+
+$(VENV)/fuzz: $(VENV)/ready requirements/fuzz.txt
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements/fuzz.txt
 	@touch $@

@@ -88,6 +88,8 @@ def _plain(node: yaml.Node, depth: int) -> Any:
     if isinstance(node, yaml.MappingNode):
         found: dict[str, Any] = {}
         for key_node, value in node.value:
+            if not isinstance(key_node, yaml.ScalarNode):
+                raise _error("", "a key is one word, not a list or a mapping", key_node)
             key = str(key_node.value)
             if key in found:
                 raise _error(f"/{key}", f"the key {key!r} is there twice", key_node)
@@ -95,7 +97,11 @@ def _plain(node: yaml.Node, depth: int) -> Any:
         return found
     if isinstance(node, yaml.SequenceNode):
         return [_plain(item, depth + 1) for item in node.value]
-    return yaml.CSafeLoader("").construct_object(node)
+    try:
+        return yaml.CSafeLoader("").construct_object(node)
+    except (yaml.YAMLError, ValueError, OverflowError):
+        detail = f"{str(node.value)[:80]!r} is not a value of the type {node.tag[:80]}"
+        raise _error("", f"{detail}; quote it if text is meant", node) from None
 
 
 def _normalise(raw: Mapping[str, Any], config_id: ConfigId, node: yaml.Node) -> dict[str, Any]:
@@ -104,7 +110,7 @@ def _normalise(raw: Mapping[str, Any], config_id: ConfigId, node: yaml.Node) -> 
     steps = raw.get("steps")
     if not isinstance(steps, list) or not steps:
         raise _error("/steps", "a definition needs a list of at least one step", node)
-    levels = _levels(raw.get("dependencies"))
+    levels = _levels(raw.get("dependencies"), _at(node, "dependencies"))
     return {
         "pipeline_id": config_id,
         "name": str(about.get("name") or ""),
@@ -125,12 +131,15 @@ def _step(
         fields = ", ".join(sorted(_ABOUT_STEP))
         detail = f"unknown field {unknown[0]!r} of a step; known are {fields}"
         raise _error(f"/steps/{index}/{unknown[0]}", detail, place)
+    needs = step.get("needs") or []
+    if not isinstance(needs, list) or not all(isinstance(need, str) for need in needs):
+        raise _error(f"/steps/{index}/needs", "needs is a list of names of steps", place)
     name = step.get("id") or step.get("step_id") or step.get("name") or ""
     found = {
         "step_id": str(name),
         "type": step.get("ps_type") or step.get("type") or "",
         "config": step.get("config") or {},
-        "needs": tuple(dict.fromkeys([*levels.get(str(name), []), *step.get("needs", [])])),
+        "needs": tuple(dict.fromkeys([*levels.get(str(name), []), *needs])),
         "on_failure": step.get("on_failure", "stop"),
     }
     if "timeout" in step:
@@ -138,17 +147,28 @@ def _step(
     return found
 
 
-def _levels(dependencies: Any) -> dict[str, list[str]]:
+def _levels(dependencies: Any, place: yaml.Node) -> dict[str, list[str]]:
     """Shape B's levels: each step needs every step of the level before."""
-    if not isinstance(dependencies, dict):
+    if dependencies is None:
         return {}
+    if not isinstance(dependencies, dict):
+        raise _error("/dependencies", "dependencies is a mapping of levels", place)
     before: list[str] = []
     needs: dict[str, list[str]] = {}
-    for _, steps in sorted(dependencies.items(), key=_level_number):
-        names = [str(s["step"] if isinstance(s, dict) else s) for s in steps or []]
+    for level, steps in sorted(dependencies.items(), key=_level_number):
+        names = _names_in(level, steps, _at(place, level))
         needs.update(dict.fromkeys(names, before))
         before = names
     return needs
+
+
+def _names_in(level: str, steps: Any, place: yaml.Node) -> list[str]:
+    found = steps if isinstance(steps, list) else [steps] if steps else []
+    names = [s.get("step") if isinstance(s, dict) else s for s in found]
+    if all(isinstance(name, str) for name in names):
+        return [str(name) for name in names]
+    detail = "a level is a list of names of steps, or of {step: name}"
+    raise _error(f"/dependencies/{level}", detail, place)
 
 
 def _level_number(item: tuple[str, Any]) -> int:

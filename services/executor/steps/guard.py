@@ -35,6 +35,8 @@ def check_select(sql: str, project: str, datasets: Collection[str]) -> None:
         raise _refused(f"it cannot be parsed at {where}: {first.get('description')}") from None
     except sqlglot.errors.SqlglotError as error:
         raise _refused(f"it cannot be parsed: {error}") from None
+    except RecursionError:
+        raise _refused("it is nested too deeply") from None
     if len(statements) != 1:
         raise _refused(f"it has {len(statements)} statements; exactly one SELECT is allowed")
     tree = statements[0]

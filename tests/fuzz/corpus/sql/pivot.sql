@@ -1,0 +1,1 @@
+SELECT * FROM acme.t PIVOT(SUM(a) FOR q IN ('x', 'y')) TABLESAMPLE SYSTEM (1 PERCENT) FOR SYSTEM_TIME AS OF current_timestamp()

@@ -1,0 +1,1 @@
+SELECT service, sum(cost) AS cost FROM acme.billing WHERE day = @date GROUP BY 1 ORDER BY cost DESC LIMIT 10

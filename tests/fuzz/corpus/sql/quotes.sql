@@ -1,0 +1,1 @@
+SELECT '''a\'b''', r"\", b'\x00', JSON '{"a": 1}', `acme`.`t`.`c` FROM `acme`.`t` $$ @@x \

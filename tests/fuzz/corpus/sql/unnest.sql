@@ -1,0 +1,1 @@
+SELECT l.key, (SELECT value FROM UNNEST(t.labels) WHERE key = 'a') FROM acme.t t, UNNEST(labels) AS l WITH OFFSET o

@@ -1,0 +1,1 @@
+WITH w AS (SELECT * FROM `project.acme.t`), x AS (SELECT * FROM w) SELECT *, row_number() OVER (PARTITION BY a) FROM x QUALIFY true
