@@ -1,29 +1,27 @@
 """What the Cloud Storage emulator keeps: buckets and objects, in SQLite."""
 
-import base64
-import sqlite3
+import json
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from hashlib import md5
-from pathlib import Path
+from collections.abc import Iterator, Mapping
+from dataclasses import astuple, dataclass, replace
 from typing import Any
 
-import google_crc32c
+from libs.local_cloud.storage_contents import Contents, Digest, digest_of
+from libs.local_cloud.storage_database import Database
+from libs.local_cloud.storage_resources import (
+    ALWAYS,
+    BUCKET_WRITABLE,
+    WRITABLE,
+    Precondition,
+    StoredBucket,
+    StoredObject,
+    kept_fields,
+    patched_fields,
+)
 
-_SCHEMA = """
-pragma journal_mode = wal;
-pragma synchronous = normal;
-create table if not exists bucket (name text primary key, created real);
-create table if not exists object
-  (bucket text, name text, generation integer, metageneration integer, created real,
-   updated real, content_type text, crc32c text, md5 text, size integer, metadata text,
-   body blob, primary key (bucket, name)) without rowid;
-"""
+_BUCKET_COLUMNS = "name, created, updated, metageneration, fields"
 _COLUMNS = (
-    "bucket, name, generation, metageneration, created, updated, content_type,"
-    " crc32c, md5, size, metadata"
+    "bucket, name, generation, metageneration, created, updated, size, crc32c, md5, fields, content"
 )
 
 
@@ -31,200 +29,186 @@ class ConflictError(Exception):
     """The bucket exists already, or is not empty."""
 
 
-class PreconditionError(Exception):
-    """A generation is not as the caller demanded."""
-
-
 @dataclass(frozen=True, slots=True)
-class Precondition:
-    """What must hold of an object for a call to go through; 0 means: must not exist."""
+class Draft:
+    """A body that is to become an object: small and in memory, or received already."""
 
-    generation: int | None = None
-    not_generation: int | None = None
-    metageneration: int | None = None
+    digest: Digest
+    body: bytes = b""
+    content: int | None = None
 
-    def check(self, found: "StoredObject | None") -> None:
-        current = found.generation if found else 0
-        if self.generation is not None and self.generation != current:
-            raise PreconditionError
-        if self.not_generation is not None and self.not_generation == current:
-            raise PreconditionError
-        if self.metageneration is not None and (
-            found is None or self.metageneration != found.metageneration
-        ):
-            raise PreconditionError
-
-
-@dataclass(frozen=True, slots=True)
-class StoredObject:
-    """An object without its body."""
-
-    bucket: str
-    name: str
-    generation: int
-    metageneration: int
-    created: float
-    updated: float
-    content_type: str
-    crc32c: str
-    md5: str
-    size: int
-    metadata: str
-
-    @property
-    def etag(self) -> str:
-        text = f"{self.generation}/{self.metageneration}"
-        return base64.b64encode(text.encode()).decode()
+    @classmethod
+    def of(cls, body: bytes) -> "Draft":
+        return cls(digest_of(body), body)
 
 
 class Store:
-    """Synchronous and quick; every change is one transaction, durable when it returns."""
+    """Synchronous, so that checking and changing are one step for every other caller.
 
-    def __init__(self, directory: Path | None) -> None:
-        path = str(directory / "storage.db") if directory else ":memory:"
-        self._db = sqlite3.connect(path, isolation_level=None)
-        self._db.executescript(_SCHEMA)
+    Changes are durable when `Database.committed` returns.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self.contents = Contents(database)
         self._last_generation = 0
 
-    def create_bucket(self, name: str) -> None:
-        try:
-            self._db.execute("insert into bucket values (?, ?)", (name, time.time()))
-        except sqlite3.IntegrityError:
-            raise ConflictError(name) from None
+    async def committed(self) -> None:
+        """Wait until everything seen so far is durable: do so before answering."""
+        await self._database.committed()
 
-    def bucket(self, name: str) -> float | None:
-        row = self._db.execute("select created from bucket where name = ?", (name,)).fetchone()
-        return float(row[0]) if row else None
+    def bucket(self, name: str) -> StoredBucket | None:
+        row = self._database.read(
+            f"select {_BUCKET_COLUMNS} from bucket where name = ?",  # noqa: S608  constant
+            name,
+        ).fetchone()
+        return _bucket(row) if row else None
 
-    def buckets(self) -> list[tuple[str, float]]:
-        return self._db.execute("select name, created from bucket order by name").fetchall()
+    def buckets(self, prefix: str, start: str, most: int) -> list[StoredBucket]:
+        rows = self._database.read(
+            f"select {_BUCKET_COLUMNS} from bucket"  # noqa: S608  constant
+            " where name >= ?1 and substr(name, 1, ?2) = ?3 order by name limit ?4",
+            max(prefix, start),
+            len(prefix),
+            prefix,
+            most,
+        )
+        return [_bucket(row) for row in rows]
+
+    def create_bucket(self, name: str, said: Mapping[str, Any]) -> StoredBucket:
+        if self.bucket(name) is not None:
+            raise ConflictError(name)
+        now = time.time()
+        return self._save_bucket(
+            StoredBucket(name, now, now, 1, kept_fields(said, BUCKET_WRITABLE))
+        )
+
+    def patch_bucket(self, found: StoredBucket, changes: Mapping[str, Any]) -> StoredBucket:
+        return self._save_bucket(
+            replace(
+                found,
+                updated=time.time(),
+                metageneration=found.metageneration + 1,
+                fields=patched_fields(found.fields, changes, BUCKET_WRITABLE),
+            )
+        )
 
     def delete_bucket(self, name: str) -> None:
-        if self.names(name, "", "", 1):
+        if next(self.objects(name, "", ""), None) is not None:
             raise ConflictError(name)
-        self._db.execute("delete from bucket where name = ?", (name,))
+        self._database.write("delete from bucket where name = ?", name)
 
-    def put(  # noqa: PLR0913  an object has this many parts
+    def put(
         self,
         bucket: str,
         name: str,
-        body: bytes,
-        *,
-        content_type: str,
-        metadata: str,
-        precondition: Precondition,
+        draft: Draft,
+        said: Mapping[str, Any],
+        precondition: Precondition = ALWAYS,
     ) -> StoredObject:
-        precondition.check(self.find(bucket, name))
+        """Make or replace an object; takes over the draft's content if it has one."""
+        before = self.find(bucket, name)
+        precondition.check(before)
+        if draft.content is None:
+            content = self.contents.add(draft.body)
+        else:
+            content = draft.content
+            self.contents.adopt(content)
         now = time.time()
         found = StoredObject(
             bucket,
             name,
-            self._generation(),
+            self._generation(before),
             1,
             now,
             now,
-            content_type,
-            base64.b64encode(google_crc32c.value(body).to_bytes(4, "big")).decode(),
-            base64.b64encode(md5(body, usedforsecurity=False).digest()).decode(),
-            len(body),
-            metadata,
+            draft.digest.size,
+            draft.digest.crc32c,
+            draft.digest.md5,
+            json.dumps(kept_fields(said), separators=(",", ":")),
+            content,
         )
-        self._write(found, body)
+        self._database.write(
+            "insert or replace into object values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            *astuple(found),
+        )
+        if before is not None:
+            self.contents.free(before.content)
         return found
 
-    def patch(
-        self, found: StoredObject, changes: Mapping[str, str], precondition: Precondition
+    def copy(
+        self,
+        source: StoredObject,
+        bucket: str,
+        name: str,
+        said: Mapping[str, Any],
+        precondition: Precondition,
     ) -> StoredObject:
-        precondition.check(found)
-        self._db.execute(
-            "update object set content_type = ?, metadata = ?, updated = ?,"
-            " metageneration = metageneration + 1 where bucket = ? and name = ?",
-            (
-                changes.get("content_type", found.content_type),
-                changes.get("metadata", found.metadata),
-                time.time(),
-                found.bucket,
-                found.name,
-            ),
+        """Make an object that shares the content of another."""
+        precondition.check(self.find(bucket, name))
+        digest = Digest(source.size, source.crc32c, source.md5)
+        shared = self.contents.share(source.content)
+        return self.put(bucket, name, Draft(digest, content=shared), said)
+
+    def patch(self, found: StoredObject, changes: Mapping[str, Any]) -> StoredObject:
+        fields = patched_fields(json.loads(found.fields), changes, WRITABLE)
+        patched = replace(
+            found,
+            metageneration=found.metageneration + 1,
+            updated=time.time(),
+            fields=json.dumps(fields, separators=(",", ":")),
         )
-        return self.find(found.bucket, found.name) or found
+        self._database.write(
+            "update object set metageneration = ?, updated = ?, fields = ?"
+            " where bucket = ? and name = ?",
+            patched.metageneration,
+            patched.updated,
+            patched.fields,
+            found.bucket,
+            found.name,
+        )
+        return patched
+
+    def delete(self, found: StoredObject) -> None:
+        self._database.write(
+            "delete from object where bucket = ? and name = ?", found.bucket, found.name
+        )
+        self.contents.free(found.content)
 
     def find(self, bucket: str, name: str) -> StoredObject | None:
-        row = self._db.execute(
+        row = self._database.read(
             f"select {_COLUMNS} from object where bucket = ? and name = ?",  # noqa: S608  constant
-            (bucket, name),
+            bucket,
+            name,
         ).fetchone()
         return StoredObject(*row) if row else None
 
-    def body(self, bucket: str, name: str) -> bytes:
-        row = self._db.execute(
-            "select body from object where bucket = ? and name = ?", (bucket, name)
-        ).fetchone()
-        return bytes(row[0])
-
-    def delete(self, found: StoredObject, precondition: Precondition) -> None:
-        precondition.check(found)
-        self._db.execute(
-            "delete from object where bucket = ? and name = ?", (found.bucket, found.name)
+    def objects(self, bucket: str, start: str, end: str) -> Iterator[StoredObject]:
+        """Objects from `start` (inclusive) to `end` (exclusive; empty: no end), by name."""
+        rows = self._database.read(
+            f"select {_COLUMNS} from object"  # noqa: S608  constant
+            " where bucket = ?1 and name >= ?2 and (?3 = '' or name < ?3) order by name",
+            bucket,
+            start,
+            end,
         )
+        return (StoredObject(*row) for row in rows)
 
-    def names(self, bucket: str, start: str, end: str, most: int) -> list[str]:
-        """Names from `start` (inclusive) to `end` (exclusive, empty: no end), in order."""
-        rows = self._db.execute(
-            "select name from object where bucket = ?1 and name >= ?2"
-            " and (?3 = '' or name < ?3) order by name limit ?4",
-            (bucket, start, end, most),
+    def _save_bucket(self, bucket: StoredBucket) -> StoredBucket:
+        self._database.write(
+            "insert or replace into bucket values (?, ?, ?, ?, ?)",
+            *(bucket.name, bucket.created, bucket.updated, bucket.metageneration),
+            json.dumps(bucket.fields),
         )
-        return [name for (name,) in rows]
+        return bucket
 
-    def close(self) -> None:
-        self._db.close()
-
-    def _generation(self) -> int:
-        """Microseconds since 1970, as the real service's look, and never twice the same."""
-        self._last_generation = max(self._last_generation + 1, time.time_ns() // 1000)
+    def _generation(self, before: StoredObject | None) -> int:
+        """Microseconds since 1970, as the real service's look, and always growing."""
+        least = max(self._last_generation, before.generation if before else 0) + 1
+        self._last_generation = max(least, time.time_ns() // 1000)
         return self._last_generation
 
-    def _write(self, found: StoredObject, body: bytes) -> None:
-        self._db.execute(
-            "insert or replace into object values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (
-                found.bucket,
-                found.name,
-                found.generation,
-                found.metageneration,
-                found.created,
-                found.updated,
-                found.content_type,
-                found.crc32c,
-                found.md5,
-                found.size,
-                found.metadata,
-                body,
-            ),
-        )
 
-
-def rfc3339(at: float) -> str:
-    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def as_resource(found: StoredObject, metadata: Any) -> dict[str, object]:
-    """An object as the JSON API shows it."""
-    return {
-        "kind": "storage#object",
-        "id": f"{found.bucket}/{found.name}/{found.generation}",
-        "name": found.name,
-        "bucket": found.bucket,
-        "generation": str(found.generation),
-        "metageneration": str(found.metageneration),
-        "contentType": found.content_type,
-        "storageClass": "STANDARD",
-        "size": str(found.size),
-        "md5Hash": found.md5,
-        "crc32c": found.crc32c,
-        "etag": found.etag,
-        "timeCreated": rfc3339(found.created),
-        "updated": rfc3339(found.updated),
-        **({"metadata": metadata} if metadata else {}),
-    }
+def _bucket(row: tuple[Any, ...]) -> StoredBucket:
+    name, created, updated, metageneration, fields = row
+    return StoredBucket(name, created, updated, metageneration, json.loads(fields))
