@@ -1,9 +1,11 @@
 """What is written of a message: pure translations from messages to rows."""
 
+import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from contracts.credentials import StoreCredentialV1
 from contracts.envelope import Envelope
 from contracts.message import Message
 from contracts.runs import (
@@ -13,16 +15,20 @@ from contracts.runs import (
     RunRejectedV1,
     RunRequestedV1,
     RunStatus,
+    SubmitRunV1,
 )
 from contracts.steps import StepCompletedV1, StepStartedV1, StepStatus
+from services.audit_log.state import state_rows
 
 Row = Mapping[str, object]
 
 # Within one attempt, the higher rank says the later thing; from 10 on it is the end.
-_QUEUED, _REQUESTED, _STARTED, _REJECTED, _FINISHED = 0, 1, 2, 10, 11
+# Below 0 it was only asked for: known of a run, but no run by itself.
+_ASKED, _QUEUED, _REQUESTED, _STARTED, _REJECTED, _FINISHED = -1, 0, 1, 2, 10, 11
+_WITHHELD = "withheld"
 
 
-def event_row(envelope: Envelope, data: bytes, now: datetime) -> Row:
+def event_row(envelope: Envelope, message: Message, data: bytes, now: datetime) -> Row:
     return {
         "event_id": envelope.id,
         "event_type": envelope.type,
@@ -34,9 +40,18 @@ def event_row(envelope: Envelope, data: bytes, now: datetime) -> Row:
         "causation_id": envelope.causation_id or None,
         "sequence": envelope.sequence,
         "traceparent": envelope.traceparent or None,
-        "data": data.decode(),
+        "data": _kept(message, data),
         "recorded_at": now,
+        "run_id": getattr(message, "run_id", None),
     }
+
+
+def _kept(message: Message, data: bytes) -> str:
+    """The body as it was published, but for ciphertext: a deleted credential is to be gone."""
+    if not isinstance(message, StoreCredentialV1):
+        return data.decode()
+    said = message.model_dump(mode="json", exclude={"sealed"})
+    return json.dumps({**said, "sealed": _WITHHELD})
 
 
 def run_row(envelope: Envelope, message: Message, now: datetime) -> Row | None:
@@ -53,10 +68,14 @@ def run_row(envelope: Envelope, message: Message, now: datetime) -> Row | None:
     }
 
 
-def _said_of_run(message: Message) -> dict[str, Any] | None:
+def _said_of_run(message: Message) -> dict[str, Any] | None:  # noqa: PLR0911  one per kind
     match message:
+        case SubmitRunV1():
+            asked = {"run_id": message.run_id, "attempt": 0, "priority": message.priority}
+            return {**asked, **_state(RunStatus.PENDING, _ASKED)}
         case RunQueuedV1():
-            return {**_about(message), "attempt": 0, **_state(RunStatus.QUEUED, _QUEUED)}
+            state = {**_state(RunStatus.QUEUED, _QUEUED), "queue_position": message.position}
+            return {**_about(message), "attempt": 0, **state}
         case RunRequestedV1():
             state = _state(RunStatus.PENDING, _REQUESTED)
             return {**_about(message), "attempt": message.attempt, **state}
@@ -138,9 +157,11 @@ def step_row(envelope: Envelope, message: Message, now: datetime) -> Row | None:
 
 def rows_of(
     pairs: Sequence[tuple[Envelope, Message, bytes]], now: datetime
-) -> tuple[list[Row], list[Row], list[Row]]:
-    """Rows for the event log, the run log and the step log."""
-    events = [event_row(envelope, data, now) for envelope, _, data in pairs]
-    runs = [row for e, m, _ in pairs if (row := run_row(e, m, now)) is not None]
-    steps = [row for e, m, _ in pairs if (row := step_row(e, m, now)) is not None]
-    return events, runs, steps
+) -> Mapping[str, list[Row]]:
+    """What is to be written, by the names of the logs."""
+    return {
+        "event_log": [event_row(envelope, m, data, now) for envelope, m, data in pairs],
+        "run_log": [row for e, m, _ in pairs if (row := run_row(e, m, now)) is not None],
+        "step_log": [row for e, m, _ in pairs if (row := step_row(e, m, now)) is not None],
+        "state_log": [row for e, m, _ in pairs for row in state_rows(e, m, now)],
+    }

@@ -61,16 +61,16 @@ class Handlers:
         """
         await self._until_possible(self.check_bootstrapped)
         pairs = [(d.envelope, d.message, d.received.data) for d in deliveries]
-        events, runs, steps = rows_of(pairs, self._clock())
-        await self._until_possible(
-            lambda: self._append(
-                {tables.EVENT_LOG: events, tables.RUN_LOG: runs, tables.STEP_LOG: steps}
-            )
-        )
+        rows = rows_of(pairs, self._clock())
+        await self._until_possible(lambda: self._append(rows))
 
-    async def _append(self, rows: Mapping[Table, Sequence[Row]]) -> None:
+    async def _append(self, rows: Mapping[str, Sequence[Row]]) -> None:
         await asyncio.gather(
-            *(self._warehouse.append(table, batch) for table, batch in rows.items() if batch)
+            *(
+                self._warehouse.append(tables.LOGS[name], batch)
+                for name, batch in rows.items()
+                if batch
+            )
         )
 
     async def _until_possible(self, work: Callable[[], Awaitable[None]]) -> None:

@@ -1,12 +1,14 @@
 """The `tenants` and `metadata` datasets as they should be.
 
-Three append-only logs hold everything; what users read are views that keep one
-row per message, per run and per step, however often something was delivered.
+Append-only logs hold everything; what users read are the views of `views.py`,
+which keep one row per message, run, step or thing, however often and in which
+order something was delivered.
 """
 
-from libs.warehouse.schema import Column, Dataset, Object, Table, View, required
+from libs.warehouse.schema import Column, Dataset, Object, Table, required
+from services.audit_log.views import VIEWS
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 EVENT_LOG = Table(
     "tenants",
@@ -24,6 +26,7 @@ EVENT_LOG = Table(
         Column("traceparent", "STRING"),
         required("data", "STRING", "The message's JSON"),
         required("recorded_at", "TIMESTAMP"),
+        Column("run_id", "STRING"),
     ),
     partition_by="recorded_at",
     cluster_by=("tenant_id", "event_type"),
@@ -53,6 +56,8 @@ RUN_LOG = Table(
         Column("error_code", "STRING"),
         Column("error_message", "STRING"),
         required("recorded_at", "TIMESTAMP"),
+        Column("priority", "INT64"),
+        Column("queue_position", "INT64"),
     ),
     partition_by="recorded_at",
     cluster_by=("tenant_id", "pipeline_id"),
@@ -90,64 +95,28 @@ SCHEMA_VERSIONS = Table(
     (required("version", "INT64"), required("applied_at", "TIMESTAMP")),
 )
 
-_EVENTS = """
-SELECT * FROM `{project}.tenants.event_log`
-WHERE TRUE
-QUALIFY ROW_NUMBER() OVER (PARTITION BY event_id ORDER BY recorded_at) = 1
-"""
-
-_RUNS = """
-SELECT
-  run_id AS pipeline_logging_id, run_id, tenant_id,
-  FIRST_VALUE(pipeline_id IGNORE NULLS) OVER known AS pipeline_id,
-  FIRST_VALUE(revision IGNORE NULLS) OVER known AS revision,
-  attempt, status,
-  FIRST_VALUE(run_date IGNORE NULLS) OVER known AS run_date,
-  FIRST_VALUE(trigger_type IGNORE NULLS) OVER known AS trigger_type,
-  FIRST_VALUE(trigger_by IGNORE NULLS) OVER known AS trigger_by,
-  FIRST_VALUE(user_id IGNORE NULLS) OVER known AS user_id,
-  FIRST_VALUE(submitted_at IGNORE NULLS) OVER known AS submitted_at,
-  start_time, end_time, error_code, error_message,
-  DATE(FIRST_VALUE(submitted_at IGNORE NULLS) OVER known) AS ingestion_date
-FROM `{project}.tenants.run_log`
-WHERE TRUE
-QUALIFY ROW_NUMBER() OVER (
-  PARTITION BY tenant_id, run_id
-  ORDER BY rank >= 10 DESC, attempt DESC, rank DESC, event_time DESC
-) = 1
-WINDOW known AS (
-  PARTITION BY tenant_id, run_id ORDER BY event_time
-  ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING
+STATE_LOG = Table(
+    "tenants",
+    "state_log",
+    (
+        required("event_id", "STRING"),
+        required("event_time", "TIMESTAMP"),
+        required("tenant_id", "STRING"),
+        required("subject", "STRING", "tenant, subscription, key, credential or config"),
+        required("subject_id", "STRING"),
+        required("sequence", "INT64", "Orders the decisions about one tenant"),
+        required("data", "STRING", "What this message says of the subject, as JSON"),
+        required("recorded_at", "TIMESTAMP"),
+    ),
+    partition_by="recorded_at",
+    cluster_by=("subject", "tenant_id"),
+    description="What was decided about the things that tenants have",
 )
-"""
-
-_STEPS = """
-SELECT
-  run_id AS pipeline_logging_id, run_id, tenant_id, step_id, step_type, attempt, status,
-  start_time, end_time, duration_ms, row_count, bytes_billed, job_ids,
-  error_code, error_message, DATE(event_time) AS ingestion_date
-FROM `{project}.tenants.step_log`
-WHERE TRUE
-QUALIFY ROW_NUMBER() OVER (
-  PARTITION BY tenant_id, run_id, step_id
-  ORDER BY status = 'RUNNING', attempt DESC, event_time DESC
-) = 1
-"""
-
-_COMPATIBLE_RUNS = """
-SELECT * REPLACE (IF(status = 'COMPLETED', 'COMPLETE', status) AS status)
-FROM `{project}.tenants.tenant_pipeline_runs`
-"""
 
 DATASETS: tuple[Dataset, ...] = (
     Dataset("tenants", "What the platform records, for all tenants", {"convergence": "system"}),
     Dataset("metadata", "Views under names of old, and schema versions", {"convergence": "system"}),
 )
-TABLES: tuple[Table, ...] = (EVENT_LOG, RUN_LOG, STEP_LOG, SCHEMA_VERSIONS)
-VIEWS: tuple[View, ...] = (
-    View("tenants", "events", _EVENTS),
-    View("tenants", "tenant_pipeline_runs", _RUNS),
-    View("tenants", "tenant_step_logs", _STEPS),
-    View("metadata", "pipeline_runs", _COMPATIBLE_RUNS),
-)
+LOGS = {table.name: table for table in (EVENT_LOG, RUN_LOG, STEP_LOG, STATE_LOG)}
+TABLES: tuple[Table, ...] = (*LOGS.values(), SCHEMA_VERSIONS)
 OBJECTS: tuple[Object, ...] = (*DATASETS, *TABLES, *VIEWS)

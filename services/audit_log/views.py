@@ -1,0 +1,221 @@
+"""What users read: views that make one row of everything said about a thing.
+
+A view of the logs is right whatever was delivered twice, late or out of order.
+"""
+
+from collections.abc import Mapping
+
+from libs.warehouse.schema import View
+
+_EVENTS = """
+SELECT * FROM `{project}.tenants.event_log`
+WHERE TRUE
+QUALIFY ROW_NUMBER() OVER (PARTITION BY event_id ORDER BY recorded_at) = 1
+"""
+
+_RUNS = """
+SELECT
+  run_id AS pipeline_logging_id, run_id, tenant_id,
+  FIRST_VALUE(pipeline_id IGNORE NULLS) OVER known AS pipeline_id,
+  FIRST_VALUE(revision IGNORE NULLS) OVER known AS revision,
+  attempt, status,
+  FIRST_VALUE(run_date IGNORE NULLS) OVER known AS run_date,
+  FIRST_VALUE(trigger_type IGNORE NULLS) OVER known AS trigger_type,
+  FIRST_VALUE(trigger_by IGNORE NULLS) OVER known AS trigger_by,
+  FIRST_VALUE(user_id IGNORE NULLS) OVER known AS user_id,
+  FIRST_VALUE(submitted_at IGNORE NULLS) OVER known AS submitted_at,
+  FIRST_VALUE(priority IGNORE NULLS) OVER known AS priority,
+  FIRST_VALUE(queue_position IGNORE NULLS) OVER known AS queue_position,
+  start_time, end_time, error_code, error_message,
+  DATE(FIRST_VALUE(submitted_at IGNORE NULLS) OVER known) AS ingestion_date
+FROM `{project}.tenants.run_log`
+WHERE TRUE
+QUALIFY ROW_NUMBER() OVER (
+  PARTITION BY tenant_id, run_id
+  ORDER BY rank >= 10 DESC, attempt DESC, rank DESC, event_time DESC
+) = 1 AND rank >= 0
+WINDOW known AS (
+  PARTITION BY tenant_id, run_id ORDER BY event_time
+  ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING
+)
+"""
+
+_STEPS = """
+SELECT
+  run_id AS pipeline_logging_id, run_id, tenant_id, step_id, step_type, attempt, status,
+  start_time, end_time, duration_ms, row_count, bytes_billed, job_ids,
+  error_code, error_message, DATE(event_time) AS ingestion_date
+FROM `{project}.tenants.step_log`
+WHERE TRUE
+QUALIFY ROW_NUMBER() OVER (
+  PARTITION BY tenant_id, run_id, step_id
+  ORDER BY status = 'RUNNING', attempt DESC, event_time DESC
+) = 1
+"""
+
+_COMPATIBLE_RUNS = """
+SELECT * REPLACE (IF(status = 'COMPLETED', 'COMPLETE', status) AS status)
+FROM `{project}.tenants.tenant_pipeline_runs`
+"""
+
+
+def _current(subject: str, subject_id: str, fields: Mapping[str, str]) -> str:
+    """One row per thing, with the newest of what was said about each field."""
+    columns = ",\n  ".join(
+        f"FIRST_VALUE({expression} IGNORE NULLS) OVER newest AS {name}"
+        for name, expression in fields.items()
+    )
+    return f"""
+SELECT
+  tenant_id, {subject_id},
+  {columns},
+  event_time AS updated_at
+FROM `{{project}}.tenants.state_log`
+WHERE subject = '{subject}'
+QUALIFY ROW_NUMBER() OVER (
+  PARTITION BY tenant_id, subject_id ORDER BY sequence DESC, event_time DESC, event_id
+) = 1
+WINDOW newest AS (
+  PARTITION BY tenant_id, subject_id ORDER BY sequence DESC, event_time DESC, event_id
+  ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING
+)
+"""  # noqa: S608  declared names
+
+
+def _text(name: str) -> str:
+    return f"JSON_VALUE(data, '$.{name}')"
+
+
+def _number(name: str) -> str:
+    return f"CAST({_text(name)} AS INT64)"
+
+
+def _time(name: str) -> str:
+    return f"CAST({_text(name)} AS TIMESTAMP)"
+
+
+_PROFILES = _current(
+    "tenant",
+    "subject_id AS profile_id",
+    {
+        **{name: _text(name) for name in ("company_name", "admin_email", "description", "status")},
+        "created_at": _time("created_at"),
+    },
+)
+_SUBSCRIPTIONS = _current(
+    "subscription",
+    "subject_id AS subscription_id",
+    {
+        "plan_name": _text("plan_name"),
+        "status": _text("status"),
+        **{n: _number(n) for n in ("daily_limit", "monthly_limit", "concurrent_limit", "max_team")},
+    },
+)
+_KEYS = f"""
+SELECT
+  *, revoked_at IS NULL AND (expires_at IS NULL OR expires_at > CURRENT_TIMESTAMP()) AS is_active
+FROM ({
+    _current(
+        "key",
+        "subject_id AS api_key_hash",
+        {
+            **{n: _text(n) for n in ("last_four", "description", "scopes", "created_by")},
+            **{n: _time(n) for n in ("created_at", "expires_at", "revoked_at")},
+        },
+    )
+})
+"""  # noqa: S608  declared names
+_CREDENTIALS = _current(
+    "credential",
+    "subject_id AS credential_id",
+    {"provider": _text("provider"), "is_active": f"{_text('is_active')} = 'true'"},
+)
+_CONFIGS = _current(
+    "config",
+    "subject_id AS config_id",
+    {
+        "pipeline_yaml": _text("pipeline_yaml"),
+        "name": _text("name"),
+        "revision": _number("revision"),
+        "is_active": f"{_text('is_active')} = 'true'",
+        "saved_by": _text("saved_by"),
+    },
+)
+
+_SCHEDULED = """
+SELECT
+  run_id AS scheduled_run_id, tenant_id, pipeline_id AS config_id, status, run_date,
+  submitted_at AS scheduled_time, start_time, end_time, error_code, error_message,
+  pipeline_logging_id, ingestion_date
+FROM `{project}.tenants.tenant_pipeline_runs`
+WHERE trigger_type = 'schedule'
+"""
+
+_QUEUE = """
+SELECT
+  run_id AS queue_id, tenant_id, pipeline_id AS config_id, COALESCE(priority, 0) AS priority,
+  CASE status WHEN 'QUEUED' THEN 'QUEUED' WHEN 'PENDING' THEN 'PROCESSING'
+    WHEN 'RUNNING' THEN 'PROCESSING' ELSE status END AS status,
+  queue_position, submitted_at AS added_at, start_time AS processing_started_at,
+  pipeline_logging_id, ingestion_date
+FROM `{project}.tenants.tenant_pipeline_runs`
+WHERE queue_position IS NOT NULL
+"""
+
+# A run is charged to the day on which it was first admitted.
+_QUOTAS = """
+WITH admitted AS (
+  SELECT tenant_id, run_id, DATE(MIN(event_time)) AS usage_date
+  FROM `{project}.tenants.run_log`
+  WHERE rank IN (0, 1)
+  GROUP BY tenant_id, run_id
+), days AS (
+  SELECT
+    a.tenant_id, a.usage_date,
+    COUNT(*) AS pipelines_run_today,
+    COUNTIF(r.status = 'COMPLETED') AS pipelines_succeeded_today,
+    COUNTIF(r.status = 'FAILED') AS pipelines_failed_today,
+    COUNTIF(r.status IN ('PENDING', 'RUNNING')) AS concurrent_running,
+    COUNTIF(r.status = 'QUEUED') AS queued
+  FROM admitted AS a
+  JOIN `{project}.tenants.tenant_pipeline_runs` AS r
+    ON r.tenant_id = a.tenant_id AND r.run_id = a.run_id
+  GROUP BY a.tenant_id, a.usage_date
+)
+SELECT
+  CONCAT(d.tenant_id, '_', FORMAT_DATE('%Y%m%d', d.usage_date)) AS usage_id,
+  d.tenant_id, d.usage_date, d.pipelines_run_today, d.pipelines_succeeded_today,
+  d.pipelines_failed_today,
+  SUM(d.pipelines_run_today) OVER (
+    PARTITION BY d.tenant_id, DATE_TRUNC(d.usage_date, MONTH) ORDER BY d.usage_date
+  ) AS pipelines_run_month,
+  d.concurrent_running, d.queued,
+  s.daily_limit, s.monthly_limit, s.concurrent_limit
+FROM days AS d
+LEFT JOIN `{project}.tenants.tenant_subscriptions` AS s ON s.tenant_id = d.tenant_id
+"""
+
+
+_UNPREFIXED = ("scheduled_pipeline_runs", "pipeline_execution_queue", "pipeline_configs")
+
+
+def _same(name: str) -> str:
+    return f"SELECT * FROM `{{project}}.tenants.{name}`"  # noqa: S608  declared names
+
+
+VIEWS: tuple[View, ...] = (
+    View("tenants", "events", _EVENTS),
+    View("tenants", "tenant_pipeline_runs", _RUNS),
+    View("tenants", "tenant_step_logs", _STEPS),
+    View("tenants", "tenant_profiles", _PROFILES),
+    View("tenants", "tenant_subscriptions", _SUBSCRIPTIONS),
+    View("tenants", "tenant_api_keys", _KEYS),
+    View("tenants", "tenant_cloud_credentials", _CREDENTIALS, "Never the secrets themselves"),
+    View("tenants", "tenant_pipeline_configs", _CONFIGS),
+    View("tenants", "tenant_scheduled_pipeline_runs", _SCHEDULED),
+    View("tenants", "tenant_pipeline_execution_queue", _QUEUE),
+    View("tenants", "tenant_usage_quotas", _QUOTAS),
+    *(View("tenants", name, _same(f"tenant_{name}")) for name in _UNPREFIXED),
+    View("metadata", "pipeline_runs", _COMPATIBLE_RUNS),
+    View("metadata", "api_keys", _same("tenant_api_keys")),
+)
