@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contracts.envelope import Envelope, Wire
-from contracts.message import Kind, Service
+from contracts.message import Kind, Message, Service
+from libs.slotlog.decider import Decision
 from libs.slotlog.log import Record, SlotLog, Written
 from libs.slotlog.memory import MemorySlotLog
 from libs.slotlog.writer import Bounds, Writer
@@ -169,3 +170,22 @@ async def test_what_the_rules_raise_fails_its_own_input_alone() -> None:
     one: Writer[int] = Writer(MemorySlotLog(), picky, service=Service.SCHEDULER)
     found = await asyncio.gather(*(deliver(one, n) for n in range(3)), return_exceptions=True)
     assert [type(answer) for answer in found] == [tuple, LookupError, tuple]
+
+
+class OpenedBy(Counter):
+    """Refuses until its opener has come."""
+
+    def decide(self, state: int, message: Message, now: datetime) -> Decision:
+        if state == 0 and message != ask(0):
+            return Decision()
+        return super().decide(state, message, now)
+
+
+async def test_an_instance_that_lags_does_not_refuse_what_the_newest_state_allows() -> None:
+    log = MemorySlotLog()
+    lagging, other = (
+        Writer(log, OpenedBy(), service=Service.SCHEDULER, clock=lambda: NOW) for _ in range(2)
+    )
+    assert await deliver(lagging, 1) == ()
+    assert await deliver(other, 0)
+    assert await deliver(lagging, 2)

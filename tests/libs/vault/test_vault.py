@@ -1,11 +1,20 @@
 """Secrets open for what they were sealed for, and for nothing else."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
+from google.cloud.kms_v1 import DecryptResponse
 
 from libs.testing.processes import emulator
-from libs.vault.vault import CannotOpenError, KmsUnavailableError, Purpose, Vault, VaultSettings
+from libs.vault.vault import (
+    CannotOpenError,
+    DamagedInTransitError,
+    KmsUnavailableError,
+    Purpose,
+    Vault,
+    VaultSettings,
+)
 
 KEY = "projects/p/locations/global/keyRings/convergence/cryptoKeys/credentials"
 SECRET = b'{"client_secret":"s3cr3t-canary"}'
@@ -62,3 +71,19 @@ async def test_a_kms_that_is_away_is_said_so() -> None:
     with pytest.raises(KmsUnavailableError):
         await vault.seal(SECRET, OURS)
     await vault.close()
+
+
+async def test_a_key_that_changed_on_its_way_back_is_not_used(
+    vault: Vault, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sealed = await vault.seal(SECRET, OURS)
+    answer = vault._client.decrypt
+
+    async def damaged(**given: Any) -> DecryptResponse:
+        found = await answer(**given)
+        found.plaintext = bytes(len(found.plaintext))
+        return found
+
+    monkeypatch.setattr(vault._client, "decrypt", damaged)
+    with pytest.raises(DamagedInTransitError):
+        await vault.open(sealed, OURS)
