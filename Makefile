@@ -7,7 +7,7 @@ SERVICES := gateway tenant scheduler executor audit_log
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check fmt contracts lock clean bench soak fuzz
+.PHONY: help run test check fmt contracts lock clean bench soak fuzz mutants
 
 help: ## List every target
 	@grep -hE '^[a-z-]+:.*?## ' $(MAKEFILE_LIST) | awk -F ':.*?## ' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -38,6 +38,9 @@ bench: $(VENV)/ready ## Measure hops, latency and throughput on this machine
 
 soak: $(VENV)/ready ## Kill services under load for longer (RUNS=200, KILLS=30)
 	@$(BIN)/python -m pytest -q -m soak tests/faults
+
+mutants: $(VENV)/ready ## Sabotage one promise after the other; the suite must notice each
+	@$(BIN)/python -m tests.mutations.gate "$(NAME)"
 
 fuzz: $(VENV)/ready $(VENV)/fuzz ## Fuzz the parsers that strangers feed, guided by coverage (SECONDS=60 each)
 	@for t in definition sql api_key body envelope; do $(BIN)/python -m tests.fuzz.run $$t $(or $(SECONDS),60) || exit 1; done
