@@ -4,6 +4,7 @@ python -m libs.local_cloud.kms --port 9300 --state-dir .local/kms
 """
 
 import os
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,22 +20,23 @@ from google.cloud.kms_v1.services.key_management_service.transports import (
 from libs.local_cloud.faults import Faults
 from libs.local_cloud.process import HOST, Options, Running, run
 from libs.local_cloud.rpc import RpcError, Service, listen
-from libs.local_cloud.sealed_store import KEY_BITS, NONCE_BYTES, SealedStore, now
+from libs.local_cloud.sealed_policies import PolicyRpcs
+from libs.local_cloud.sealed_store import KEY_BITS, NONCE_BYTES, SealedStore, change, now
 
 INVALID = grpc.StatusCode.INVALID_ARGUMENT
 STATE = types.CryptoKeyVersion.CryptoKeyVersionState
 ENCRYPT_DECRYPT = types.CryptoKey.CryptoKeyPurpose.ENCRYPT_DECRYPT
+CHANGEABLE = frozenset({"labels", "rotation_period", "next_rotation_time", "version_template"})
 MAX_PLAINTEXT = 65_536
 VERSION_BYTES = 4
+_ID = re.compile(r"[a-zA-Z0-9_-]{1,63}")
 
 
-class KeyManagement:
+class KeyManagement(PolicyRpcs):
     """The RPCs, under their own names."""
 
-    def __init__(self, store: SealedStore) -> None:
-        self._store = store
-
     def CreateKeyRing(self, request: Any, _: Any) -> Any:
+        _check_id("key_ring_id", request.key_ring_id)
         ring = types.KeyRing(
             name=f"{request.parent}/keyRings/{request.key_ring_id}", create_time=now()
         )
@@ -49,16 +51,17 @@ class KeyManagement:
         return types.ListKeyRingsResponse(key_rings=found, total_size=len(found))
 
     def CreateCryptoKey(self, request: Any, _: Any) -> Any:
+        _check_id("crypto_key_id", request.crypto_key_id)
         self._store.get(types.KeyRing, request.parent)
         key = types.CryptoKey(request.crypto_key)
         key.name = f"{request.parent}/cryptoKeys/{request.crypto_key_id}"
         key.create_time = now()
         if key.purpose != ENCRYPT_DECRYPT:
             raise RpcError(grpc.StatusCode.UNIMPLEMENTED, "Only ENCRYPT_DECRYPT keys are emulated.")
-        self._store.create("key", key)
-        if not request.skip_initial_version_creation:
-            key.primary = self._new_version(key.name, 1)
-            self._store.update(key)
+        with self._store.together():
+            if not request.skip_initial_version_creation:
+                key.primary = self._new_version(key.name, 1)
+            self._store.create("key", key)
         return key
 
     def GetCryptoKey(self, request: Any, _: Any) -> Any:
@@ -70,8 +73,7 @@ class KeyManagement:
 
     def UpdateCryptoKey(self, request: Any, _: Any) -> Any:
         key = self._store.get(types.CryptoKey, request.crypto_key.name)
-        for path in request.update_mask.paths:
-            setattr(key, path, getattr(request.crypto_key, path))
+        change(key, request.crypto_key, request.update_mask.paths, CHANGEABLE)
         self._store.update(key)
         return key
 
@@ -196,6 +198,11 @@ class KeyManagement:
 
 def _undecipherable() -> RpcError:
     return RpcError(INVALID, "Decryption failed: the ciphertext is invalid.")
+
+
+def _check_id(field: str, value: str) -> None:
+    if not _ID.fullmatch(value):
+        raise RpcError(INVALID, f"{field}: '{value}' does not match {_ID.pattern}.")
 
 
 def _check(request: Any, *fields: str) -> None:

@@ -79,10 +79,7 @@ class _Recorder(grpc.Channel):
 
 def _iam_request(path: str) -> Any:
     """IAM's requests are plain protobuf, whose serializers do not name their class."""
-    service, _, method = path.rpartition("/")
-    if service != "/google.iam.v1.IAMPolicy":
-        return None
-    return getattr(iam_policy_pb2, f"{method}Request")
+    return getattr(iam_policy_pb2, f"{path.rpartition('/')[2]}Request", None)
 
 
 def method_table(transport: Any) -> dict[str, Method]:

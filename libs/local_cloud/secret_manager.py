@@ -3,6 +3,7 @@
 python -m libs.local_cloud.secret_manager --port 9301 --state-dir .local/secret_manager
 """
 
+import re
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -18,23 +19,27 @@ from google.protobuf import empty_pb2
 from libs.local_cloud.faults import Faults
 from libs.local_cloud.process import HOST, Options, Running, run
 from libs.local_cloud.rpc import RpcError, Service, listen
-from libs.local_cloud.sealed_store import SealedStore, now
+from libs.local_cloud.sealed_policies import PolicyRpcs
+from libs.local_cloud.sealed_store import SealedStore, change, now
 
 STATE = types.SecretVersion.State
 MAX_PAYLOAD = 65_536
+CHANGEABLE = frozenset(
+    {"annotations", "expire_time", "labels", "rotation", "topics", "ttl", "version_aliases"}
+)
+_ID = re.compile(r"[a-zA-Z0-9_-]{1,255}")
+_GLOBAL = re.compile(r"projects/[^/]+")
 
 
-class SecretManager:
+class SecretManager(PolicyRpcs):
     """The RPCs, under their own names."""
 
-    def __init__(self, store: SealedStore) -> None:
-        self._store = store
-
     def CreateSecret(self, request: Any, _: Any) -> Any:
+        _check_new(request)
         secret = types.Secret(request.secret)
         secret.name = f"{request.parent}/secrets/{request.secret_id}"
         secret.create_time = now()
-        secret.etag = f'"{time.time_ns():x}"'
+        secret.etag = _etag()
         self._store.create("secret", secret)
         return secret
 
@@ -47,14 +52,16 @@ class SecretManager:
 
     def UpdateSecret(self, request: Any, _: Any) -> Any:
         secret = self._store.get(types.Secret, request.secret.name)
-        for path in request.update_mask.paths:
-            setattr(secret, path, getattr(request.secret, path))
+        _check_etag(request.secret.etag, secret)
+        change(secret, request.secret, request.update_mask.paths, CHANGEABLE)
+        secret.etag = _etag()
         self._store.update(secret)
         return secret
 
     def DeleteSecret(self, request: Any, _: Any) -> Any:
-        self._store.get(types.Secret, request.name)
-        self._store.delete_tree(request.name)
+        _check_etag(request.etag, self._store.get(types.Secret, request.name))
+        with self._store.together():
+            self._store.delete_tree(request.name)
         return empty_pb2.Empty()
 
     def AddSecretVersion(self, request: Any, _: Any) -> Any:
@@ -101,8 +108,9 @@ class SecretManager:
         return self._set_state(request.name, STATE.ENABLED)
 
     def DestroySecretVersion(self, request: Any, _: Any) -> Any:
-        version = self._set_state(request.name, STATE.DESTROYED)
-        self._store.shred(version.name)
+        with self._store.together():
+            version = self._set_state(request.name, STATE.DESTROYED)
+            self._store.shred(version.name)
         return version
 
     def _versions(self, secret: str) -> Sequence[Any]:
@@ -110,12 +118,13 @@ class SecretManager:
 
     def _version(self, name: str) -> Any:
         secret, _, which = name.rpartition("/versions/")
-        if which != "latest":
-            return self._store.get(types.SecretVersion, name)
-        versions = self._versions(secret)
-        if not versions:
-            raise RpcError(grpc.StatusCode.NOT_FOUND, f"Secret Version [{name}] not found.")
-        return versions[-1]
+        if which == "latest":
+            versions = self._versions(secret)
+            which = str(len(versions))
+        elif not which.isdecimal():
+            aliases = self._store.get(types.Secret, secret).version_aliases
+            which = str(aliases.get(which, which))
+        return self._store.get(types.SecretVersion, f"{secret}/versions/{which}")
 
     def _set_state(self, name: str, state: Any) -> Any:
         version = self._version(name)
@@ -128,6 +137,26 @@ class SecretManager:
             version.destroy_time = now()
         self._store.update(version)
         return version
+
+
+def _check_new(request: Any) -> None:
+    if not _ID.fullmatch(request.secret_id):
+        reason = f"secret_id: '{request.secret_id}' does not match {_ID.pattern}."
+        raise RpcError(grpc.StatusCode.INVALID_ARGUMENT, reason)
+    if _GLOBAL.fullmatch(request.parent) and "replication" not in request.secret:
+        raise RpcError(grpc.StatusCode.INVALID_ARGUMENT, "secret.replication is required.")
+
+
+def _check_etag(demanded: str, secret: Any) -> None:
+    if demanded not in {"", secret.etag}:
+        raise RpcError(
+            grpc.StatusCode.FAILED_PRECONDITION,
+            f"The etag of {secret.name} is {secret.etag}, not {demanded}: read it again.",
+        )
+
+
+def _etag() -> str:
+    return f'"{time.time_ns():x}"'
 
 
 async def start(options: Options, faults: Faults) -> Running:
