@@ -1,0 +1,186 @@
+"""Turns batches of an export into FOCUS rows as a mapping says; knows no provider.
+
+A converter serves one export: it resolves the header once, keeps no rows, and
+adds up what happened in its tally. Same input, same output, to the last digit.
+"""
+
+from collections.abc import Sequence
+
+import polars as pl
+from polars.exceptions import PolarsError
+
+from services.executor.focus.elements import ROW, ElementRows
+from services.executor.focus.errors import MappingError
+from services.executor.focus.expressions import compile_expression, layers
+from services.executor.focus.lookups import load_lookup
+from services.executor.focus.mapping import Mapping
+from services.executor.focus.periods import with_period
+from services.executor.focus.source import HAS, Source
+from services.executor.focus.specification import focus
+from services.executor.focus.tally import Tally, add_sums
+
+PART = "part"
+_PERIOD = ("period_start", "period_end")
+
+
+class Converter:
+    """Not safe to share: one per export, or per stream of its batches."""
+
+    def __init__(self, mapping: Mapping, schema: pl.Schema) -> None:
+        """Raises `MappingError` or `MissingColumnsError`."""
+        self._mapping = mapping
+        self.tally = Tally()
+        self._flattened = flattened(schema)
+        self._source = Source(mapping, list(self._flattened))
+        self._elements = [ElementRows(mapping.name, said) for said in mapping.elements]
+        self._lookups = {name: load_lookup(said.table) for name, said in mapping.lookups.items()}
+        self._compile()
+
+    def convert(self, batch: pl.DataFrame) -> pl.DataFrame:
+        """Raises `BadValueError`, with the number of the row in this batch."""
+        flat = batch.select(expression.alias(name) for name, expression in self._flattened.items())
+        rows = with_period(self._source.read(flat), self._mapping.billing_period)
+        found = [(each, each.of(rows)) for each in self._elements]
+        for each, elements in found:
+            rows = each.sums(rows, elements).drop(ROW)
+        try:
+            return self._rows_to_focus(rows, found)
+        except PolarsError as error:
+            raise MappingError(self._mapping.name, str(error).splitlines()[0]) from error
+
+    def _rows_to_focus(
+        self, rows: pl.DataFrame, found: Sequence[tuple[ElementRows, pl.DataFrame]]
+    ) -> pl.DataFrame:
+        tally = self.tally
+        tally.rows_in += rows.height
+        tally.rounded = self._source.rounded
+        rows = _evaluate(rows, self._let)
+        add_sums(tally.raw, rows.select(self._conserved))
+        rows = self._look_up(rows)
+        moved = [(each, self._moving(each, elements, rows)) for each, elements in found]
+        rows = self._split(self._drop(rows))
+        rows = self._with_elements(rows, moved)
+        rows = _evaluate(rows, self._then)
+        result = rows.select(self._columns)
+        tally.rows_out += result.height
+        key = ("BillingPeriodStart", "BillingAccountId", "BillingCurrency")
+        add_sums(tally.billed, result.select(*key, "BilledCost"))
+        add_sums(tally.effective, result.select(*key, "EffectiveCost"))
+        return result
+
+    def _look_up(self, rows: pl.DataFrame) -> pl.DataFrame:
+        for name, said in self._mapping.lookups.items():
+            table = self._lookups[name]
+            key = self._keys[name].cast(pl.String).alias("\0key")
+            rows = rows.with_columns(key).join(
+                table.with_columns(pl.lit(value=True).alias("\0known")),
+                left_on="\0key",
+                right_on="key",
+                how="left",
+                maintain_order="left",
+            )
+            unknown = pl.col("\0known").is_null() & pl.col("\0key").is_not_null()
+            missed = rows.filter(unknown)["\0key"]
+            if missed.len():
+                self.tally.add_unmapped(said.table, missed)
+            rows = rows.drop("\0key", "\0known")
+        return rows
+
+    def _drop(self, rows: pl.DataFrame) -> pl.DataFrame:
+        for rule, when in zip(self._mapping.drop, self._drops, strict=True):
+            left = rows.filter(when.fill_null(value=False).not_())
+            self.tally.dropped[rule.name] += rows.height - left.height
+            rows = left
+        return rows
+
+    def _split(self, rows: pl.DataFrame) -> pl.DataFrame:
+        parts = pl.lit(None, dtype=pl.List(pl.String))
+        for said, when in zip(self._mapping.split, self._splits, strict=True):
+            into = pl.lit(pl.Series([list(said.into)]))
+            parts = pl.when(when.fill_null(value=False)).then(into).otherwise(parts)
+        if not self._mapping.split:
+            return rows.with_columns(pl.lit(None, dtype=pl.String).alias(PART))
+        split = rows.with_columns(parts.alias(PART)).explode(PART)
+        self.tally.added["split"] += split.height - rows.height
+        return split
+
+    def _moving(
+        self, each: ElementRows, elements: pl.DataFrame, rows: pl.DataFrame
+    ) -> pl.DataFrame:
+        """The rows that elements become: as the row they stand in, but for `element_*`."""
+        numbered = rows.with_columns(pl.int_range(pl.len(), dtype=pl.UInt32).alias(ROW))
+        moving = each.moving(elements)
+        joined = moving.join(numbered, on=ROW, how="left", maintain_order="left").drop(ROW)
+        return joined.with_columns(pl.lit(each.said.part).alias(PART))
+
+    def _with_elements(
+        self, rows: pl.DataFrame, moved: Sequence[tuple[ElementRows, pl.DataFrame]]
+    ) -> pl.DataFrame:
+        for each, _ in moved:
+            rows = rows.with_columns(each.empty())
+        for each, more in moved:
+            self.tally.added[each.said.part] += more.height
+            rows = pl.concat([rows, more.select(rows.columns)]) if more.height else rows
+        return rows
+
+    def _compile(self) -> None:
+        """Every expression once, against what will be there when it is evaluated."""
+        mapping = self._mapping
+        there = {*mapping.source, *mapping.objects, *_PERIOD}
+        there |= {f"{HAS}{n}" for n, rule in mapping.source.items() if not rule.required}
+        for each in self._elements:
+            there |= {each.moved, each.left}
+        self._let = layers(f"{mapping.name}.let", mapping.let, there)
+        there |= set(mapping.let)
+        self._conserved = [
+            pl.col("period_start"),
+            self._one("account", mapping.account, there).alias("\0account"),
+            self._one("currency", mapping.currency, there).alias("\0currency"),
+            self._one("conserve", mapping.conserve, there).alias("\0amount"),
+        ]
+        self._keys = {}
+        for name, said in mapping.lookups.items():
+            self._keys[name] = self._one(f"lookups.{name}", said.by, there)
+            there |= set(self._lookups[name].columns) - {"key"}
+        self._drops = [self._one(f"drop.{r.name}", r.when, there) for r in mapping.drop]
+        self._splits = [self._one("split", s.when, there) for s in mapping.split]
+        there |= {PART, *(name for each in self._elements for name in each.names)}
+        self._then = layers(f"{mapping.name}.then", mapping.then, there)
+        there |= set(mapping.then)
+        self._columns = [
+            self._one(f"columns.{name}", mapping.columns[name], there).cast(type_).alias(name)
+            for name, type_ in focus().dtypes.items()
+        ] + [
+            self._one(f"keep.{name}", text, there).cast(pl.String).alias(f"x_{name}")
+            for name, text in mapping.keep.items()
+        ]
+
+    def _one(self, where: str, text: str, there: set[str]) -> pl.Expr:
+        return compile_expression(f"{self._mapping.name}.{where}", text, there)
+
+
+def _evaluate(rows: pl.DataFrame, groups: Sequence[Sequence[pl.Expr]]) -> pl.DataFrame:
+    for group in groups:
+        rows = rows.with_columns(group)
+    return rows
+
+
+def flattened(schema: pl.Schema) -> dict[str, pl.Expr]:
+    """Nested records as columns of their own, `outer.inner`; repeated ones stay."""
+    found: dict[str, pl.Expr] = {}
+    for name, type_ in schema.items():
+        _flatten(name, type_, pl.col(name), found)
+    return found
+
+
+def _flatten(
+    name: str,
+    type_: pl.DataType | pl.datatypes.DataTypeClass,
+    value: pl.Expr,
+    found: dict[str, pl.Expr],
+) -> None:
+    if not isinstance(type_, pl.Struct):
+        found[name] = value
+        return
+    for field in type_.fields:
+        _flatten(f"{name}.{field.name}", field.dtype, value.struct.field(field.name), found)

@@ -1,0 +1,42 @@
+"""What goes wrong on the way to FOCUS, phrased for the tenant.
+
+FocusError
+├── MappingError          a mapping or look-up of ours is not sound
+├── MissingColumnsError   the export lacks columns that no row can do without
+└── BadValueError         a value cannot be read as what its column holds
+"""
+
+from collections.abc import Iterable
+
+
+class FocusError(Exception):
+    """Base of what normalising raises; `code` is stable."""
+
+    code = "focus_error"
+
+
+class MappingError(FocusError):
+    code = "bad_mapping"
+
+    def __init__(self, where: str, problem: str) -> None:
+        super().__init__(f"mapping {where}: {problem}")
+
+
+class MissingColumnsError(FocusError):
+    code = "missing_columns"
+
+    def __init__(self, mapping: str, missing: Iterable[str], found: Iterable[str]) -> None:
+        self.missing = tuple(missing)
+        shown = ", ".join(list(found)[:12])
+        super().__init__(
+            f"{mapping}: the export has no column {', '.join(self.missing)}; it begins with"
+            f" {shown}. Export it with these columns, or choose the template that fits it"
+        )
+
+
+class BadValueError(FocusError):
+    code = "bad_value"
+
+    def __init__(self, column: str, row: int, value: object, expected: str) -> None:
+        self.column, self.row, self.value, self.expected = column, row, value, expected
+        super().__init__(f"row {row}, column {column}: {str(value)[:80]!r} is not {expected}")

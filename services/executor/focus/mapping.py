@@ -1,0 +1,135 @@
+"""A provider's mapping to FOCUS as its author wrote it: one YAML file each.
+
+The engine knows no provider: whatever is special about one is an SQL expression
+here. Expressions see the source's columns under the names declared in `source`,
+`has_<column>` for whether the export has an optional one, the keys of `objects`,
+the columns of look-ups, `part` of a split row, and every `let` above them.
+"""
+
+from functools import cache
+from pathlib import Path
+from typing import Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from services.executor.focus.errors import MappingError
+from services.executor.focus.specification import focus
+
+MAPPINGS = Path(__file__).parent / "mappings"
+SourceKind = Literal["text", "decimal", "time", "end", "last_day", "epoch", "json", "pairs", "list"]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class SourceColumn(_Part):
+    """`end` is an inclusive last second, `last_day` an inclusive last day, `epoch` seconds."""
+
+    type: SourceKind = "text"
+    required: bool = False
+    names: tuple[str, ...] = ()
+    """Other headers for the same thing; case and punctuation never matter."""
+
+
+class ObjectPart(_Part):
+    """Where the members of a JSON object come from; exactly one of the ways."""
+
+    prefix: str = ""
+    """Every column whose header begins so; the rest of the header is the key."""
+    pairs: str = ""
+    """A column of repeated {key, value}."""
+    json_text: str = ""
+    """A column that holds JSON, with or without its braces."""
+    columns: dict[str, str] = Field(default_factory=dict)
+    """Key by key, a column each."""
+    key: str = ""
+    """Put before each key."""
+
+
+class Lookup(_Part):
+    table: str
+    by: str
+    """Expression of the key; rows whose key is null are not counted as unmapped."""
+
+
+class Rule(_Part):
+    name: str
+    when: str
+
+
+class Split(_Part):
+    """A row that becomes several; `part` tells them apart, and is null in other rows."""
+
+    when: str
+    into: tuple[str, ...] = Field(min_length=2)
+
+
+class Elements(_Part):
+    """More rows out of a row: one for each element of a list that is as `when` says."""
+
+    list: str
+    part: str
+    when: str
+    """Sees the element's fields as `element_<field>`."""
+    fields: dict[str, Literal["text", "decimal"]]
+
+
+class Mapping(_Part):
+    """Everything the engine needs to know of a provider."""
+
+    name: str
+    provider: str
+    version: int = Field(ge=1)
+    about: str
+    source: dict[str, SourceColumn]
+    objects: dict[str, tuple[ObjectPart, ...]] = Field(default_factory=dict)
+    billing_period: dict[str, str]
+    """`start` and `end`, or `month` (202601) with its `zone`, or `month_of` a time."""
+    let: dict[str, str] = Field(default_factory=dict)
+    lookups: dict[str, Lookup] = Field(default_factory=dict)
+    then: dict[str, str] = Field(default_factory=dict)
+    """As `let`, after look-ups and splits."""
+    drop: tuple[Rule, ...] = ()
+    split: tuple[Split, ...] = ()
+    elements: tuple[Elements, ...] = ()
+    conserve: str
+    """What each row of the export adds to the bill; its sum must be the sum of BilledCost."""
+    currency: str
+    account: str
+    columns: dict[str, str]
+    keep: dict[str, str] = Field(default_factory=dict)
+    """Native values kept beside FOCUS's own, as `x_<name>`."""
+
+    @model_validator(mode="after")
+    def _objects_are_made_of_columns(self) -> "Mapping":
+        for name, parts in self.objects.items():
+            for part in parts:
+                named = {part.pairs, part.json_text, *part.columns.values()} - {""}
+                if unknown := sorted(named - set(self.source)):
+                    msg = f"objects.{name} speaks of {unknown[0]}, which `source` does not have"
+                    raise ValueError(msg)
+        return self
+
+
+@cache
+def load_mapping(name: str) -> Mapping:
+    """Raises `MappingError`."""
+    path = MAPPINGS / f"{name}.yml"
+    if not path.exists():
+        known = ", ".join(sorted(p.stem for p in MAPPINGS.glob("*.yml")))
+        raise MappingError(name, f"there is none of that name; there are {known}")
+    try:
+        found = Mapping.model_validate(yaml.safe_load(path.read_text()))
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(map(str, first["loc"]))
+        raise MappingError(f"{path.name}, {where}", first["msg"]) from None
+    columns = focus().columns
+    unknown = sorted(set(found.columns) - set(columns))
+    missing = sorted(set(columns) - set(found.columns))
+    if unknown or missing:
+        problem = f"no columns of FOCUS: {unknown}; not said what they hold: {missing}"
+        raise MappingError(path.name, problem)
+    return found

@@ -1,0 +1,51 @@
+"""JSON objects out of columns, of repeated key-value pairs, or of text that is almost JSON."""
+
+from collections.abc import Sequence
+
+import polars as pl
+
+_CONTROL = [chr(n) for n in range(0x20)]
+_RAW = ["\\", '"', *_CONTROL]
+_ESCAPED = ["\\\\", '\\"', *(f"\\u{n:04x}" for n in range(0x20))]
+OPEN, CLOSE = pl.lit("{"), pl.lit("}")
+
+
+def member(key: str, value: pl.Expr) -> pl.Expr:
+    """`"key":"value"`, or null when there is no value."""
+    quoted = key.replace("\\", "\\\\").replace('"', '\\"')
+    return pl.concat_str([pl.lit(f'"{quoted}":"'), escaped(value), pl.lit('"')])
+
+
+def escaped(value: pl.Expr) -> pl.Expr:
+    return value.str.replace_many(_RAW, _ESCAPED)
+
+
+def members_of_pairs(column: str, prefix: str) -> pl.Expr:
+    """The members that a column of repeated {key, value} has, joined by commas."""
+    pair = pl.element().struct
+    one = pl.concat_str(
+        [
+            pl.lit(f'"{prefix}'),
+            escaped(pair.field("key")),
+            pl.lit('":"'),
+            escaped(pair.field("value").fill_null("")),
+            pl.lit('"'),
+        ]
+    )
+    joined = pl.col(column).list.eval(one).list.join(",", ignore_nulls=True)
+    return pl.when(joined != "").then(joined)
+
+
+def members_of_json(column: str) -> pl.Expr:
+    """What stands between the braces, which some exports leave out."""
+    inner = pl.col(column).str.strip_chars().str.strip_prefix("{").str.strip_suffix("}")
+    inner = inner.str.strip_chars()
+    return pl.when(inner != "").then(inner)
+
+
+def object_of(members: Sequence[pl.Expr]) -> pl.Expr:
+    """`{...}` of the members that are not null; null when there are none."""
+    if not members:
+        return pl.lit(None, dtype=pl.String)
+    joined = pl.concat_str(members, separator=",", ignore_nulls=True)
+    return pl.when(joined != "").then(pl.concat_str([OPEN, joined, CLOSE]))

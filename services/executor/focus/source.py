@@ -1,0 +1,193 @@
+"""Finds a mapping's columns under whatever headers an export has, and reads them typed."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import polars as pl
+
+from services.executor.focus import objects
+from services.executor.focus.errors import BadValueError, MissingColumnsError
+from services.executor.focus.mapping import Mapping as FocusMapping
+from services.executor.focus.mapping import ObjectPart, SourceColumn
+from services.executor.focus.specification import MONEY, TIME
+
+_PUNCTUATION = re.compile(r"[^a-z0-9]")
+_US_DATE = re.compile(r"(\d{1,2})/(\d{1,2})/(\d{4})(?: 00:00(?::00)?)?")
+_NULLS: dict[str, pl.DataType] = {
+    "decimal": MONEY,
+    "text": pl.String(),
+    "json": pl.String(),
+    "pairs": pl.Null(),
+    "list": pl.Null(),
+}
+NOTHING = ["", "NULL", "null", "None"]
+"""What stands for no number and no time."""
+DECIMALS = 18
+_TOO_FINE = rf"\.\d{{{DECIMALS}}}\d*[1-9]"
+EXPECTED = {
+    "decimal": "a number",
+    "time": "a date or time",
+    "end": "a date or time",
+    "last_day": "a date",
+    "epoch": "seconds since 1970",
+}
+HAS = "has_"
+
+
+def plain(header: str) -> str:
+    """What remains of a header when case and punctuation do not matter."""
+    return _PUNCTUATION.sub("", header.removeprefix("\ufeff").lower())
+
+
+class Source:
+    """One export's header, resolved once; `read` takes its rows batch by batch."""
+
+    def __init__(self, mapping: FocusMapping, header: Sequence[str]) -> None:
+        """Raises `MissingColumnsError`."""
+        self._mapping = mapping
+        self._header = list(header)
+        self.rounded = 0
+        self.found = _resolve(mapping, header)
+
+    def read(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """The columns of the mapping, typed, and its objects. Raises `BadValueError`."""
+        columns = [self._column(frame, name, rule) for name, rule in self._mapping.source.items()]
+        typed = pl.DataFrame(columns) if columns else frame.select()
+        present = [
+            pl.lit(value=name in self.found).alias(f"{HAS}{name}")
+            for name, rule in self._mapping.source.items()
+            if not rule.required
+        ]
+        made = frame.hstack(typed.select(pl.all().name.prefix("\0"))).select(
+            *(self._object(parts).alias(name) for name, parts in self._mapping.objects.items())
+        )
+        typed = typed.with_columns(present)
+        return typed.hstack(made) if made.width else typed
+
+    def _column(self, frame: pl.DataFrame, name: str, rule: SourceColumn) -> pl.Series:
+        header = self.found.get(name)
+        if header is None:
+            return pl.Series(name, [None] * frame.height, dtype=_NULLS.get(rule.type, TIME))
+        found = frame[header].alias(name)
+        if rule.type == "decimal":
+            self.rounded += _too_fine(found)
+        return _typed(found, rule.type)
+
+    def _object(self, parts: Sequence[ObjectPart]) -> pl.Expr:
+        return objects.object_of([m for part in parts for m in self._members(part)])
+
+    def _members(self, part: ObjectPart) -> Iterator[pl.Expr]:
+        if part.prefix:
+            for header in self._header:
+                if header.startswith(part.prefix):
+                    value = pl.col(header).cast(pl.String)
+                    key = part.key + header.removeprefix(part.prefix)
+                    yield objects.member(key, pl.when(value != "").then(value))
+        elif part.pairs and part.pairs in self.found:
+            yield objects.members_of_pairs(self.found[part.pairs], part.key)
+        elif part.json_text and part.json_text in self.found:
+            yield objects.members_of_json(self.found[part.json_text])
+        for key, name in part.columns.items():
+            if name in self.found:
+                yield objects.member(part.key + key, pl.col(f"\0{name}").cast(pl.String))
+
+
+def _resolve(mapping: FocusMapping, header: Sequence[str]) -> Mapping[str, str]:
+    by_plain: dict[str, str] = {}
+    for name in header:
+        by_plain.setdefault(plain(name), name)
+    found = {}
+    for name, rule in mapping.source.items():
+        for candidate in (name, *rule.names):
+            if plain(candidate) in by_plain:
+                found[name] = by_plain[plain(candidate)]
+                break
+    missing = [name for name, rule in mapping.source.items() if rule.required and name not in found]
+    if missing:
+        raise MissingColumnsError(mapping.name, missing, header)
+    return found
+
+
+def _typed(values: pl.Series, kind: str) -> pl.Series:
+    if kind in {"text", "json"}:
+        text = values.cast(pl.String)
+        return text.set(text == "", None)
+    if kind in {"pairs", "list"}:
+        return values
+    if kind == "decimal":
+        return _decimals(values)
+    return _times(values, kind)
+
+
+def _decimals(values: pl.Series) -> pl.Series:
+    if values.dtype.is_float():
+        values = values.cast(pl.String)
+    if values.dtype != pl.String:
+        return values.cast(MONEY)
+    text = values.str.strip_chars()
+    text = text.set(text.is_in(NOTHING), None)
+    read = text.cast(MONEY, strict=False)
+    _refuse_unread(values, text, read, "decimal")
+    return read
+
+
+def _too_fine(values: pl.Series) -> int:
+    """How many values have digits that `MONEY` cannot keep."""
+    if values.dtype != pl.String:
+        return 0
+    longest = values.str.len_bytes().max()
+    if not isinstance(longest, int) or longest <= DECIMALS:
+        return 0
+    return int(values.str.contains(_TOO_FINE).sum())
+
+
+def _times(values: pl.Series, kind: str) -> pl.Series:
+    """Exports repeat their times: each different text is read once."""
+    different = values.drop_nulls().unique()
+    read: dict[Any, datetime | None] = {}
+    for value in different:
+        if value not in NOTHING:
+            read[value] = _time(value, kind)
+            if read[value] is None:
+                row = int(values.eq_missing(value).arg_max() or 0)
+                raise BadValueError(values.name, row, value, EXPECTED[kind])
+    known = pl.DataFrame({"value": list(read), "time": list(read.values())}, strict=False)
+    if not read:
+        return pl.Series(values.name, [None] * len(values), dtype=TIME)
+    known = known.with_columns(pl.col("value").cast(values.dtype), pl.col("time").cast(TIME))
+    joined = (
+        values.alias("value").to_frame().join(known, on="value", how="left", maintain_order="left")
+    )
+    return joined["time"].alias(values.name)
+
+
+def _time(value: Any, kind: str) -> datetime | None:
+    try:
+        if kind == "epoch":
+            return datetime.fromtimestamp(int(value), UTC)
+        found = value if isinstance(value, datetime) else _from_text(str(value).strip())
+    except (ValueError, OverflowError):
+        return None
+    found = found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+    if kind == "end" and found.second == 59:  # noqa: PLR2004  an inclusive last second
+        return found.replace(microsecond=0) + timedelta(seconds=1)
+    if kind == "last_day":
+        return found + timedelta(days=1)
+    return found
+
+
+def _from_text(text: str) -> datetime:
+    us = _US_DATE.fullmatch(text)
+    if us is not None:
+        month, day, year = map(int, us.groups())
+        return datetime(year, month, day, tzinfo=UTC)
+    return datetime.fromisoformat(text.removesuffix(" UTC"))
+
+
+def _refuse_unread(raw: pl.Series, text: pl.Series, read: pl.Series, kind: str) -> None:
+    bad = read.is_null() & text.is_not_null()
+    if bad.any():
+        row = int(bad.arg_max() or 0)
+        raise BadValueError(raw.name, row, raw[row], EXPECTED[kind])

@@ -1,0 +1,72 @@
+"""Ledgers: lines of a provider's bill, and the FOCUS rows that each must become.
+
+Written in YAML, every scalar a text, so that a reader can check them by hand:
+`base` and `kinds` are what lines have in common, `in` what is special about one,
+`out` the rows expected of it; `null` is null.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import yaml
+
+from services.executor.focus.engine import Converter
+from services.executor.focus.mapping import load_mapping
+
+LEDGERS = Path(__file__).parent / "ledgers"
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of the bill."""
+
+    title: str
+    given: dict[str, Any]
+    expected: Sequence[dict[str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    mapping: str
+    lines: Sequence[Line]
+    totals: dict[str, str]
+
+    def frame(self, lines: Sequence[Line]) -> pl.DataFrame:
+        """As a CSV export would be read: text, in the columns of the whole ledger."""
+        columns = dict.fromkeys(name for line in self.lines for name in line.given)
+        rows = [[line.given.get(name, "") for name in columns] for line in lines]
+        return pl.DataFrame(rows, schema=list(columns), orient="row")
+
+    def convert(self, lines: Sequence[Line]) -> tuple[pl.DataFrame, Converter]:
+        frame = self.frame(lines)
+        converter = Converter(load_mapping(self.mapping), frame.schema)
+        return converter.convert(frame), converter
+
+
+def load_ledger(name: str) -> Ledger:
+    # BaseLoader reads every scalar as text: a cost is what is written, not a float.
+    raw = yaml.load((LEDGERS / f"{name}.yml").read_text(), yaml.BaseLoader)  # noqa: S506
+    kinds = raw.get("kinds", {})
+    lines = []
+    for item in raw["ledger"]:
+        given = dict(raw["base"])
+        for kind in item.get("kinds", []):
+            given |= kinds[kind]
+        lines.append(Line(item["line"], given | item["in"], item["out"]))
+    return Ledger(raw["mapping"], lines, raw["totals"])
+
+
+def shown(value: object) -> str:
+    """A value as ledgers write it."""
+    if value is None:
+        return "null"
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, Decimal):
+        return f"{value.normalize():f}" if value else "0"
+    return str(value)

@@ -1,0 +1,137 @@
+"""What the engine refuses, counts and finds, whatever the provider."""
+
+from collections import Counter
+from decimal import Decimal
+
+import polars as pl
+import pytest
+
+from services.executor.focus.engine import Converter
+from services.executor.focus.errors import BadValueError, MappingError, MissingColumnsError
+from services.executor.focus.mapping import MAPPINGS, Mapping, load_mapping
+from services.executor.focus.source import plain
+from tests.focus.ledger import load_ledger
+
+LEDGER = load_ledger("aws_cur")
+FIRST = LEDGER.frame(LEDGER.lines[:1])
+AWS = load_mapping("aws_cur")
+
+
+def convert(frame: pl.DataFrame, mapping: Mapping = AWS) -> tuple[pl.DataFrame, Converter]:
+    converter = Converter(mapping, frame.schema)
+    return converter.convert(frame), converter
+
+
+def test_a_missing_column_is_named_before_any_row_is_read() -> None:
+    schema = FIRST.drop("line_item_unblended_cost", "line_item_usage_type").schema
+    with pytest.raises(MissingColumnsError) as caught:
+        Converter(AWS, schema)
+    assert caught.value.missing == ("line_item_usage_type", "line_item_unblended_cost")
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "expected"),
+    [
+        ("line_item_unblended_cost", "12,5", "a number"),
+        ("line_item_unblended_cost", "NaN", "a number"),
+        ("line_item_unblended_cost", "USD", "a number"),
+        ("line_item_usage_start_date", "2026-13-01", "a date or time"),
+        ("bill_billing_period_start_date", "November", "a date or time"),
+    ],
+)
+def test_a_bad_value_is_refused_with_its_row_and_column(
+    column: str, value: str, expected: str
+) -> None:
+    frame = LEDGER.frame(LEDGER.lines[:5])
+    bad = frame.with_columns(
+        pl.when(pl.int_range(pl.len()) == 3).then(pl.lit(value)).otherwise(column).alias(column)
+    )
+    with pytest.raises(BadValueError) as caught:
+        convert(bad)
+    found = caught.value
+    assert (found.row, found.column, found.value, found.expected) == (3, column, value, expected)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "lineItem/UnblendedCost",
+        "line_item_unblended_cost",
+        "LINEITEM.UNBLENDEDCOST",
+        "\ufefflineItem/UnblendedCost",
+    ],
+)
+def test_headers_are_found_in_any_case_and_punctuation(header: str) -> None:
+    frame = FIRST.rename({"line_item_unblended_cost": header})
+    assert convert(frame)[0]["BilledCost"].to_list() == [Decimal("0.107")]
+    assert plain(header) == "lineitemunblendedcost"
+
+
+def test_the_order_of_columns_changes_nothing() -> None:
+    backwards = FIRST.select(reversed(FIRST.columns))
+    tags = ["Tags"]  # in the order of the columns they come from
+    assert convert(backwards)[0].drop(tags).equals(convert(FIRST)[0].drop(tags))
+
+
+def test_what_look_ups_do_not_know_is_counted() -> None:
+    frame = LEDGER.frame(LEDGER.lines)
+    unmapped = convert(frame)[1].tally.unmapped
+    assert unmapped == {
+        "aws_services_1": Counter({"7gxyz9example": 3, "AmazonNovelty": 1}),
+        "aws_regions_1": Counter({"xx-new-1": 1}),
+    }
+
+
+def test_digits_beyond_the_eighteenth_decimal_are_counted() -> None:
+    frame = FIRST.with_columns(line_item_unblended_cost=pl.lit("0.1234567890123456785"))
+    result, converter = convert(frame)
+    assert converter.tally.rounded == 1
+    assert result["BilledCost"].to_list() == [Decimal("0.123456789012345678")]
+
+
+def test_a_covered_line_without_its_negation_is_found_out() -> None:
+    (covered,) = [line for line in LEDGER.lines if line.title.startswith("An hour that the plan")]
+    tally = LEDGER.convert([covered])[1].tally
+    assert list(tally.lost.values()) == [Decimal("9.6")]
+    assert not tally.conserved
+
+
+def test_batches_add_up_to_the_whole() -> None:
+    whole, one = LEDGER.convert(LEDGER.lines)
+    frame = LEDGER.frame(LEDGER.lines)
+    many = Converter(AWS, frame.schema)
+    parts = [many.convert(batch) for batch in frame.iter_slices(7)]
+    assert pl.concat(parts).equals(whole)
+    assert (many.tally.billed, many.tally.raw) == (one.tally.billed, one.tally.raw)
+    assert (many.tally.dropped, many.tally.added) == (one.tally.dropped, one.tally.added)
+
+
+def test_net_costs_hold_the_discounts_that_have_lines_of_their_own() -> None:
+    frame = LEDGER.frame(
+        [line for line in LEDGER.lines if "agreement" in line.title or "as listed" in line.title]
+    ).with_columns(line_item_net_unblended_cost=pl.Series(["0.0963", ""]))
+    result, converter = convert(frame)
+    assert result["BilledCost"].to_list() == [Decimal("0.0963"), Decimal(0)]
+    assert converter.tally.conserved
+
+
+def test_tags_of_a_repeated_column_are_read_like_columns_of_their_own() -> None:
+    pairs = pl.Series([[{"key": "Team", "value": 'a"b'}, {"key": "env", "value": None}]])
+    columns = [c for c in FIRST.columns if not c.startswith("resourceTags/")]
+    frame = FIRST.select(columns).with_columns(resource_tags=pairs)
+    assert convert(frame)[0]["Tags"].to_list() == ['{"Team":"a\\"b","env":""}']
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in MAPPINGS.glob("*.yml")))
+def test_every_mapping_is_sound(name: str) -> None:
+    mapping = load_mapping(name)
+    needed = [column for column, rule in mapping.source.items() if rule.required]
+    Converter(mapping, pl.Schema(dict.fromkeys(needed, pl.String())))
+
+
+def test_an_unsound_mapping_says_where() -> None:
+    wrong = AWS.model_copy(update={"columns": {**AWS.columns, "Tags": "no_such_column"}})
+    with pytest.raises(MappingError, match=r"aws_cur.columns.Tags.*no_such_column"):
+        Converter(wrong, FIRST.schema)
+    with pytest.raises(MappingError, match="there are aws_cur"):
+        load_mapping("no_such_provider")
