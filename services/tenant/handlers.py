@@ -37,7 +37,8 @@ from libs.bus.router import Router
 from libs.slotlog.writer import Writer
 from libs.warehouse.errors import WarehouseError
 from libs.warehouse.warehouse import Warehouse
-from services.tenant.domain import FinishOffboarding, FinishProvisioning, Tenant
+from services.tenant.domain.lifecycle import FinishOffboarding, FinishProvisioning
+from services.tenant.domain.tenant import Tenant
 from services.tenant.provisioning import objects_for
 
 PlainCommand = (

@@ -17,22 +17,24 @@ from contracts.tenants import (
     SuspendTenantV1,
 )
 from libs.slotlog.decider import Decision
-from services.tenant import domain
-from services.tenant.domain import Tenant
+from services.tenant.domain import credentials, keys, lifecycle
+from services.tenant.domain.deciding import Outcome
+from services.tenant.domain.facts import FACTS
+from services.tenant.domain.tenant import Tenant, evolve
 
-_RULES: dict[type[Message], Callable[[Tenant, Any, datetime], domain.Outcome]] = {
-    OnboardTenantV1: domain.onboard,
-    domain.FinishProvisioning: domain.finish_provisioning,
-    SuspendTenantV1: domain.suspend,
-    ResumeTenantV1: domain.resume,
-    ChangePlanV1: domain.change_plan,
-    OffboardTenantV1: domain.offboard,
-    domain.FinishOffboarding: domain.finish_offboarding,
-    IssueKeyV1: domain.issue_key,
-    RotateKeyV1: domain.rotate_key,
-    RevokeKeyV1: domain.revoke_key,
-    StoreCredentialV1: domain.store_credential,
-    DeleteCredentialV1: domain.delete_credential,
+_RULES: dict[type[Message], Callable[[Tenant, Any, datetime], Outcome]] = {
+    OnboardTenantV1: lifecycle.onboard,
+    lifecycle.FinishProvisioning: lifecycle.finish_provisioning,
+    SuspendTenantV1: lifecycle.suspend,
+    ResumeTenantV1: lifecycle.resume,
+    ChangePlanV1: lifecycle.change_plan,
+    OffboardTenantV1: lifecycle.offboard,
+    lifecycle.FinishOffboarding: lifecycle.finish_offboarding,
+    IssueKeyV1: keys.issue_key,
+    RotateKeyV1: keys.rotate_key,
+    RevokeKeyV1: keys.revoke_key,
+    StoreCredentialV1: credentials.store_credential,
+    DeleteCredentialV1: credentials.delete_credential,
 }
 
 
@@ -49,10 +51,10 @@ class TenantDecider:
         return Decision(facts, emits)
 
     def evolve(self, state: Tenant, fact: BaseModel) -> Tenant:
-        return domain.evolve(state, fact)
+        return evolve(state, fact)
 
     def load_fact(self, data: Any) -> BaseModel:
-        return domain.FACTS.validate_python(data)
+        return FACTS.validate_python(data)
 
     def dump_state(self, state: Tenant) -> Any:
         return state.model_dump(mode="json")
