@@ -12,8 +12,11 @@ from contracts import (
     audit,
     credentials,
     keys,
+    notifications,
     pipelines,
+    planning,
     platform,
+    quality,
     quota,
     runs,
     steps,
@@ -37,6 +40,10 @@ class Entry:
     consumers: tuple[Service, ...]
     recorded: bool = True
     """Whether audit_log keeps it; health probes would only be noise."""
+    asked_by: Service = Service.GATEWAY
+    """To whose instance a reply goes."""
+    heard_by_every: tuple[Service, ...] = ()
+    """Of which services every instance hears it, not only the one that takes it."""
 
     @property
     def topics(self) -> tuple[str, ...]:
@@ -79,8 +86,10 @@ def _tell(model: type[Message], producer: Service, *consumers: Service) -> Entry
     return Entry(model, (producer,), consumers)
 
 
-def _answer(model: type[Message], *producers: Service, recorded: bool = True) -> Entry:
-    return Entry(model, producers, (), recorded)
+def _answer(
+    model: type[Message], *producers: Service, recorded: bool = True, to: Service = GATEWAY
+) -> Entry:
+    return Entry(model, producers, (), recorded, to)
 
 
 CATALOGUE: tuple[Entry, ...] = (
@@ -121,6 +130,8 @@ CATALOGUE: tuple[Entry, ...] = (
     _tell(credentials.CredentialStoredV1, TENANT),
     _ask(credentials.DeleteCredentialV1),
     _tell(credentials.CredentialDeletedV1, TENANT),
+    _ask(credentials.GetCredentialV1, by=EXECUTOR),
+    _answer(credentials.CredentialV1, TENANT, recorded=False, to=EXECUTOR),
     _ask(credentials.ListCredentialsV1),
     _answer(credentials.CredentialListV1, TENANT),
     # pipeline definitions
@@ -138,20 +149,28 @@ CATALOGUE: tuple[Entry, ...] = (
     _tell(runs.RunQueuedV1, SCHEDULER, GATEWAY),
     _tell(runs.RunRejectedV1, SCHEDULER, GATEWAY),
     _ask(runs.CancelRunV1),
-    _tell(runs.RunCancelRequestedV1, SCHEDULER, EXECUTOR),
+    Entry(runs.RunCancelRequestedV1, (SCHEDULER,), (EXECUTOR,), heard_by_every=(EXECUTOR,)),
     _tell(runs.RunFinishedV1, SCHEDULER, GATEWAY),
     _tell(runs.AttemptStartedV1, EXECUTOR, SCHEDULER, GATEWAY),
     _tell(runs.AttemptHeartbeatV1, EXECUTOR, SCHEDULER),
+    _tell(runs.AttemptReturnedV1, EXECUTOR, SCHEDULER),
     _tell(runs.AttemptFinishedV1, EXECUTOR, SCHEDULER),
     _ask(runs.GetRunV1),
     _answer(runs.RunV1, AUDIT_LOG),
     _ask(runs.ListRunsV1),
     _answer(runs.RunListV1, AUDIT_LOG),
+    _ask(planning.PlanRunV1),
+    _answer(planning.RunPlanV1, EXECUTOR),
     # steps
     _tell(steps.StepStartedV1, EXECUTOR, GATEWAY),
+    _tell(steps.StepProgressedV1, EXECUTOR),
     _tell(steps.StepCompletedV1, EXECUTOR, GATEWAY),
     _ask(steps.ListStepsV1),
     _answer(steps.StepListV1, AUDIT_LOG),
+    # data quality
+    _tell(quality.QualityCheckedV1, EXECUTOR),
+    # notifications
+    _tell(notifications.WebhookDeliveredV1, EXECUTOR),
     # quota
     _ask(quota.GetQuotaV1),
     _answer(quota.QuotaV1, SCHEDULER),

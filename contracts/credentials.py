@@ -71,6 +71,21 @@ class CredentialPart(Part):
     updated_at: Utc
 
 
+class GetCredentialV1(Query, type="credential.get.v1", to=Service.TENANT):
+    """Only the executor asks, for a step of this tenant."""
+
+    tenant_id: TenantId
+    credential_id: CredentialId
+
+
+class CredentialV1(Reply, type="credential.v1"):
+    """Still sealed: only who may decrypt under its KMS key can open it."""
+
+    tenant_id: TenantId
+    credential: CredentialPart
+    sealed: SealedPart
+
+
 class ListCredentialsV1(Query, type="credential.list.v1", to=Service.TENANT):
     tenant_id: TenantId
 

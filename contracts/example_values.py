@@ -151,6 +151,47 @@ RUNS: dict[str, Any] = {
     "job_ids": [f"{_RUN}_by_service_1"],
 }
 
+STEPS: dict[str, Any] = {
+    "when": "parameters.days > 1",
+    "attempts": 3,
+    "backoff_seconds": 0.5,
+    "generation": 1,
+    "resume_from": "",
+    "tries": 1,
+    "fraction": 0.4,
+    "note": "part 2 of 5 is loaded",
+    "StepPlanPart.note": "the estimate is an upper bound",
+    "StepPlanPart.error": None,
+    "level": 1,
+    "verdict": "allowed",
+    "sql": "SELECT service, SUM(cost) AS cost FROM acme_cloud.bill GROUP BY service",
+    "reads": ["acme_cloud.bill"],
+    "writes": ["acme_cloud.cost_by_service"],
+    "price_usd": "0.0003",
+    "allowed": True,
+    "table": "acme_cloud.cost_by_service",
+    "checked_at": FINISHED_AT,
+    "CheckPart.name": "service is known",
+    "kind": "expect_column_values_to_not_be_null",
+    "CheckPart.column": "service",
+    "severity": "warn",
+    "CheckPart.status": "FAILED",
+    "observed": "2 of 1048 rows",
+    "expected": "0 rows",
+    "row_count": 1_048,
+    "failing_rows": 2,
+    "samples": [{"day": "2026-03-13", "account": "112233"}],
+    "CheckPart.detail": "",
+    "webhook_id": f"{_RUN}_told",
+    "host": "hooks.acme.example",
+    "try_number": 1,
+    "delivered": True,
+    "http_status": 204,
+    "WebhookDeliveredV1.detail": "",
+    "WebhookDeliveredV1.duration_ms": 84,
+    "sent_at": FINISHED_AT,
+}
+
 PLATFORM: dict[str, Any] = {
     "CommandRefusedV1.code": "config_invalid",
     "CommandRefusedV1.detail": "the definition has a step of an unknown type",
@@ -188,4 +229,11 @@ PLATFORM: dict[str, Any] = {
     "EventListV1.next_after": f"{FINISHED_AT}/10001",
 }
 
-VALUES: dict[str, Any] = {**TENANT, **KEYS_AND_CREDENTIALS, **PIPELINES, **RUNS, **PLATFORM}
+VALUES: dict[str, Any] = {
+    **TENANT,
+    **KEYS_AND_CREDENTIALS,
+    **PIPELINES,
+    **RUNS,
+    **STEPS,
+    **PLATFORM,
+}

@@ -52,9 +52,14 @@ def _envelope(entry: Entry, message: Message) -> Envelope:
         causation_id="" if asked else _CAUSE,
         sequence=10_001 if message.kind is Kind.EVENT else 0,
         to=message.to,
-        reply_to="" if message.kind is Kind.EVENT else "gateway-1",
+        reply_to="" if message.kind is Kind.EVENT else f"{_asker(entry, asked=asked)}-1",
         traceparent=_TRACE,
     )
+
+
+def _asker(entry: Entry, *, asked: bool) -> Service:
+    asker = entry.producers[0] if asked else entry.asked_by
+    return Service.GATEWAY if asker is Service.TICKS else asker
 
 
 def _by_cloud_scheduler(wire: Wire) -> Wire:

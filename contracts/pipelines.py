@@ -2,8 +2,9 @@
 
 from enum import StrEnum
 
-from pydantic import Field, JsonValue
+from pydantic import Field, JsonValue, field_validator
 
+from contracts.conditions import Condition
 from contracts.identifiers import ConfigId, StepId, TenantId
 from contracts.message import Command, Event, Part, Query, Reply, Service, Utc
 
@@ -11,6 +12,14 @@ from contracts.message import Command, Event, Part, Query, Reply, Service, Utc
 class OnFailure(StrEnum):
     STOP = "stop"
     CONTINUE = "continue"
+
+
+class RetryPart(Part):
+    """How often a step that gave way for a passing reason is tried, and how far apart."""
+
+    attempts: int = Field(default=3, ge=1, le=10)
+    backoff_seconds: float = Field(default=0.5, ge=0, le=600)
+    """Before the second try; doubled with each further one."""
 
 
 class StepPart(Part):
@@ -23,6 +32,16 @@ class StepPart(Part):
     needs: tuple[StepId, ...] = ()
     on_failure: OnFailure = OnFailure.STOP
     timeout_seconds: int = Field(default=3600, ge=1, le=86400)
+    when: str = Field(default="", max_length=1000)
+    """The step is left out unless this condition holds; see contracts/conditions.py."""
+    retry: RetryPart = RetryPart()
+
+    @field_validator("when")
+    @classmethod
+    def _can_be_decided(cls, text: str) -> str:
+        if text:
+            Condition.parse(text)
+        return text
 
 
 class DefinitionPart(Part):

@@ -80,6 +80,11 @@ class RunRequestedV1(Event, type="run.requested.v1"):
     max_bytes_billed: int = Field(ge=0)
     lease_seconds: float = Field(gt=0)
     """Without a heartbeat for this long, the attempt is given up and the next requested."""
+    generation: int = Field(default=1, ge=1)
+    """Grows when a person asks for the run again; only jobs of one generation are shared."""
+    resume_from: str = ""
+    """What of an older generation is done again: "" what did not complete, "start" all of it,
+    or the id of a step: that step and what follows from it."""
     submitted_at: Utc
 
 
@@ -159,6 +164,14 @@ class AttemptStartedV1(Event, type="attempt.started.v1"):
 
 class AttemptHeartbeatV1(Event, type="attempt.heartbeat.v1"):
     """The attempt is alive; its lease is extended."""
+
+    tenant_id: TenantId
+    run_id: RunId
+    attempt: int
+
+
+class AttemptReturnedV1(Event, type="attempt.returned.v1"):
+    """The executor stops before the attempt has ended: the next may be requested at once."""
 
     tenant_id: TenantId
     run_id: RunId

@@ -26,6 +26,20 @@ class StepStartedV1(Event, type="step.started.v1"):
     started_at: Utc
 
 
+class StepProgressedV1(Event, type="step.progressed.v1"):
+    """How far a step has come; said now and then, and lost without harm."""
+
+    tenant_id: TenantId
+    run_id: RunId
+    attempt: int
+    step_id: StepId
+    rows: int = Field(default=0, ge=0)
+    bytes: int = Field(default=0, ge=0)
+    fraction: float | None = Field(default=None, ge=0, le=1)
+    """How much of the work is done, where that can be known."""
+    note: str = Field(default="", max_length=200)
+
+
 class StepCompletedV1(Event, type="step.completed.v1"):
     """A step has ended, well or not."""
 
@@ -43,6 +57,7 @@ class StepCompletedV1(Event, type="step.completed.v1"):
     """Bytes that BigQuery billed for."""
     job_ids: tuple[str, ...] = ()
     error: ErrorPart | None = None
+    tries: int = Field(default=0, ge=0)
 
 
 class StepRowPart(Part):

@@ -141,11 +141,46 @@ def instance_subscriptions(instance: str) -> tuple[SubscriptionSpec, ...]:
     )
 
 
+@cache
+def answering(asker: Service) -> tuple[Service, ...]:
+    """Who answers the questions of a service other than the gateway, which asks everyone."""
+    found = (p for e in CATALOGUE if e.asked_by is asker for p in e.producers)
+    return tuple(dict.fromkeys(found))
+
+
+def own_subscriptions(service: Service, instance: str) -> tuple[SubscriptionSpec, ...]:
+    """What one instance of a service other than the gateway hears for itself while it lives.
+
+    Answers to its own questions, and what every instance must hear.
+    """
+    clauses: dict[Service, list[Clause]] = {}
+    for producer in answering(service):
+        clauses.setdefault(producer, []).append(Clause("ce-replyto", instance))
+    for entry in CATALOGUE:
+        if service in entry.heard_by_every:
+            clause = Clause("ce-type", entry.model.wire_type)
+            clauses.setdefault(entry.producers[0], []).append(clause)
+    return tuple(
+        SubscriptionSpec(
+            f"convergence-{service}-{instance}-from-{producer}-v1",
+            topic_of(producer),
+            tuple(any_of),
+            retention_seconds=600,
+            expires_after_seconds=DAY_SECONDS,
+        )
+        for producer, any_of in clauses.items()
+    )
+
+
 def is_instance_subscription(name: str) -> bool:
-    """Whether it is one that a gateway instance makes and drops by itself."""
-    start = f"convergence-{Service.GATEWAY}-"
-    ends = tuple(f"-from-{producer}-v1" for producer in ANSWERING)
-    return name.startswith(start) and name.endswith(ends)
+    """Whether it is one that an instance makes and drops by itself."""
+    return any(
+        name.startswith(f"convergence-{asker}-")
+        and name.endswith(f"-from-{producer}-v1")
+        and name != subscription_of(asker, producer)
+        for asker in CONSUMING_SERVICES
+        for producer in ANSWERING
+    )
 
 
 def _durable(consumer: Service, producer: Service) -> SubscriptionSpec | None:

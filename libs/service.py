@@ -53,7 +53,6 @@ class Process:
     settings: ServiceSettings
     router: Router = field(default_factory=Router)
     subscriptions: Sequence[SubscriptionSpec] | None = None
-    short_lived: bool = False
     batches: BatchBounds = field(default_factory=BatchBounds)
     transport: Transport | None = None
     _bus: Bus | None = None
@@ -68,7 +67,6 @@ class Process:
             options = BusOptions(
                 instance=self.settings.instance,
                 subscriptions=subscriptions,
-                short_lived=self.short_lived,
                 max_deliveries=self.settings.max_deliveries,
                 batches=self.batches,
             )

@@ -30,8 +30,6 @@ class BusOptions:
 
     instance: str
     subscriptions: Sequence[SubscriptionSpec]
-    short_lived: bool = False
-    """Create the subscriptions at start and delete them at the end."""
     max_deliveries: int = 10
     flow: FlowControl = field(default_factory=FlowControl)
     batches: BatchBounds = field(default_factory=BatchBounds)
@@ -66,15 +64,23 @@ class Bus:
             tracing(logging_context(dedupe(retry(self._handle)))),
             max_deliveries=self._options.max_deliveries,
         )
-        self._preparing = asyncio.create_task(self._open(receiver))
-        if not self._options.short_lived:
-            await self._preparing
+        durable = [s for s in self._options.subscriptions if not s.expires_after_seconds]
+        for spec in durable:
+            self._subscribe(spec, receiver)
+        self._preparing = asyncio.create_task(self._open_short_lived(receiver))
 
-    async def _open(self, receiver: DeadLetters) -> None:
-        for spec in self._options.subscriptions:
-            if self._options.short_lived:
-                await self._transport.ensure_subscription(spec)
-            self._running.append(self._transport.subscribe(spec.name, receiver, self._options.flow))
+    async def _open_short_lived(self, receiver: DeadLetters) -> None:
+        """Subscriptions that expire are this instance's own, to make and to drop."""
+        for spec in self._short_lived:
+            await self._transport.ensure_subscription(spec)
+            self._subscribe(spec, receiver)
+
+    def _subscribe(self, spec: SubscriptionSpec, receiver: DeadLetters) -> None:
+        self._running.append(self._transport.subscribe(spec.name, receiver, self._options.flow))
+
+    @property
+    def _short_lived(self) -> list[SubscriptionSpec]:
+        return [s for s in self._options.subscriptions if s.expires_after_seconds]
 
     @property
     def waiting_for(self) -> tuple[str, ...]:
@@ -91,9 +97,8 @@ class Bus:
             self._preparing.cancel()
             await asyncio.gather(self._preparing, return_exceptions=True)
         await asyncio.gather(*(s.drain(grace) for s in self._running))
-        if self._options.short_lived:
-            for spec in self._options.subscriptions:
-                await self._transport.drop_subscription(spec.name)
+        for spec in self._short_lived:
+            await self._transport.drop_subscription(spec.name)
         await self._transport.close()
 
     async def _handle(self, delivery: Delivery) -> None:

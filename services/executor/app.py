@@ -1,20 +1,30 @@
 """The composition root of the executor."""
 
 from contracts.envelope import Envelope
+from contracts.message import Service
 from contracts.runs import RunRequestedV1
+from contracts.topology import durable_subscriptions, own_subscriptions
 from libs.clock import system_clock
 from libs.service import Parts, Process
-from libs.settings import ExecutorSettings
+from libs.settings import Environment, ExecutorSettings
 from libs.slotlog.cloud_storage import Bucket, BucketSettings, Claims
+from libs.vault.vault import Vault, VaultSettings
 from libs.warehouse.warehouse import Warehouse, WarehouseSettings
+from services.executor.credentials import StoredCredentials
 from services.executor.handlers import Runs
-from services.executor.runner import Attempt
+from services.executor.planner import Planner
+from services.executor.runner import Attempt, Surroundings
 from services.executor.steps.registry import step_types
+from services.executor.steps.tools import Tools
 
 
 async def build(process: Process) -> Parts:
     settings = process.settings
     assert isinstance(settings, ExecutorSettings)  # noqa: S101  __main__ loads these
+    process.subscriptions = (
+        *durable_subscriptions(Service.EXECUTOR),
+        *own_subscriptions(Service.EXECUTOR, settings.instance),
+    )
     bucket = Bucket(
         BucketSettings(settings.gcp_project_id, settings.bucket, settings.storage_emulator_host)
     )
@@ -27,20 +37,29 @@ async def build(process: Process) -> Parts:
             threads=settings.max_runs,
         )
     )
-    types = step_types(warehouse)
+    vault = Vault.connect(VaultSettings(settings.kms_key_name, settings.kms_endpoint))
+    tools = Tools(
+        warehouse=warehouse,
+        files=bucket,
+        credentials=StoredCredentials(process.bus.requester, vault),
+        clock=system_clock,
+        development=settings.environment is Environment.DEVELOPMENT,
+    )
+    types = step_types(tools)
+    surroundings = Surroundings(
+        sender=process.bus.publisher,
+        objects=bucket,
+        types=types,
+        clock=system_clock,
+        parallel=settings.max_parallel_steps,
+    )
 
     def start(request: RunRequestedV1, cause: Envelope) -> Attempt:
-        return Attempt(
-            request,
-            cause,
-            process.bus.publisher,
-            types,
-            system_clock,
-            parallel=settings.max_parallel_steps,
-        )
+        return Attempt(request, cause, surroundings)
 
     runs = Runs(Claims(bucket), settings.instance, start, settings.max_runs)
     runs.register(process.router)
+    Planner(types, system_clock).register(process.router)
 
     async def finish() -> None:
         await runs.finish(settings.shutdown_grace_seconds / 2)
@@ -52,5 +71,5 @@ async def build(process: Process) -> Parts:
         router=process.router,
         checks=(bucket.check, warehouse.check),
         before_drain=(finish,),
-        closers=(close_bucket, warehouse.close),
+        closers=(vault.close, close_bucket, warehouse.close),
     )

@@ -1,17 +1,43 @@
-"""Which steps may run next: a pure fold over what steps have come to."""
+"""Which steps may run next: a pure fold over what steps have come to.
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+A step waits for its needs. A step that failed and may fail counts as met, and so
+does one that its own condition left out. After a step has failed that may not,
+only steps run whose condition asks for it with `failed()` or `always()`.
+"""
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from contracts.conditions import Condition, Facts
 from contracts.identifiers import StepId
 from contracts.pipelines import DefinitionPart, OnFailure, StepPart
 from contracts.runs import RunStatus
 from contracts.steps import StepStatus
 
-GOOD = frozenset({StepStatus.COMPLETED})
 OVER = frozenset(
     {StepStatus.COMPLETED, StepStatus.FAILED, StepStatus.SKIPPED, StepStatus.CANCELLED}
 )
+START = "start"
+
+
+class CycleError(ValueError):
+    """Steps that wait for each other."""
+
+    def __init__(self, steps: Sequence[StepId]) -> None:
+        self.steps = steps
+        super().__init__(f"steps wait for each other: {', '.join(steps)}")
+
+
+@dataclass(frozen=True, slots=True)
+class StepState:
+    """What has become of a step."""
+
+    status: StepStatus
+    rows: int = 0
+    bytes: int = 0
+    left_out: bool = False
+    """Skipped by its own condition, which holds up nobody."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,48 +45,52 @@ class Dag:
     """A definition and what has become of its steps so far."""
 
     definition: DefinitionPart
-    states: Mapping[StepId, StepStatus]
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    date: str = ""
+    states: Mapping[StepId, StepState] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, definition: DefinitionPart) -> "Dag":
-        return cls(definition, {})
+    def of(
+        cls, definition: DefinitionPart, parameters: Mapping[str, Any] | None = None, date: str = ""
+    ) -> "Dag":
+        """Raises `CycleError`."""
+        levels_of(definition)
+        return cls(definition, parameters or {}, date)
 
-    def with_step(self, step_id: StepId, status: StepStatus) -> "Dag":
-        return replace(self, states={**self.states, step_id: status})
+    def with_step(self, step_id: StepId, state: StepState) -> "Dag":
+        return replace(self, states={**self.states, step_id: state})
 
     @property
-    def ready(self) -> list[StepPart]:
-        """Steps that have not begun and whose needs are met, in the order written."""
-        if self.stopped:
-            return []
-        return [step for step in self._untouched if all(map(self._met, step.needs))]
+    def waiting(self) -> list[StepPart]:
+        """Steps that may be decided now: their needs are over, and nothing forbids them."""
+        return [step for step in self._untouched if self._may_be_decided(step)]
 
     @property
     def doomed(self) -> list[StepPart]:
         """Steps that can never run any more."""
-        return [
-            step
-            for step in self._untouched
-            if self.stopped or any(self._never(need) for need in step.needs)
-        ]
+        return [step for step in self._untouched if self._is_doomed(step)]
+
+    def wanted(self, step: StepPart) -> bool:
+        """Whether a step's condition lets it run; raises `ConditionError`."""
+        return not step.when or Condition.parse(step.when).holds(self._facts)
 
     @property
     def stopped(self) -> bool:
         """A step that must not fail has failed."""
         return any(
-            self.states.get(step.step_id) is StepStatus.FAILED and step.on_failure is OnFailure.STOP
+            self._status(step.step_id) is StepStatus.FAILED and step.on_failure is OnFailure.STOP
             for step in self.definition.steps
         )
 
     @property
     def is_over(self) -> bool:
-        return all(self.states.get(step.step_id) in OVER for step in self.definition.steps)
+        return all(self._status(step.step_id) in OVER for step in self.definition.steps)
 
     @property
     def outcome(self) -> RunStatus:
         if self.stopped:
             return RunStatus.FAILED
-        if StepStatus.CANCELLED in self.states.values():
+        if any(state.status is StepStatus.CANCELLED for state in self.states.values()):
             return RunStatus.CANCELLED
         return RunStatus.COMPLETED
 
@@ -68,14 +98,75 @@ class Dag:
     def _untouched(self) -> list[StepPart]:
         return [step for step in self.definition.steps if step.step_id not in self.states]
 
+    @property
+    def _facts(self) -> Facts:
+        steps = {
+            str(name): {"status": state.status.value, "rows": state.rows, "bytes": state.bytes}
+            for name, state in self.states.items()
+        }
+        failed = any(state.status is StepStatus.FAILED for state in self.states.values())
+        return Facts(self.parameters, steps, self.date, failed)
+
+    def _may_be_decided(self, step: StepPart) -> bool:
+        if _survives_failure(step):
+            return all(self._status(need) in OVER or self._is_lost(need) for need in step.needs)
+        return not self.stopped and all(map(self._met, step.needs))
+
+    def _is_lost(self, step_id: StepId) -> bool:
+        return any(step.step_id == step_id for step in self.doomed)
+
+    def _is_doomed(self, step: StepPart) -> bool:
+        if _survives_failure(step):
+            return False
+        return self.stopped or any(map(self._never, step.needs))
+
     def _met(self, need: StepId) -> bool:
         state = self.states.get(need)
-        return state in GOOD or (state is StepStatus.FAILED and self._may_fail(need))
+        if state is None:
+            return False
+        if state.status is StepStatus.FAILED:
+            return self._may_fail(need)
+        return state.status is StepStatus.COMPLETED or state.left_out
 
     def _never(self, need: StepId) -> bool:
-        state = self.states.get(need)
-        return state in OVER and not self._met(need)
+        return self._status(need) in OVER and not self._met(need)
 
     def _may_fail(self, step_id: StepId) -> bool:
         step = next(s for s in self.definition.steps if s.step_id == step_id)
         return step.on_failure is OnFailure.CONTINUE
+
+    def _status(self, step_id: StepId) -> StepStatus | None:
+        state = self.states.get(step_id)
+        return state.status if state else None
+
+
+def levels_of(definition: DefinitionPart) -> dict[StepId, int]:
+    """Each step's level: 1, or one more than the highest of its needs; raises `CycleError`."""
+    levels: dict[StepId, int] = {}
+    left = list(definition.steps)
+    while left:
+        ready = [step for step in left if all(need in levels for need in step.needs)]
+        if not ready:
+            raise CycleError([step.step_id for step in left])
+        for step in ready:
+            levels[step.step_id] = 1 + max((levels[need] for need in step.needs), default=0)
+        left = [step for step in left if step.step_id not in levels]
+    return levels
+
+
+def redone(definition: DefinitionPart, resume_from: str) -> set[StepId]:
+    """Which steps are done again, whatever came of them, when a person asks for a run again."""
+    if not resume_from:
+        return set()
+    if resume_from == START:
+        return {step.step_id for step in definition.steps}
+    found = {step.step_id for step in definition.steps if step.step_id == resume_from}
+    levels = levels_of(definition)
+    for step in sorted(definition.steps, key=lambda step: levels[step.step_id]):
+        if found.intersection(step.needs):
+            found.add(step.step_id)
+    return found
+
+
+def _survives_failure(step: StepPart) -> bool:
+    return bool(step.when) and Condition.parse(step.when).survives_failure

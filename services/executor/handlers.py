@@ -12,7 +12,7 @@ from libs.bus.message import Context
 from libs.bus.router import Router
 from libs.slotlog.log import SlotLogError
 from libs.telemetry.context import bind
-from services.executor.runner import Attempt
+from services.executor.runner import Attempt, AttemptLostError
 
 LOG = logging.getLogger(__name__)
 Key = tuple[str, int]
@@ -40,6 +40,7 @@ class Runs:
         self._room = asyncio.Semaphore(most)
         self._attempts: dict[Key, Attempt] = {}
         self._tasks: dict[Key, asyncio.Task[None]] = {}
+        self._stopping = False
 
     def register(self, router: Router) -> None:
         router.on(RunRequestedV1)(self.on_run_requested)
@@ -52,26 +53,36 @@ class Runs:
             return
         await self._room.acquire()
         try:
-            mine = await self._claims.claim(f"{event.run_id}/{event.attempt}", self._owner)
+            began = await self._begin(key, event, context)
         except SlotLogError as error:
             self._room.release()
             raise RetryableError(str(error)) from error
         except BaseException:
             self._room.release()
             raise
-        if not mine or key in self._tasks:
+        if not began:
             self._room.release()
-            return
+
+    async def _begin(self, key: Key, event: RunRequestedV1, context: Context) -> bool:
+        if self._stopping:
+            reason = "this executor is stopping; another takes the run"
+            raise RetryableError(reason)
+        mine = await self._claims.claim(f"{event.run_id}/{event.attempt}", self._owner)
+        if not mine or key in self._tasks:
+            return False
         attempt = self._attempts[key] = self._start(event, context.envelope)
         self._tasks[key] = asyncio.create_task(self._run(key, attempt))
+        return True
 
     async def on_run_cancel_requested(self, event: RunCancelRequestedV1, _: Context) -> None:
+        """Every executor hears it; the one that has the attempt acts."""
         attempt = self._attempts.get((str(event.run_id), event.attempt))
         if attempt is not None:
             await attempt.cancel()
 
     async def finish(self, grace: float) -> None:
-        """Let attempts end; what does not in time is taken up when its lease has ended."""
+        """Let attempts end; hand back what does not in time, so that another goes on with it."""
+        self._stopping = True
         if self._tasks:
             _, late = await asyncio.wait(self._tasks.values(), timeout=grace)
             for task in late:
@@ -83,6 +94,11 @@ class Runs:
         try:
             with bind(tenant_id=request.tenant_id, run_id=request.run_id):
                 await attempt.run()
+        except asyncio.CancelledError:
+            await attempt.hand_back()
+            raise
+        except AttemptLostError:
+            LOG.warning("attempt %d of run %s was cut off for too long; it is left", *key[::-1])
         except Exception:
             LOG.exception("attempt %d of run %s was left; its lease will end", key[1], key[0])
         finally:

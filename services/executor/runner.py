@@ -2,269 +2,211 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
-from uuid import NAMESPACE_URL, uuid5
 
+from contracts.conditions import ConditionError
 from contracts.envelope import Envelope
-from contracts.message import Message
+from contracts.identifiers import StepId
 from contracts.pipelines import StepPart
-from contracts.runs import (
-    AttemptFinishedV1,
-    AttemptHeartbeatV1,
-    AttemptStartedV1,
-    ErrorPart,
-    RunRequestedV1,
-    RunStatus,
-)
-from contracts.steps import StepCompletedV1, StepStartedV1, StepStatus
-from libs.bus.message import Outgoing
+from contracts.runs import RunRequestedV1
+from contracts.steps import StepCompletedV1, StepStatus
 from libs.clock import Clock
-from services.executor.dag import Dag
-from services.executor.steps.step import (
-    StepError,
-    StepResult,
-    StepRetryError,
-    StepRun,
-    StepType,
-)
+from services.executor.checkpoints import Checkpoints, Objects
+from services.executor.dag import Dag, StepState, redone
+from services.executor.outbox import Outbox, Sender
+from services.executor.report import Report
+from services.executor.steps.step import StepError, StepResult, StepType
+from services.executor.tries import StepEnd, StepTries
 
 LOG = logging.getLogger(__name__)
-NAMESPACE = uuid5(NAMESPACE_URL, "convergence/executor")
-TRIES = 3
-FIRST_PAUSE = 0.5
+STOP_ROUNDS = 3
+STOP_SECONDS = 2.0
+BEATS_PER_LEASE = 3
+Results = dict[StepId, StepResult]
 
 
-class Sender(Protocol):
-    """What is used of the bus's publisher."""
+class AttemptLostError(Exception):
+    """Nothing could be said for as long as the lease lasts: another attempt has begun."""
 
-    async def send(self, *emits: Outgoing, cause: Envelope | None = None) -> object: ...
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What every attempt of this process uses."""
+
+    sender: Sender
+    objects: Objects
+    types: Mapping[str, StepType]
+    clock: Clock
+    parallel: int
+    """How many steps of one run may go on at once."""
 
 
 @dataclass(slots=True)
-class Progress:
-    """What has been said of the attempt so far; the order of what is said."""
+class Running:
+    """A step that goes on."""
 
-    sequence: int = 0
-    error: ErrorPart | None = None
+    tries: StepTries
+    started: datetime
+    task: asyncio.Task[StepEnd]
 
 
 class Attempt:
     """One attempt at one run. `run` is called once."""
 
-    def __init__(  # noqa: PLR0913  what an attempt is made of
-        self,
-        request: RunRequestedV1,
-        cause: Envelope,
-        sender: Sender,
-        types: Mapping[str, StepType],
-        clock: Clock,
-        *,
-        parallel: int,
+    def __init__(
+        self, request: RunRequestedV1, cause: Envelope, surroundings: Surroundings
     ) -> None:
         self.request = request
-        self._cause = cause
-        self._sender = sender
-        self._types = types
-        self._clock = clock
-        self._gate = asyncio.Semaphore(parallel)
-        self._progress = Progress()
+        self._around = surroundings
+        self._outbox = Outbox(request, cause, surroundings.sender)
+        self._report = Report(request, self._outbox, surroundings.clock)
+        self._checkpoints = Checkpoints(request, surroundings.objects)
         self._cancelled = asyncio.Event()
-        self._running: dict[str, StepRun] = {}
+        self._running: dict[StepId, Running] = {}
+        self._results: Results = {}
 
     async def cancel(self) -> None:
         """Stop: nothing new begins, and what goes on in BigQuery is ended."""
         self._cancelled.set()
-        for given in list(self._running.values()):
-            await self._types[given.step.type].cancel(given)
+        for _ in range(STOP_ROUNDS):  # a job may be about to start while it is being stopped
+            going = list(self._running.values())
+            if not going:
+                return
+            await asyncio.gather(*(running.tries.stop() for running in going))
+            await asyncio.wait([running.task for running in going], timeout=STOP_SECONDS)
+        for running in list(self._running.values()):
+            running.task.cancel()
 
     async def run(self) -> None:
-        """Report the start, each step and the end. Raises nothing but cancellation."""
-        started = self._clock()
-        request = self.request
-        await self._say(
-            "started",
-            AttemptStartedV1(
-                tenant_id=request.tenant_id,
-                run_id=request.run_id,
-                config_id=request.config_id,
-                attempt=request.attempt,
-                steps=tuple(step.step_id for step in request.definition.steps),
-                started_at=started,
-            ),
-        )
+        """Report the start, each step and the end. When it is cancelled, jobs are left running.
+
+        Raises `AttemptLostError` when the lease has ended without a word getting through.
+        """
         heartbeat = asyncio.create_task(self._heartbeat())
         try:
-            dag = await self._steps(Dag.of(request.definition))
+            dag = await self._steps(await self._begin())
         finally:
             heartbeat.cancel()
-        await self._report_end(started, dag.outcome)
+        await self._checkpoints.flush()
+        self._report.finished(dag.outcome)
+        await self._outbox.flush()
 
-    async def _report_end(self, started: datetime, status: RunStatus) -> None:
-        await self._say(
-            "finished",
-            AttemptFinishedV1(
-                tenant_id=self.request.tenant_id,
-                run_id=self.request.run_id,
-                attempt=self.request.attempt,
-                status=status,
-                started_at=started,
-                finished_at=self._clock(),
-                error=self._progress.error,
-            ),
-        )
+    async def hand_back(self) -> None:
+        """After `run` was cancelled: let the next attempt begin at once."""
+        await self._checkpoints.flush()
+        self._report.returned()
+        await self._outbox.flush()
+
+    async def _begin(self) -> Dag:
+        """Take over what earlier attempts have completed."""
+        request = self.request
+        self._report.started()
+        dag = Dag.of(request.definition, request.parameters, request.run_date.isoformat())
+        again = redone(request.definition, request.resume_from)
+        for saved in await self._checkpoints.earlier():
+            for said in saved.steps:
+                if saved.generation == request.generation or said.step_id not in again:
+                    dag = self._take_over(dag, said)
+        return dag
+
+    def _take_over(self, dag: Dag, said: StepCompletedV1) -> Dag:
+        if said.step_id in dag.states:
+            return dag
+        self._checkpoints.add(said)
+        self._report.step_kept(said)
+        self._results[said.step_id] = StepResult(said.rows, said.bytes, said.job_ids)
+        return dag.with_step(said.step_id, StepState(said.status, said.rows, said.bytes))
 
     async def _steps(self, dag: Dag) -> Dag:
         """Start what is ready, take in what has ended, until nothing is left."""
-        tasks: dict[asyncio.Task[StepStatus], StepPart] = {}
+        patience = self.request.lease_seconds / BEATS_PER_LEASE
         try:
-            while not dag.is_over:
-                for step in [] if self._cancelled.is_set() else dag.ready:
-                    dag = dag.with_step(step.step_id, StepStatus.RUNNING)
-                    tasks[asyncio.create_task(self._step(step))] = step
-                if not tasks:
-                    return await self._give_up(dag)
-                done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-                for task in done:
-                    dag = dag.with_step(tasks.pop(task).step_id, task.result())
+            while not (dag := self._settle(dag)).is_over and self._running:
+                tasks = [running.task for running in self._running.values()]
+                await asyncio.wait(tasks, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
+                self._check_lease()
+                dag = self._take_in_ended(dag)
         finally:
-            for task in tasks:
-                task.cancel()
+            for running in self._running.values():
+                running.task.cancel()
+        return self._give_up(dag)
+
+    def _check_lease(self) -> None:
+        if time.monotonic() - self._outbox.heard_at > self.request.lease_seconds:
+            raise AttemptLostError
+
+    def _settle(self, dag: Dag) -> Dag:
+        """Decide every step that can be decided, until no decision follows from another."""
+        while not self._cancelled.is_set():
+            before = dag
+            for step in dag.doomed:
+                dag = self._skip(dag, step, StepState(StepStatus.SKIPPED))
+            for step in dag.waiting[: self._around.parallel - len(self._running)]:
+                dag = self._decide(dag, step)
+            if dag is before:
+                break
         return dag
 
-    async def _give_up(self, dag: Dag) -> Dag:
+    def _decide(self, dag: Dag, step: StepPart) -> Dag:
+        try:
+            wanted = dag.wanted(step)
+        except ConditionError as error:
+            end = StepEnd(StepStatus.FAILED, error=StepError("invalid_condition", str(error)))
+            self._report.step_ended(step, end, None)
+            return dag.with_step(step.step_id, StepState(StepStatus.FAILED))
+        if not wanted:
+            return self._skip(dag, step, StepState(StepStatus.SKIPPED, left_out=True))
+        self._start(step)
+        return dag.with_step(step.step_id, StepState(StepStatus.RUNNING))
+
+    def _start(self, step: StepPart) -> None:
+        tries = StepTries(
+            self.request,
+            step,
+            self._around.types,
+            self._report.of_step(step),
+            earlier=self._results,
+            cancelled=self._cancelled,
+        )
+        started = self._report.step_started(step)
+        self._running[step.step_id] = Running(tries, started, asyncio.create_task(tries.run()))
+
+    def _take_in_ended(self, dag: Dag) -> Dag:
+        for step_id, running in list(self._running.items()):
+            if running.task.done():
+                del self._running[step_id]
+                dag = self._take_in(dag, running)
+        return dag
+
+    def _take_in(self, dag: Dag, running: Running) -> Dag:
+        step = running.tries.step
+        # Cancelled before it could begin, so it could not say so itself.
+        unbegun = running.task.cancelled() and self._cancelled.is_set()
+        end = StepEnd(StepStatus.CANCELLED) if unbegun else running.task.result()
+        self._results[step.step_id] = end.result
+        said = self._report.step_ended(step, end, running.started)
+        if end.status is StepStatus.COMPLETED:
+            self._checkpoints.add(said)
+        state = StepState(end.status, end.result.rows, end.result.bytes)
+        return dag.with_step(step.step_id, state)
+
+    def _skip(self, dag: Dag, step: StepPart, state: StepState) -> Dag:
+        self._report.step_ended(step, StepEnd(state.status), None)
+        return dag.with_step(step.step_id, state)
+
+    def _give_up(self, dag: Dag) -> Dag:
         """Steps that will never run are skipped, or cancelled with the run."""
         cancelled = self._cancelled.is_set() and not dag.stopped
         status = StepStatus.CANCELLED if cancelled else StepStatus.SKIPPED
         for step in dag.definition.steps:
             if step.step_id not in dag.states:
-                await self._say_completed(step, status, None, StepResult(), None)
-                dag = dag.with_step(step.step_id, status)
+                dag = self._skip(dag, step, StepState(status))
         return dag
 
-    async def _step(self, step: StepPart) -> StepStatus:
-        async with self._gate:
-            started = self._clock()
-            await self._say_started(step, started)
-            result, error = StepResult(), None
-            try:
-                async with asyncio.timeout(step.timeout_seconds):
-                    result = await self._try(step)
-                status = StepStatus.COMPLETED
-            except TimeoutError:
-                await self._stop_job(step)
-                detail = f"step {step.step_id} took longer than {step.timeout_seconds} s"
-                error = StepError("timeout", detail)
-                status = StepStatus.FAILED
-            except StepError as failure:
-                error = failure
-                status = StepStatus.CANCELLED if self._cancelled.is_set() else StepStatus.FAILED
-            finally:
-                self._running.pop(step.step_id, None)
-            await self._say_completed(step, status, started, result, error)
-            return status
-
-    async def _try(self, step: StepPart) -> StepResult:
-        type_ = self._types.get(step.type)
-        if type_ is None:
-            known = ", ".join(self._types)
-            raise StepError(
-                "unknown_step_type", f"step {step.step_id}: {step.type!r} is none of {known}"
-            )
-        for number in range(1, TRIES + 1):
-            given = StepRun(self.request, step, number)
-            self._running[step.step_id] = given
-            try:
-                return await self._guarded(type_, given)
-            except StepRetryError as error:
-                if number == TRIES or self._cancelled.is_set():
-                    raise
-                LOG.warning("try %d of step %s: %s", number, step.step_id, error)
-            await asyncio.sleep(FIRST_PAUSE * 2 ** (number - 1))
-        raise AssertionError  # the last try has returned or raised
-
-    async def _guarded(self, type_: StepType, given: StepRun) -> StepResult:
-        """A fault of ours must end the step with an error, not the executor."""
-        try:
-            return await type_.run(given)
-        except StepError:
-            raise
-        except Exception as error:
-            LOG.exception("step %s failed unexpectedly", given.step.step_id)
-            detail = f"step {given.step.step_id} failed for a reason on our side"
-            raise StepError("internal_error", detail) from error
-
-    async def _stop_job(self, step: StepPart) -> None:
-        given = self._running.get(step.step_id)
-        if given is not None:
-            await self._types[step.type].cancel(given)
-
     async def _heartbeat(self) -> None:
-        request = self.request
         while True:
-            await asyncio.sleep(request.lease_seconds / 3)
-            await self._say(
-                f"heartbeat/{self._progress.sequence}",
-                AttemptHeartbeatV1(
-                    tenant_id=request.tenant_id, run_id=request.run_id, attempt=request.attempt
-                ),
-            )
-
-    async def _say_started(self, step: StepPart, started: datetime) -> None:
-        await self._say(
-            f"{step.step_id}/started",
-            StepStartedV1(
-                tenant_id=self.request.tenant_id,
-                run_id=self.request.run_id,
-                attempt=self.request.attempt,
-                step_id=step.step_id,
-                step_type=step.type,
-                started_at=started,
-            ),
-        )
-
-    async def _say_completed(
-        self,
-        step: StepPart,
-        status: StepStatus,
-        started: datetime | None,
-        result: StepResult,
-        error: StepError | None,
-    ) -> None:
-        ended = self._clock()
-        part = _error_part(step, error)
-        if part is not None and status is StepStatus.FAILED:
-            self._progress.error = self._progress.error or part
-        await self._say(
-            f"{step.step_id}/completed",
-            StepCompletedV1(
-                tenant_id=self.request.tenant_id,
-                run_id=self.request.run_id,
-                attempt=self.request.attempt,
-                step_id=step.step_id,
-                step_type=step.type,
-                status=status,
-                started_at=started,
-                finished_at=ended,
-                duration_ms=int((ended - started).total_seconds() * 1000) if started else 0,
-                rows=result.rows,
-                bytes=result.bytes,
-                job_ids=result.job_ids,
-                error=part,
-            ),
-        )
-
-    async def _say(self, what: str, message: Message) -> None:
-        """Publish under an id that a repetition of this attempt would use again."""
-        self._progress.sequence += 1
-        name = f"{self.request.run_id}/{self.request.attempt}/{what}"
-        outgoing = Outgoing(message, str(uuid5(NAMESPACE, name)), self._progress.sequence)
-        await self._sender.send(outgoing, cause=self._cause)
-
-
-def _error_part(step: StepPart, error: StepError | None) -> ErrorPart | None:
-    if error is None:
-        return None
-    return ErrorPart(code=error.code, detail=error.detail[:2000], step_id=str(step.step_id))
+            await asyncio.sleep(self.request.lease_seconds / BEATS_PER_LEASE)
+            self._report.heartbeat()

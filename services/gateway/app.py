@@ -24,7 +24,6 @@ async def build(process: Process) -> Parts:
     settings = process.settings
     assert isinstance(settings, GatewaySettings)  # noqa: S101  __main__ loads these
     process.subscriptions = instance_subscriptions(settings.instance)
-    process.short_lived = True
     secrets = Secrets.connect(
         SecretSettings(
             settings.gcp_project_id, settings.secrets_dir, settings.secret_manager_endpoint

@@ -16,7 +16,8 @@ from contracts.platform import ProblemPart
 
 MAX_BYTES = 256 * 1024
 MAX_DEPTH = 20
-_STEP_FIELDS = {"needs", "on_failure", "timeout"}
+_STEP_FIELDS = {"needs", "on_failure", "timeout", "when", "retry"}
+_RETRY_NAMES = {"backoff": "backoff_seconds"}
 _ABOUT_STEP = {"id", "name", "step_id", "type", "ps_type", "config", *_STEP_FIELDS}
 
 
@@ -144,7 +145,22 @@ def _step(
     }
     if "timeout" in step:
         found["timeout_seconds"] = step["timeout"]
+    if "when" in step:
+        found["when"] = _condition(step["when"])
+    if "retry" in step:
+        found["retry"] = _renamed(step["retry"], _RETRY_NAMES)
     return found
+
+
+def _condition(written: Any) -> Any:
+    """YAML reads a bare `true` as a value, which as a condition is a constant."""
+    return str(written).lower() if isinstance(written, bool) else written
+
+
+def _renamed(given: Any, names: Mapping[str, str]) -> Any:
+    if not isinstance(given, dict):
+        return given
+    return {names.get(key, key): value for key, value in given.items()}
 
 
 def _levels(dependencies: Any, place: yaml.Node) -> dict[str, list[str]]:

@@ -20,6 +20,7 @@ from contracts.quota import GetQuotaV1, QuotaV1
 from contracts.runs import (
     AttemptFinishedV1,
     AttemptHeartbeatV1,
+    AttemptReturnedV1,
     AttemptStartedV1,
     CancelRunV1,
     RunRequestedV1,
@@ -56,6 +57,7 @@ LedgerMessage = (
     | CancelRunV1
     | AttemptStartedV1
     | AttemptHeartbeatV1
+    | AttemptReturnedV1
     | AttemptFinishedV1
 )
 
@@ -78,6 +80,7 @@ class Handlers:
         router.on(CancelRunV1)(self.on_ledger_message)
         router.on(AttemptStartedV1)(self.on_ledger_message)
         router.on(AttemptHeartbeatV1)(self.on_ledger_message)
+        router.on(AttemptReturnedV1)(self.on_ledger_message)
         router.on(AttemptFinishedV1)(self.on_ledger_message)
         router.on(SaveConfigV1)(self.on_save_config)
         router.on(GetConfigV1)(self.on_get_config)

@@ -11,6 +11,7 @@ from contracts.pipelines import DeleteConfigV1
 from contracts.runs import (
     AttemptFinishedV1,
     AttemptHeartbeatV1,
+    AttemptReturnedV1,
     AttemptStartedV1,
     CancelRunV1,
     SubmitRunV1,
@@ -40,6 +41,7 @@ _RULES: dict[type[Message], Callable[[Ledger, Any, datetime, Rules], Outcome]] =
     CancelRunV1: attempts.cancel_run,
     AttemptStartedV1: attempts.attempt_started,
     AttemptHeartbeatV1: attempts.attempt_alive,
+    AttemptReturnedV1: attempts.attempt_returned,
     AttemptFinishedV1: attempts.attempt_finished,
     Look: attempts.look,
 }

@@ -4,7 +4,9 @@ from collections.abc import Sequence
 
 from contracts.credentials import (
     CredentialListV1,
+    CredentialV1,
     DeleteCredentialV1,
+    GetCredentialV1,
     ListCredentialsV1,
     StoreCredentialV1,
 )
@@ -108,6 +110,20 @@ def register(router: Router, tenants: Writer[Tenant], warehouse: Warehouse) -> N
     async def on_list_keys(query: ListKeysV1, _: Context) -> Sequence[Message]:
         state = await tenants.state(query.tenant_id)
         return [KeyListV1(tenant_id=query.tenant_id, keys=tuple(state.keys.values()))]
+
+    @router.on(GetCredentialV1)
+    async def on_get_credential(query: GetCredentialV1, _: Context) -> Sequence[Message]:
+        state = await tenants.state(query.tenant_id)
+        part = state.credentials.get(query.credential_id)
+        sealed = state.sealed.get(query.credential_id)
+        if part is None or sealed is None:
+            detail = f"there is no credential {query.credential_id}; store it first"
+            return [
+                CommandRefusedV1(
+                    tenant_id=query.tenant_id, code="credential_not_found", detail=detail
+                )
+            ]
+        return [CredentialV1(tenant_id=query.tenant_id, credential=part, sealed=sealed)]
 
     @router.on(ListCredentialsV1)
     async def on_list_credentials(query: ListCredentialsV1, _: Context) -> Sequence[Message]:

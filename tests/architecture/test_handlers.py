@@ -14,6 +14,7 @@ from libs.slotlog.writer import Writer
 from libs.warehouse.warehouse import Warehouse, WarehouseSettings
 from services.audit_log.handlers import Handlers as AuditHandlers
 from services.executor.handlers import Runs
+from services.executor.planner import Planner
 from services.gateway import handlers as gateway
 from services.gateway.live import LiveRuns
 from services.scheduler.domain.deciding import Rules
@@ -41,6 +42,7 @@ def registered(service: Service) -> set[type[Message]]:
             SchedulerHandlers(ledgers, system_clock).register(router)
         case Service.EXECUTOR:
             Runs(None, "", None, 1).register(router)  # type: ignore[arg-type] # only registered
+            Planner({}, system_clock).register(router)
         case Service.AUDIT_LOG:
             AuditHandlers(nowhere(), system_clock).register(router)
     return set(router.handled)

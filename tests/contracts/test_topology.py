@@ -17,6 +17,7 @@ from contracts.topology import (
     durable_subscriptions,
     instance_subscriptions,
     is_instance_subscription,
+    own_subscriptions,
     topology,
 )
 from libs.local_cloud.pubsub_filter import compile_filter
@@ -69,11 +70,20 @@ def test_audit_log_records_every_topic_whole() -> None:
 @pytest.mark.parametrize("spec", instance_subscriptions("gateway-1"), ids=lambda spec: spec.name)
 def test_a_gateway_instance_hears_events_and_its_own_replies_only(spec: SubscriptionSpec) -> None:
     heard = {Kind.EVENT, Kind.REPLY}
-    assert selected(spec) == names(e for e in on(spec.topic) if e.model.kind in heard)
+    assert selected(spec) == names(
+        e for e in on(spec.topic) if e.model.kind in heard and e.asked_by is Service.GATEWAY
+    )
     chosen = compile_filter(spec.filter)
     for entry in on(spec.topic):
         if entry.model.kind is Kind.REPLY:
             assert not chosen({**attributes_of(entry), "ce-replyto": "gateway-2"})
+
+
+def test_an_executor_instance_hears_its_own_answers_and_every_cancellation() -> None:
+    specs = own_subscriptions(Service.EXECUTOR, "executor-1")
+    heard = {name for spec in specs for name in selected(spec)}
+    assert heard == {"credential.v1", "run.cancel_requested.v1"}
+    assert all(spec.expires_after_seconds and is_instance_subscription(spec.name) for spec in specs)
 
 
 def test_instance_subscriptions_are_short_lived_and_known_by_name() -> None:

@@ -7,7 +7,7 @@ from contracts.identifiers import ConfigId, StepId
 from contracts.pipelines import DefinitionPart, OnFailure, StepPart
 from contracts.runs import RunStatus
 from contracts.steps import StepStatus
-from services.executor.dag import Dag
+from services.executor.dag import Dag, StepState
 
 
 @st.composite
@@ -32,17 +32,17 @@ def test_steps_run_once_after_their_needs_and_the_run_ends(
     definition: DefinitionPart, data: st.DataObject
 ) -> None:
     dag, ran = Dag.of(definition), list[str]()
-    while ready := dag.ready:
+    while ready := dag.waiting:
         step = data.draw(st.sampled_from(ready))
         assert step.step_id not in ran
         assert set(step.needs) <= set(ran)
         ran.append(step.step_id)
         failed = data.draw(st.booleans())
         status = StepStatus.FAILED if failed else StepStatus.COMPLETED
-        dag = dag.with_step(step.step_id, status)
+        dag = dag.with_step(step.step_id, StepState(status))
     for step in dag.doomed:
-        dag = dag.with_step(step.step_id, StepStatus.SKIPPED)
+        dag = dag.with_step(step.step_id, StepState(StepStatus.SKIPPED))
     assert dag.is_over
-    good = all(state is StepStatus.COMPLETED for state in dag.states.values())
+    good = all(state.status is StepStatus.COMPLETED for state in dag.states.values())
     assert not good or dag.outcome is RunStatus.COMPLETED
     assert not dag.stopped or dag.outcome is RunStatus.FAILED

@@ -36,6 +36,7 @@ def test_a_service_that_starts_first_names_what_it_waits_for(service: str) -> No
         "STORAGE_EMULATOR_HOST": f"http://127.0.0.1:{nowhere}",
         "BIGQUERY_ENDPOINT": f"http://127.0.0.1:{nowhere}",
         "BIGQUERY_STORAGE_ENDPOINT": f"127.0.0.1:{nowhere}",
+        "KMS_ENDPOINT": f"127.0.0.1:{nowhere}",
     }
     running = subprocess.Popen(
         [sys.executable, "-m", f"services.{service}"],

@@ -3,14 +3,21 @@
 import re
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from libs.warehouse.errors import JobFailedError, UnavailableError
 from libs.warehouse.jobs import QueryJob
 from libs.warehouse.parameters import UnsupportedParameterError
-from libs.warehouse.warehouse import Warehouse
 from services.executor.steps.guard import check_select
-from services.executor.steps.step import StepError, StepResult, StepRetryError, StepRun
+from services.executor.steps.step import (
+    StepError,
+    StepResult,
+    StepRetryError,
+    StepRun,
+    StepType,
+    StepUnknownError,
+)
+from services.executor.steps.tools import Tools
 from services.executor.steps.variables import bind_sql, fill_name
 
 _TARGET = re.compile(
@@ -27,11 +34,9 @@ class Config(BaseModel):
     write_disposition: Literal["WRITE_TRUNCATE", "WRITE_APPEND", "WRITE_EMPTY"] = "WRITE_TRUNCATE"
 
 
-class BqEtlQuery:
-    """Safe to share between runs."""
-
-    def __init__(self, warehouse: Warehouse) -> None:
-        self._warehouse = warehouse
+class BqEtlQuery(StepType):
+    def __init__(self, tools: Tools) -> None:
+        self._warehouse = tools.warehouse
 
     async def run(self, given: StepRun) -> StepResult:
         job = self._job(given)
@@ -41,7 +46,7 @@ class BqEtlQuery:
             kind = StepRetryError if error.retryable else StepError
             raise kind(f"bigquery_{error.reason or 'error'}", error.message) from error
         except UnavailableError as error:
-            raise StepRetryError("bigquery_unavailable", str(error)) from error
+            raise StepUnknownError("bigquery_unavailable", str(error)) from error
         except UnsupportedParameterError as error:
             raise StepError("bad_parameter", str(error)) from error
         return StepResult(done.rows, done.bytes_billed, (done.job_id,))
@@ -50,7 +55,7 @@ class BqEtlQuery:
         await self._warehouse.cancel_job(given.job_id)
 
     def _job(self, given: StepRun) -> QueryJob:
-        request, config = given.request, _config(given)
+        request, config = given.request, given.config(Config)
         bound = bind_sql(config.source_query, request)
         check_select(bound.text, self._warehouse.project, request.datasets)
         return QueryJob(
@@ -61,24 +66,8 @@ class BqEtlQuery:
             write_disposition=config.write_disposition,
             default_dataset=request.datasets[0],
             max_bytes_billed=request.max_bytes_billed,
-            labels={
-                "tenant": str(request.tenant_id),
-                "pipeline": str(request.config_id)[:63],
-                "run": str(request.run_id),
-                "step": str(given.step.step_id).lower()[:63],
-            },
+            labels=given.labels,
         )
-
-
-def _config(given: StepRun) -> Config:
-    try:
-        return Config.model_validate(given.step.config)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(map(str, first["loc"]))
-        raise StepError(
-            "invalid_config", f"step {given.step.step_id}, config.{where}: {first['msg']}"
-        ) from None
 
 
 def _target(name: str, datasets: tuple[str, ...]) -> str:

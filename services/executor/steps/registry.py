@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping
 
-from libs.warehouse.warehouse import Warehouse
 from services.executor.steps.bq_etl_query import BqEtlQuery
 from services.executor.steps.step import StepType
+from services.executor.steps.tools import Tools
 
 
-def step_types(warehouse: Warehouse) -> Mapping[str, StepType]:
+def step_types(tools: Tools) -> Mapping[str, StepType]:
     return {
-        "bq_etl.query": BqEtlQuery(warehouse),
+        "bq_etl.query": BqEtlQuery(tools),
     }

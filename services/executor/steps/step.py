@@ -1,14 +1,25 @@
 """What a step type is: given its part of the definition, it does one thing once.
 
-StepError              phrased for the tenant; trying again cannot help
-└── StepRetryError     something gave way that may hold next time
+StepError                phrased for the tenant; trying again cannot help
+└── StepRetryError       it failed, by something that may hold next time
+    └── StepUnknownError nobody knows whether it was done: asked again under the same number
 """
 
-from dataclasses import dataclass
-from typing import Protocol
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Protocol, TypeVar
 
+from pydantic import BaseModel, ValidationError
+
+from contracts.identifiers import CredentialId, StepId, TenantId
+from contracts.message import Event
 from contracts.pipelines import StepPart
 from contracts.runs import RunRequestedV1
+
+Config = TypeVar("Config", bound=BaseModel)
+LONGEST_JOB_LABEL = 63
 
 
 class StepError(Exception):
@@ -18,21 +29,11 @@ class StepError(Exception):
 
 
 class StepRetryError(StepError):
-    """The next try gets a job id of its own."""
+    """The next try gets a number, and so job ids, of its own."""
 
 
-@dataclass(frozen=True, slots=True)
-class StepRun:
-    """One try of one step."""
-
-    request: RunRequestedV1
-    step: StepPart
-    try_number: int
-
-    @property
-    def job_id(self) -> str:
-        """The same for every attempt of the run, so that a job begun before is adopted."""
-        return f"run_{self.request.run_id}_{self.step.step_id}_{self.try_number}"
+class StepUnknownError(StepRetryError):
+    """The next try has the same number, so that it finds what this one may have begun."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +42,124 @@ class StepResult:
 
     rows: int = 0
     bytes: int = 0
+    """Bytes that BigQuery billed for."""
     job_ids: tuple[str, ...] = ()
 
 
-class StepType(Protocol):
+class Teller(Protocol):
+    """Says what goes on in a step. Never waits for the bus."""
+
+    def progress(
+        self, *, rows: int = 0, bytes_: int = 0, fraction: float | None = None, note: str = ""
+    ) -> None:
+        """How far the step is; call it as often as you like, it is thinned out."""
+
+    def say(self, what: str, event: Event) -> None:
+        """Publish an event; `what` must be the same whenever the same fact is said again."""
+
+
+@dataclass(frozen=True, slots=True)
+class StepRun:
+    """One try of one step, and all it may use of its run."""
+
+    request: RunRequestedV1
+    step: StepPart
+    try_number: int
+    tell: Teller
+    earlier: Mapping[StepId, StepResult] = field(default_factory=dict)
+    """What the steps before it did."""
+
+    @property
+    def job_id(self) -> str:
+        return self.job_id_of("job")
+
+    def job_id_of(self, part: str) -> str:
+        """The same for every attempt of this generation, so that a job begun is adopted.
+
+        `part` tells several jobs of one step apart: lower-case letters and digits.
+        """
+        request = self.request
+        return (
+            f"run_{request.run_id}_{request.generation}_{self.try_number}_{part}"
+            f"_{self.step.step_id}"
+        )
+
+    @property
+    def staging_table(self) -> str:
+        """`dataset.table` for rows that are not yet in their place; the same for every try."""
+        request = self.request
+        name = f"{request.run_id}_{request.generation}_{self.step.step_id}".replace("-", "_")
+        return f"{request.datasets[0]}.{STAGING_PREFIX}{name}"
+
+    @property
+    def work_folder(self) -> str:
+        """Prefix in the bucket for files of this step; the same for every try."""
+        request = self.request
+        return f"work/{request.tenant_id}/{request.run_id}/{request.generation}/{self.step.step_id}"
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """Labels of every BigQuery job, by which its cost is found again."""
+        return {
+            "tenant": str(self.request.tenant_id),
+            "pipeline": str(self.request.config_id)[:LONGEST_JOB_LABEL],
+            "run": str(self.request.run_id),
+            "step": str(self.step.step_id).lower()[:LONGEST_JOB_LABEL],
+        }
+
+    def config(self, model: type[Config]) -> Config:
+        """The step's config; raises `StepError` that names the first field that is wrong."""
+        try:
+            return model.model_validate(self.step.config)
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False)[0]
+            where = ".".join(map(str, ("config", *first["loc"])))
+            detail = f"step {self.step.step_id}, {where}: {first['msg']}"
+            raise StepError("invalid_config", detail) from None
+
+
+STAGING_PREFIX = "_convergence_staging_"
+
+
+@dataclass(frozen=True, slots=True)
+class StepPlan:
+    """What a step would do, as far as can be told without doing it."""
+
+    sql: str = ""
+    reads: tuple[str, ...] = ()
+    writes: tuple[str, ...] = ()
+    bytes: int = 0
+    price_usd: Decimal = Decimal(0)
+    known: bool = True
+    """False when it depends on what earlier steps make."""
+    note: str = ""
+
+
+class StepType(ABC):
+    """Safe to share between runs. One file each, and one line in the registry."""
+
+    @abstractmethod
     async def run(self, given: StepRun) -> StepResult:
         """Do it, or find it done; raises `StepError`. May be cancelled at any await."""
 
     async def cancel(self, given: StepRun) -> None:
-        """Stop what goes on outside this process."""
+        """Stop what goes on outside this process. Nothing, unless overridden."""
+        del given
+
+    async def plan(self, given: StepRun) -> StepPlan:
+        """What `run` would do; raises `StepError` for what it would refuse."""
+        del given
+        return StepPlan(known=False, note="its size is known only when it runs")
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """An opened credential. Its fields are secrets: never log, raise or publish them."""
+
+    provider: str
+    fields: Mapping[str, str] = field(repr=False)
+
+
+class Credentials(Protocol):
+    async def open(self, tenant_id: TenantId, credential_id: CredentialId) -> Credential:
+        """Raises `StepError` when there is none, `StepRetryError` when nobody answers."""

@@ -1,0 +1,54 @@
+"""Messages about the quality of data: what was checked in a table, and what was found."""
+
+from enum import StrEnum
+
+from pydantic import Field, JsonValue
+
+from contracts.identifiers import RunId, StepId, TenantId
+from contracts.message import Event, Part, Utc
+
+MOST_CHECKS = 200
+MOST_SAMPLES = 10
+
+
+class Severity(StrEnum):
+    WARN = "warn"
+    FAIL = "fail"
+
+
+class CheckStatus(StrEnum):
+    PASSED = "PASSED"
+    FAILED = "FAILED"
+    ERROR = "ERROR"
+    """The check could not be made."""
+
+
+class CheckPart(Part):
+    """One check and what it found."""
+
+    name: str
+    kind: str
+    """As Great Expectations calls it, e.g. `expect_column_values_to_not_be_null`."""
+    column: str = ""
+    severity: Severity
+    status: CheckStatus
+    observed: str = ""
+    expected: str = ""
+    row_count: int = Field(default=0, ge=0)
+    """Rows looked at."""
+    failing_rows: int = Field(default=0, ge=0)
+    samples: tuple[dict[str, JsonValue], ...] = Field(default=(), max_length=MOST_SAMPLES)
+    """Keys of some failing rows."""
+    detail: str = ""
+
+
+class QualityCheckedV1(Event, type="quality.checked.v1"):
+    """All checks that one step made of one table, in one scan."""
+
+    tenant_id: TenantId
+    run_id: RunId
+    attempt: int
+    step_id: StepId
+    table: str
+    checked_at: Utc
+    checks: tuple[CheckPart, ...] = Field(max_length=MOST_CHECKS)

@@ -1,0 +1,126 @@
+"""One step to its end: its time limit, and tries for what may hold next time."""
+
+import asyncio
+import logging
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from contracts.identifiers import StepId
+from contracts.pipelines import RetryPart, StepPart
+from contracts.runs import RunRequestedV1
+from contracts.steps import StepStatus
+from services.executor.steps.step import (
+    StepError,
+    StepResult,
+    StepRetryError,
+    StepRun,
+    StepType,
+    StepUnknownError,
+    Teller,
+)
+
+LOG = logging.getLogger(__name__)
+LONGEST_PAUSE = 600.0
+LONGEST_STOP = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class StepEnd:
+    """What came of a step."""
+
+    status: StepStatus
+    result: StepResult = field(default_factory=StepResult)
+    error: StepError | None = None
+    tries: int = 0
+
+
+class StepTries:
+    """One step of one attempt. `run` is called once."""
+
+    def __init__(  # noqa: PLR0913  all that a step may use
+        self,
+        request: RunRequestedV1,
+        step: StepPart,
+        types: Mapping[str, StepType],
+        tell: Teller,
+        *,
+        earlier: Mapping[StepId, StepResult],
+        cancelled: asyncio.Event,
+    ) -> None:
+        self.step = step
+        self._request = request
+        self._types = types
+        self._tell = tell
+        self._earlier = earlier
+        self._cancelled = cancelled
+        self._given: StepRun | None = None
+        self._tries = 0
+
+    async def run(self) -> StepEnd:
+        """Raises nothing but cancellation of this process's work."""
+        step = self.step
+        try:
+            async with asyncio.timeout(step.timeout_seconds):
+                return StepEnd(StepStatus.COMPLETED, await self._try(), tries=self._tries)
+        except TimeoutError:
+            await self.stop()
+            detail = f"step {step.step_id} took longer than {step.timeout_seconds} s"
+            return self._failed(StepError("timeout", detail))
+        except StepError as error:
+            return self._failed(error)
+        except asyncio.CancelledError:
+            if self._cancelled.is_set():
+                return StepEnd(StepStatus.CANCELLED, tries=self._tries)
+            raise
+
+    async def stop(self) -> None:
+        """End what goes on outside; a failure to do so is logged, the end is told anyway."""
+        if self._given is None:
+            return
+        try:
+            async with asyncio.timeout(LONGEST_STOP):
+                await self._types[self.step.type].cancel(self._given)
+        except Exception:
+            LOG.exception("step %s could not be stopped outside", self.step.step_id)
+
+    def _failed(self, error: StepError) -> StepEnd:
+        status = StepStatus.CANCELLED if self._cancelled.is_set() else StepStatus.FAILED
+        return StepEnd(status, error=error, tries=self._tries)
+
+    async def _try(self) -> StepResult:
+        step = self.step
+        type_ = self._types.get(step.type)
+        if type_ is None:
+            known = ", ".join(self._types)
+            detail = f"step {step.step_id}: {step.type!r} is none of {known}"
+            raise StepError("unknown_step_type", detail)
+        number = 1
+        while True:
+            self._tries += 1
+            self._given = StepRun(self._request, step, number, self._tell, self._earlier)
+            try:
+                return await self._guarded(type_, self._given)
+            except StepRetryError as error:
+                if self._tries >= step.retry.attempts or self._cancelled.is_set():
+                    raise
+                LOG.warning("try %d of step %s: %s", self._tries, step.step_id, error)
+                number += not isinstance(error, StepUnknownError)
+            await asyncio.sleep(pause_before(step.retry, self._tries))
+
+    async def _guarded(self, type_: StepType, given: StepRun) -> StepResult:
+        """A fault of ours must end the step with an error, not the executor."""
+        try:
+            return await type_.run(given)
+        except StepError:
+            raise
+        except Exception as error:
+            LOG.exception("step %s failed unexpectedly", given.step.step_id)
+            detail = f"step {given.step.step_id} failed for a reason on our side"
+            raise StepError("internal_error", detail) from error
+
+
+def pause_before(retry: RetryPart, tries: int) -> float:
+    """Doubled with each try, and spread so that what failed together does not return together."""
+    longest = min(retry.backoff_seconds * 2 ** (tries - 1), LONGEST_PAUSE)
+    return random.uniform(longest / 2, longest)  # noqa: S311  spread, not secrecy
