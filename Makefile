@@ -36,8 +36,9 @@ bench: $(VENV)/ready ## Measure hops, latency and throughput on this machine
 	@$(BIN)/python -m tests.bench.bench_bus
 	@$(BIN)/python -m tests.bench.run
 
-soak: $(VENV)/ready ## Kill services under load for longer (RUNS=200, KILLS=30)
-	@$(BIN)/python -m pytest -q -m soak tests/faults
+soak: $(VENV)/ready ## Everything that can go wrong, for long, and a judge at the end (MINUTES=20, SEED=1)
+	@$(BIN)/python -m pytest -q -m soak tests
+	@$(BIN)/python -m tests.soak
 
 mutants: $(VENV)/ready ## Sabotage one promise after the other; the suite must notice each
 	@$(BIN)/python -m tests.mutations.gate "$(NAME)"

@@ -53,7 +53,9 @@ class Children:
 
     def _write_pids(self) -> None:
         pids = {name: self.pid_of(name) for name in self._children}
-        (self._logs.parent / PIDS_FILE).write_text(json.dumps(pids))
+        new = self._logs.parent / f"{PIDS_FILE}.new"
+        new.write_text(json.dumps(pids))
+        new.replace(self._logs.parent / PIDS_FILE)  # a reader sees the old one or the new one
 
     def start(self, child: Child) -> None:
         self._children[child.name] = child

@@ -2,10 +2,13 @@
 
     python -m deploy.local.up
 
-Honours PORT, ADMIN_API_KEY, STATE_DIR, ENVIRONMENT and DEMO=0.
+Honours PORT, ADMIN_API_KEY, STATE_DIR, ENVIRONMENT and DEMO=0. For tests: INSTANCES of
+each service (further gateways listen on the ports after PORT), and FAULTS=1 opens the
+emulators' fault control.
 """
 
 import asyncio
+import itertools
 import logging
 import os
 import secrets
@@ -54,6 +57,8 @@ class Stack:
     state_dir: Path
     port: int
     demo: bool
+    instances: int = 1
+    faults: bool = False
     started: float = field(default_factory=time.monotonic)
     stage: str = "starting"
 
@@ -88,7 +93,7 @@ async def run(stack: Stack, stop: asyncio.Event) -> None:
     stack.state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     stack.logs.mkdir(exist_ok=True)
     async with AsyncExitStack() as ending:
-        cloud = LocalCloud(Choices(stack.state_dir / "cloud"))
+        cloud = LocalCloud(Choices(stack.state_dir / "cloud", control=stack.faults))
         stack.begin("starting the local cloud (Pub/Sub, BigQuery, Cloud Storage, KMS, secrets)")
         ending.push_async_callback(asyncio.to_thread, cloud.stop)
         await asyncio.to_thread(cloud.start)
@@ -135,11 +140,12 @@ async def _prepare(project: str, bucket: str, environment: dict[str, str]) -> No
 
 def _start_services(stack: Stack, children: Children, admin_key: str) -> None:
     common = {"SECRETS_DIR": str(stack.state_dir / "secrets")}
-    for name in SERVICES:
+    for name, number in itertools.product(SERVICES, range(stack.instances)):
         own = {"PORT": "0"}
         if name == "gateway":
-            own = {"PORT": str(stack.port), "ADMIN_API_KEY": admin_key}
-        children.start(Child(name, f"services.{name}", (), {**common, **own}))
+            own = {"PORT": str(stack.port + number), "ADMIN_API_KEY": admin_key}
+        shown = f"{name}-{number + 1}" if number else name
+        children.start(Child(shown, f"services.{name}", (), {**common, **own}))
     every = os.environ.get("TICK_SECONDS") or "60"
     children.start(Child("ticks", "libs.local_cloud.ticks", ("--every", every)))
 
@@ -237,6 +243,8 @@ def main() -> int:
         state_dir=Path(os.environ.get("STATE_DIR") or ".local").absolute(),
         port=int(os.environ.get("PORT") or os.environ.get("API_PORT") or 8080),
         demo=os.environ.get("DEMO", "1") not in {"0", "false", "no"},
+        instances=int(os.environ.get("INSTANCES") or 1),
+        faults=os.environ.get("FAULTS") == "1",
     )
     return asyncio.run(_main(stack))
 

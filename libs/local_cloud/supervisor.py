@@ -196,6 +196,7 @@ class LocalCloud:
             LOG.warning("%s; trying again", error)
             return
         self._children[name] = revived
+        self._write_status()
 
     def _refuse_a_second(self) -> None:
         running = read_status(self.directory)
@@ -203,8 +204,11 @@ class LocalCloud:
             raise AlreadyRunningError(self.directory, running["pid"])
 
     def _write_status(self) -> None:
-        body = {"pid": os.getpid(), "ports": self.ports}
-        (self.directory / STATUS_FILE).write_text(json.dumps(body))
+        pids = {name: child.process.pid for name, child in self._children.items()}
+        body = {"pid": os.getpid(), "ports": self.ports, "pids": pids}
+        new = self.directory / f"{STATUS_FILE}.new"
+        new.write_text(json.dumps(body))
+        new.replace(self.directory / STATUS_FILE)  # a reader sees the old one or the new one
 
 
 def _waves(names: Sequence[str]) -> list[list[str]]:

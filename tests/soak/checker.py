@@ -1,0 +1,246 @@
+"""Reads the slot log, what was heard, the warehouse and the effects, and counts broken promises."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from contracts.envelope import Wire
+from libs.slotlog.cloud_storage import CloudStorageSlotLog
+from libs.slotlog.log import Record
+from libs.warehouse.warehouse import Warehouse
+from services.scheduler.domain.deciding import Rules
+from services.scheduler.domain.ledger import Ledger
+from services.scheduler.store import LedgerDecider
+from tests.soak.collector import Collector
+from tests.soak.trouble import GIVES_UP
+from tests.soak.workload import Tenant
+
+SHOWN = 5
+PAGE = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One promise, how much of it was checked, and what breaks it."""
+
+    promise: str
+    checked: int
+    violations: tuple[str, ...]
+
+
+async def check_all(
+    tenants: list[Tenant],
+    heard: Collector,
+    poisoned: list[str],
+    log: CloudStorageSlotLog,
+    warehouse: Warehouse,
+) -> list[Finding]:
+    records = {
+        stream: await _all_records(log, stream) for stream in await _streams(log, "scheduler")
+    }
+    others = {stream: await _all_records(log, stream) for stream in await _streams(log, "tenant")}
+    return [
+        *_requests(tenants),
+        *_slots({**records, **others}),
+        *_ledgers(records),
+        *_published({**records, **others}, heard),
+        *await _recorded(heard, warehouse),
+        *await _runs(tenants, warehouse),
+        await _effects(tenants, warehouse),
+        _dead_letters(heard, poisoned),
+    ]
+
+
+def _requests(tenants: list[Tenant]) -> Iterator[Finding]:
+    yield Finding(
+        "accepted = min(demand, limit)",
+        sum(t.demand for t in tenants),
+        tuple(
+            f"{t.name}: {len(t.accepted)} accepted and {t.refused} refused of {t.demand},"
+            f" limit {t.daily}"
+            for t in tenants
+            if len(t.accepted) != min(t.demand, t.daily) or t.refused != t.demand - len(t.accepted)
+        ),
+    )
+    yield Finding(
+        "every accepted run ends",
+        sum(len(t.accepted) for t in tenants),
+        tuple(run for t in tenants for run in t.accepted if run not in t.ended),
+    )
+    yield Finding(
+        "a run ends as its definition says",
+        sum(len(t.ended) for t in tenants),
+        tuple(
+            f"{run} of {t.accepted[run]}: {status}"
+            for t in tenants
+            for run, status in t.ended.items()
+            if status not in {"CANCELLED", _expected(t.accepted[run])}
+        ),
+    )
+
+
+def _expected(pipeline: str) -> str:
+    return "COMPLETED" if pipeline == "ledger" else "FAILED"
+
+
+def _slots(streams: dict[str, list[tuple[int, Record]]]) -> Iterator[Finding]:
+    yield Finding(
+        "slots follow each other without a gap",
+        sum(map(len, streams.values())),
+        tuple(
+            name
+            for name, found in streams.items()
+            if [slot for slot, _ in found] != list(range(1, len(found) + 1))
+        ),
+    )
+    causes = {
+        name: Counter(entry.cause for _, record in found for entry in record.entries)
+        for name, found in streams.items()
+    }
+    yield Finding(
+        "each input is decided once",
+        sum(counts.total() for counts in causes.values()),
+        tuple(
+            f"{name}: {cause} {times} times"
+            for name, counts in causes.items()
+            for cause, times in counts.items()
+            if times > 1
+        ),
+    )
+
+
+def _ledgers(streams: dict[str, list[tuple[int, Record]]]) -> Iterator[Finding]:
+    """Replay every ledger and look at it after each record."""
+    decider = LedgerDecider(Rules())
+    over, left, checked = [], [], 0
+    for name, found in streams.items():
+        state = decider.initial()
+        for slot, record in found:
+            for fact in (fact for entry in record.entries for fact in entry.facts):
+                state = decider.evolve(state, decider.load_fact(fact))
+            checked += 1
+            over += [f"{name} slot {slot}: {what}" for what in _over(state)]
+        left += [f"{name}: {run}" for run in state.runs]
+    yield Finding("no limit is exceeded at any slot", checked, tuple(over))
+    yield Finding("no slot or place in the queue is left over", len(streams), tuple(left))
+
+
+def _over(state: Ledger) -> Iterator[str]:
+    if not state.known:
+        return
+    if len(state.running) > state.limits.concurrent:
+        yield f"{len(state.running)} running of {state.limits.concurrent}"
+    for period, used in state.charged.items():
+        most = state.limits.daily if len(period) == len("2026-01-31") else state.limits.monthly
+        if used > most:
+            yield f"{used} of {most} in {period}"
+
+
+def _published(streams: dict[str, list[tuple[int, Record]]], heard: Collector) -> Iterator[Finding]:
+    decided = [
+        wire.attributes["ce-id"]
+        for found in streams.values()
+        for wire in _emitted(record for _, record in found)
+    ]
+    missing = tuple(id_ for id_ in decided if id_ not in heard.heard)
+    yield Finding("what was decided was published", len(decided), missing)
+
+
+def _emitted(records: Iterable[Record]) -> Iterator[Wire]:
+    return (wire for record in records for entry in record.entries for wire in entry.emits)
+
+
+async def _recorded(heard: Collector, warehouse: Warehouse) -> Iterator[Finding]:
+    rows = await warehouse.query("SELECT event_id, COUNT(*) AS n FROM tenants.events GROUP BY 1")
+    counts = {row["event_id"]: row["n"] for row in rows}
+    return iter(
+        (
+            Finding(
+                "what was published is an event row",
+                len(heard.recorded),
+                tuple(id_ for id_ in heard.recorded if id_ not in counts),
+            ),
+            Finding(
+                "no event row is doubled",
+                len(counts),
+                tuple(f"{id_}: {n} times" for id_, n in counts.items() if n > 1),
+            ),
+        )
+    )
+
+
+async def _runs(tenants: list[Tenant], warehouse: Warehouse) -> Iterator[Finding]:
+    ends = await warehouse.query(
+        "SELECT JSON_VALUE(data, '$.run_id') AS run_id, COUNT(*) AS n FROM tenants.events"
+        " WHERE event_type = 'run.finished.v1' GROUP BY 1"
+    )
+    counts = {row["run_id"]: row["n"] for row in ends}
+    rows = await warehouse.query("SELECT run_id, status FROM tenants.tenant_pipeline_runs")
+    shown = {row["run_id"]: row["status"] for row in rows}
+    ended = {run: status for t in tenants for run, status in t.ended.items()}
+    return iter(
+        (
+            Finding(
+                "a run ends exactly once",
+                len(ended),
+                tuple(f"{run}: {counts.get(run, 0)}" for run in ended if counts.get(run) != 1),
+            ),
+            Finding(
+                "the view of runs says what the API says",
+                len(ended),
+                tuple(
+                    f"{run}: {status} and {shown.get(run)}"
+                    for run, status in ended.items()
+                    if shown.get(run) != status
+                ),
+            ),
+        )
+    )
+
+
+async def _effects(tenants: list[Tenant], warehouse: Warehouse) -> Finding:
+    wrong, checked = [], 0
+    for tenant in tenants:
+        wanted = {
+            run
+            for run, pipeline in tenant.accepted.items()
+            if pipeline == "ledger" and tenant.ended.get(run) == "COMPLETED"
+        }
+        rows = await warehouse.query(
+            f"SELECT run_id, COUNT(*) AS n FROM {tenant.name}.effects GROUP BY 1"
+        )
+        counts = {row["run_id"]: row["n"] for row in rows}
+        checked += len(wanted)
+        wrong += [f"{run}: {counts.get(run, 0)} rows" for run in wanted if counts.get(run) != 1]
+        wrong += [f"{run}: {n} rows" for run, n in counts.items() if run not in wanted and n > 1]
+    return Finding("a completed run has its effect once", checked, tuple(wrong))
+
+
+def _dead_letters(heard: Collector, poisoned: list[str]) -> Finding:
+    buried = {id_ for id_, _, by in (one.partition(" ") for one in heard.dead) if _is_owner(by)}
+    wrong = [f"{id_} was not buried" for id_ in poisoned if id_ not in buried]
+    wrong += [f"{id_} was buried without a reason" for id_ in heard.reasonless]
+    wrong += [
+        f"{one} was buried and is no poison" for one in heard.dead if not one.startswith("poison-")
+    ]
+    return Finding(
+        "poison, and only poison, is a dead letter with a reason", len(poisoned), tuple(wrong)
+    )
+
+
+def _is_owner(subscription: str) -> bool:
+    return any(service in subscription for service in GIVES_UP)
+
+
+async def _streams(log: CloudStorageSlotLog, service: str) -> list[str]:
+    found: list[str] = []
+    while page := await log.streams(service, found[-1] if found else "", PAGE):
+        found += page
+    return found
+
+
+async def _all_records(log: CloudStorageSlotLog, stream: str) -> list[tuple[int, Record]]:
+    found: list[tuple[int, Record]] = []
+    while page := await log.read(stream, found[-1][0] if found else 0, PAGE):
+        found += page
+    return found

@@ -1,0 +1,66 @@
+"""Everything that was published, as somebody who listens to every topic heard it."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from contracts.catalogue import CONSUMING_SERVICES, entry_of, topic_of
+from contracts.message import Service
+from contracts.topology import SubscriptionSpec, dead_letters_of, durable_subscriptions
+from libs.bus.message import Received
+from libs.bus.pubsub import PubSubSettings, PubSubTransport
+from libs.bus.transport import FlowControl, Subscription, Verdict
+
+EARS = "soak"
+
+
+@dataclass(slots=True)
+class Collector:
+    """Keeps the id of each message once, however often it is delivered."""
+
+    project: str
+    emulator_host: str
+    recorded: set[str] = field(default_factory=set)
+    """Ids of what audit_log must keep."""
+    heard: set[str] = field(default_factory=set)
+    dead: Counter[str] = field(default_factory=Counter)
+    """Dead letters by the id of their message and the subscription that gave up."""
+    reasonless: list[str] = field(default_factory=list)
+    deliveries: int = 0
+    _transport: PubSubTransport | None = None
+    _running: list[Subscription] = field(default_factory=list)
+
+    async def start(self) -> None:
+        """Return once nothing published from now on can be missed."""
+        self._transport = PubSubTransport(
+            PubSubSettings(project_id=self.project, emulator_host=self.emulator_host)
+        )
+        for service in Service:
+            spec = SubscriptionSpec(f"{EARS}-{service.value}", topic_of(service), ordered=False)
+            await self._transport.ensure_subscription(spec)
+            self._listen(spec.name)
+        for consumer in CONSUMING_SERVICES:
+            for subscription in durable_subscriptions(consumer):
+                self._listen(dead_letters_of(subscription.name))
+
+    async def stop(self) -> None:
+        for subscription in self._running:
+            await subscription.drain(2)
+        if self._transport is not None:
+            await self._transport.close()
+
+    def _listen(self, name: str) -> None:
+        assert self._transport is not None
+        self._running.append(self._transport.subscribe(name, self._hear, FlowControl()))
+
+    async def _hear(self, received: Received) -> Verdict:
+        self.deliveries += 1
+        id_ = received.attributes.get("ce-id") or received.message_id
+        if "dead-subscription" in received.attributes:
+            self.dead[f"{id_} {received.attributes['dead-subscription']}"] += 1
+            if not received.attributes.get("dead-reason"):
+                self.reasonless.append(id_)
+            return Verdict.ACK
+        self.heard.add(id_)
+        if not id_.startswith("poison-") and entry_of(received.attributes["ce-type"]).recorded:
+            self.recorded.add(id_)
+        return Verdict.ACK

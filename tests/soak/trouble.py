@@ -1,0 +1,117 @@
+"""What goes wrong while the tenants work."""
+
+import asyncio
+import itertools
+import json
+import os
+import random
+import signal
+from collections import Counter
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import uuid4
+
+import aiohttp
+
+from contracts.catalogue import topic_of
+from contracts.envelope import Wire
+from contracts.message import Service
+from libs.bus.pubsub import PubSubSettings, PubSubTransport
+from tests.stack import Stack
+
+STOPPED_SECONDS = 7.0
+"""Longer than the leases of the stack under test."""
+EMULATORS = ("pubsub", "storage", "bigquery", "kms", "secret_manager")
+FAULTS = {
+    "pubsub": {"duplicate": 0.05, "error_rate": 0.01, "delay_seconds": 0.005},
+    "storage": {"error_rate": 0.03, "delay_seconds": 0.005},
+    "bigquery": {"error_rate": 0.03},
+}
+POISON = (
+    {"ce-type": "run.submit.v1", "ce-kind": "command", "ce-to": "scheduler"},
+    {"ce-type": "run.submit.v9", "ce-kind": "command", "ce-to": "scheduler"},
+)
+GIVES_UP = {"scheduler"}
+"""Who must bury each poison message; audit_log records only what can be read."""
+
+
+@dataclass(slots=True)
+class Trouble:
+    """Kills, pauses, faults and poison, at random but repeatable for a seed."""
+
+    stack: Stack
+    chance: random.Random
+    project: str
+    session: aiohttp.ClientSession
+    done: Counter[str] = field(default_factory=Counter)
+    poisoned: list[str] = field(default_factory=list)
+
+    async def run(self, seconds: float, kills: int, poison: int) -> None:
+        """Return when the last fault is over and everything may recover."""
+        end = asyncio.get_running_loop().time() + seconds
+        services = itertools.cycle(self._services())
+        events = ["kill"] * kills + ["stop"] * max(1, kills // 20)
+        events += ["emulator"] * max(1, kills // 10) + ["poison"] * poison
+        self.chance.shuffle(events)
+        pause = seconds / len(events)
+        async with asyncio.TaskGroup() as group:
+            for event in events:
+                if asyncio.get_running_loop().time() > end:
+                    break
+                await self._set_faults(FAULTS)
+                match event:
+                    case "kill":
+                        self._kill(next(services))
+                    case "stop":
+                        group.create_task(self._stop(self.chance.choice(self._services())))
+                    case "emulator":
+                        await self._kill_emulator()
+                    case "poison":
+                        await self._poison()
+                await asyncio.sleep(self.chance.uniform(0.5, 1.5) * pause)
+        await self._set_faults({name: {} for name in FAULTS})
+
+    def _services(self) -> list[str]:
+        return [name for name in self.stack.pids() if name != "ticks"]
+
+    def _kill(self, name: str) -> None:
+        self.stack.kill(name)
+        self.done["services killed"] += 1
+
+    async def _stop(self, name: str) -> None:
+        """Pause a process past its leases, as a machine that swaps would."""
+        pid = self.stack.pids()[name]
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGSTOP)
+            await asyncio.sleep(STOPPED_SECONDS)
+            os.kill(pid, signal.SIGCONT)
+            self.done["services paused past their leases"] += 1
+
+    async def _kill_emulator(self) -> None:
+        name = self.chance.choice(EMULATORS)
+        with suppress(ProcessLookupError):
+            os.kill(self._cloud()["pids"][name], signal.SIGKILL)
+            self.done["emulators killed"] += 1
+
+    async def _set_faults(self, plans: dict[str, dict[str, float]]) -> None:
+        for name, plan in plans.items():
+            port = self._cloud()["ports"][name]["control"]
+            with suppress(aiohttp.ClientError, TimeoutError):
+                url = f"http://127.0.0.1:{port}/faults"
+                async with self.session.put(url, json=plan) as answer:
+                    answer.raise_for_status()
+
+    async def _poison(self) -> None:
+        id_ = f"poison-{uuid4()}"
+        attributes = {"ce-id": id_, "ce-source": "gateway", **self.chance.choice(POISON)}
+        host = f"127.0.0.1:{self._cloud()['ports']['pubsub']['grpc']}"
+        transport = PubSubTransport(PubSubSettings(project_id=self.project, emulator_host=host))
+        await transport.publish(topic_of(Service.GATEWAY), [Wire(attributes, b'{"no": "sense"')])
+        await transport.close()
+        self.poisoned.append(id_)
+        self.done["poison messages"] += 1
+
+    def _cloud(self) -> Any:
+        path = self.stack.state_dir / "cloud" / "local_cloud.json"
+        return json.loads(path.read_text())
