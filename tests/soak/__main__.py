@@ -17,7 +17,7 @@ import aiohttp
 
 from libs.slotlog.cloud_storage import Bucket, BucketSettings, CloudStorageSlotLog
 from libs.warehouse.warehouse import Warehouse, WarehouseSettings
-from services.tenant.plans import PLANS
+from services.tenant.domain.plans import PLANS
 from tests.soak.checker import SHOWN, Finding, check_all
 from tests.soak.collector import Collector
 from tests.soak.trouble import Trouble
