@@ -49,6 +49,7 @@ fuzz: $(VENV)/ready $(VENV)/fuzz ## Fuzz the parsers that strangers feed, guided
 lock: $(VENV)/ready ## Resolve all dependencies anew, once, and write every lock file
 	@$(LOCK) $(SERVICES:%=services/%/pyproject.toml) --group pyproject.toml:dev -o requirements/dev.txt
 	@awk '/^uv==/{p=1} p&&/^[a-z]/&&!/^uv==/{exit} p{print}' requirements/dev.txt > requirements/bootstrap.txt
+	@$(LOCK) $(SERVICES:%=services/%/pyproject.toml) --group pyproject.toml:local-cloud -c requirements/dev.txt -o requirements/local-cloud.txt
 	@$(LOCK) --group pyproject.toml:fuzz -c requirements/dev.txt -o requirements/fuzz.txt
 	@for s in $(SERVICES); do $(LOCK) services/$$s/pyproject.toml -c requirements/dev.txt -o services/$$s/requirements.txt || exit 1; done
 

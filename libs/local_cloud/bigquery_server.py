@@ -92,15 +92,19 @@ def _settings(options: Options) -> Settings:
 
 
 def _storage_port(options: Options) -> int:
-    """The port of last time, if it is free: clients go on where they were."""
-    if options.state_dir is None or not (options.state_dir / STORAGE_PORT_FILE).exists():
-        return 0
-    port = int((options.state_dir / STORAGE_PORT_FILE).read_text() or 0)
+    """The port of last time, so that clients go on where they were, or the one after REST's."""
+    port = _last_storage_port(options) or (options.port + 1 if options.port else 0)
     try:
         _check_free(port)
     except OSError:
         return 0
     return port
+
+
+def _last_storage_port(options: Options) -> int:
+    if options.state_dir is None or not (options.state_dir / STORAGE_PORT_FILE).exists():
+        return 0
+    return int((options.state_dir / STORAGE_PORT_FILE).read_text() or 0)
 
 
 def _check_free(port: int) -> None:

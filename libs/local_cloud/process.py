@@ -1,8 +1,9 @@
 """How every emulator runs as a process of its own.
 
 Each emulator module ends in `if __name__ == "__main__": run(...)`. It binds a
-loopback port (0 takes a free one), prints one JSON line when it can be called,
-and ends on SIGTERM, on SIGINT, or when the process that started it is gone.
+port on loopback (0 takes a free one; LOCAL_CLOUD_HOST chooses another address),
+prints one JSON line when it can be called, and ends on SIGTERM, on SIGINT, or
+when the process that started it is gone.
 """
 
 import argparse
@@ -20,7 +21,8 @@ from aiohttp import web
 
 from libs.local_cloud.faults import Faults, control_app, replace_process
 
-HOST = "127.0.0.1"
+# Loopback, unless a container's network is to reach the emulators.
+HOST = os.environ.get("LOCAL_CLOUD_HOST") or "127.0.0.1"
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ A child that dies is started again on the same port with the same state. The
 children end with this process, however it ends: they watch their standard input.
 """
 
+import fcntl
 import json
 import logging
 import os
@@ -18,7 +19,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, BinaryIO, Self
 
 LOG = logging.getLogger(__name__)
 ROOT = Path(__file__).parents[2]
@@ -28,6 +29,7 @@ START_SECONDS = 60.0
 STOP_SECONDS = 4.0
 WATCH_SECONDS = 0.2
 STATUS_FILE = "local_cloud.json"
+LOCK_FILE = "local_cloud.lock"
 
 
 class StartError(RuntimeError):
@@ -76,6 +78,7 @@ class LocalCloud:
         self.directory = self._choices.state_dir or Path(tempfile.mkdtemp(prefix="convergence-"))
         self._children: dict[str, _Child] = {}
         self._lock = threading.RLock()
+        self._ours: BinaryIO | None = None
         self._stopping = threading.Event()
         self._watcher = threading.Thread(target=self._watch, daemon=True)
 
@@ -99,6 +102,7 @@ class LocalCloud:
         except BaseException:
             for process in begun.values():
                 process.kill()
+            self._let_go()
             raise
         self._write_status()
         self._watcher.start()
@@ -141,6 +145,7 @@ class LocalCloud:
                 _end(child.process, end - time.monotonic())
         with suppress(FileNotFoundError):
             (self.directory / STATUS_FILE).unlink()
+        self._let_go()
         if self._temporary:
             shutil.rmtree(self.directory, ignore_errors=True)
 
@@ -199,9 +204,19 @@ class LocalCloud:
         self._write_status()
 
     def _refuse_a_second(self) -> None:
-        running = read_status(self.directory)
-        if running is not None and is_alive(running["pid"]):
-            raise AlreadyRunningError(self.directory, running["pid"])
+        """By a lock: in a container, the process before may have had our own number."""
+        lock = (self.directory / LOCK_FILE).open("wb")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.close()
+            running = read_status(self.directory) or {}
+            raise AlreadyRunningError(self.directory, running.get("pid", 0)) from None
+        self._ours = lock
+
+    def _let_go(self) -> None:
+        if self._ours is not None:
+            self._ours.close()
 
     def _write_status(self) -> None:
         pids = {name: child.process.pid for name, child in self._children.items()}

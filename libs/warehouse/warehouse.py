@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import requests
 from google.api_core.exceptions import GoogleAPICallError, NotFound, RetryError, ServerError
@@ -16,11 +16,13 @@ from requests.adapters import HTTPAdapter
 
 from contracts.platform import ObjectAction
 from libs.warehouse import jobs, migrate
-from libs.warehouse.appender import Appender
 from libs.warehouse.errors import UnavailableError
 from libs.warehouse.jobs import NO_RETRY, JobResult, LoadJob, QueryJob
 from libs.warehouse.parameters import query_parameters
 from libs.warehouse.schema import Dataset, Object, Table
+
+if TYPE_CHECKING:
+    from libs.warehouse.appender import Appender
 
 T = TypeVar("T")
 DEADLINE = 30.0
@@ -62,7 +64,7 @@ class Warehouse:
         self._settings = settings
         self._client = _client(settings)
         self._pool = ThreadPoolExecutor(settings.threads, thread_name_prefix="bigquery")
-        self._appender = Appender(settings.project_id, settings.storage_endpoint)
+        self._appender: Appender | None = None
 
     @classmethod
     def connect(cls, settings: WarehouseSettings) -> Self:
@@ -83,6 +85,10 @@ class Warehouse:
 
     async def append(self, table: Table, rows: Sequence[Row]) -> None:
         """Add rows; returns once BigQuery has confirmed every one of them."""
+        if self._appender is None:
+            from libs.warehouse.appender import Appender  # noqa: PLC0415  pyarrow, only where used
+
+            self._appender = Appender(self.project, self._settings.storage_endpoint)
         await self._appender.append(table, rows)
 
     async def query(
@@ -233,7 +239,8 @@ class Warehouse:
         await self._run("a check", call)
 
     async def close(self) -> None:
-        await self._appender.close()
+        if self._appender is not None:
+            await self._appender.close()
         self._pool.shutdown(wait=False, cancel_futures=True)
         self._client.close()
 

@@ -18,7 +18,6 @@ from contracts.topology import (
     instance_subscriptions,
     topology,
 )
-from deploy import topology as command
 from libs.bus.admin import Action, PubSubAdmin, TopologyError
 from libs.testing.processes import EmulatorProcess, emulator
 
@@ -140,26 +139,6 @@ def test_what_belongs_to_others_is_not_mentioned(project: str) -> None:
     assert admin.diff(topology()) == []
 
 
-def test_the_command_prints_then_applies(project: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert command.main(["--project", project, "--dry-run"]) == 0
-    announced = capsys.readouterr().out
-    assert "create topic convergence-gateway-v1\n" in announced
-    assert command.main(["--project", project]) == 0
-    assert capsys.readouterr().out == announced
-    assert command.main(["--project", project]) == 0
-    assert "nothing to do" in capsys.readouterr().out
-
-
-def test_the_command_fails_when_somebody_has_to_act(
-    project: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    spec = durable_subscriptions(Service.TENANT)[0]
-    wrong = replace(spec, any_of=(Clause("ce-to", "nobody"),))
-    PubSubAdmin(project).apply(Topology(topology().topics, (wrong,)))
-    assert command.main(["--project", project]) == command.BY_HAND
-    assert f"{spec.name} (filter)" in capsys.readouterr().out
-
-
 @pytest.fixture
 def nobody_listens(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     with socket.socket() as closed:  # bound but not listening: nobody else gets this port
@@ -172,11 +151,3 @@ def test_without_pubsub_it_says_what_to_check(nobody_listens: None) -> None:
     admin = PubSubAdmin("nowhere", call_seconds=0.3)
     with pytest.raises(TopologyError, match=r"project nowhere failed: .*PUBSUB_EMULATOR_HOST"):
         admin.apply(topology())
-
-
-def test_the_command_phrases_a_failure(
-    nobody_listens: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(command, "PubSubAdmin", lambda name: PubSubAdmin(name, call_seconds=0.3))
-    assert command.main(["--project", "nowhere"]) == command.FAILED
-    assert "project nowhere failed" in capsys.readouterr().err
