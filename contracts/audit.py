@@ -1,9 +1,13 @@
 """Questions about what has been recorded."""
 
+from datetime import date
+from decimal import Decimal
+from enum import StrEnum
+
 from pydantic import Field
 
-from contracts.identifiers import TenantId
-from contracts.message import Part, Query, Reply, Service, Utc
+from contracts.identifiers import ConfigId, RunId, TenantId
+from contracts.message import Kind, Part, Query, Reply, Service, Utc
 
 
 class EventRowPart(Part):
@@ -17,7 +21,24 @@ class EventRowPart(Part):
     correlation_id: str = ""
     causation_id: str = ""
     data: str
-    """The message's JSON, as it was published."""
+    """The message's JSON, as it was published, without ciphertext."""
+    kind: str = ""
+    tenant_id: str = ""
+    run_id: str = ""
+    traceparent: str = ""
+    recorded_at: Utc | None = None
+    chain_id: str = ""
+    """The hash chain of one writer and tenant; see services/audit_log/chain.py."""
+    chain_position: int = 0
+    previous_hash: str = ""
+    row_hash: str = ""
+
+
+class EventOrder(StrEnum):
+    TIME = "time"
+    """Each message once, as it happened."""
+    CHAIN = "chain"
+    """Every row as written, chain after chain, to be verified."""
 
 
 class ListEventsV1(Query, type="event.list.v1", to=Service.AUDIT_LOG):
@@ -27,10 +48,81 @@ class ListEventsV1(Query, type="event.list.v1", to=Service.AUDIT_LOG):
     from_time: Utc | None = None
     to_time: Utc | None = None
     after: str = ""
-    limit: int = Field(default=50, ge=1, le=200)
+    limit: int = Field(default=50, ge=1, le=1000)
+    run_id: RunId | None = None
+    event_kind: Kind | None = None
+    source: str = ""
+    order: EventOrder = EventOrder.TIME
 
 
 class EventListV1(Reply, type="event.page.v1"):
     tenant_id: TenantId
     events: tuple[EventRowPart, ...]
+    next_after: str = ""
+
+
+class UsagePart(Part):
+    """What a tenant ran on one day."""
+
+    day: date
+    runs: int
+    succeeded: int
+    failed: int
+    runs_this_month: int
+    """Up to and including this day."""
+
+
+class ListUsageV1(Query, type="usage.list.v1", to=Service.AUDIT_LOG):
+    tenant_id: TenantId
+    from_date: date | None = None
+    to_date: date | None = None
+    after: str = ""
+    limit: int = Field(default=50, ge=1, le=1000)
+
+
+class UsageListV1(Reply, type="usage.page.v1"):
+    """Newest day first."""
+
+    tenant_id: TenantId
+    days: tuple[UsagePart, ...]
+    next_after: str = ""
+
+
+class CostGroup(StrEnum):
+    DAY = "day"
+    PIPELINE = "pipeline"
+    RUN = "run"
+    STEP = "step"
+
+
+class RunCostPart(Part):
+    """What the platform itself spent in BigQuery; a field is empty unless grouped by it."""
+
+    day: date | None = None
+    config_id: ConfigId | None = None
+    run_id: RunId | None = None
+    step_id: str = ""
+    runs: int
+    steps: int
+    bytes_billed: int
+    slot_ms: int
+    duration_ms: int
+    cost: Decimal
+    currency: str = "USD"
+
+
+class ListRunCostsV1(Query, type="run_cost.list.v1", to=Service.AUDIT_LOG):
+    tenant_id: TenantId
+    group_by: CostGroup = CostGroup.PIPELINE
+    config_id: ConfigId | None = None
+    run_id: RunId | None = None
+    from_date: date | None = None
+    to_date: date | None = None
+    after: str = ""
+    limit: int = Field(default=50, ge=1, le=1000)
+
+
+class RunCostListV1(Reply, type="run_cost.page.v1"):
+    tenant_id: TenantId
+    costs: tuple[RunCostPart, ...]
     next_after: str = ""

@@ -180,6 +180,10 @@ CATALOGUE: tuple[Entry, ...] = (
     # what has been recorded
     _ask(audit.ListEventsV1),
     _answer(audit.EventListV1, AUDIT_LOG),
+    _ask(audit.ListUsageV1),
+    _answer(audit.UsageListV1, AUDIT_LOG),
+    _ask(audit.ListRunCostsV1),
+    _answer(audit.RunCostListV1, AUDIT_LOG),
 )
 
 

@@ -225,7 +225,7 @@ class ListRunsV1(Query, type="run.list.v1", to=Service.AUDIT_LOG):
     from_date: date | None = None
     to_date: date | None = None
     after: str = ""
-    limit: int = Field(default=50, ge=1, le=200)
+    limit: int = Field(default=50, ge=1, le=1000)
 
 
 class RunListV1(Reply, type="run.page.v1"):

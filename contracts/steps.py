@@ -58,6 +58,8 @@ class StepCompletedV1(Event, type="step.completed.v1"):
     job_ids: tuple[str, ...] = ()
     error: ErrorPart | None = None
     tries: int = Field(default=0, ge=0)
+    slot_ms: int = Field(default=0, ge=0)
+    """Slot time that BigQuery spent."""
 
 
 class StepRowPart(Part):

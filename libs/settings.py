@@ -8,6 +8,7 @@ import json
 import os
 import socket
 import sys
+from decimal import Decimal
 from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
@@ -234,6 +235,8 @@ class AuditLogSettings(ServiceSettings):
     """The most messages in one append."""
     batch_linger_seconds: float = Field(default=0.02, ge=0, le=5)
     """How long a batch waits for more messages."""
+    bigquery_price_per_tib: Decimal = Field(default=Decimal("6.25"), ge=0)
+    """US dollars for a TiB billed, by which runs are told what they cost."""
 
 
 Settings = TypeVar("Settings", bound=ServiceSettings)

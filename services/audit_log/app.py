@@ -5,7 +5,7 @@ from libs.clock import system_clock
 from libs.service import Parts, Process
 from libs.settings import AuditLogSettings
 from libs.warehouse.warehouse import Warehouse, WarehouseSettings
-from services.audit_log.handlers import Handlers
+from services.audit_log.handlers import Given, Handlers
 
 
 async def build(process: Process) -> Parts:
@@ -20,7 +20,9 @@ async def build(process: Process) -> Parts:
             settings.bigquery_storage_endpoint,
         )
     )
-    handlers = Handlers(warehouse, system_clock)
+    handlers = Handlers(
+        warehouse, system_clock, Given(settings.instance, settings.bigquery_price_per_tib)
+    )
     handlers.register(process.router)
     return Parts(
         router=process.router,

@@ -1,8 +1,9 @@
 """What is written of a message: pure translations from messages to rows."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 from contracts.credentials import StoreCredentialV1
@@ -20,15 +21,15 @@ from contracts.runs import (
 from contracts.steps import StepCompletedV1, StepStartedV1, StepStatus
 from services.audit_log.state import state_rows
 
-Row = Mapping[str, object]
-
 # Within one attempt, the higher rank says the later thing; from 10 on it is the end.
 # Below 0 it was only asked for: known of a run, but no run by itself.
 _ASKED, _QUEUED, _REQUESTED, _STARTED, _REJECTED, _FINISHED = -1, 0, 1, 2, 10, 11
 _WITHHELD = "withheld"
+TIB = 1 << 40
+_NANO = Decimal("0.000000001")
 
 
-def event_row(envelope: Envelope, message: Message, data: bytes, now: datetime) -> Row:
+def event_row(envelope: Envelope, message: Message, data: bytes, now: datetime) -> dict[str, Any]:
     return {
         "event_id": envelope.id,
         "event_type": envelope.type,
@@ -54,7 +55,7 @@ def _kept(message: Message, data: bytes) -> str:
     return json.dumps({**said, "sealed": _WITHHELD})
 
 
-def run_row(envelope: Envelope, message: Message, now: datetime) -> Row | None:
+def run_row(envelope: Envelope, message: Message, now: datetime) -> dict[str, Any] | None:
     """The run log's row for a message about a run's course; None for any other."""
     said = _said_of_run(message)
     if said is None:
@@ -124,7 +125,9 @@ def _state(status: RunStatus, rank: int) -> dict[str, Any]:
     return {"status": status.value, "rank": rank}
 
 
-def step_row(envelope: Envelope, message: Message, now: datetime) -> Row | None:
+def step_row(
+    envelope: Envelope, message: Message, now: datetime, price: Decimal
+) -> dict[str, Any] | None:
     """The step log's row for a message about a step; None for any other."""
     if not isinstance(message, StepStartedV1 | StepCompletedV1):
         return None
@@ -148,6 +151,8 @@ def step_row(envelope: Envelope, message: Message, now: datetime) -> Row | None:
             "duration_ms": message.duration_ms,
             "row_count": message.rows,
             "bytes_billed": message.bytes,
+            "slot_ms": message.slot_ms,
+            "cost_usd": cost_of(message.bytes, price),
             "job_ids": list(message.job_ids),
             "error_code": message.error.code if message.error else None,
             "error_message": message.error.detail if message.error else None,
@@ -155,13 +160,18 @@ def step_row(envelope: Envelope, message: Message, now: datetime) -> Row | None:
     return row
 
 
+def cost_of(bytes_billed: int, price_per_tib: Decimal) -> Decimal:
+    """US dollars, to the nano dollar that BigQuery's NUMERIC holds."""
+    return (Decimal(bytes_billed) * price_per_tib / TIB).quantize(_NANO)
+
+
 def rows_of(
-    pairs: Sequence[tuple[Envelope, Message, bytes]], now: datetime
-) -> Mapping[str, list[Row]]:
+    pairs: Sequence[tuple[Envelope, Message, bytes]], now: datetime, price: Decimal
+) -> dict[str, list[dict[str, Any]]]:
     """What is to be written, by the names of the logs."""
     return {
         "event_log": [event_row(envelope, m, data, now) for envelope, m, data in pairs],
         "run_log": [row for e, m, _ in pairs if (row := run_row(e, m, now)) is not None],
-        "step_log": [row for e, m, _ in pairs if (row := step_row(e, m, now)) is not None],
+        "step_log": [row for e, m, _ in pairs if (row := step_row(e, m, now, price)) is not None],
         "state_log": [row for e, m, _ in pairs for row in state_rows(e, m, now)],
     }

@@ -3,9 +3,19 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
+from decimal import Decimal
+from uuid import uuid4
 
-from contracts.audit import EventListV1, ListEventsV1
+from contracts.audit import (
+    EventListV1,
+    ListEventsV1,
+    ListRunCostsV1,
+    ListUsageV1,
+    RunCostListV1,
+    UsageListV1,
+)
 from contracts.message import Message
 from contracts.platform import (
     BootstrapPlatformV1,
@@ -25,7 +35,8 @@ from libs.warehouse.errors import SchemaConflictError, UnavailableError, Warehou
 from libs.warehouse.schema import Table
 from libs.warehouse.warehouse import Warehouse
 from services.audit_log import tables
-from services.audit_log.domain import Row, rows_of
+from services.audit_log.chain import Chains
+from services.audit_log.domain import rows_of
 from services.audit_log.store import Records
 
 LOG = logging.getLogger(__name__)
@@ -36,13 +47,25 @@ class NotBootstrappedError(RetryableError):
         super().__init__("tables of the tenants dataset: call POST /api/v1/admin/bootstrap", 1.0)
 
 
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What may differ between processes."""
+
+    writer: str = field(default_factory=lambda: uuid4().hex)
+    """Unique among all processes, ever: a hash chain belongs to one."""
+    price_per_tib: Decimal = Decimal("6.25")
+
+
 class Handlers:
     """audit_log's handlers, over one warehouse."""
 
-    def __init__(self, warehouse: Warehouse, clock: Clock) -> None:
+    def __init__(self, warehouse: Warehouse, clock: Clock, given: Given | None = None) -> None:
         self._warehouse = warehouse
         self._records = Records(warehouse)
         self._clock = clock
+        self._given = given or Given()
+        self._chains = Chains(self._given.writer)
+        self._writing = asyncio.Lock()
         self._bootstrapped = False
 
     def register(self, router: Router) -> None:
@@ -52,6 +75,8 @@ class Handlers:
         router.on(ListRunsV1)(self.on_list_runs)
         router.on(ListStepsV1)(self.on_list_steps)
         router.on(ListEventsV1)(self.on_list_events)
+        router.on(ListUsageV1)(self.on_list_usage)
+        router.on(ListRunCostsV1)(self.on_list_run_costs)
 
     async def record(self, deliveries: Sequence[Delivery]) -> None:
         """Append a batch; returns when BigQuery has confirmed every row.
@@ -61,10 +86,16 @@ class Handlers:
         """
         await self._until_possible(self.check_bootstrapped)
         pairs = [(d.envelope, d.message, d.received.data) for d in deliveries]
-        rows = rows_of(pairs, self._clock())
-        await self._until_possible(lambda: self._append(rows))
+        rows = rows_of(pairs, self._clock(), self._given.price_per_tib)
+        async with self._writing:
+            self._chains.link(rows["event_log"])
+            try:
+                await self._until_possible(lambda: self._append(rows))
+            except BaseException:
+                self._chains.end()
+                raise
 
-    async def _append(self, rows: Mapping[str, Sequence[Row]]) -> None:
+    async def _append(self, rows: Mapping[str, Sequence[Mapping[str, object]]]) -> None:
         await asyncio.gather(
             *(
                 self._warehouse.append(tables.LOGS[name], batch)
@@ -151,3 +182,11 @@ class Handlers:
     async def on_list_events(self, query: ListEventsV1, _: Context) -> Sequence[Message]:
         events, after = await self._records.events(query)
         return [EventListV1(tenant_id=query.tenant_id, events=events, next_after=after)]
+
+    async def on_list_usage(self, query: ListUsageV1, _: Context) -> Sequence[Message]:
+        days, after = await self._records.usage(query)
+        return [UsageListV1(tenant_id=query.tenant_id, days=days, next_after=after)]
+
+    async def on_list_run_costs(self, query: ListRunCostsV1, _: Context) -> Sequence[Message]:
+        costs, after = await self._records.costs(query)
+        return [RunCostListV1(tenant_id=query.tenant_id, costs=costs, next_after=after)]

@@ -24,7 +24,7 @@ Said = tuple[str, str, Mapping[str, Any]]
 """Subject, its id, and what is now known of it."""
 
 
-def state_rows(envelope: Envelope, message: Message, now: datetime) -> list[dict[str, object]]:
+def state_rows(envelope: Envelope, message: Message, now: datetime) -> list[dict[str, Any]]:
     """A row for each thing that the message is about; none for most messages."""
     return [
         {

@@ -1,110 +1,162 @@
-"""Reading back what was recorded. A tenant's id is bound here, in one place."""
+"""Reading back what was recorded: pages of runs, steps, events, usage and costs."""
 
-from collections.abc import Mapping
 from datetime import UTC, date, datetime
+from decimal import Decimal
 from typing import Any
 
-from contracts.audit import EventRowPart, ListEventsV1
-from contracts.identifiers import TenantId
+from contracts.audit import (
+    CostGroup,
+    EventOrder,
+    EventRowPart,
+    ListEventsV1,
+    ListRunCostsV1,
+    ListUsageV1,
+    RunCostPart,
+    UsagePart,
+)
 from contracts.runs import ErrorPart, GetRunV1, ListRunsV1, RunPart, TriggerPart, TriggerType
 from contracts.steps import ListStepsV1, StepRowPart
 from libs.warehouse.warehouse import Warehouse
+from services.audit_log.reading import Conditions, Reader, Row
 
-Row = Mapping[str, Any]
+MOST_STEPS = 1000
+PAGE_BYTES = 4_000_000
+"""A reply travels as one message of 10 MB at most."""
 
 
 class Records:
-    """The views of the `tenants` dataset, one tenant at a time."""
+    """What one tenant may know, in pages; each comes with the `after` of the next."""
 
     def __init__(self, warehouse: Warehouse) -> None:
-        self._warehouse = warehouse
+        self._reader = Reader(warehouse)
 
     async def run(self, query: GetRunV1) -> RunPart | None:
-        rows = await self._select(
-            "tenant_pipeline_runs", query.tenant_id, ["run_id = @run_id"], {"run_id": query.run_id}
-        )
+        wanted = Conditions().add("run_id = @run_id", run_id=query.run_id)
+        rows = await self._reader.select("tenant_pipeline_runs", query.tenant_id, wanted)
         return _run(rows[0]) if rows else None
 
     async def runs(self, query: ListRunsV1) -> tuple[tuple[RunPart, ...], str]:
-        """A page, newest first, and what to pass as `after` for the next one."""
-        conditions: dict[str, tuple[str, object]] = {
-            "status": ("status = @status", query.status and query.status.value),
-            "config": ("pipeline_id = @config", query.config_id),
-            "from_date": ("run_date >= @from_date", query.from_date),
-            "to_date": ("run_date <= @to_date", query.to_date),
-            "after": (_BEHIND_RUN, query.after or None),
-        }
-        where = [sql for sql, value in conditions.values() if value is not None]
-        values = {name: value for name, (_, value) in conditions.items() if value is not None}
-        rows = await self._select(
+        """Newest first."""
+        at, _, run_id = query.after.partition("|")
+        wanted = (
+            Conditions()
+            .add("status = @status", status=query.status and query.status.value)
+            .add("pipeline_id = @config", config=query.config_id)
+            .add("run_date >= @from_date", from_date=query.from_date)
+            .add("run_date <= @to_date", to_date=query.to_date)
+            .add(_BEHIND_RUN, at=at and datetime.fromisoformat(at), run=run_id)
+        )
+        rows = await self._reader.select(
             "tenant_pipeline_runs",
             query.tenant_id,
-            where,
-            values,
-            f"ORDER BY submitted_at DESC, run_id DESC LIMIT {query.limit + 1}",
+            wanted,
+            tail=f"ORDER BY submitted_at DESC, run_id DESC LIMIT {query.limit + 1}",
         )
-        page = [_run(row) for row in rows[: query.limit]]
+        page = tuple(_run(row) for row in rows[: query.limit])
         last = f"{page[-1].submitted_at.isoformat()}|{page[-1].run_id}" if page else ""
-        return tuple(page), last if len(rows) > query.limit else ""
+        return page, last if len(rows) > query.limit else ""
 
     async def steps(self, query: ListStepsV1) -> tuple[StepRowPart, ...]:
-        rows = await self._select(
+        rows = await self._reader.select(
             "tenant_step_logs",
             query.tenant_id,
-            ["run_id = @run_id"],
-            {"run_id": query.run_id},
-            "ORDER BY start_time NULLS LAST, step_id LIMIT 1000",
+            Conditions().add("run_id = @run_id", run_id=query.run_id),
+            tail=f"ORDER BY start_time NULLS LAST, step_id LIMIT {MOST_STEPS}",
         )
         return tuple(_step(row) for row in rows)
 
     async def events(self, query: ListEventsV1) -> tuple[tuple[EventRowPart, ...], str]:
-        conditions: dict[str, tuple[str, object]] = {
-            "event_type": ("event_type = @event_type", query.event_type or None),
-            "correlation": ("correlation_id = @correlation", query.correlation_id or None),
-            "from_time": ("event_time >= @from_time", query.from_time),
-            "to_time": ("event_time < @to_time", query.to_time),
-            "after": (_BEHIND_EVENT, query.after or None),
-        }
-        where = [sql for sql, value in conditions.values() if value is not None]
-        values = {name: value for name, (_, value) in conditions.items() if value is not None}
-        rows = await self._select(
-            "events",
+        """A page ends at its limit or before its bytes are too many for a message."""
+        wanted = (
+            Conditions()
+            .add("event_type = @event_type", event_type=query.event_type)
+            .add("correlation_id = @correlation", correlation=query.correlation_id)
+            .add("event_time >= @from_time", from_time=query.from_time)
+            .add("event_time < @to_time", to_time=query.to_time)
+            .add("run_id = @run_id", run_id=query.run_id)
+            .add("kind = @kind", kind=query.event_kind and query.event_kind.value)
+            .add("source = @source", source=query.source)
+        )
+        view, order = "events", "event_time, event_id"
+        first, _, second = query.after.partition("|")
+        if query.order is EventOrder.CHAIN:
+            view, order = "event_log", "chain_id, chain_position"
+            wanted.add("chain_id IS NOT NULL")
+            wanted.add(_BEHIND_LINK, chain=first, position=second and int(second))
+        else:
+            wanted.add(_BEHIND_EVENT, at=first and datetime.fromisoformat(first), event=second)
+        rows = await self._reader.select(
+            view,
             query.tenant_id,
-            where,
-            values,
-            f"ORDER BY event_time, event_id LIMIT {query.limit + 1}",
+            wanted,
+            tail=f"ORDER BY {order} LIMIT {query.limit + 1}",
+            around=_BOUNDED.replace("{order}", order),
         )
-        page = [_event(row) for row in rows[: query.limit]]
-        last = f"{page[-1].event_time.isoformat()}|{page[-1].event_id}" if page else ""
-        return tuple(page), last if len(rows) > query.limit else ""
+        page = rows[: query.limit]
+        more = bool(rows) and rows[0]["found"] > len(page)
+        return tuple(_event(row) for row in page), _after(page[-1], query.order) if more else ""
 
-    async def _select(
-        self,
-        view: str,
-        tenant: TenantId,
-        where: list[str],
-        values: Mapping[str, object],
-        tail: str = "",
-    ) -> list[dict[str, Any]]:
-        conditions = " AND ".join(["tenant_id = @tenant_id", *where])
-        sql = (
-            f"SELECT * FROM `{self._warehouse.project}.tenants.{view}`"  # noqa: S608  our names
-            f" WHERE {conditions} {tail}"
+    async def usage(self, query: ListUsageV1) -> tuple[tuple[UsagePart, ...], str]:
+        wanted = (
+            Conditions()
+            .add("usage_date >= @from_date", from_date=query.from_date)
+            .add("usage_date <= @to_date", to_date=query.to_date)
+            .add("usage_date < @after", after=query.after and date.fromisoformat(query.after))
         )
-        bound = {k: str(v) if isinstance(v, str) else v for k, v in values.items()}
-        return await self._warehouse.query(sql, {**bound, "tenant_id": str(tenant)})
+        tail = f"ORDER BY usage_date DESC LIMIT {query.limit + 1}"
+        rows = await self._reader.select("tenant_usage_quotas", query.tenant_id, wanted, tail=tail)
+        page = tuple(_usage(row) for row in rows[: query.limit])
+        return page, page[-1].day.isoformat() if len(rows) > query.limit else ""
+
+    async def costs(self, query: ListRunCostsV1) -> tuple[tuple[RunCostPart, ...], str]:
+        columns, key = _GROUPS[query.group_by]
+        wanted = (
+            Conditions()
+            .add("pipeline_id = @config", config=query.config_id)
+            .add("run_id = @run_id", run_id=query.run_id)
+            .add("usage_date >= @from_date", from_date=query.from_date)
+            .add("usage_date <= @to_date", to_date=query.to_date)
+            .add(f"{key} > @after", after=query.after)
+        )
+        rows = await self._reader.select(
+            "tenant_run_costs",
+            query.tenant_id,
+            wanted,
+            columns=f"{', '.join(columns)}, {key} AS row_key, {_SUMS}",
+            tail=f"GROUP BY {', '.join(columns)}, row_key ORDER BY row_key LIMIT {query.limit + 1}",
+        )
+        page = rows[: query.limit]
+        more = len(rows) > query.limit
+        return tuple(_cost(row) for row in page), page[-1]["row_key"] if more else ""
 
 
-_BEHIND_RUN = (
-    "(submitted_at < TIMESTAMP(SPLIT(@after, '|')[OFFSET(0)])"
-    " OR (submitted_at = TIMESTAMP(SPLIT(@after, '|')[OFFSET(0)])"
-    " AND run_id < SPLIT(@after, '|')[OFFSET(1)]))"
+_BEHIND_RUN = "(submitted_at < @at OR (submitted_at = @at AND run_id < @run))"
+_BEHIND_EVENT = "(event_time > @at OR (event_time = @at AND event_id > @event))"
+_BEHIND_LINK = "(chain_id > @chain OR (chain_id = @chain AND chain_position > @position))"
+_BOUNDED = f"""
+SELECT * FROM (
+  SELECT *, COUNT(*) OVER () AS found, SUM(LENGTH(data)) OVER (
+    ORDER BY {{order}} ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
+  ) AS bytes_before
+  FROM ({{query}})
+) WHERE COALESCE(bytes_before, 0) < {PAGE_BYTES} ORDER BY {{order}}
+"""  # noqa: S608  our names
+_SUMS = (
+    "COUNT(DISTINCT run_id) AS runs, COUNT(*) AS steps, SUM(bytes_billed) AS bytes_billed,"
+    " SUM(slot_ms) AS slot_ms, SUM(duration_ms) AS duration_ms, SUM(cost_usd) AS cost_usd"
 )
-_BEHIND_EVENT = (
-    "(event_time > TIMESTAMP(SPLIT(@after, '|')[OFFSET(0)])"
-    " OR (event_time = TIMESTAMP(SPLIT(@after, '|')[OFFSET(0)])"
-    " AND event_id > SPLIT(@after, '|')[OFFSET(1)]))"
-)
+_GROUPS = {
+    CostGroup.DAY: (("usage_date",), "CAST(usage_date AS STRING)"),
+    CostGroup.PIPELINE: (("pipeline_id",), "pipeline_id"),
+    CostGroup.RUN: (("pipeline_id", "run_id"), "run_id"),
+    CostGroup.STEP: (("pipeline_id", "step_id"), "CONCAT(pipeline_id, '/', step_id)"),
+}
+
+
+def _after(row: Row, order: EventOrder) -> str:
+    if order is EventOrder.CHAIN:
+        return f"{row['chain_id']}|{row['chain_position']}"
+    return f"{row['event_time'].isoformat()}|{row['event_id']}"
 
 
 def _run(row: Row) -> RunPart:
@@ -148,14 +200,34 @@ def _error(row: Row) -> ErrorPart | None:
     return ErrorPart(code=row["error_code"], detail=row["error_message"] or "")
 
 
+_EVENT_FIELDS = frozenset(EventRowPart.model_fields)
+
+
 def _event(row: Row) -> EventRowPart:
-    return EventRowPart(
-        event_id=row["event_id"],
-        event_type=row["event_type"],
-        source=row["source"],
-        event_time=row["event_time"],
-        sequence=row["sequence"] or 0,
-        correlation_id=row["correlation_id"] or "",
-        causation_id=row["causation_id"] or "",
-        data=row["data"],
+    found: dict[str, Any] = {n: v for n, v in row.items() if n in _EVENT_FIELDS and v is not None}
+    return EventRowPart(**found)
+
+
+def _usage(row: Row) -> UsagePart:
+    return UsagePart(
+        day=row["usage_date"],
+        runs=row["pipelines_run_today"],
+        succeeded=row["pipelines_succeeded_today"],
+        failed=row["pipelines_failed_today"],
+        runs_this_month=int(row["pipelines_run_month"]),
+    )
+
+
+def _cost(row: Row) -> RunCostPart:
+    return RunCostPart(
+        day=row.get("usage_date"),
+        config_id=row.get("pipeline_id"),
+        run_id=row.get("run_id"),
+        step_id=row.get("step_id") or "",
+        runs=row["runs"],
+        steps=row["steps"],
+        bytes_billed=int(row["bytes_billed"] or 0),
+        slot_ms=int(row["slot_ms"] or 0),
+        duration_ms=int(row["duration_ms"] or 0),
+        cost=row["cost_usd"] or Decimal(0),
     )

@@ -8,7 +8,7 @@ order something was delivered.
 from libs.warehouse.schema import Column, Dataset, Object, Table, required
 from services.audit_log.views import VIEWS
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 EVENT_LOG = Table(
     "tenants",
@@ -27,6 +27,10 @@ EVENT_LOG = Table(
         required("data", "STRING", "The message's JSON"),
         required("recorded_at", "TIMESTAMP"),
         Column("run_id", "STRING"),
+        Column("chain_id", "STRING", description="One writer's rows of one tenant"),
+        Column("chain_position", "INT64"),
+        Column("previous_hash", "STRING", description="Of the row before in the chain"),
+        Column("row_hash", "STRING"),
     ),
     partition_by="recorded_at",
     cluster_by=("tenant_id", "event_type"),
@@ -84,6 +88,8 @@ STEP_LOG = Table(
         Column("error_code", "STRING"),
         Column("error_message", "STRING"),
         required("recorded_at", "TIMESTAMP"),
+        Column("slot_ms", "INT64"),
+        Column("cost_usd", "NUMERIC", description="Bytes billed at the price of that day"),
     ),
     partition_by="recorded_at",
     cluster_by=("tenant_id", "run_id"),

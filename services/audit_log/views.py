@@ -10,7 +10,7 @@ from libs.warehouse.schema import View
 _EVENTS = """
 SELECT * FROM `{project}.tenants.event_log`
 WHERE TRUE
-QUALIFY ROW_NUMBER() OVER (PARTITION BY event_id ORDER BY recorded_at) = 1
+QUALIFY ROW_NUMBER() OVER (PARTITION BY tenant_id, event_id ORDER BY recorded_at, chain_id) = 1
 """
 
 _RUNS = """
@@ -44,7 +44,7 @@ _STEPS = """
 SELECT
   run_id AS pipeline_logging_id, run_id, tenant_id, step_id, step_type, attempt, status,
   start_time, end_time, duration_ms, row_count, bytes_billed, job_ids,
-  error_code, error_message, DATE(event_time) AS ingestion_date
+  error_code, error_message, DATE(event_time) AS ingestion_date, slot_ms, cost_usd
 FROM `{project}.tenants.step_log`
 WHERE TRUE
 QUALIFY ROW_NUMBER() OVER (
@@ -162,6 +162,25 @@ FROM `{project}.tenants.tenant_pipeline_runs`
 WHERE queue_position IS NOT NULL
 """
 
+# A job is paid for once, though each attempt that adopts it reports it.
+_COSTS = """
+SELECT
+  s.tenant_id, r.pipeline_id, s.run_id, s.step_id, s.step_type, s.attempt,
+  DATE(s.event_time) AS usage_date, s.bytes_billed, COALESCE(s.slot_ms, 0) AS slot_ms,
+  COALESCE(s.duration_ms, 0) AS duration_ms, s.cost_usd, s.job_ids
+FROM (
+  SELECT *
+  FROM `{project}.tenants.step_log`
+  WHERE status NOT IN ('RUNNING', 'SKIPPED')
+  QUALIFY ROW_NUMBER() OVER (
+    PARTITION BY tenant_id, run_id, step_id, ARRAY_TO_STRING(job_ids, ',')
+    ORDER BY attempt, event_time
+  ) = 1
+) AS s
+LEFT JOIN `{project}.tenants.tenant_pipeline_runs` AS r
+  ON r.tenant_id = s.tenant_id AND r.run_id = s.run_id
+"""
+
 # A run is charged to the day on which it was first admitted.
 _QUOTAS = """
 WITH admitted AS (
@@ -215,6 +234,7 @@ VIEWS: tuple[View, ...] = (
     View("tenants", "tenant_scheduled_pipeline_runs", _SCHEDULED),
     View("tenants", "tenant_pipeline_execution_queue", _QUEUE),
     View("tenants", "tenant_usage_quotas", _QUOTAS),
+    View("tenants", "tenant_run_costs", _COSTS, "What the platform spent on each step"),
     *(View("tenants", name, _same(f"tenant_{name}")) for name in _UNPREFIXED),
     View("metadata", "pipeline_runs", _COMPATIBLE_RUNS),
     View("metadata", "api_keys", _same("tenant_api_keys")),

@@ -6,8 +6,10 @@ from libs.service import Parts, Process
 from libs.settings import GatewaySettings
 from libs.vault.secrets import Secrets, SecretSettings
 from services.gateway.api.admin import AdminRoutes
+from services.gateway.api.audit import AuditRoutes
 from services.gateway.api.edge import Edge
 from services.gateway.api.history import HistoryRoutes
+from services.gateway.api.pages import Cursors, Pages
 from services.gateway.api.pipelines import PipelineRoutes
 from services.gateway.api.runs import RunRoutes
 from services.gateway.api.tenants import TenantRoutes
@@ -18,6 +20,14 @@ from services.gateway.questions import Questions
 from services.gateway.readiness import PlatformReadiness
 
 PEPPER = "api-key-pepper"
+GROUPS = (
+    AdminRoutes,
+    TenantRoutes,
+    PipelineRoutes,
+    RunRoutes,
+    HistoryRoutes,
+    AuditRoutes,
+)
 
 
 async def build(process: Process) -> Parts:
@@ -39,14 +49,11 @@ async def build(process: Process) -> Parts:
         questions=Questions(requester, settings.question_timeout_seconds),
         auth=auth,
         live=live,
+        pages=Pages(Cursors(pepper)),
         pepper=pepper,
         clock=system_clock,
     )
-    routes = [
-        route
-        for group in (AdminRoutes, TenantRoutes, PipelineRoutes, RunRoutes, HistoryRoutes)
-        for route in group(edge).routes()
-    ]
+    routes = [route for group in GROUPS for route in group(edge).routes()]
     return Parts(
         router=process.router,
         checks=(PlatformReadiness(requester).check,),

@@ -10,11 +10,14 @@ from contracts.identifiers import Identifier, InvalidIdentifierError, RunId
 from libs.clock import Clock
 from libs.settings import GatewaySettings
 from libs.web.problem import Fault, Problem
+from services.gateway.api.pages import Pages
 from services.gateway.auth import Authenticator
 from services.gateway.live import LiveRuns
 from services.gateway.questions import Questions
 
 RUNS = "/api/v1/pipelines/runs"
+READING_SECONDS = 10.0
+"""How long a question to the warehouse may take: a cold query is slower than a decision."""
 T = TypeVar("T", bound=Identifier)
 
 
@@ -32,6 +35,7 @@ class Edge:
     questions: Questions
     auth: Authenticator
     live: LiveRuns
+    pages: Pages
     pepper: bytes
     clock: Clock
 

@@ -1,0 +1,120 @@
+"""Lists: query strings read by a model, signed cursors, and exports as NDJSON."""
+
+import base64
+import hmac
+import json
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from hashlib import sha256
+from typing import Self, TypeVar
+
+import orjson
+from aiohttp import web
+from pydantic import BaseModel, ConfigDict, Field
+
+from libs.web.app import answer
+from libs.web.problem import Fault, Problem
+
+NDJSON = "application/x-ndjson"
+EXPORT_PAGE = 1000
+EXPORT_TRIES = 3
+MAC_BYTES = 16
+Item = Mapping[str, object]
+Fetch = Callable[[str, int], Awaitable[tuple[Sequence[Item], str]]]
+"""Asks for a page: what comes after this, at most so many; and what the next begins after."""
+Filters = TypeVar("Filters", bound="PageQuery")
+
+
+class PageQuery(BaseModel):
+    """Base of what a list's query string may say; unknown names are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+    cursor: str = Field(default="", max_length=2000)
+    limit: int = Field(default=50, ge=1, le=200)
+
+    @classmethod
+    def of(cls, request: web.Request) -> Self:
+        """Raises `ValidationError`, which names each parameter that is wrong."""
+        return cls.model_validate(dict(request.query))
+
+
+class Cursors:
+    """Signs where a page ended. A cursor serves its own list and filters, and no other."""
+
+    def __init__(self, secret: bytes) -> None:
+        self._key = hmac.new(secret, b"convergence/cursors", sha256).digest()
+
+    def seal(self, scope: str, after: str) -> str:
+        return base64.urlsafe_b64encode(self._mac(scope, after) + after.encode()).decode()
+
+    def open(self, scope: str, cursor: str) -> str:
+        """Raises `Problem` for what was not sealed for this scope."""
+        try:
+            data = base64.b64decode(cursor.encode(), altchars=b"-_", validate=True)
+            mac, after = data[:MAC_BYTES], data[MAC_BYTES:].decode()
+        except ValueError:
+            raise _bad_cursor() from None
+        if not hmac.compare_digest(mac, self._mac(scope, after)):
+            raise _bad_cursor()
+        return after
+
+    def _mac(self, scope: str, after: str) -> bytes:
+        return hmac.new(self._key, f"{scope}\n{after}".encode(), sha256).digest()[:MAC_BYTES]
+
+
+def _bad_cursor() -> Problem:
+    detail = (
+        "cursor: use next_cursor of this list's last page as it is, with the same filters;"
+        " leave it out to begin anew"
+    )
+    return Problem(400, "invalid_cursor", detail, [Fault("/cursor", detail)])
+
+
+class Pages:
+    """Answers a list: a page as JSON, or, to who accepts NDJSON, everything from there on."""
+
+    def __init__(self, cursors: Cursors) -> None:
+        self._cursors = cursors
+
+    async def respond(
+        self, request: web.Request, tenant: str, name: str, query: PageQuery, fetch: Fetch
+    ) -> web.StreamResponse:
+        filters = query.model_dump(mode="json", exclude={"cursor", "limit"})
+        scope = json.dumps([tenant, name, filters], sort_keys=True)
+        after = self._cursors.open(scope, query.cursor) if query.cursor else ""
+        if NDJSON in request.headers.get("Accept", ""):
+            return await _export(request, fetch, after)
+        items, following = await fetch(after, query.limit)
+        cursor = self._cursors.seal(scope, following) if following else None
+        return answer({name: items, "next_cursor": cursor}, X_Source="warehouse")
+
+
+async def _export(request: web.Request, fetch: Fetch, after: str) -> web.StreamResponse:
+    """One page in memory at a time. The first is asked for before the answer begins."""
+    items, after = await fetch(after, EXPORT_PAGE)
+    response = web.StreamResponse(headers={"Content-Type": NDJSON, "X-Source": "warehouse"})
+    await response.prepare(request)
+    try:
+        while True:
+            for item in items:
+                await response.write(orjson.dumps(item, option=orjson.OPT_APPEND_NEWLINE))
+            if not after:
+                break
+            items, after = await _patiently(fetch, after)
+    except Problem:
+        # The status is sent already: only a broken connection can say that this is not all.
+        if request.transport is not None:
+            request.transport.abort()
+        return response
+    await response.write_eof()
+    return response
+
+
+async def _patiently(fetch: Fetch, after: str) -> tuple[Sequence[Item], str]:
+    for _ in range(EXPORT_TRIES - 1):
+        try:
+            return await fetch(after, EXPORT_PAGE)
+        except Problem as problem:
+            if problem.status < 500:  # noqa: PLR2004  what is refused stays refused
+                raise
+    return await fetch(after, EXPORT_PAGE)

@@ -1,0 +1,105 @@
+"""Pages, usage and costs as they are read back."""
+
+from datetime import UTC, datetime
+from decimal import Decimal
+
+from contracts.audit import CostGroup, ListEventsV1, ListRunCostsV1, ListUsageV1
+from contracts.identifiers import StepId, TenantId
+from contracts.message import Kind
+from contracts.runs import ListRunsV1, RunStatus
+from contracts.steps import StepCompletedV1, StepStatus
+from contracts.tenants import SuspendTenantV1
+from services.audit_log.domain import cost_of
+from services.audit_log.store import PAGE_BYTES, Records
+from tests.audit_log.recorder import START, Recorder
+from tests.audit_log.test_views import CONFIG, finished, queued, run_id
+
+
+async def test_runs_come_in_pages_without_gap_or_repeat(recorder: Recorder) -> None:
+    tenant = TenantId("page_runs")
+    await recorder.record_badly(*(queued(tenant, number) for number in range(7)))
+    records, seen, after = Records(recorder.warehouse), [], ""
+    while True:
+        page, after = await records.runs(ListRunsV1(tenant_id=tenant, limit=3, after=after))
+        seen += [run.run_id for run in page]
+        if not after:
+            break
+    assert seen == [run_id(number) for number in reversed(range(7))]
+    failed = ListRunsV1(tenant_id=tenant, status=RunStatus.FAILED)
+    await recorder.record(finished(tenant, 2, RunStatus.FAILED))
+    assert [run.run_id for run in (await records.runs(failed))[0]] == [run_id(2)]
+
+
+async def test_events_are_filtered_and_bounded_by_bytes(recorder: Recorder) -> None:
+    tenant, records = TenantId("page_events"), Records(recorder.warehouse)
+    await recorder.record_badly(queued(tenant, 1), queued(tenant, 2))
+    wide = [
+        SuspendTenantV1(tenant_id=tenant, reason="r" * 1000, requested_by="x" * (PAGE_BYTES // 3))
+        for _ in range(5)
+    ]
+    await recorder.record(*wide)
+    (only,), after = await records.events(ListEventsV1(tenant_id=tenant, run_id=run_id(1)))
+    assert (only.event_type, only.run_id, after) == ("run.queued.v1", run_id(1), "")
+    seen: list[str] = []
+    pages, after = 0, ""
+    while True:
+        query = ListEventsV1(tenant_id=tenant, event_kind=Kind.COMMAND, after=after, limit=1000)
+        page, after = await records.events(query)
+        assert sum(len(event.data) for event in page) < PAGE_BYTES * 2
+        seen, pages = seen + [event.event_id for event in page], pages + 1
+        if not after:
+            break
+    assert (len(seen), len(set(seen)), pages) == (5, 5, 2)
+
+
+async def test_usage_is_told_day_by_day(recorder: Recorder) -> None:
+    tenant = TenantId("page_usage")
+    await recorder.record_badly(queued(tenant, 1), queued(tenant, 2))
+    (day,), after = await Records(recorder.warehouse).usage(ListUsageV1(tenant_id=tenant))
+    assert (day.day, day.runs, day.runs_this_month, after) == (START.date(), 2, 2, "")
+
+
+async def test_a_run_costs_what_its_jobs_were_billed_once(recorder: Recorder) -> None:
+    """A second attempt that adopts a job of the first reports it again."""
+    tenant = TenantId("page_costs")
+    tib = 1 << 40
+
+    def step(name: str, job: str, size: int, attempt: int = 1) -> StepCompletedV1:
+        return StepCompletedV1(
+            tenant_id=tenant,
+            run_id=run_id(1),
+            attempt=attempt,
+            step_id=StepId(name),
+            step_type="bq_etl.query",
+            status=StepStatus.COMPLETED,
+            finished_at=datetime(2026, 3, 14, 9, tzinfo=UTC),
+            bytes=size,
+            slot_ms=100,
+            job_ids=(job,),
+        )
+
+    await recorder.record_badly(
+        queued(tenant, 1),
+        step("load", "j1", tib),
+        step("load", "j1", tib, attempt=2),
+        step("load", "j2", tib // 2, attempt=2),
+        step("sum", "j3", 10 << 20),
+    )
+    records = Records(recorder.warehouse)
+    (pipeline,), _ = await records.costs(ListRunCostsV1(tenant_id=tenant))
+    assert (pipeline.config_id, pipeline.runs, pipeline.steps) == (CONFIG, 1, 3)
+    assert pipeline.cost == Decimal("9.375059605")
+    assert pipeline.slot_ms == 300
+    by_step = ListRunCostsV1(tenant_id=tenant, group_by=CostGroup.STEP, limit=1)
+    (first,), after = await records.costs(by_step)
+    (second,), end = await records.costs(by_step.model_copy(update={"after": after}))
+    assert [(c.step_id, c.cost) for c in (first, second)] == [
+        ("load", Decimal("9.375")),
+        ("sum", Decimal("0.000059605")),
+    ]
+    assert end == ""
+
+
+def test_money_is_exact_to_the_nano_dollar() -> None:
+    assert cost_of(10 << 20, Decimal("6.25")) == Decimal("0.000059605")
+    assert cost_of(0, Decimal("6.25")) == 0
