@@ -11,6 +11,7 @@ from functools import cache
 from contracts import (
     audit,
     credentials,
+    datasets,
     keys,
     notifications,
     pipelines,
@@ -102,6 +103,8 @@ CATALOGUE: tuple[Entry, ...] = (
     # tenants
     _ask(tenants.OnboardTenantV1),
     _tell(tenants.TenantOnboardedV1, TENANT, SCHEDULER),
+    _ask(tenants.ProvisionTenantV1),
+    _tell(tenants.TenantProvisionedV1, TENANT),
     _ask(tenants.SuspendTenantV1),
     _tell(tenants.TenantSuspendedV1, TENANT, SCHEDULER, GATEWAY),
     _ask(tenants.ResumeTenantV1),
@@ -114,6 +117,9 @@ CATALOGUE: tuple[Entry, ...] = (
     _answer(tenants.TenantV1, TENANT),
     _ask(tenants.ListTenantsV1),
     _answer(tenants.TenantListV1, TENANT),
+    # datasets
+    _ask(datasets.RegisterDatasetV1),
+    _tell(datasets.DatasetRegisteredV1, TENANT, SCHEDULER),
     # keys
     _ask(keys.IssueKeyV1),
     _tell(keys.KeyIssuedV1, TENANT, GATEWAY),

@@ -49,6 +49,7 @@ TENANT: dict[str, Any] = {
     "day_resets_at": "2026-03-15T00:00:00Z",
     "month_resets_at": "2026-04-01T00:00:00Z",
     "datasets": ["acme_cloud", "acme_cloud_raw_openai"],
+    "dataset": "acme_cloud_raw_openai",
     "drop_datasets": True,
     "dropped_datasets": ["acme_cloud_raw_openai"],
     "kept_datasets": ["acme_cloud"],

@@ -90,3 +90,10 @@ class KeyHash(Identifier):
 
     pattern = re.compile(r"[0-9a-f]{64}")
     rule = "use 64 lower-case hexadecimal digits"
+
+
+class DatasetName(Identifier):
+    """A BigQuery dataset of a tenant."""
+
+    pattern = re.compile(r"[a-z][a-z0-9_]{2,99}")
+    rule = "use 3 to 100 lower-case letters, digits and underscores, starting with a letter"

@@ -7,6 +7,7 @@ from pydantic import Field
 from contracts.identifiers import TenantId
 from contracts.keys import KeyPart
 from contracts.message import Command, Event, Part, Query, Reply, Service, Utc
+from contracts.platform import ObjectPart
 
 
 class TenantStatus(StrEnum):
@@ -54,6 +55,22 @@ class TenantOnboardedV1(Event, type="tenant.onboarded.v1"):
     limits: LimitsPart
     datasets: tuple[str, ...]
     created_at: Utc
+    requested_by: str
+
+
+class ProvisionTenantV1(Command, type="tenant.provision.v1", to=Service.TENANT):
+    """Make whatever the tenant should have in BigQuery and has not; repeatable.
+
+    Finishes an onboarding that was cut off, and gives new views to tenants of old.
+    """
+
+    tenant_id: TenantId
+    requested_by: str
+
+
+class TenantProvisionedV1(Event, type="tenant.provisioned.v1"):
+    tenant_id: TenantId
+    objects: tuple[ObjectPart, ...]
     requested_by: str
 
 
@@ -118,6 +135,8 @@ class TenantPart(Part):
     limits: LimitsPart
     datasets: tuple[str, ...]
     created_at: Utc
+    overrides: LimitOverridesPart = LimitOverridesPart()
+    """Where its limits differ from its plan's."""
 
 
 class GetTenantV1(Query, type="tenant.get.v1", to=Service.TENANT):

@@ -67,6 +67,10 @@ class Bucket:
         """Create an object; False when it exists. Raises what `UNREACHABLE` lists."""
         return await self._run(lambda: self._create(name, body))
 
+    async def put(self, name: str, body: bytes) -> None:
+        """Create an object; one that is there already is left as it is."""
+        await self._guarded(lambda: self._create(name, body))
+
     async def fetch(self, name: str) -> bytes | None:
         return await self._guarded(lambda: self._fetch(name))
 

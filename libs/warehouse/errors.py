@@ -2,6 +2,8 @@
 
 WarehouseError
 ├── UnavailableError      no answer; trying again is safe
+├── ForeignDatasetError   a dataset of that name was made by, or for, somebody else
+├── MissingObjectError    a view or table needs another object, which is not there
 ├── SchemaConflictError   a declared table differs in a way that no addition mends
 ├── RowRejectedError      a row does not fit its table
 └── JobFailedError        a job ran and failed; `retryable` says whether to try anew
@@ -28,6 +30,17 @@ class WarehouseError(Exception):
 class UnavailableError(WarehouseError):
     def __init__(self, what: str, reason: str) -> None:
         super().__init__(f"BigQuery is not available for {what}: {reason}")
+
+
+class ForeignDatasetError(WarehouseError):
+    def __init__(self, name: str) -> None:
+        self.name = name
+        super().__init__(f"dataset {name} exists and is not labelled as ours")
+
+
+class MissingObjectError(WarehouseError):
+    def __init__(self, what: str, reason: str) -> None:
+        super().__init__(f"{what} cannot be made: {reason}")
 
 
 class SchemaConflictError(WarehouseError):

@@ -1,11 +1,15 @@
 """Making a warehouse match what is declared: create, add, never take away."""
 
-from google.api_core.exceptions import Conflict, NotFound
+from google.api_core.exceptions import BadRequest, Conflict, NotFound
 from google.cloud import bigquery
 from google.cloud.bigquery.retry import DEFAULT_RETRY
 
 from contracts.platform import ObjectAction
-from libs.warehouse.errors import SchemaConflictError
+from libs.warehouse.errors import (
+    ForeignDatasetError,
+    MissingObjectError,
+    SchemaConflictError,
+)
 from libs.warehouse.schema import Column, Dataset, Object, Table, View
 
 # Names under which the REST interface gives the same types back.
@@ -23,7 +27,10 @@ def ensure(client: bigquery.Client, wanted: Object, location: str) -> ObjectActi
         case Table():
             return _ensure_table(client, wanted)
         case View():
-            return _ensure_view(client, wanted)
+            try:
+                return _ensure_view(client, wanted)
+            except (NotFound, BadRequest) as error:
+                raise MissingObjectError(wanted.path, error.message) from error
 
 
 def _ensure_dataset(client: bigquery.Client, wanted: Dataset, location: str) -> ObjectAction:
@@ -34,8 +41,16 @@ def _ensure_dataset(client: bigquery.Client, wanted: Dataset, location: str) -> 
     try:
         client.create_dataset(dataset, retry=RETRY, timeout=DEADLINE)
     except Conflict:
+        if wanted.owned:
+            _check_ours(client, dataset)
         return ObjectAction.UNCHANGED
     return ObjectAction.CREATED
+
+
+def _check_ours(client: bigquery.Client, wanted: bigquery.Dataset) -> None:
+    found = client.get_dataset(wanted.reference, retry=RETRY, timeout=DEADLINE)
+    if not wanted.labels.items() <= found.labels.items():
+        raise ForeignDatasetError(wanted.dataset_id)
 
 
 def _ensure_table(client: bigquery.Client, wanted: Table) -> ObjectAction:

@@ -32,6 +32,8 @@ class Dataset:
     name: str
     description: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
+    owned: bool = False
+    """One that is there already has to carry these labels: what is not ours is not taken."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from contracts.envelope import Envelope, Wire
+from contracts.datasets import DatasetRegisteredV1
 from contracts.identifiers import TenantId
 from contracts.message import Message
 from contracts.pipelines import (
@@ -49,6 +50,7 @@ TENANTS_AT_ONCE = 32
 LedgerMessage = (
     TenantOnboardedV1
     | PlanChangedV1
+    | DatasetRegisteredV1
     | TenantSuspendedV1
     | TenantResumedV1
     | TenantOffboardedV1
@@ -72,6 +74,7 @@ class Handlers:
     def register(self, router: Router) -> None:
         router.on(TenantOnboardedV1)(self.on_ledger_message)
         router.on(PlanChangedV1)(self.on_ledger_message)
+        router.on(DatasetRegisteredV1)(self.on_ledger_message)
         router.on(TenantSuspendedV1)(self.on_ledger_message)
         router.on(TenantResumedV1)(self.on_ledger_message)
         router.on(TenantOffboardedV1)(self.on_ledger_message)

@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from contracts.datasets import DatasetRegisteredV1
 from contracts.message import Message
 from contracts.pipelines import DeleteConfigV1
 from contracts.runs import (
@@ -32,6 +33,7 @@ from services.scheduler.domain.ledger import Ledger, evolve
 _RULES: dict[type[Message], Callable[[Ledger, Any, datetime, Rules], Outcome]] = {
     TenantOnboardedV1: tenants.tenant_onboarded,
     PlanChangedV1: tenants.plan_changed,
+    DatasetRegisteredV1: tenants.dataset_registered,
     TenantSuspendedV1: tenants.tenant_may,
     TenantResumedV1: tenants.tenant_may,
     TenantOffboardedV1: tenants.tenant_may,

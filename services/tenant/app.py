@@ -2,10 +2,12 @@
 
 from contracts.message import Service
 from libs.service import Parts, Process
-from libs.slotlog.cloud_storage import Bucket, BucketSettings, CloudStorageSlotLog
+from libs.slotlog.cloud_storage import Bucket, BucketSettings, Claims, CloudStorageSlotLog
 from libs.slotlog.writer import Writer
 from libs.warehouse.warehouse import Warehouse, WarehouseSettings
-from services.tenant.handlers import register
+from services.tenant.ciphertexts import Ciphertexts
+from services.tenant.handlers import Handlers
+from services.tenant.provisioning import Provisioner
 from services.tenant.store import TenantDecider
 
 
@@ -23,7 +25,8 @@ async def build(process: Process) -> Parts:
         )
     )
     tenants = Writer(CloudStorageSlotLog(bucket), TenantDecider(), service=Service.TENANT)
-    register(process.router, tenants, warehouse)
+    provisioner = Provisioner(warehouse, Claims(bucket))
+    Handlers(tenants, provisioner, Ciphertexts(bucket)).register(process.router)
 
     async def close_bucket() -> None:
         bucket.close()

@@ -1,163 +1,158 @@
-"""One function per message: decide, do what BigQuery must do, return what to say."""
+"""One function per message: decide, do what the world must do, return what to say.
+
+Whatever is begun is in the tenant's log before the world is touched, so a
+message that comes again after a crash goes on where the first had got to.
+"""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
-from contracts.credentials import (
-    CredentialListV1,
-    CredentialV1,
-    DeleteCredentialV1,
-    GetCredentialV1,
-    ListCredentialsV1,
-    StoreCredentialV1,
-)
-from contracts.identifiers import InvalidIdentifierError, TenantId
-from contracts.keys import (
-    FindKeyV1,
-    IssueKeyV1,
-    KeyFoundV1,
-    KeyListV1,
-    ListKeysV1,
-    RevokeKeyV1,
-    RotateKeyV1,
-)
+from contracts.credentials import DeleteCredentialV1, StoreCredentialV1
+from contracts.datasets import RegisterDatasetV1
+from contracts.envelope import Wire
+from contracts.identifiers import TenantId
+from contracts.keys import IssueKeyV1, RevokeKeyV1, RotateKeyV1
 from contracts.message import Message
 from contracts.platform import CommandRefusedV1
 from contracts.tenants import (
     ChangePlanV1,
-    GetTenantV1,
-    ListTenantsV1,
     OffboardTenantV1,
     OnboardTenantV1,
+    ProvisionTenantV1,
     ResumeTenantV1,
     SuspendTenantV1,
-    TenantListV1,
-    TenantV1,
 )
-from libs.bus.errors import RetryableError
 from libs.bus.message import Context, Emit
 from libs.bus.router import Router
 from libs.slotlog.writer import Writer
-from libs.warehouse.errors import WarehouseError
-from libs.warehouse.warehouse import Warehouse
-from services.tenant.domain.lifecycle import FinishOffboarding, FinishProvisioning
+from services.tenant.ciphertexts import Ciphertexts
+from services.tenant.domain.credentials import ForgetCiphertexts, KeepCredential
+from services.tenant.domain.lifecycle import FinishOffboarding
+from services.tenant.domain.onboarding import FinishProvisioning, GiveUpOnboarding, may_register
 from services.tenant.domain.tenant import Tenant
-from services.tenant.provisioning import objects_for
+from services.tenant.provisioning import DatasetTakenError, Provisioner
+from services.tenant.questions import Questions
 
 PlainCommand = (
-    SuspendTenantV1
-    | ResumeTenantV1
-    | ChangePlanV1
-    | IssueKeyV1
-    | RotateKeyV1
-    | RevokeKeyV1
-    | StoreCredentialV1
-    | DeleteCredentialV1
+    SuspendTenantV1 | ResumeTenantV1 | ChangePlanV1 | IssueKeyV1 | RotateKeyV1 | RevokeKeyV1
 )
 
 
-def register(router: Router, tenants: Writer[Tenant], warehouse: Warehouse) -> None:  # noqa: C901  one block per message
-    @router.on(OnboardTenantV1)
-    async def on_onboard(command: OnboardTenantV1, context: Context) -> Sequence[Emit]:
-        refused = await tenants.submit(command.tenant_id, command, context.envelope)
+@dataclass(frozen=True, slots=True)
+class Handlers:
+    """The tenant service's handlers, over its log and what lies beside it."""
+
+    tenants: Writer[Tenant]
+    provisioner: Provisioner
+    ciphertexts: Ciphertexts
+
+    def register(self, router: Router) -> None:
+        router.on(OnboardTenantV1)(self.on_onboard)
+        router.on(ProvisionTenantV1)(self.on_provision)
+        router.on(OffboardTenantV1)(self.on_offboard)
+        router.on(RegisterDatasetV1)(self.on_register_dataset)
+        router.on(StoreCredentialV1)(self.on_store_credential)
+        router.on(DeleteCredentialV1)(self.on_delete_credential)
+        for plain in (SuspendTenantV1, ResumeTenantV1, ChangePlanV1):
+            router.on(plain)(self.on_command)
+        for plain in (IssueKeyV1, RotateKeyV1, RevokeKeyV1):
+            router.on(plain)(self.on_command)
+        Questions(self.tenants, self.ciphertexts).register(router)
+
+    async def on_command(self, command: PlainCommand, context: Context) -> Sequence[Emit]:
+        return await self.tenants.submit(command.tenant_id, command, context.envelope)
+
+    async def on_onboard(self, command: OnboardTenantV1, context: Context) -> Sequence[Emit]:
+        tenant = command.tenant_id
+        refused = await self.tenants.submit(tenant, command, context.envelope)
         if refused:
             return refused
         try:
-            await warehouse.ensure(*objects_for(command.tenant_id))
-        except WarehouseError as error:
-            raise RetryableError(str(error), delay=0.5) from error
-        done = FinishProvisioning(command=command, datasets=(str(command.tenant_id),))
-        return await tenants.submit(command.tenant_id, done, context.envelope, "provisioned")
+            await self.provisioner.claim(tenant, tenant)
+            return await self._provision(tenant, command.requested_by, context)
+        except DatasetTakenError as error:
+            done = GiveUpOnboarding(tenant_id=tenant, reason=str(error))
+            return await self.tenants.submit(tenant, done, context.envelope, "given up")
 
-    @router.on(OffboardTenantV1)
-    async def on_offboard(command: OffboardTenantV1, context: Context) -> Sequence[Emit]:
+    async def on_provision(self, command: ProvisionTenantV1, context: Context) -> Sequence[Emit]:
+        try:
+            await self.provisioner.claim(command.tenant_id, command.tenant_id)
+            return await self._provision(command.tenant_id, command.requested_by, context)
+        except DatasetTakenError as error:
+            return [_taken(command.tenant_id, error)]
+
+    async def _provision(self, tenant: TenantId, by: str, context: Context) -> Sequence[Emit]:
+        state = await self.tenants.state(tenant)
+        made = await self.provisioner.make(tenant, state.datasets) if state.exists else ()
+        done = FinishProvisioning(tenant_id=tenant, objects=made, requested_by=by)
+        return await self.tenants.submit(tenant, done, context.envelope, "provisioned")
+
+    async def on_register_dataset(
+        self, command: RegisterDatasetV1, context: Context
+    ) -> Sequence[Emit]:
+        tenant, name = command.tenant_id, command.dataset
+        if refusal := may_register(await self.tenants.state(tenant), command):
+            return refusal[1]
+        try:
+            await self.provisioner.claim(tenant, name)
+            await self.provisioner.make(tenant, (name,))
+        except DatasetTakenError as error:
+            return [_taken(tenant, error)]
+        return await self.tenants.submit(tenant, command, context.envelope)
+
+    async def on_offboard(self, command: OffboardTenantV1, context: Context) -> Sequence[Emit]:
         tenant = command.tenant_id
-        said = await tenants.submit(tenant, command, context.envelope)
-        state = await tenants.state(tenant)
-        if state.exists or state.profile is None:
+        said = await self.tenants.submit(tenant, command, context.envelope)
+        if _refused(said):
             return said
-        dropped = state.datasets if command.drop_datasets else ()
+        await self._destroy_doomed(tenant, context)
+        state = await self.tenants.state(tenant)
+        dropped = state.datasets if state.leaving and state.leaving.drop_datasets else ()
         for name in dropped:
-            await warehouse.drop_dataset(name)
-        done = FinishOffboarding(command=command, dropped=dropped)
-        return [*said, *await tenants.submit(tenant, done, context.envelope, "offboarded")]
+            await self.provisioner.drop(name)
+        done = FinishOffboarding(
+            tenant_id=tenant, dropped=dropped, requested_by=command.requested_by
+        )
+        return [*said, *await self.tenants.submit(tenant, done, context.envelope, "offboarded")]
 
-    @router.on(
-        SuspendTenantV1,
-        ResumeTenantV1,
-        ChangePlanV1,
-        IssueKeyV1,
-        RotateKeyV1,
-        RevokeKeyV1,
-        StoreCredentialV1,
-        DeleteCredentialV1,
-    )
-    async def on_command(command: PlainCommand, context: Context) -> Sequence[Emit]:
-        return await tenants.submit(command.tenant_id, command, context.envelope)
+    async def on_store_credential(
+        self, command: StoreCredentialV1, context: Context
+    ) -> Sequence[Emit]:
+        tenant, name = command.tenant_id, command.credential_id
+        ref = await self.ciphertexts.keep(tenant, name, context.envelope.id, command.sealed)
+        keep = KeepCredential(
+            tenant_id=tenant,
+            credential_id=name,
+            provider=command.provider,
+            ref=ref,
+            requested_by=command.requested_by,
+        )
+        said = await self.tenants.submit(tenant, keep, context.envelope)
+        if ref not in (await self.tenants.state(tenant)).ciphertexts.values():
+            await self.ciphertexts.destroy(ref)
+        await self._destroy_doomed(tenant, context)
+        return said
 
-    @router.on(FindKeyV1)
-    async def on_find_key(query: FindKeyV1, _: Context) -> Sequence[Message]:
-        state = await tenants.state(query.tenant_id)
-        return [
-            KeyFoundV1(
-                tenant_id=query.tenant_id,
-                key_hash=query.key_hash,
-                key=state.keys.get(query.key_hash),
-                tenant_status=state.status.value,
-            )
-        ]
+    async def on_delete_credential(
+        self, command: DeleteCredentialV1, context: Context
+    ) -> Sequence[Emit]:
+        said = await self.tenants.submit(command.tenant_id, command, context.envelope)
+        await self._destroy_doomed(command.tenant_id, context)
+        return said
 
-    @router.on(ListKeysV1)
-    async def on_list_keys(query: ListKeysV1, _: Context) -> Sequence[Message]:
-        state = await tenants.state(query.tenant_id)
-        return [KeyListV1(tenant_id=query.tenant_id, keys=tuple(state.keys.values()))]
-
-    @router.on(GetCredentialV1)
-    async def on_get_credential(query: GetCredentialV1, _: Context) -> Sequence[Message]:
-        state = await tenants.state(query.tenant_id)
-        part = state.credentials.get(query.credential_id)
-        sealed = state.sealed.get(query.credential_id)
-        if part is None or sealed is None:
-            detail = f"there is no credential {query.credential_id}; store it first"
-            return [
-                CommandRefusedV1(
-                    tenant_id=query.tenant_id, code="credential_not_found", detail=detail
-                )
-            ]
-        return [CredentialV1(tenant_id=query.tenant_id, credential=part, sealed=sealed)]
-
-    @router.on(ListCredentialsV1)
-    async def on_list_credentials(query: ListCredentialsV1, _: Context) -> Sequence[Message]:
-        state = await tenants.state(query.tenant_id)
-        found = tuple(state.credentials.values())
-        return [CredentialListV1(tenant_id=query.tenant_id, credentials=found)]
-
-    @router.on(GetTenantV1)
-    async def on_get_tenant(query: GetTenantV1, _: Context) -> Sequence[Message]:
-        part = (await tenants.state(query.tenant_id)).part()
-        if part is None:
-            detail = f"there is no tenant {query.tenant_id}"
-            return [
-                CommandRefusedV1(tenant_id=query.tenant_id, code="tenant_not_found", detail=detail)
-            ]
-        return [TenantV1(tenant=part)]
-
-    @router.on(ListTenantsV1)
-    async def on_list_tenants(query: ListTenantsV1, _: Context) -> Sequence[Message]:
-        found = []
-        async for key in tenants.each_key(after=query.after or ""):
-            part = (await tenants.state(key)).part() if _is_tenant(key) else None
-            if part is not None:
-                found.append(part)
-            if len(found) > query.limit:
-                break
-        page = tuple(found[: query.limit])
-        more = len(found) > query.limit
-        return [TenantListV1(tenants=page, next_after=page[-1].tenant_id if more else None)]
+    async def _destroy_doomed(self, tenant: TenantId, context: Context) -> None:
+        """Destroy what nothing needs any more, also what an earlier crash has left."""
+        doomed = (await self.tenants.state(tenant)).doomed
+        for ref in doomed:
+            await self.ciphertexts.destroy(ref)
+        if doomed:
+            done = ForgetCiphertexts(tenant_id=tenant, refs=doomed)
+            await self.tenants.submit(tenant, done, context.envelope, "destroyed")
 
 
-def _is_tenant(key: str) -> bool:
-    try:
-        TenantId(key)
-    except InvalidIdentifierError:
-        return False
-    return True
+def _refused(said: Sequence[Wire]) -> bool:
+    return any(wire.attributes["ce-type"] == CommandRefusedV1.wire_type for wire in said)
+
+
+def _taken(tenant: TenantId, error: DatasetTakenError) -> Message:
+    return CommandRefusedV1(tenant_id=tenant, code="dataset_taken", detail=str(error))

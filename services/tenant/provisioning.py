@@ -1,7 +1,14 @@
-"""What each tenant has in BigQuery: its dataset, and views on its own records."""
+"""What each tenant has in BigQuery: its datasets, and views on its own records."""
+
+from collections.abc import Sequence
+from typing import Protocol
 
 from contracts.identifiers import TenantId
+from contracts.platform import ObjectPart
+from libs.bus.errors import RetryableError
+from libs.warehouse.errors import ForeignDatasetError, WarehouseError
 from libs.warehouse.schema import Dataset, Object, View
+from libs.warehouse.warehouse import Warehouse
 
 _RECORDS = {
     "x_meta_pipeline_runs": "tenant_pipeline_runs",
@@ -9,13 +16,64 @@ _RECORDS = {
 }
 
 
-def objects_for(tenant: TenantId) -> tuple[Object, ...]:
+class ClaimPort(Protocol):
+    """Create-once claims: whoever comes first has the name."""
+
+    async def claim(self, name: str, owner: str) -> bool: ...
+
+
+class DatasetTakenError(Exception):
+    """The name belongs to somebody else, so the tenant cannot have it."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        super().__init__(f"dataset {name} belongs to another; choose another name")
+
+
+class Provisioner:
+    """Makes datasets, tables and views; what is there already is left as it is."""
+
+    def __init__(self, warehouse: Warehouse, claims: ClaimPort) -> None:
+        self._warehouse = warehouse
+        self._claims = claims
+
+    async def claim(self, tenant: TenantId, dataset: str) -> None:
+        """A dataset has one tenant for ever: `a` may not take `a_b` when that is a tenant.
+
+        Raises `DatasetTakenError`.
+        """
+        if not await self._claims.claim(f"datasets/{dataset}", str(tenant)):
+            raise DatasetTakenError(dataset)
+
+    async def make(self, tenant: TenantId, datasets: Sequence[str]) -> tuple[ObjectPart, ...]:
+        """Raises `DatasetTakenError` for a dataset that the platform did not make for it."""
+        try:
+            results = await self._warehouse.ensure(*objects_for(tenant, datasets))
+        except ForeignDatasetError as error:
+            raise DatasetTakenError(error.name) from error
+        except WarehouseError as error:
+            raise RetryableError(str(error), delay=0.5) from error
+        return tuple(ObjectPart(name=result.name, action=result.action) for result in results)
+
+    async def drop(self, dataset: str) -> None:
+        try:
+            await self._warehouse.drop_dataset(dataset)
+        except WarehouseError as error:
+            raise RetryableError(str(error), delay=0.5) from error
+
+
+def objects_for(tenant: TenantId, datasets: Sequence[str]) -> tuple[Object, ...]:
     """Everything to be made, in order; making it again changes nothing."""
     return (
-        Dataset(tenant, f"Data of tenant {tenant}", {"convergence": "tenant"}),
+        *(_dataset(tenant, name) for name in datasets),
         *(_own_rows(tenant, name, source) for name, source in _RECORDS.items()),
         View(tenant, "tenant_comprehensive_view", _comprehensive(tenant)),
     )
+
+
+def _dataset(tenant: TenantId, name: str) -> Dataset:
+    labels = {"convergence": "tenant", "convergence_tenant": str(tenant)}
+    return Dataset(name, f"Data of tenant {tenant}", labels, owned=True)
 
 
 def _own_rows(tenant: TenantId, name: str, source: str) -> View:

@@ -6,7 +6,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from contracts.credentials import DeleteCredentialV1, StoreCredentialV1
+from contracts.credentials import DeleteCredentialV1
+from contracts.datasets import RegisterDatasetV1
 from contracts.keys import IssueKeyV1, RevokeKeyV1, RotateKeyV1
 from contracts.message import Message
 from contracts.tenants import (
@@ -17,14 +18,16 @@ from contracts.tenants import (
     SuspendTenantV1,
 )
 from libs.slotlog.decider import Decision
-from services.tenant.domain import credentials, keys, lifecycle
+from services.tenant.domain import credentials, keys, lifecycle, onboarding
 from services.tenant.domain.deciding import Outcome
 from services.tenant.domain.facts import FACTS
 from services.tenant.domain.tenant import Tenant, evolve
 
 _RULES: dict[type[Message], Callable[[Tenant, Any, datetime], Outcome]] = {
-    OnboardTenantV1: lifecycle.onboard,
-    lifecycle.FinishProvisioning: lifecycle.finish_provisioning,
+    OnboardTenantV1: onboarding.onboard,
+    onboarding.FinishProvisioning: onboarding.finish_provisioning,
+    onboarding.GiveUpOnboarding: onboarding.give_up,
+    RegisterDatasetV1: onboarding.register_dataset,
     SuspendTenantV1: lifecycle.suspend,
     ResumeTenantV1: lifecycle.resume,
     ChangePlanV1: lifecycle.change_plan,
@@ -33,7 +36,8 @@ _RULES: dict[type[Message], Callable[[Tenant, Any, datetime], Outcome]] = {
     IssueKeyV1: keys.issue_key,
     RotateKeyV1: keys.rotate_key,
     RevokeKeyV1: keys.revoke_key,
-    StoreCredentialV1: credentials.store_credential,
+    credentials.KeepCredential: credentials.keep_credential,
+    credentials.ForgetCiphertexts: credentials.forget_ciphertexts,
     DeleteCredentialV1: credentials.delete_credential,
 }
 
@@ -41,7 +45,7 @@ _RULES: dict[type[Message], Callable[[Tenant, Any, datetime], Outcome]] = {
 class TenantDecider:
     """Binds the rules to the slot log's writer."""
 
-    version = 1
+    version = 2
 
     def initial(self) -> Tenant:
         return Tenant()

@@ -20,7 +20,7 @@ from services.gateway.live import LiveRuns
 from services.scheduler.domain.deciding import Rules
 from services.scheduler.handlers import Handlers as SchedulerHandlers
 from services.scheduler.store import LedgerDecider
-from services.tenant import handlers as tenant
+from services.tenant.handlers import Handlers as TenantHandlers
 from services.tenant.store import TenantDecider
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -36,7 +36,8 @@ def registered(service: Service) -> set[type[Message]]:
         case Service.GATEWAY:
             gateway.register(router, LiveRuns(), None)  # type: ignore[arg-type] # only registered
         case Service.TENANT:
-            tenant.register(router, Writer(log, TenantDecider(), service=service), nowhere())
+            tenants = Writer(log, TenantDecider(), service=service)
+            TenantHandlers(tenants, None, None).register(router)  # type: ignore[arg-type] # the same
         case Service.SCHEDULER:
             ledgers = Writer(log, LedgerDecider(Rules()), service=service)
             SchedulerHandlers(ledgers, system_clock).register(router)

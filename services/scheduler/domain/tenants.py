@@ -2,6 +2,7 @@
 
 from datetime import datetime
 
+from contracts.datasets import DatasetRegisteredV1
 from contracts.tenants import (
     PlanChangedV1,
     TenantOffboardedV1,
@@ -9,7 +10,7 @@ from contracts.tenants import (
     TenantResumedV1,
     TenantSuspendedV1,
 )
-from services.scheduler.domain.deciding import Outcome, Rules
+from services.scheduler.domain.deciding import Outcome, Rules, check_known
 from services.scheduler.domain.facts import TenantKnown, TenantMay
 from services.scheduler.domain.ledger import Ledger
 
@@ -21,6 +22,14 @@ def tenant_onboarded(_: Ledger, event: TenantOnboardedV1, __: datetime, ___: Rul
 
 def plan_changed(_: Ledger, event: PlanChangedV1, __: datetime, ___: Rules) -> Outcome:
     return (TenantKnown(plan=event.plan, limits=event.limits),), ()
+
+
+def dataset_registered(
+    state: Ledger, event: DatasetRegisteredV1, _: datetime, __: Rules
+) -> Outcome:
+    check_known(state, event.tenant_id)
+    datasets = tuple(dict.fromkeys((*state.datasets, *event.datasets)))
+    return (TenantKnown(plan=state.plan, limits=state.limits, datasets=datasets),), ()
 
 
 def tenant_may(

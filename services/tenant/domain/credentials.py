@@ -8,16 +8,35 @@ from contracts.credentials import (
     CredentialPart,
     CredentialStoredV1,
     DeleteCredentialV1,
-    StoreCredentialV1,
+    Provider,
 )
+from contracts.identifiers import CredentialId, TenantId
+from contracts.message import Message
 from services.tenant.domain.deciding import Outcome, refuse, unknown
-from services.tenant.domain.facts import CredentialDropped, CredentialKept
+from services.tenant.domain.facts import CiphertextsGone, CredentialDropped, CredentialKept
 from services.tenant.domain.tenant import Tenant
 
 MOST_CREDENTIALS = 100
 
 
-def store_credential(state: Tenant, command: StoreCredentialV1, now: datetime) -> Outcome:
+class KeepCredential(Message):
+    """Not a contract: a credential whose ciphertext the handler has put under `ref`."""
+
+    tenant_id: TenantId
+    credential_id: CredentialId
+    provider: Provider
+    ref: str
+    requested_by: str
+
+
+class ForgetCiphertexts(Message):
+    """Not a contract: the handler says that these are destroyed."""
+
+    tenant_id: TenantId
+    refs: tuple[str, ...]
+
+
+def keep_credential(state: Tenant, command: KeepCredential, now: datetime) -> Outcome:
     tenant, name = command.tenant_id, command.credential_id
     if not state.exists:
         return unknown(tenant)
@@ -39,7 +58,7 @@ def store_credential(state: Tenant, command: StoreCredentialV1, now: datetime) -
         action=CredentialAction.UPDATED if known else CredentialAction.CREATED,
         requested_by=command.requested_by,
     )
-    return (CredentialKept(part=part, sealed=command.sealed),), (event,)
+    return (CredentialKept(part=part, ref=command.ref),), (event,)
 
 
 def delete_credential(state: Tenant, command: DeleteCredentialV1, _: datetime) -> Outcome:
@@ -50,3 +69,8 @@ def delete_credential(state: Tenant, command: DeleteCredentialV1, _: datetime) -
         tenant_id=command.tenant_id, credential_id=name, requested_by=command.requested_by
     )
     return (CredentialDropped(credential_id=name),), (event,)
+
+
+def forget_ciphertexts(state: Tenant, message: ForgetCiphertexts, _: datetime) -> Outcome:
+    gone = tuple(ref for ref in message.refs if ref in state.doomed)
+    return ((CiphertextsGone(refs=gone),) if gone else ()), ()

@@ -4,8 +4,10 @@ from contracts.identifiers import TenantId
 from contracts.message import Message
 from contracts.platform import CommandRefusedV1
 from services.tenant.domain.facts import Fact
+from services.tenant.domain.tenant import Tenant
 
 Outcome = tuple[tuple[Fact, ...], tuple[Message, ...]]
+NOTHING: Outcome = ((), ())
 
 
 def refuse(tenant_id: TenantId, code: str, detail: str) -> Outcome:
@@ -14,3 +16,10 @@ def refuse(tenant_id: TenantId, code: str, detail: str) -> Outcome:
 
 def unknown(tenant: TenantId) -> Outcome:
     return refuse(tenant, "tenant_not_found", f"there is no tenant {tenant}")
+
+
+def wrong_status(state: Tenant, tenant: TenantId, wanted: str) -> Outcome:
+    if not state.exists:
+        return unknown(tenant)
+    detail = f"tenant {tenant} is {state.status} and cannot be {wanted}"
+    return refuse(tenant, "wrong_status", detail)

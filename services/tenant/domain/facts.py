@@ -4,11 +4,16 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
-from contracts.credentials import CredentialPart, SealedPart
-from contracts.identifiers import CredentialId, KeyHash
+from contracts.credentials import CredentialPart
+from contracts.identifiers import CredentialId, DatasetName, KeyHash
 from contracts.keys import KeyPart
 from contracts.message import Utc
-from contracts.tenants import LimitOverridesPart, OnboardTenantV1, TenantStatus
+from contracts.tenants import (
+    LimitOverridesPart,
+    OffboardTenantV1,
+    OnboardTenantV1,
+    TenantStatus,
+)
 
 
 class Fact(BaseModel):
@@ -21,9 +26,19 @@ class Registered(Fact):
     at: Utc
 
 
+class Withdrawn(Fact):
+    """The registration came to nothing: it is as if the tenant had never been."""
+
+    kind: Literal["withdrawn"] = "withdrawn"
+
+
 class Provisioned(Fact):
     kind: Literal["provisioned"] = "provisioned"
-    datasets: tuple[str, ...]
+
+
+class DatasetAdded(Fact):
+    kind: Literal["dataset_added"] = "dataset_added"
+    dataset: DatasetName
 
 
 class StatusChanged(Fact):
@@ -54,9 +69,11 @@ class KeyEnds(Fact):
 
 
 class CredentialKept(Fact):
+    """The ciphertext lies under `ref`, outside the log, so that it can be destroyed."""
+
     kind: Literal["credential_kept"] = "credential_kept"
     part: CredentialPart
-    sealed: SealedPart
+    ref: str
 
 
 class CredentialDropped(Fact):
@@ -64,15 +81,35 @@ class CredentialDropped(Fact):
     credential_id: CredentialId
 
 
+class CiphertextsGone(Fact):
+    kind: Literal["ciphertexts_gone"] = "ciphertexts_gone"
+    refs: tuple[str, ...]
+
+
+class LeavingBegun(Fact):
+    kind: Literal["leaving_begun"] = "leaving_begun"
+    command: OffboardTenantV1
+
+
+class Left(Fact):
+    kind: Literal["left"] = "left"
+    dropped: tuple[str, ...]
+
+
 AnyFact = Annotated[
     Registered
+    | Withdrawn
     | Provisioned
+    | DatasetAdded
     | StatusChanged
     | PlanChosen
     | KeyAdded
     | KeyEnds
     | CredentialKept
-    | CredentialDropped,
+    | CredentialDropped
+    | CiphertextsGone
+    | LeavingBegun
+    | Left,
     Field(discriminator="kind"),
 ]
 FACTS: TypeAdapter[Fact] = TypeAdapter(AnyFact)

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from contracts.identifiers import TenantId
+from contracts.identifiers import KeyHash, TenantId
 from contracts.keys import (
     IssueKeyV1,
     KeyIssuedV1,
@@ -13,14 +13,19 @@ from contracts.keys import (
 )
 from services.tenant.domain.deciding import Outcome, refuse, unknown
 from services.tenant.domain.facts import KeyAdded, KeyEnds
-from services.tenant.domain.tenant import Tenant
+from services.tenant.domain.tenant import Tenant, is_live
 
 MOST_KEYS = 100
 
 
 def issue_key(state: Tenant, command: IssueKeyV1, now: datetime) -> Outcome:
-    if refusal := _no_more_keys(state, command.tenant_id):
+    if refusal := _no_more_keys(state, command.tenant_id, now):
         return refusal
+    if command.key.key_hash in state.keys:
+        return refuse(command.tenant_id, "key_exists", "this very key was issued before")
+    ends = command.key.expires_at
+    if ends is not None and ends <= now:
+        return refuse(command.tenant_id, "key_expired", f"expires_at {ends} is not in the future")
     event = KeyIssuedV1(
         tenant_id=command.tenant_id,
         key=command.key,
@@ -31,45 +36,51 @@ def issue_key(state: Tenant, command: IssueKeyV1, now: datetime) -> Outcome:
 
 
 def rotate_key(state: Tenant, command: RotateKeyV1, now: datetime) -> Outcome:
+    """The new key works at once, the old one until the overlap ends or it would have anyway."""
     old = state.keys.get(command.old_key_hash)
-    if old is None or not old.is_active:
-        return _unknown_key(command.tenant_id)
-    if refusal := _no_more_keys(state, command.tenant_id):
+    if old is None or not is_live(old, now):
+        return _unknown_key(command.tenant_id, command.old_key_hash)
+    if refusal := _no_more_keys(state, command.tenant_id, now):
         return refusal
+    until = min(command.overlap_until, old.key.expires_at or command.overlap_until)
     event = KeyRotatedV1(
         tenant_id=command.tenant_id,
         old_key_hash=command.old_key_hash,
         key=command.key,
-        overlap_until=command.overlap_until,
+        overlap_until=until,
         created_at=now,
         requested_by=command.requested_by,
     )
     facts = (
-        KeyEnds(key_hash=command.old_key_hash, at=command.overlap_until, revoked=False),
+        KeyEnds(key_hash=command.old_key_hash, at=until, revoked=False),
         KeyAdded(key=command.key, at=now, by=command.requested_by),
     )
     return facts, (event,)
 
 
 def revoke_key(state: Tenant, command: RevokeKeyV1, now: datetime) -> Outcome:
-    if command.key_hash not in state.keys:
-        return _unknown_key(command.tenant_id)
+    """Revoking again says when it was revoked first."""
+    stored = state.keys.get(command.key_hash)
+    if stored is None:
+        return _unknown_key(command.tenant_id, command.key_hash)
     event = KeyRevokedV1(
         tenant_id=command.tenant_id,
         key_hash=command.key_hash,
-        revoked_at=now,
+        revoked_at=stored.revoked_at or now,
         requested_by=command.requested_by,
     )
+    if stored.revoked_at is not None:
+        return (), (event,)
     return (KeyEnds(key_hash=command.key_hash, at=now, revoked=True),), (event,)
 
 
-def _unknown_key(tenant: TenantId) -> Outcome:
-    return refuse(tenant, "key_not_found", "there is no such active key")
+def _unknown_key(tenant: TenantId, key_hash: KeyHash) -> Outcome:
+    return refuse(tenant, "key_not_found", f"{tenant} has no live key {key_hash}")
 
 
-def _no_more_keys(state: Tenant, tenant: TenantId) -> Outcome | None:
+def _no_more_keys(state: Tenant, tenant: TenantId, now: datetime) -> Outcome | None:
     if not state.exists:
         return unknown(tenant)
-    if sum(stored.is_active for stored in state.keys.values()) >= MOST_KEYS:
+    if len(state.live_keys(now)) >= MOST_KEYS:
         return refuse(tenant, "too_many_keys", f"at most {MOST_KEYS} keys; revoke one first")
     return None

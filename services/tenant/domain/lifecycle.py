@@ -1,110 +1,47 @@
-"""Coming, going, and what a tenant may use in between."""
+"""Suspending and resuming, what a tenant may use, and leaving."""
 
 from datetime import datetime
 
 from contracts.credentials import CredentialDeletedV1
 from contracts.identifiers import TenantId
-from contracts.keys import KeyIssuedV1, KeyRevokedV1
+from contracts.keys import KeyRevokedV1
 from contracts.message import Message
 from contracts.tenants import (
     ChangePlanV1,
     OffboardTenantV1,
-    OnboardTenantV1,
     PlanChangedV1,
     ResumeTenantV1,
     SuspendTenantV1,
     TenantOffboardedV1,
-    TenantOnboardedV1,
     TenantResumedV1,
     TenantStatus,
     TenantSuspendedV1,
 )
-from services.tenant.domain.deciding import Outcome, refuse, unknown
+from services.tenant.domain.deciding import NOTHING, Outcome, refuse, unknown, wrong_status
 from services.tenant.domain.facts import (
     CredentialDropped,
     Fact,
-    KeyAdded,
     KeyEnds,
+    LeavingBegun,
+    Left,
     PlanChosen,
-    Provisioned,
-    Registered,
     StatusChanged,
 )
 from services.tenant.domain.plans import PLANS, limits_of
 from services.tenant.domain.tenant import Tenant
 
-RESERVED = frozenset({"tenants", "metadata", "admin", "system", "public", "information_schema"})
-
-
-class FinishProvisioning(Message):
-    """Not a contract: the handler says that datasets are ready."""
-
-    command: OnboardTenantV1
-    datasets: tuple[str, ...]
-
-    @property
-    def scope(self) -> TenantId:
-        return self.command.tenant_id
-
 
 class FinishOffboarding(Message):
     """Not a contract: the handler says that datasets are dropped, or kept."""
 
-    command: OffboardTenantV1
+    tenant_id: TenantId
     dropped: tuple[str, ...]
-
-    @property
-    def scope(self) -> TenantId:
-        return self.command.tenant_id
-
-
-def onboard(state: Tenant, command: OnboardTenantV1, now: datetime) -> Outcome:
-    """Register; the datasets are made next, and only then is the tenant announced."""
-    tenant = command.tenant_id
-    if tenant in RESERVED:
-        return refuse(tenant, "tenant_id_reserved", f"{tenant} is a system name; choose another")
-    if state.profile is not None:
-        return refuse(tenant, "tenant_exists", f"tenant {tenant} exists already; choose another")
-    if command.plan not in PLANS:
-        known = ", ".join(PLANS)
-        return refuse(tenant, "unknown_plan", f"plan {command.plan!r} is none of {known}")
-    return (Registered(command=command, at=now),), ()
-
-
-def finish_provisioning(state: Tenant, message: FinishProvisioning, now: datetime) -> Outcome:
-    if state.status is not TenantStatus.PROVISIONING:
-        return (), ()
-    command = message.command
-    facts: list[Fact] = [Provisioned(datasets=message.datasets)]
-    emits: list[Message] = [
-        TenantOnboardedV1(
-            tenant_id=command.tenant_id,
-            company_name=command.company_name,
-            admin_email=command.admin_email,
-            description=command.description,
-            plan=state.plan,
-            limits=state.limits,
-            datasets=message.datasets,
-            created_at=state.created_at or now,
-            requested_by=command.requested_by,
-        )
-    ]
-    if command.first_key is not None:
-        facts.append(KeyAdded(key=command.first_key, at=now, by=command.requested_by))
-        emits.append(
-            KeyIssuedV1(
-                tenant_id=command.tenant_id,
-                key=command.first_key,
-                created_at=now,
-                requested_by=command.requested_by,
-            )
-        )
-    return tuple(facts), tuple(emits)
+    requested_by: str
 
 
 def suspend(state: Tenant, command: SuspendTenantV1, _: datetime) -> Outcome:
     if state.status is not TenantStatus.ACTIVE:
-        return _wrong_status(state, command.tenant_id, "suspended")
+        return wrong_status(state, command.tenant_id, "suspended")
     event = TenantSuspendedV1(
         tenant_id=command.tenant_id, reason=command.reason, requested_by=command.requested_by
     )
@@ -113,7 +50,7 @@ def suspend(state: Tenant, command: SuspendTenantV1, _: datetime) -> Outcome:
 
 def resume(state: Tenant, command: ResumeTenantV1, _: datetime) -> Outcome:
     if state.status is not TenantStatus.SUSPENDED:
-        return _wrong_status(state, command.tenant_id, "resumed")
+        return wrong_status(state, command.tenant_id, "resumed")
     event = TenantResumedV1(tenant_id=command.tenant_id, requested_by=command.requested_by)
     return (StatusChanged(status=TenantStatus.ACTIVE),), (event,)
 
@@ -135,11 +72,17 @@ def change_plan(state: Tenant, command: ChangePlanV1, _: datetime) -> Outcome:
 
 
 def offboard(state: Tenant, command: OffboardTenantV1, now: datetime) -> Outcome:
-    """Shut every door at once; datasets are seen to next, and then it is announced."""
+    """Shut every door at once; datasets are seen to next, and then it is announced.
+
+    Asked again while that is under way, it goes on with what was asked first.
+    """
+    if state.leaving is not None:
+        return NOTHING
     if not state.exists:
         return unknown(command.tenant_id)
-    live = [key_hash for key_hash, stored in state.keys.items() if stored.is_active]
+    live = state.live_keys(now)
     facts: list[Fact] = [StatusChanged(status=TenantStatus.OFFBOARDED)]
+    facts += [LeavingBegun(command=command)]
     facts += [KeyEnds(key_hash=key_hash, at=now, revoked=True) for key_hash in live]
     facts += [CredentialDropped(credential_id=name) for name in state.credentials]
     tenant, by = command.tenant_id, command.requested_by
@@ -155,18 +98,12 @@ def offboard(state: Tenant, command: OffboardTenantV1, now: datetime) -> Outcome
 
 
 def finish_offboarding(state: Tenant, message: FinishOffboarding, _: datetime) -> Outcome:
-    kept = tuple(name for name in state.datasets if name not in message.dropped)
+    if state.leaving is None:
+        return unknown(message.tenant_id)
     event = TenantOffboardedV1(
-        tenant_id=message.command.tenant_id,
+        tenant_id=message.tenant_id,
         dropped_datasets=message.dropped,
-        kept_datasets=kept,
-        requested_by=message.command.requested_by,
+        kept_datasets=tuple(name for name in state.datasets if name not in message.dropped),
+        requested_by=message.requested_by,
     )
-    return (), (event,)
-
-
-def _wrong_status(state: Tenant, tenant: TenantId, wanted: str) -> Outcome:
-    if not state.exists:
-        return unknown(tenant)
-    detail = f"tenant {tenant} is {state.status} and cannot be {wanted}"
-    return refuse(tenant, "wrong_status", detail)
+    return (Left(dropped=message.dropped),), (event,)

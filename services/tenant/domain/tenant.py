@@ -1,32 +1,28 @@
 """One tenant as its facts have left it."""
 
+from datetime import datetime
+from itertools import islice
 from typing import Any
 
 from pydantic import BaseModel, Field
 
-from contracts.credentials import CredentialPart, SealedPart
+from contracts.credentials import CredentialPart
 from contracts.identifiers import CredentialId, KeyHash
 from contracts.keys import StoredKeyPart
 from contracts.message import Utc
 from contracts.tenants import (
     LimitOverridesPart,
     LimitsPart,
+    OffboardTenantV1,
     OnboardTenantV1,
     TenantPart,
     TenantStatus,
 )
-from services.tenant.domain.facts import (
-    CredentialDropped,
-    CredentialKept,
-    Fact,
-    KeyAdded,
-    KeyEnds,
-    PlanChosen,
-    Provisioned,
-    Registered,
-    StatusChanged,
-)
+from services.tenant.domain import facts
+from services.tenant.domain.facts import Fact
 from services.tenant.domain.plans import limits_of
+
+ENDED_KEYS_SHOWN = 100
 
 
 class Tenant(Fact):
@@ -40,7 +36,12 @@ class Tenant(Fact):
     datasets: tuple[str, ...] = ()
     keys: dict[KeyHash, StoredKeyPart] = Field(default_factory=dict)
     credentials: dict[CredentialId, CredentialPart] = Field(default_factory=dict)
-    sealed: dict[CredentialId, SealedPart] = Field(default_factory=dict)
+    ciphertexts: dict[CredentialId, str] = Field(default_factory=dict)
+    """Where each credential's ciphertext lies."""
+    doomed: tuple[str, ...] = ()
+    """Ciphertexts that nothing needs any more and that are still to be destroyed."""
+    leaving: OffboardTenantV1 | None = None
+    """Offboarding that has begun; its datasets are still to be seen to."""
 
     @property
     def exists(self) -> bool:
@@ -49,6 +50,9 @@ class Tenant(Fact):
     @property
     def limits(self) -> LimitsPart:
         return limits_of(self.plan, self.overrides)
+
+    def live_keys(self, now: datetime) -> list[KeyHash]:
+        return [key_hash for key_hash, stored in self.keys.items() if is_live(stored, now)]
 
     def part(self) -> TenantPart | None:
         if self.profile is None or self.created_at is None:
@@ -63,7 +67,13 @@ class Tenant(Fact):
             limits=self.limits,
             datasets=self.datasets,
             created_at=self.created_at,
+            overrides=self.overrides,
         )
+
+
+def is_live(stored: StoredKeyPart, now: datetime) -> bool:
+    ends = stored.key.expires_at
+    return stored.is_active and (ends is None or ends > now)
 
 
 def evolve(state: Tenant, fact: BaseModel) -> Tenant:
@@ -71,42 +81,71 @@ def evolve(state: Tenant, fact: BaseModel) -> Tenant:
     return state.model_copy(update=_changes(state, fact))
 
 
-def _changes(state: Tenant, fact: BaseModel) -> dict[str, Any]:  # noqa: PLR0911  one per kind
+def _changes(state: Tenant, fact: BaseModel) -> dict[str, Any]:
     match fact:
-        case Registered(command=command, at=at):
+        case facts.KeyAdded() | facts.KeyEnds():
+            return {"keys": _changed_keys(state, fact)}
+        case facts.CredentialKept() | facts.CredentialDropped() | facts.CiphertextsGone():
+            return _changed_credentials(state, fact)
+        case facts.PlanChosen(plan=plan, overrides=overrides):
+            return {"plan": plan, "overrides": overrides}
+        case _:
+            return _changed_lifecycle(state, fact)
+
+
+def _changed_lifecycle(state: Tenant, fact: BaseModel) -> dict[str, Any]:  # noqa: PLR0911  one per kind
+    match fact:
+        case facts.Registered(command=command, at=at):
             return {
                 "profile": command,
                 "status": TenantStatus.PROVISIONING,
                 "created_at": at,
                 "plan": command.plan,
+                "datasets": (str(command.tenant_id),),
             }
-        case Provisioned(datasets=datasets):
-            return {"status": TenantStatus.ACTIVE, "datasets": datasets}
-        case StatusChanged(status=status):
+        case facts.Withdrawn():
+            return dict(Tenant())
+        case facts.Provisioned():
+            return {"status": TenantStatus.ACTIVE}
+        case facts.DatasetAdded(dataset=dataset):
+            return {"datasets": (*state.datasets, str(dataset))}
+        case facts.StatusChanged(status=status):
             return {"status": status}
-        case PlanChosen(plan=plan, overrides=overrides):
-            return {"plan": plan, "overrides": overrides}
-        case KeyAdded() | KeyEnds():
-            return {"keys": _changed_keys(state, fact)}
-        case CredentialKept(part=part, sealed=sealed):
-            name = part.credential_id
-            return {
-                "credentials": {**state.credentials, name: part},
-                "sealed": {**state.sealed, name: sealed},
-            }
-        case CredentialDropped(credential_id=name):
-            return {
-                "credentials": {k: v for k, v in state.credentials.items() if k != name},
-                "sealed": {k: v for k, v in state.sealed.items() if k != name},
-            }
+        case facts.LeavingBegun(command=command):
+            return {"leaving": command}
+        case facts.Left(dropped=dropped):
+            kept = tuple(name for name in state.datasets if name not in dropped)
+            return {"leaving": None, "datasets": kept}
         case _:
             raise TypeError(fact)
 
 
-def _changed_keys(state: Tenant, fact: KeyAdded | KeyEnds) -> dict[KeyHash, StoredKeyPart]:
-    if isinstance(fact, KeyAdded):
+def _changed_credentials(
+    state: Tenant,
+    fact: facts.CredentialKept | facts.CredentialDropped | facts.CiphertextsGone,
+) -> dict[str, Any]:
+    if isinstance(fact, facts.CiphertextsGone):
+        return {"doomed": tuple(ref for ref in state.doomed if ref not in fact.refs)}
+    kept = fact if isinstance(fact, facts.CredentialKept) else None
+    name = kept.part.credential_id if kept else fact.credential_id
+    credentials, ciphertexts = dict(state.credentials), dict(state.ciphertexts)
+    credentials.pop(name, None)
+    before = ciphertexts.pop(name, None)
+    if kept:
+        credentials[name], ciphertexts[name] = kept.part, kept.ref
+    return {
+        "credentials": credentials,
+        "ciphertexts": ciphertexts,
+        "doomed": (*state.doomed, before) if before else state.doomed,
+    }
+
+
+def _changed_keys(
+    state: Tenant, fact: facts.KeyAdded | facts.KeyEnds
+) -> dict[KeyHash, StoredKeyPart]:
+    if isinstance(fact, facts.KeyAdded):
         stored = StoredKeyPart(key=fact.key, is_active=True, created_at=fact.at, created_by=fact.by)
-        return {**state.keys, fact.key.key_hash: stored}
+        return _without_long_ended({**state.keys, fact.key.key_hash: stored}, fact.at)
     old = state.keys[fact.key_hash]
     if fact.revoked:
         ended = old.model_copy(update={"is_active": False, "revoked_at": fact.at})
@@ -114,3 +153,12 @@ def _changed_keys(state: Tenant, fact: KeyAdded | KeyEnds) -> dict[KeyHash, Stor
         key = old.key.model_copy(update={"expires_at": fact.at})
         ended = old.model_copy(update={"key": key})
     return {**state.keys, fact.key_hash: ended}
+
+
+def _without_long_ended(
+    keys: dict[KeyHash, StoredKeyPart], now: datetime
+) -> dict[KeyHash, StoredKeyPart]:
+    """The oldest keys that have ended are forgotten here; audit_log keeps their record."""
+    ended = [key_hash for key_hash, stored in keys.items() if not is_live(stored, now)]
+    forgotten = set(islice(ended, max(0, len(ended) - ENDED_KEYS_SHOWN)))
+    return {key_hash: stored for key_hash, stored in keys.items() if key_hash not in forgotten}
