@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 
-from contracts.envelope import Envelope, Wire
 from contracts.datasets import DatasetRegisteredV1
+from contracts.envelope import Envelope, Wire
 from contracts.identifiers import TenantId
 from contracts.message import Message
 from contracts.pipelines import (

@@ -53,10 +53,8 @@ class Handlers:
         router.on(RegisterDatasetV1)(self.on_register_dataset)
         router.on(StoreCredentialV1)(self.on_store_credential)
         router.on(DeleteCredentialV1)(self.on_delete_credential)
-        for plain in (SuspendTenantV1, ResumeTenantV1, ChangePlanV1):
-            router.on(plain)(self.on_command)
-        for plain in (IssueKeyV1, RotateKeyV1, RevokeKeyV1):
-            router.on(plain)(self.on_command)
+        router.on(SuspendTenantV1, ResumeTenantV1, ChangePlanV1)(self.on_command)
+        router.on(IssueKeyV1, RotateKeyV1, RevokeKeyV1)(self.on_command)
         Questions(self.tenants, self.ciphertexts).register(router)
 
     async def on_command(self, command: PlainCommand, context: Context) -> Sequence[Emit]:

@@ -99,8 +99,8 @@ def _announced(state: Tenant, command: OnboardTenantV1, now: datetime) -> Outcom
 def give_up(state: Tenant, message: GiveUpOnboarding, _: datetime) -> Outcome:
     if state.status is not TenantStatus.PROVISIONING:
         return NOTHING
-    _, refusal = refuse(message.tenant_id, "dataset_taken", message.reason)
-    return (Withdrawn(),), refusal
+    refusal = refuse(message.tenant_id, "dataset_taken", message.reason)
+    return (Withdrawn(),), refusal[1]
 
 
 def register_dataset(state: Tenant, command: RegisterDatasetV1, _: datetime) -> Outcome:

@@ -71,6 +71,9 @@ class Tenant(Fact):
         )
 
 
+_NOBODY = Tenant()
+
+
 def is_live(stored: StoredKeyPart, now: datetime) -> bool:
     ends = stored.key.expires_at
     return stored.is_active and (ends is None or ends > now)
@@ -104,7 +107,7 @@ def _changed_lifecycle(state: Tenant, fact: BaseModel) -> dict[str, Any]:  # noq
                 "datasets": (str(command.tenant_id),),
             }
         case facts.Withdrawn():
-            return dict(Tenant())
+            return {name: getattr(_NOBODY, name) for name in Tenant.model_fields}
         case facts.Provisioned():
             return {"status": TenantStatus.ACTIVE}
         case facts.DatasetAdded(dataset=dataset):
@@ -126,13 +129,14 @@ def _changed_credentials(
 ) -> dict[str, Any]:
     if isinstance(fact, facts.CiphertextsGone):
         return {"doomed": tuple(ref for ref in state.doomed if ref not in fact.refs)}
-    kept = fact if isinstance(fact, facts.CredentialKept) else None
-    name = kept.part.credential_id if kept else fact.credential_id
     credentials, ciphertexts = dict(state.credentials), dict(state.ciphertexts)
-    credentials.pop(name, None)
-    before = ciphertexts.pop(name, None)
-    if kept:
-        credentials[name], ciphertexts[name] = kept.part, kept.ref
+    if isinstance(fact, facts.CredentialKept):
+        name = fact.part.credential_id
+        before = ciphertexts.get(name)
+        credentials[name], ciphertexts[name] = fact.part, fact.ref
+    else:
+        before = ciphertexts.pop(fact.credential_id, None)
+        credentials.pop(fact.credential_id, None)
     return {
         "credentials": credentials,
         "ciphertexts": ciphertexts,

@@ -1,0 +1,163 @@
+"""The handlers over BigQuery and Cloud Storage: what is made, kept and destroyed."""
+
+import pytest
+
+from contracts.credentials import (
+    CredentialAction,
+    CredentialStoredV1,
+    CredentialV1,
+    DeleteCredentialV1,
+    GetCredentialV1,
+    Provider,
+    SealedPart,
+    StoreCredentialV1,
+)
+from contracts.datasets import DatasetRegisteredV1, RegisterDatasetV1
+from contracts.identifiers import CredentialId, DatasetName, TenantId
+from contracts.platform import CommandRefusedV1, ObjectAction
+from contracts.tenants import (
+    OffboardTenantV1,
+    ProvisionTenantV1,
+    TenantOffboardedV1,
+    TenantOnboardedV1,
+    TenantProvisionedV1,
+)
+from libs.slotlog.cloud_storage import Bucket
+from libs.warehouse.schema import Dataset
+from libs.warehouse.warehouse import Warehouse
+from tests.tenant.desk import Desk, key, kinds, onboarding
+
+ACME = TenantId("acme")
+BILLING = CredentialId("billing")
+
+
+def store(tenant: TenantId, ciphertext: bytes = b"sealed") -> StoreCredentialV1:
+    sealed = SealedPart.model_validate(
+        {"version": 1, "kms_key": "k", "wrapped_key": "AAAA", "nonce": "AAAA", "ciphertext": "AAAA"}
+    ).model_copy(update={"ciphertext": ciphertext})
+    return StoreCredentialV1(
+        tenant_id=tenant,
+        credential_id=BILLING,
+        provider=Provider.GCP,
+        sealed=sealed,
+        requested_by="tenant",
+    )
+
+
+async def views(warehouse: Warehouse, dataset: str) -> set[str]:
+    sql = f"SELECT table_name FROM {dataset}.INFORMATION_SCHEMA.VIEWS"
+    return {row["table_name"] for row in await warehouse.query(sql)}
+
+
+async def test_a_tenant_is_announced_when_what_it_needs_is_there(
+    desk: Desk, warehouse: Warehouse
+) -> None:
+    said = await desk.give(onboarding("made_whole", first_key=key(1)))
+    assert kinds(said) == ["tenant.onboarded.v1", "key.issued.v1"]
+    assert {"x_meta_pipeline_runs", "x_meta_step_logs", "tenant_comprehensive_view"} <= await views(
+        warehouse, "made_whole"
+    )
+
+
+async def test_a_dataset_that_is_not_ours_is_never_given_to_a_tenant(
+    desk: Desk, warehouse: Warehouse
+) -> None:
+    await warehouse.ensure(Dataset("finance_team", "somebody's own"))
+    (refusal,) = await desk.give(onboarding("finance_team"))
+    assert isinstance(refusal, CommandRefusedV1)
+    assert refusal.code == "dataset_taken"
+    assert (await desk.state("finance_team")).profile is None
+
+
+async def test_a_tenant_cannot_take_the_dataset_of_one_whose_id_begins_alike(desk: Desk) -> None:
+    await desk.expect(onboarding("shop"), TenantOnboardedV1)
+    await desk.expect(onboarding("shop_two"), TenantOnboardedV1)
+    steal = RegisterDatasetV1(
+        tenant_id=TenantId("shop"), dataset=DatasetName("shop_two"), requested_by="tenant"
+    )
+    refusal = await desk.expect(steal, CommandRefusedV1)
+    assert refusal.code == "dataset_taken"
+    assert (await desk.state("shop")).datasets == ("shop",)
+
+
+async def test_a_registered_dataset_keeps_a_later_tenant_off_that_name(
+    desk: Desk, warehouse: Warehouse
+) -> None:
+    await desk.expect(onboarding("store"), TenantOnboardedV1)
+    register = RegisterDatasetV1(
+        tenant_id=TenantId("store"), dataset=DatasetName("store_raw_openai"), requested_by="t"
+    )
+    event = await desk.expect(register, DatasetRegisteredV1)
+    assert event.datasets == ("store", "store_raw_openai")
+    assert await desk.expect(register, DatasetRegisteredV1) == event
+    assert (await desk.expect(onboarding("store_raw_openai"), CommandRefusedV1)).code == (
+        "dataset_taken"
+    )
+    assert (await desk.state("store_raw_openai")).profile is None
+
+
+@pytest.mark.parametrize("name", ["other", "storefront", "tenants"])
+async def test_a_dataset_is_named_after_its_tenant(desk: Desk, name: str) -> None:
+    await desk.give(onboarding("store_b"))
+    command = RegisterDatasetV1(
+        tenant_id=TenantId("store_b"), dataset=DatasetName(name), requested_by="t"
+    )
+    assert (await desk.expect(command, CommandRefusedV1)).code == "dataset_name"
+
+
+async def test_provisioning_mends_what_is_missing_and_only_that(
+    desk: Desk, warehouse: Warehouse
+) -> None:
+    await desk.expect(onboarding("mended"), TenantOnboardedV1)
+    await warehouse.drop("mended.x_meta_step_logs")
+    command = ProvisionTenantV1(tenant_id=TenantId("mended"), requested_by="admin")
+    event = await desk.expect(command, TenantProvisionedV1)
+    made = {o.name for o in event.objects if o.action is not ObjectAction.UNCHANGED}
+    assert made == {"mended.x_meta_step_logs"}
+
+
+async def test_a_replaced_or_deleted_ciphertext_is_destroyed(desk: Desk, bucket: Bucket) -> None:
+    tenant = TenantId("keeper")
+    await desk.expect(onboarding(tenant), TenantOnboardedV1)
+    first = await desk.expect(store(tenant, b"one"), CredentialStoredV1)
+    second = await desk.expect(store(tenant, b"two"), CredentialStoredV1)
+    assert (first.action, second.action) == (CredentialAction.CREATED, CredentialAction.UPDATED)
+    ask = GetCredentialV1(tenant_id=tenant, credential_id=BILLING)
+    assert (await desk.expect(ask, CredentialV1)).sealed.ciphertext == b"two"
+    assert len(await bucket.names(f"ciphertexts/{tenant}/")) == 1
+    await desk.give(DeleteCredentialV1(tenant_id=tenant, credential_id=BILLING, requested_by="t"))
+    assert await bucket.names(f"ciphertexts/{tenant}/") == []
+    assert (await desk.expect(ask, CommandRefusedV1)).code == "credential_not_found"
+
+
+async def test_a_refused_credential_leaves_no_ciphertext(desk: Desk, bucket: Bucket) -> None:
+    refusal = await desk.expect(store(TenantId("nobody")), CommandRefusedV1)
+    assert refusal.code == "tenant_not_found"
+    assert await bucket.names("ciphertexts/") == []
+
+
+@pytest.mark.parametrize("drop", [False, True], ids=["kept", "dropped"])
+async def test_leaving_destroys_credentials_and_keeps_or_drops_datasets(
+    desk: Desk, warehouse: Warehouse, bucket: Bucket, *, drop: bool
+) -> None:
+    name = f"leaver_{drop}".lower()
+    tenant = TenantId(name)
+    await desk.expect(onboarding(name, first_key=key(1)), TenantOnboardedV1)
+    register = RegisterDatasetV1(
+        tenant_id=tenant, dataset=DatasetName(f"{name}_silver_cost"), requested_by="t"
+    )
+    await desk.expect(register, DatasetRegisteredV1)
+    await desk.give(store(tenant))
+    said = await desk.give(
+        OffboardTenantV1(tenant_id=tenant, drop_datasets=drop, requested_by="admin")
+    )
+    assert kinds(said) == ["key.revoked.v1", "credential.deleted.v1", "tenant.offboarded.v1"]
+    event = said[-1]
+    assert isinstance(event, TenantOffboardedV1)
+    both = (name, f"{name}_silver_cost")
+    assert (event.dropped_datasets, event.kept_datasets) == ((both, ()) if drop else ((), both))
+    assert await bucket.names(f"ciphertexts/{name}/") == []
+    sql = f"SELECT schema_name FROM INFORMATION_SCHEMA.SCHEMATA WHERE schema_name = '{name}'"
+    assert bool(await warehouse.query(sql)) is not drop
+    again = await desk.give(OffboardTenantV1(tenant_id=tenant, requested_by="admin"))
+    assert kinds(again) == ["command.refused.v1"]
