@@ -1,14 +1,20 @@
 """The first wall around tenant SQL: what may be run at all.
 
-One SELECT, over tables of the tenant's own datasets only. Parsed, not searched
-for words; what the parser does not understand is refused.
+One SELECT, over tables of the tenant's own datasets, with functions that only
+compute. Functions are read from the tokens and tables from the tree, so that
+neither rests on how the other was understood; what cannot be read is refused.
 """
 
-from collections.abc import Collection
+import re
+from collections.abc import Collection, Iterator, Sequence
+from functools import lru_cache
 
 import sqlglot
 from sqlglot import exp
+from sqlglot.dialects.bigquery import BigQuery
+from sqlglot.tokens import Token, TokenType
 
+from services.executor.steps.functions import WORDS, is_allowed
 from services.executor.steps.step import StepError
 
 _FORBIDDEN = (
@@ -19,15 +25,25 @@ _FORBIDDEN = (
     exp.Alter,
     exp.Into,
     exp.Set,
+    exp.SessionParameter,
 )
-_FORBIDDEN_FUNCTIONS = frozenset(
-    {"EXTERNAL_QUERY", "EXTERNAL_OBJECT_TRANSFORM", "SESSION_USER", "KEYS.NEW_KEYSET"}
-)
+_TABLE = re.compile(r"[^\W\d][\w \-]*(\$[0-9A-Za-z_]+)?|\d[\w \-]*(\$[0-9A-Za-z_]+)?")
+_WHO = frozenset({"CURRENT_USER", "SESSION_USER", "USER"})
+_SHOWN = 80
+MOST_REMEMBERED = 500
+
+Tables = tuple[str, ...]
 
 
-def check_select(sql: str, project: str, datasets: Collection[str]) -> None:
-    """Raises `StepError` that names what is not allowed and where."""
+def check_select(sql: str, project: str, datasets: Collection[str]) -> Tables:
+    """The tables it names, as `dataset.table`; raises `StepError` saying what is wrong where."""
+    return _checked(sql, project, tuple(datasets))
+
+
+@lru_cache(maxsize=MOST_REMEMBERED)
+def _checked(sql: str, project: str, datasets: tuple[str, ...]) -> Tables:
     try:
+        tokens = BigQuery().tokenize(sql)
         statements = [s for s in sqlglot.parse(sql, read="bigquery") if s is not None]
     except sqlglot.errors.ParseError as error:
         first = error.errors[0] if error.errors else {}
@@ -42,45 +58,96 @@ def check_select(sql: str, project: str, datasets: Collection[str]) -> None:
     tree = statements[0]
     if not isinstance(tree, exp.Query):
         raise _refused(f"it is a {tree.key.upper()}; only SELECT is allowed")
+    _check_tokens(tokens)
     _check_nodes(tree)
-    _check_tables(tree, project, datasets)
+    return tuple(dict.fromkeys(_tables(tree, project, datasets)))
+
+
+def _check_tokens(tokens: Sequence[Token]) -> None:
+    for index, token in enumerate(tokens):
+        if token.token_type is TokenType.PIPE_GT:
+            raise _refused(f"pipe syntax (|>) is not allowed{_at(token)}; write SELECT … FROM …")
+        if token.token_type is TokenType.STRING:
+            continue
+        name = token.text.upper()
+        if "INFORMATION_SCHEMA" in name and _is_name(token):
+            raise _refused(f"INFORMATION_SCHEMA is not allowed{_at(token)}")
+        if name in _WHO and token.token_type is not TokenType.IDENTIFIER:
+            raise _refused(f"{name} is not allowed{_at(token)}")
+        if token.token_type is TokenType.L_PAREN and index:
+            _check_call(tokens, index)
+
+
+def _check_call(tokens: Sequence[Token], paren: int) -> None:
+    """What stands before a parenthesis is a word of the grammar or a function."""
+    last = tokens[paren - 1]
+    if not _is_name(last):
+        return
+    parts, place = [last.text], paren - 1
+    while place >= 2 and tokens[place - 1].token_type is TokenType.DOT:  # noqa: PLR2004  name and dot
+        place -= 2
+        parts.insert(0, tokens[place].text)
+    quoted = any(t.token_type is TokenType.IDENTIFIER for t in tokens[place:paren])
+    name = ".".join(parts)
+    if not quoted and (is_allowed(name) or name.upper().rpartition(" ")[2] in WORDS):
+        return
+    raise _refused(f"the function {name[:_SHOWN]} is not allowed{_at(tokens[place])}")
+
+
+def _is_name(token: Token) -> bool:
+    if token.token_type in {TokenType.IDENTIFIER, TokenType.VAR}:
+        return True
+    return bool(token.text) and (token.text[0].isalpha() or token.text[0] == "_")
 
 
 def _check_nodes(tree: exp.Expr) -> None:
     for node in tree.find_all(*_FORBIDDEN):
         if node is not tree and not isinstance(node, exp.Query):
             raise _refused(f"{node.key.upper()} is not allowed in it")
-    for function in tree.find_all(exp.Anonymous):
-        name = str(function.this).upper()
-        if name in _FORBIDDEN_FUNCTIONS or isinstance(function.parent, exp.Dot):
-            raise _refused(f"the function {name} is not allowed")
+    for parameter in tree.find_all(exp.Parameter):
+        if isinstance(parameter.this, exp.Parameter):
+            raise _refused(f"the system variable {parameter.sql('bigquery')} is not allowed")
 
 
-def _check_tables(tree: exp.Expr, project: str, datasets: Collection[str]) -> None:
+def _tables(tree: exp.Expr, project: str, datasets: Collection[str]) -> Iterator[str]:
+    named = {cte.alias_or_name for cte in tree.find_all(exp.CTE)}
     for table in tree.find_all(exp.Table):
         if not isinstance(table.this, exp.Identifier):
-            raise _refused(f"{table.sql('bigquery')[:80]}: table functions are not allowed")
+            raise _refused(
+                f"{table.sql('bigquery')[:_SHOWN]}: table functions are not allowed{_near(table)}"
+            )
         parts = [part.name for part in table.parts]
-        shown = ".".join(parts)
+        if not _TABLE.fullmatch(parts[-1]) or parts[-1].startswith("__"):
+            raise _refused(
+                f"{'.'.join(parts)[:_SHOWN]}: wildcards, decorators and hidden tables are not "
+                f"allowed{_near(table)}; name one table"
+            )
         if len(parts) == 1:
-            _check_bare(parts[0], table)
+            if parts[0] not in named:
+                yield f"{next(iter(datasets), '')}.{parts[0]}"
             continue
-        if len(parts) > 3:  # noqa: PLR2004  project.dataset.table
-            raise _refused(f"{shown}: a table is dataset.table")
-        dataset, name = parts[-2], parts[-1]
-        if len(parts) == 3 and parts[0] != project:  # noqa: PLR2004
-            raise _refused(f"{shown}: tables of other projects are not allowed")
-        if dataset not in datasets:
-            allowed = ", ".join(datasets)
-            raise _refused(f"{shown}: dataset {dataset} is not yours; yours are {allowed}")
-        if "*" in name or "INFORMATION_SCHEMA" in shown.upper():
-            raise _refused(f"{shown}: wildcard and INFORMATION_SCHEMA tables are not allowed")
+        _check_place(parts, project, datasets, _near(table))
+        yield ".".join(parts[-2:])
 
 
-def _check_bare(name: str, table: exp.Table) -> None:
-    """A name alone is a WITH query, a table of the own dataset, or a column to unnest."""
-    if "." in name or "*" in name or name.upper().startswith("INFORMATION_SCHEMA"):
-        raise _refused(f"{table.sql('bigquery')[:80]} is not allowed")
+def _check_place(parts: list[str], project: str, datasets: Collection[str], near: str) -> None:
+    shown, whole = ".".join(parts)[:_SHOWN], 3
+    if len(parts) > whole:
+        raise _refused(f"{shown}: a table is dataset.table{near}")
+    if len(parts) == whole and parts[0] != project:
+        raise _refused(f"{shown}: tables of other projects are not allowed{near}")
+    if parts[-2] not in datasets:
+        allowed = ", ".join(datasets)
+        raise _refused(f"{shown}: dataset {parts[-2]} is not yours{near}; yours are {allowed}")
+
+
+def _at(token: Token) -> str:
+    return f" at line {token.line}, column {token.col}"
+
+
+def _near(table: exp.Table) -> str:
+    meta = table.this.meta if isinstance(table.this, exp.Expression) else {}
+    return f" at line {meta['line']}, column {meta['col']}" if "line" in meta else ""
 
 
 def _refused(reason: str) -> StepError:
