@@ -226,6 +226,8 @@ class ExecutorSettings(ServiceSettings):
     """How many runs one executor works on at once."""
     max_parallel_steps: int = Field(default=8, ge=1, le=1000)
     """How many steps of one run may go on at once."""
+    price_per_tib_usd: Decimal = Field(default=Decimal("6.25"), ge=0)
+    """What BigQuery asks on demand, for the estimates of plans."""
 
 
 class AuditLogSettings(ServiceSettings):

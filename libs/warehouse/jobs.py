@@ -4,6 +4,7 @@ Starting a job whose id exists answers 409: the job is then ours from an
 earlier try, and is adopted instead of being run again.
 """
 
+import logging
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -20,7 +21,8 @@ from libs.warehouse.schema import Column
 
 WriteDisposition = Literal["WRITE_TRUNCATE", "WRITE_APPEND", "WRITE_EMPTY"]
 Job = TypeVar("Job", bigquery.QueryJob, bigquery.LoadJob)
-FIRST_POLL, LONGEST_POLL = 0.01, 1.0
+LOAD_POLL = 0.05
+LOG = logging.getLogger(__name__)
 CALL_DEADLINE = 30.0
 NO_RETRY: Any = None  # the client takes None to mean it, though its annotation does not
 
@@ -35,6 +37,9 @@ class QueryJob:
     destination: str | None = None
     """`dataset.table`, or nothing for a temporary result."""
     write_disposition: WriteDisposition = "WRITE_TRUNCATE"
+    partition_by: str | None = None
+    """A column by whose days the destination is partitioned when it is made."""
+    cluster_by: tuple[str, ...] = ()
     default_dataset: str | None = None
     max_bytes_billed: int | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
@@ -83,6 +88,10 @@ def job_config(client: bigquery.Client, wanted: QueryJob) -> bigquery.QueryJobCo
         config.destination = f"{client.project}.{wanted.destination}"
         config.write_disposition = wanted.write_disposition
         config.create_disposition = "CREATE_IF_NEEDED"
+        if wanted.partition_by:
+            config.time_partitioning = bigquery.TimePartitioning(field=wanted.partition_by)
+        if wanted.cluster_by:
+            config.clustering_fields = list(wanted.cluster_by)
     return config
 
 
@@ -131,7 +140,7 @@ def start_load(client: bigquery.Client, wanted: LoadJob) -> tuple[bigquery.LoadJ
     return job, False
 
 
-def loaded(job: bigquery.LoadJob, *, adopted: bool) -> JobResult:
+def _loaded(job: bigquery.LoadJob, *, adopted: bool) -> JobResult:
     """Load jobs are free, so they bill no bytes."""
     return JobResult(
         job_id=job.job_id,
@@ -144,18 +153,37 @@ def loaded(job: bigquery.LoadJob, *, adopted: bool) -> JobResult:
     )
 
 
-def wait(client: bigquery.Client, job: Job) -> Job:
-    """Block until the job is done; polls fast at first, since most jobs are short."""
-    pause = FIRST_POLL
-    while job.state != "DONE":
-        time.sleep(pause)
-        pause = min(pause * 2, LONGEST_POLL)
+def look(client: bigquery.Client, job: Job, seconds: float) -> Job:
+    """The job as it is when it ends, or after some seconds; raises when it has failed.
+
+    A query's end is waited for by BigQuery itself, so that it is known at once.
+    """
+    if job.state != "DONE":
+        if isinstance(job, bigquery.QueryJob):
+            _wait_for_results(client, job, seconds)
+        else:
+            time.sleep(min(seconds, LOAD_POLL))
         job = _get(client, job.job_id, type(job))
-    if job.error_result:
+    if job.state == "DONE" and job.error_result:
         raise JobFailedError(
             job.job_id, job.error_result.get("reason", ""), job.error_result.get("message", "")
         )
     return job
+
+
+def _wait_for_results(client: bigquery.Client, job: bigquery.QueryJob, seconds: float) -> None:
+    try:
+        client._get_query_results(  # noqa: SLF001  the public way keeps its thread to the end
+            job.job_id,
+            retry=NO_RETRY,
+            timeout_ms=int(seconds * 1000),
+            location=job.location,
+            timeout=CALL_DEADLINE,
+        )
+    except GoogleAPICallError as error:
+        if (error.code or 500) >= 500:  # noqa: PLR2004  HTTP
+            raise
+        LOG.debug("job %s: %s", job.job_id, error)  # the job itself says how it failed
 
 
 def _get(client: bigquery.Client, job_id: str, kind: type[Job]) -> Job:
@@ -165,7 +193,9 @@ def _get(client: bigquery.Client, job_id: str, kind: type[Job]) -> Job:
     return job
 
 
-def result_of(job: bigquery.QueryJob, *, adopted: bool) -> JobResult:
+def result_of(job: bigquery.QueryJob | bigquery.LoadJob, *, adopted: bool) -> JobResult:
+    if isinstance(job, bigquery.LoadJob):
+        return _loaded(job, adopted=adopted)
     return JobResult(
         job_id=job.job_id,
         rows=_rows(job),

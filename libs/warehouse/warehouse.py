@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 DEADLINE = 30.0
+LOOK_SECONDS = 1.0
+FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0
 UNREACHABLE = (ServerError, RetryError, requests.RequestException, TransportError, TimeoutError)
 
 
@@ -120,25 +122,34 @@ class Warehouse:
         Raises `JobFailedError`. Cancelling the caller leaves the job running:
         it can be adopted, or ended by `cancel_job`.
         """
-
-        def call() -> JobResult:
-            job, adopted = jobs.start(self._client, wanted)
-            job = jobs.wait(self._client, job)
-            return jobs.result_of(job, adopted=adopted)
-
-        return await self._run(f"job {wanted.job_id}", call)
+        return await self._follow(wanted.job_id, partial(jobs.start, self._client, wanted))
 
     async def run_load_job(self, wanted: LoadJob) -> JobResult:
         """Load files once under an id, or adopt the job that already has that id.
 
         Raises `JobFailedError`; a load that fails has loaded nothing.
         """
+        return await self._follow(wanted.job_id, partial(jobs.start_load, self._client, wanted))
 
-        def call() -> JobResult:
-            job, adopted = jobs.start_load(self._client, wanted)
-            return jobs.loaded(jobs.wait(self._client, job), adopted=adopted)
+    async def _follow(self, job_id: str, start: Callable[[], tuple[Any, bool]]) -> JobResult:
+        """Start a job and see it to its end, without keeping a thread while it is long."""
 
-        return await self._run(f"job {wanted.job_id}", call)
+        def begin() -> tuple[Any, bool, JobResult | None]:
+            job, adopted = start()
+            return see(job, adopted)
+
+        def see(job: Any, adopted: bool) -> tuple[Any, bool, JobResult | None]:  # noqa: FBT001  passed on
+            job = jobs.look(self._client, job, LOOK_SECONDS)
+            done = jobs.result_of(job, adopted=adopted) if job.state == "DONE" else None
+            return job, adopted, done
+
+        job, adopted, result = await self._run(f"job {job_id}", begin)
+        pause = FIRST_PAUSE
+        while result is None:
+            await asyncio.sleep(pause)
+            pause = min(pause * 1.5, LONGEST_PAUSE)
+            job, adopted, result = await self._run(f"job {job_id}", partial(see, job, adopted))
+        return result
 
     async def cancel_job(self, job_id: str) -> None:
         def call() -> None:

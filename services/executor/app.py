@@ -43,6 +43,7 @@ async def build(process: Process) -> Parts:
         files=bucket,
         credentials=StoredCredentials(process.bus.requester, vault),
         clock=system_clock,
+        price_per_tib_usd=settings.price_per_tib_usd,
         development=settings.environment is Environment.DEVELOPMENT,
     )
     types = step_types(tools)

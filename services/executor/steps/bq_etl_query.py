@@ -1,6 +1,5 @@
-"""`bq_etl.query`: a SELECT whose result becomes a table of the tenant."""
+"""`bq_etl.query`: a SELECT whose result becomes a table of the tenant, or a part of one."""
 
-import re
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -8,22 +7,18 @@ from pydantic import BaseModel, ConfigDict, Field
 from libs.warehouse.errors import JobFailedError, UnavailableError
 from libs.warehouse.jobs import QueryJob
 from libs.warehouse.parameters import UnsupportedParameterError
-from services.executor.steps.guard import check_select
+from services.executor.steps.isolation import failed_job
 from services.executor.steps.step import (
     StepError,
+    StepPlan,
     StepResult,
-    StepRetryError,
     StepRun,
     StepType,
     StepUnknownError,
 )
+from services.executor.steps.targets import target_of
 from services.executor.steps.tools import Tools
-from services.executor.steps.variables import bind_sql, fill_name
-
-_TARGET = re.compile(
-    r"(?P<dataset>[A-Za-z_][A-Za-z0-9_]{0,1023})\.(?P<table>[A-Za-z0-9_]{1,300})"
-    r"(?P<partition>\$[0-9]{4,10})?"
-)
+from services.executor.steps.variables import BoundSql, bind_sql
 
 
 class Config(BaseModel):
@@ -31,20 +26,24 @@ class Config(BaseModel):
 
     source_query: str = Field(min_length=1, max_length=100_000)
     target_table: str = Field(min_length=3, max_length=1400)
+    """With `$20260131` or `$${date}` behind it, only that partition is written."""
     write_disposition: Literal["WRITE_TRUNCATE", "WRITE_APPEND", "WRITE_EMPTY"] = "WRITE_TRUNCATE"
+    partition_by: str | None = Field(default=None, pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,299}$")
+    """A DATE or TIMESTAMP column by whose days the table is partitioned when it is made."""
+    cluster_by: tuple[str, ...] = Field(default=(), max_length=4)
 
 
 class BqEtlQuery(StepType):
     def __init__(self, tools: Tools) -> None:
-        self._warehouse = tools.warehouse
+        self._tools = tools
 
     async def run(self, given: StepRun) -> StepResult:
-        job = self._job(given)
+        sql, job = self._job(given)
+        await self._tools.isolation.admit(sql, given.request)
         try:
-            done = await self._warehouse.run_query_job(job)
+            done = await self._tools.warehouse.run_query_job(job)
         except JobFailedError as error:
-            kind = StepRetryError if error.retryable else StepError
-            raise kind(f"bigquery_{error.reason or 'error'}", error.message) from error
+            raise failed_job(error) from error
         except UnavailableError as error:
             raise StepUnknownError("bigquery_unavailable", str(error)) from error
         except UnsupportedParameterError as error:
@@ -52,33 +51,31 @@ class BqEtlQuery(StepType):
         return StepResult(done.rows, done.bytes_billed, (done.job_id,))
 
     async def cancel(self, given: StepRun) -> None:
-        await self._warehouse.cancel_job(given.job_id)
+        await self._tools.warehouse.cancel_job(given.job_id)
 
-    def _job(self, given: StepRun) -> QueryJob:
+    async def plan(self, given: StepRun) -> StepPlan:
+        sql, job = self._job(given)
+        judged = await self._tools.isolation.judge(sql, given.request)
+        return StepPlan(
+            sql=sql.text,
+            reads=judged.reads,
+            writes=(job.destination or "",),
+            bytes=judged.bytes,
+            price_usd=self._tools.price_of(judged.bytes),
+        )
+
+    def _job(self, given: StepRun) -> tuple[BoundSql, QueryJob]:
         request, config = given.request, given.config(Config)
-        bound = bind_sql(config.source_query, request)
-        check_select(bound.text, self._warehouse.project, request.datasets)
-        return QueryJob(
+        sql = bind_sql(config.source_query, request)
+        return sql, QueryJob(
             job_id=given.job_id,
-            sql=bound.text,
-            parameters=bound.parameters,
-            destination=_target(fill_name(config.target_table, request), request.datasets),
+            sql=sql.text,
+            parameters=sql.parameters,
+            destination=target_of(config.target_table, request),
             write_disposition=config.write_disposition,
+            partition_by=config.partition_by,
+            cluster_by=config.cluster_by,
             default_dataset=request.datasets[0],
             max_bytes_billed=request.max_bytes_billed,
             labels=given.labels,
         )
-
-
-def _target(name: str, datasets: tuple[str, ...]) -> str:
-    match = _TARGET.fullmatch(name)
-    if match is None:
-        raise StepError("invalid_target", f"target_table {name!r} is not dataset.table")
-    if match.group("dataset") not in datasets:
-        allowed = ", ".join(datasets)
-        raise StepError(
-            "target_not_allowed",
-            f"target_table {name}: dataset {match.group('dataset')} is not yours; "
-            f"yours are {allowed}",
-        )
-    return name

@@ -10,9 +10,8 @@ from collections.abc import Collection, Iterator, Sequence
 from functools import lru_cache
 
 import sqlglot
-from sqlglot import exp
+from sqlglot import Token, TokenType, exp
 from sqlglot.dialects.bigquery import BigQuery
-from sqlglot.tokens import Token, TokenType
 
 from services.executor.steps.functions import WORDS, is_allowed
 from services.executor.steps.step import StepError
@@ -66,7 +65,7 @@ def _checked(sql: str, project: str, datasets: tuple[str, ...]) -> Tables:
 def _check_tokens(tokens: Sequence[Token]) -> None:
     for index, token in enumerate(tokens):
         if token.token_type is TokenType.PIPE_GT:
-            raise _refused(f"pipe syntax (|>) is not allowed{_at(token)}; write SELECT … FROM …")
+            raise _refused(f"pipe syntax (|>) is not allowed{_at(token)}; begin with SELECT")
         if token.token_type is TokenType.STRING:
             continue
         name = token.text.upper()

@@ -1,11 +1,15 @@
 """What step types are made of: the world outside, opened once for all of them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from decimal import Decimal
 
 from libs.clock import Clock
 from libs.slotlog.cloud_storage import Bucket
 from libs.warehouse.warehouse import Warehouse
+from services.executor.steps.isolation import Isolation
 from services.executor.steps.step import Credentials
+
+TIB = 1 << 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,3 +23,12 @@ class Tools:
     clock: Clock
     development: bool = False
     """Whether local folders and plain http are allowed."""
+    price_per_tib_usd: Decimal = Decimal("6.25")
+    isolation: Isolation = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "isolation", Isolation(self.warehouse))
+
+    def price_of(self, bytes_: int) -> Decimal:
+        """What BigQuery asks for a query on demand, to a hundredth of a cent."""
+        return (self.price_per_tib_usd * bytes_ / TIB).quantize(Decimal("0.0001"))
