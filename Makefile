@@ -24,13 +24,15 @@ check: $(VENV)/ready ## Lint, format, types, import rules, generated files
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 	@$(BIN)/python -m contracts.generate --check
+	@$(BIN)/python -m services.gateway.openapi --check
 
 fmt: $(VENV)/ready ## Format the code and mend what can be mended
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-contracts: $(VENV)/ready ## Generate schemas, AsyncAPI, topology and diagram from the catalogue
+contracts: $(VENV)/ready ## Generate schemas, AsyncAPI, topology and diagram from the catalogue; OpenAPI
 	@$(BIN)/python -m contracts.generate
+	@$(BIN)/python -m services.gateway.openapi
 
 bench: $(VENV)/ready ## Measure hops, latency and throughput on this machine
 	@$(BIN)/python -m tests.bench.bench_bus

@@ -33,7 +33,7 @@ class NoExampleValueError(LookupError):
 
 def example_of(entry: Entry) -> Wire:
     """The message as its first producer would send it; raises `NoExampleValueError`."""
-    message: Message = _part(entry.model)
+    message: Message = example_part(entry.model)
     wire = seal(_envelope(entry, message), message)
     return _by_cloud_scheduler(wire) if entry.producers[0] is Service.TICKS else wire
 
@@ -67,7 +67,7 @@ def _by_cloud_scheduler(wire: Wire) -> Wire:
     return Wire({name: wire.attributes[name] for name in _FIXED}, wire.data)
 
 
-def _part(model: type[BaseModel]) -> Any:
+def example_part(model: type[BaseModel]) -> Any:
     fields = model.model_fields.items()
     return model.model_validate({name: _value(model, name, f.annotation) for name, f in fields})
 
@@ -79,7 +79,7 @@ def _value(model: type[BaseModel], name: str, annotation: Any) -> Any:
     part = _part_in(annotation)
     if part is None:
         raise NoExampleValueError(model, name)
-    return (_part(part),) if get_origin(annotation) is tuple else _part(part)
+    return (example_part(part),) if get_origin(annotation) is tuple else example_part(part)
 
 
 def _part_in(annotation: Any) -> type[BaseModel] | None:

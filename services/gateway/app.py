@@ -5,14 +5,11 @@ from libs.clock import system_clock
 from libs.service import Parts, Process
 from libs.settings import GatewaySettings
 from libs.vault.secrets import Secrets, SecretSettings
-from services.gateway.api.admin import AdminRoutes
-from services.gateway.api.audit import AuditRoutes
+from services.gateway.api.documents import DocumentRoutes
 from services.gateway.api.edge import Edge
-from services.gateway.api.history import HistoryRoutes
+from services.gateway.api.groups import GROUPS
 from services.gateway.api.pages import Cursors, Pages
-from services.gateway.api.pipelines import PipelineRoutes
-from services.gateway.api.runs import RunRoutes
-from services.gateway.api.tenants import TenantRoutes
+from services.gateway.api.serving import routes_of
 from services.gateway.auth import Authenticator
 from services.gateway.handlers import register
 from services.gateway.live import LiveRuns
@@ -20,14 +17,6 @@ from services.gateway.questions import Questions
 from services.gateway.readiness import PlatformReadiness
 
 PEPPER = "api-key-pepper"
-GROUPS = (
-    AdminRoutes,
-    TenantRoutes,
-    PipelineRoutes,
-    RunRoutes,
-    HistoryRoutes,
-    AuditRoutes,
-)
 
 
 async def build(process: Process) -> Parts:
@@ -53,7 +42,8 @@ async def build(process: Process) -> Parts:
         pepper=pepper,
         clock=system_clock,
     )
-    routes = [route for group in GROUPS for route in group(edge).routes()]
+    routes = [route for group in GROUPS for route in routes_of(group(edge), edge)]
+    routes += DocumentRoutes(settings).routes()
     return Parts(
         router=process.router,
         checks=(PlatformReadiness(requester).check,),

@@ -7,26 +7,9 @@ from contracts.platform import CommandRefusedV1
 from libs.bus.errors import NoAnswerError, RefusedError, TooManyQuestionsError
 from libs.bus.requester import Requester
 from libs.web.problem import Fault, Problem
+from services.gateway.errors import status_of
 
 M = TypeVar("M", bound=Message)
-
-# What an owner refuses, as HTTP says it; a code that is not here is a 422.
-_STATUS = {
-    "confirmation_required": 422,
-    "config_not_found": 404,
-    "credential_not_found": 404,
-    "invalid_definition": 400,
-    "key_not_found": 404,
-    "revision_conflict": 412,
-    "run_ended": 409,
-    "run_exists": 409,
-    "run_not_found": 404,
-    "schema_conflict": 409,
-    "tenant_exists": 409,
-    "tenant_not_found": 404,
-    "wrong_status": 409,
-}
-UNPROCESSABLE = 422
 
 
 class Questions:
@@ -65,5 +48,4 @@ class Questions:
 
 def refused(refusal: CommandRefusedV1) -> Problem:
     faults = [Fault(p.pointer, p.detail, p.line, p.column) for p in refusal.problems]
-    status = _STATUS.get(refusal.code, UNPROCESSABLE)
-    return Problem(status, refusal.code, refusal.detail, faults)
+    return Problem(status_of(refusal.code), refusal.code, refusal.detail, faults)

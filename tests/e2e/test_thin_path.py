@@ -200,3 +200,9 @@ def test_no_secret_is_in_any_log(stack: Stack, tenant: str) -> None:
     logs = "".join(path.read_text() for path in stack.state_dir.rglob("*.log"))
     assert f'"tenant_id":"{tenant}"' in logs
     assert not [secret[-8:] for secret in secrets if secret in logs]
+
+
+def test_the_api_is_told_and_every_answer_was_documented(stack: Stack) -> None:
+    assert stack.call("GET", "/openapi.json").body["openapi"] == "3.1.0"
+    log = (stack.state_dir / "logs/gateway.log").read_text()
+    assert "undocumented answer" not in log

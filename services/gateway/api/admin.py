@@ -1,35 +1,36 @@
-"""Routes for the platform's operators: bootstrap, tenants, keys."""
+"""Endpoints for the platform's operators: bootstrap, tenants, keys, ticks."""
 
-from collections.abc import Sequence
 from datetime import datetime
 
-from aiohttp import web
 from pydantic import AwareDatetime, Field
 
 from contracts.identifiers import KeyHash, TenantId
 from contracts.keys import IssueKeyV1, KeyIssuedV1, KeyPart, KeyRevokedV1, RevokeKeyV1
+from contracts.message import Part
 from contracts.platform import BootstrapPlatformV1, PlatformBootstrappedV1
 from contracts.tenants import (
     GetTenantV1,
     ListTenantsV1,
     TenantListV1,
     TenantOnboardedV1,
+    TenantPart,
     TenantV1,
 )
 from contracts.ticks import TickAppliedV1, TickJob, TickV1
-from libs.web.app import answer
-from libs.web.body import read_model
 from services.gateway import keys
-from services.gateway.api.edge import Body, Edge, identifier, who
-from services.gateway.api.tenants import onboarding
+from services.gateway.api.edge import Edge
+from services.gateway.api.endpoint import Answer, Body, Call, Query, Who, endpoint
+from services.gateway.api.tenants import REGISTERING, onboarding
 
 ADMIN = "admin"
+NO_STORE = {"Cache-Control": "no-store"}
 
 
 class BootstrapBody(Body):
     force_recreate_dataset: bool = False
     force_recreate_tables: bool = False
     confirm: str = ""
+    """With force: the name of the dataset that may be recreated."""
 
 
 class TenantBody(Body):
@@ -44,102 +45,129 @@ class KeyBody(Body):
     tenant_id: TenantId
     description: str = Field(default="", max_length=1000)
     scopes: tuple[str, ...] = ()
+    """Empty: everything its tenant may do."""
     expires_at: AwareDatetime | None = None
+
+
+class KeyShown(Part):
+    """A new key; its text is shown this once."""
+
+    api_key: str
+    tenant_id: TenantId
+    api_key_hash: KeyHash
+    last_four: str
+    created_at: AwareDatetime
+
+
+class AfterTenant(Query):
+    after: TenantId | None = None
+    """The last tenant of the page before."""
+
+
+class OfTenant(Query):
+    tenant_id: TenantId
+    """Whose it is."""
 
 
 class AdminRoutes:
     def __init__(self, edge: Edge) -> None:
         self._edge = edge
 
-    def routes(self) -> Sequence[web.AbstractRouteDef]:
-        made = []
-        for prefix in ("/api/v1/admin", "/admin"):
-            made += [
-                web.post(f"{prefix}/bootstrap", self.bootstrap),
-                web.post(f"{prefix}/tenants", self.create_tenant),
-                web.get(f"{prefix}/tenants", self.list_tenants),
-                web.get(f"{prefix}/tenants/{{tenant_id}}", self.show_tenant),
-                web.post(f"{prefix}/api-keys", self.create_key),
-                web.delete(f"{prefix}/api-keys/{{key_hash}}", self.revoke_key),
-            ]
-        return [
-            *made,
-            web.post("/api/v1/scheduler/trigger", self.tick(TickJob.TRIGGER)),
-            web.post("/api/v1/scheduler/process-queue", self.tick(TickJob.QUEUE)),
-            web.post("/api/v1/scheduler/reset-daily-quotas", self.tick(TickJob.DAILY)),
-        ]
-
-    async def bootstrap(self, request: web.Request) -> web.Response:
-        self._edge.auth.admin(request)
-        body = await read_model(request, BootstrapBody)
-        done = await self._edge.questions.ask(
+    @endpoint(
+        "POST",
+        "/api/v1/admin/bootstrap",
+        Who.ADMIN,
+        errors=("confirmation_required", "schema_conflict"),
+        example={},
+    )
+    async def bootstrap(self, call: Call, body: BootstrapBody) -> PlatformBootstrappedV1:
+        """Create or migrate the system datasets, tables and views; may be repeated."""
+        return await self._edge.questions.ask(
             BootstrapPlatformV1(**body.model_dump()),
             PlatformBootstrappedV1,
             within=self._edge.settings.provision_timeout_seconds,
         )
-        return answer(done.model_dump(mode="json"))
 
-    async def create_tenant(self, request: web.Request) -> web.Response:
-        self._edge.auth.admin(request)
-        body = await read_model(request, TenantBody)
+    @endpoint(
+        "POST",
+        "/api/v1/admin/tenants",
+        Who.ADMIN,
+        status=201,
+        errors=REGISTERING,
+        example={"tenant_id": "acme_cloud", "subscription_plan": "PROFESSIONAL"},
+    )
+    async def create_tenant(self, call: Call, body: TenantBody) -> TenantOnboardedV1:
+        """Create a tenant with its datasets, without a key."""
         command = onboarding(
             body.tenant_id,
             body.company_name or body.tenant_id,
             body.admin_email or f"admin@{body.tenant_id}.invalid",
             body.subscription_plan,
-            by=who(request, ADMIN),
+            by=call.who(ADMIN),
             description=body.description,
         )
-        done = await self._edge.questions.ask(
+        return await self._edge.questions.ask(
             command, TenantOnboardedV1, within=self._edge.settings.provision_timeout_seconds
         )
-        return answer(done.model_dump(mode="json"), status=201)
 
-    async def list_tenants(self, request: web.Request) -> web.Response:
-        self._edge.auth.admin(request)
-        after = request.query.get("after")
-        query = ListTenantsV1(after=identifier(TenantId, after, "/after") if after else None)
-        found = await self._edge.questions.ask(query, TenantListV1)
-        return answer(found.model_dump(mode="json"))
+    @endpoint("GET", "/api/v1/admin/tenants", Who.ADMIN)
+    async def list_tenants(self, call: Call, query: AfterTenant) -> TenantListV1:
+        """List tenants, in the order of their names."""
+        return await self._edge.questions.ask(ListTenantsV1(after=query.after), TenantListV1)
 
-    async def show_tenant(self, request: web.Request) -> web.Response:
-        self._edge.auth.admin(request)
-        tenant = identifier(TenantId, request.match_info["tenant_id"], "/tenant_id")
-        found = await self._edge.questions.ask(GetTenantV1(tenant_id=tenant), TenantV1)
-        return answer(found.tenant.model_dump(mode="json"))
+    @endpoint("GET", "/api/v1/admin/tenants/{tenant_id}", Who.ADMIN, errors=("tenant_not_found",))
+    async def show_tenant(self, call: Call, tenant_id: TenantId) -> TenantPart:
+        """Show a tenant."""
+        found = await self._edge.questions.ask(GetTenantV1(tenant_id=tenant_id), TenantV1)
+        return found.tenant
 
-    async def create_key(self, request: web.Request) -> web.Response:
-        self._edge.auth.admin(request)
-        body = await read_model(request, KeyBody)
+    @endpoint(
+        "POST",
+        "/api/v1/admin/api-keys",
+        Who.ADMIN,
+        status=201,
+        errors=("tenant_not_found", "too_many_keys", "wrong_status"),
+        example={"tenant_id": "acme_cloud", "description": "nightly export"},
+    )
+    async def create_key(self, call: Call, body: KeyBody) -> Answer[KeyShown]:
+        """Issue a key for a tenant. It is shown this once."""
         key = keys.mint(body.tenant_id)
         part = key_part(key, self._edge.pepper, body.description, body.scopes, body.expires_at)
-        command = IssueKeyV1(tenant_id=body.tenant_id, key=part, requested_by=who(request, ADMIN))
+        command = IssueKeyV1(tenant_id=body.tenant_id, key=part, requested_by=call.who(ADMIN))
         issued = await self._edge.questions.ask(command, KeyIssuedV1)
-        return answer({"api_key": key.text, **_shown(issued)}, status=201, Cache_Control="no-store")
+        return Answer(_shown(key, issued), NO_STORE)
 
-    async def revoke_key(self, request: web.Request) -> web.Response:
-        self._edge.auth.admin(request)
-        tenant = identifier(TenantId, request.query.get("tenant_id", ""), "/tenant_id")
-        key_hash = identifier(KeyHash, request.match_info["key_hash"], "/key_hash")
-        command = RevokeKeyV1(tenant_id=tenant, key_hash=key_hash, requested_by=who(request, ADMIN))
+    @endpoint(
+        "DELETE",
+        "/api/v1/admin/api-keys/{key_hash}",
+        Who.ADMIN,
+        status=204,
+        errors=("tenant_not_found", "key_not_found"),
+    )
+    async def revoke_key(self, call: Call, key_hash: KeyHash, query: OfTenant) -> None:
+        """Revoke a key; it opens nothing within two seconds."""
+        command = RevokeKeyV1(
+            tenant_id=query.tenant_id, key_hash=key_hash, requested_by=call.who(ADMIN)
+        )
         await self._edge.questions.ask(command, KeyRevokedV1)
-        return web.Response(status=204)
 
-    def tick(self, job: TickJob) -> "TickRoute":
-        return TickRoute(self._edge, job)
+    @endpoint("POST", "/api/v1/scheduler/trigger", Who.ADMIN)
+    async def trigger(self, call: Call) -> TickAppliedV1:
+        """Start what is due, as each minute's tick does; harmless to repeat."""
+        return await self._tick(TickJob.TRIGGER)
 
+    @endpoint("POST", "/api/v1/scheduler/process-queue", Who.ADMIN)
+    async def process_queue(self, call: Call) -> TickAppliedV1:
+        """Start what waits, as far as slots are free; harmless to repeat."""
+        return await self._tick(TickJob.QUEUE)
 
-class TickRoute:
-    """Publishes the tick that Cloud Scheduler would, and says what it led to."""
+    @endpoint("POST", "/api/v1/scheduler/reset-daily-quotas", Who.ADMIN)
+    async def daily(self, call: Call) -> TickAppliedV1:
+        """Drop what has outlived its retention; limits need no reset. Harmless to repeat."""
+        return await self._tick(TickJob.DAILY)
 
-    def __init__(self, edge: Edge, job: TickJob) -> None:
-        self._edge = edge
-        self._job = job
-
-    async def __call__(self, request: web.Request) -> web.Response:
-        self._edge.auth.admin(request)
-        applied = await self._edge.questions.ask(TickV1(job=self._job), TickAppliedV1)
-        return answer(applied.model_dump(mode="json"))
+    async def _tick(self, job: TickJob) -> TickAppliedV1:
+        return await self._edge.questions.ask(TickV1(job=job), TickAppliedV1)
 
 
 def key_part(
@@ -158,10 +186,11 @@ def key_part(
     )
 
 
-def _shown(issued: KeyIssuedV1) -> dict[str, object]:
-    return {
-        "tenant_id": issued.tenant_id,
-        "api_key_hash": issued.key.key_hash,
-        "last_four": issued.key.last_four,
-        "created_at": issued.created_at.isoformat(),
-    }
+def _shown(key: keys.ApiKey, issued: KeyIssuedV1) -> KeyShown:
+    return KeyShown(
+        api_key=key.text,
+        tenant_id=issued.tenant_id,
+        api_key_hash=issued.key.key_hash,
+        last_four=issued.key.last_four,
+        created_at=issued.created_at,
+    )

@@ -1,7 +1,8 @@
-"""Routes for what was recorded: audit events, usage day by day, what runs cost."""
+"""Endpoints for what was recorded: audit events, usage day by day, what runs cost."""
 
 from collections.abc import Sequence
 from datetime import date
+from decimal import Decimal
 
 from aiohttp import web
 from pydantic import AwareDatetime, Field
@@ -17,14 +18,17 @@ from contracts.audit import (
     RunCostListV1,
     RunCostPart,
     UsageListV1,
+    UsagePart,
 )
 from contracts.identifiers import ConfigId, RunId, TenantId
-from contracts.message import Kind
+from contracts.message import Kind, Part
 from libs.web.problem import Fault, Problem
 from services.gateway.api.edge import READING_SECONDS, Edge
-from services.gateway.api.pages import Item, PageQuery
+from services.gateway.api.endpoint import Call, Who, endpoint
+from services.gateway.api.pages import LISTING, Item, PageQuery
 
 EVENTS = "/api/v1/audit/events"
+OF_TENANT = {**LISTING, "errors": (*LISTING["errors"], "tenant_not_found")}
 
 
 class EventFilters(PageQuery):
@@ -50,83 +54,106 @@ class CostFilters(DayFilters):
     run_id: RunId | None = None
 
 
+class EventsShown(Part):
+    events: tuple[EventRowPart, ...]
+    next_cursor: str | None = None
+
+
+class UsageShown(Part):
+    days: tuple[UsagePart, ...]
+    next_cursor: str | None = None
+
+
+class CostShown(Part):
+    """What runs cost; it names what it is grouped by, and nothing else."""
+
+    day: date | None = None
+    pipeline_id: ConfigId | None = None
+    run_id: RunId | None = None
+    step_id: str = ""
+    runs: int
+    steps: int
+    bytes_billed: int
+    slot_ms: int
+    duration_ms: int
+    cost: Decimal
+    currency: str
+
+
+class CostsShown(Part):
+    costs: tuple[CostShown, ...]
+    next_cursor: str | None = None
+
+
 class AuditRoutes:
     def __init__(self, edge: Edge) -> None:
         self._edge = edge
 
-    def routes(self) -> Sequence[web.AbstractRouteDef]:
-        return [
-            web.get(EVENTS, self.events),
-            web.get("/api/v1/tenants/quota/history", self.usage),
-            web.get("/api/v1/pipelines/costs", self.costs),
-        ]
-
-    async def events(self, request: web.Request) -> web.StreamResponse:
-        tenant, filters = await self._whose(request)
+    @endpoint("GET", EVENTS, Who.TENANT_OR_ADMIN, answers=EventsShown, **OF_TENANT)
+    async def events(self, call: Call, query: EventFilters) -> web.StreamResponse:
+        """List what was recorded; an operator says whose. NDJSON gives all of it."""
+        tenant = _whose(call, query)
 
         async def fetch(after: str, limit: int) -> tuple[Sequence[Item], str]:
             wanted = ListEventsV1(
                 tenant_id=tenant,
                 after=after,
                 limit=limit,
-                **filters.model_dump(exclude={"cursor", "limit", "tenant_id"}),
+                **query.model_dump(exclude={"cursor", "limit", "tenant_id"}),
             )
             found = await self._edge.questions.ask(wanted, EventListV1, within=READING_SECONDS)
             return [_event(event) for event in found.events], found.next_after
 
-        return await self._edge.pages.respond(request, tenant, "events", filters, fetch)
+        return await self._edge.pages.respond(call.request, tenant, "events", query, fetch)
 
-    async def _whose(self, request: web.Request) -> tuple[TenantId, EventFilters]:
-        """A tenant reads its own; an operator names whose."""
-        if "X-Admin-Key" not in request.headers:
-            tenant = await self._edge.auth.tenant(request)
-            filters = EventFilters.of(request)
-            if filters.tenant_id not in {None, tenant}:
-                raise Problem(404, "tenant_not_found", f"There is no tenant {filters.tenant_id}.")
-            return tenant, filters
-        self._edge.auth.admin(request)
-        filters = EventFilters.of(request)
-        if filters.tenant_id is None:
-            detail = "tenant_id: say whose events, e.g. ?tenant_id=acme_cloud"
-            raise Problem(400, "invalid_request", detail, [Fault("/tenant_id", detail)])
-        return filters.tenant_id, filters
-
-    async def usage(self, request: web.Request) -> web.StreamResponse:
-        tenant = await self._edge.auth.tenant(request)
-        filters = DayFilters.of(request)
+    @endpoint("GET", "/api/v1/tenants/quota/history", Who.TENANT, answers=UsageShown, **LISTING)
+    async def usage(self, call: Call, query: DayFilters) -> web.StreamResponse:
+        """List what ran, day by day."""
 
         async def fetch(after: str, limit: int) -> tuple[Sequence[Item], str]:
             wanted = ListUsageV1(
-                tenant_id=tenant,
-                from_date=filters.from_date,
-                to_date=filters.to_date,
+                tenant_id=call.tenant,
+                from_date=query.from_date,
+                to_date=query.to_date,
                 after=after,
                 limit=limit,
             )
             found = await self._edge.questions.ask(wanted, UsageListV1, within=READING_SECONDS)
             return [day.model_dump(mode="json") for day in found.days], found.next_after
 
-        return await self._edge.pages.respond(request, tenant, "days", filters, fetch)
+        return await self._edge.pages.respond(call.request, call.tenant, "days", query, fetch)
 
-    async def costs(self, request: web.Request) -> web.StreamResponse:
-        tenant = await self._edge.auth.tenant(request)
-        filters = CostFilters.of(request)
+    @endpoint("GET", "/api/v1/pipelines/costs", Who.TENANT, answers=CostsShown, **LISTING)
+    async def costs(self, call: Call, query: CostFilters) -> web.StreamResponse:
+        """List what the runs themselves cost, by day, pipeline, run or step."""
 
         async def fetch(after: str, limit: int) -> tuple[Sequence[Item], str]:
             wanted = ListRunCostsV1(
-                tenant_id=tenant,
-                group_by=filters.group_by,
-                config_id=filters.pipeline,
-                run_id=filters.run_id,
-                from_date=filters.from_date,
-                to_date=filters.to_date,
+                tenant_id=call.tenant,
+                group_by=query.group_by,
+                config_id=query.pipeline,
+                run_id=query.run_id,
+                from_date=query.from_date,
+                to_date=query.to_date,
                 after=after,
                 limit=limit,
             )
             found = await self._edge.questions.ask(wanted, RunCostListV1, within=READING_SECONDS)
-            return [_cost(cost, filters.group_by) for cost in found.costs], found.next_after
+            return [_cost(cost, query.group_by) for cost in found.costs], found.next_after
 
-        return await self._edge.pages.respond(request, tenant, "costs", filters, fetch)
+        return await self._edge.pages.respond(call.request, call.tenant, "costs", query, fetch)
+
+
+def _whose(call: Call, query: EventFilters) -> TenantId:
+    """A tenant reads its own; an operator names whose."""
+    if call.caller is not None:
+        if query.tenant_id not in {None, call.caller}:
+            raise Problem(404, "tenant_not_found", f"There is no tenant {query.tenant_id}.")
+        return call.caller
+    if query.tenant_id is None:
+        detail = "tenant_id: say whose events, e.g. ?tenant_id=acme_cloud"
+        raise Problem(400, "invalid_request", detail, [Fault("/tenant_id", detail)])
+    return query.tenant_id
 
 
 def _event(event: EventRowPart) -> Item:

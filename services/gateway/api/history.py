@@ -1,4 +1,4 @@
-"""Routes that look at runs: one, many, their steps. Changing them: `runs.py`."""
+"""Endpoints that look at runs: one, many, their steps. Changing them: `runs.py`."""
 
 import asyncio
 from collections.abc import Sequence
@@ -8,14 +8,23 @@ from aiohttp import web
 from pydantic import Field
 
 from contracts.identifiers import ConfigId, RunId, TenantId
+from contracts.message import Part
 from contracts.runs import GetRunV1, ListRunsV1, RunListV1, RunPart, RunStatus, RunV1
-from contracts.steps import ListStepsV1, StepListV1
-from libs.web.app import answer
-from libs.web.problem import Fault, Problem
-from services.gateway.api.edge import READING_SECONDS, RUNS, Edge, run_id_of
-from services.gateway.api.pages import Item, PageQuery
+from contracts.steps import ListStepsV1, StepListV1, StepRowPart
+from libs.web.problem import Problem
+from services.gateway.api.edge import READING_SECONDS, RUNS, Edge
+from services.gateway.api.endpoint import Answer, Call, Query, Who, endpoint
+from services.gateway.api.pages import LISTING, Item, PageQuery
 
 LONGEST_WAIT = 25.0
+LIVE, STORED = {"X-Source": "live"}, {"X-Source": "warehouse"}
+
+
+class News(Query):
+    wait: float = Field(default=0.0, ge=0, le=LONGEST_WAIT)
+    """How many seconds to wait for news."""
+    since: int | None = Field(default=None, ge=0)
+    """The `version` that is known already; without it the answer waits for the end."""
 
 
 class RunFilters(PageQuery):
@@ -25,81 +34,98 @@ class RunFilters(PageQuery):
     to_date: date | None = Field(default=None, alias="to")
 
 
+class RunShown(RunPart):
+    pipeline_logging_id: RunId
+    """The same as run_id."""
+    tenant_id: TenantId
+    pipeline_id: ConfigId
+    """The same as config_id."""
+    version: int = 0
+    """Grows with every change, while the run is live."""
+
+
+class RunsShown(Part):
+    runs: tuple[RunShown, ...]
+    next_cursor: str | None = None
+
+
+class StepsShown(Part):
+    run_id: RunId
+    steps: tuple[StepRowPart, ...]
+
+
 class HistoryRoutes:
     def __init__(self, edge: Edge) -> None:
         self._edge = edge
 
-    def routes(self) -> Sequence[web.AbstractRouteDef]:
-        return [
-            web.get(RUNS, self.list),
-            web.get("/api/v1/pipelines/history", self.list),
-            web.get(RUNS + "/{run_id}", self.show),
-            web.get("/api/v1/pipelines/status/{run_id}", self.show),
-            web.get(RUNS + "/{run_id}/steps", self.steps),
-        ]
-
-    async def show(self, request: web.Request) -> web.Response:
-        tenant = await self._edge.auth.tenant(request)
-        run_id = run_id_of(request)
+    @endpoint("GET", RUNS + "/{run_id}", Who.TENANT, errors=("run_not_found",), sends=("X-Source",))
+    @endpoint(
+        "GET",
+        "/api/v1/pipelines/status/{run_id}",
+        Who.TENANT,
+        errors=("run_not_found",),
+        sends=("X-Source",),
+    )
+    async def show(self, call: Call, run_id: RunId, query: News) -> Answer[RunShown]:
+        """Show a run; with `wait` and `since`, once it has changed."""
+        tenant = call.tenant
         live = self._edge.live.find(tenant, run_id)
         if live is not None and live.run is not None:
-            await self._wait_for_news(request, tenant, run_id)
-            return answer(shown(tenant, live.run, live.version), X_Source="live")
-        run = await self._recorded(tenant, run_id)
-        return answer(shown(tenant, run, 0), X_Source="warehouse")
+            await self._wait_for_news(tenant, run_id, query)
+            return Answer(_shown(tenant, live.run, live.version), LIVE)
+        found = await self._find(tenant, run_id)
+        return Answer(_shown(tenant, found, 0), STORED)
 
-    async def _wait_for_news(self, request: web.Request, tenant: TenantId, run_id: RunId) -> None:
+    async def _wait_for_news(self, tenant: TenantId, run_id: RunId, query: News) -> None:
         """Hold the answer while the run is as the client knows it, or goes on at all.
 
         Versions are this instance's own: one that another instance gave is news at once.
         """
-        wait = _number(request, "wait", LONGEST_WAIT)
-        since = _number(request, "since", float("inf")) if "since" in request.query else None
         live = self._edge.live.find(tenant, run_id)
-        if live is None or live.run is None or not wait:
+        if live is None or live.run is None or not query.wait:
             return
         try:
-            async with asyncio.timeout(wait):
-                while since in {None, live.version} and not live.run.status.is_final:
+            async with asyncio.timeout(query.wait):
+                while query.since in {None, live.version} and not live.run.status.is_final:
                     await live.changed.wait()
         except TimeoutError:
             return  # no news is an answer too
 
-    async def list(self, request: web.Request) -> web.StreamResponse:
-        tenant = await self._edge.auth.tenant(request)
-        filters = RunFilters.of(request)
+    @endpoint("GET", RUNS, Who.TENANT, answers=RunsShown, **LISTING)
+    @endpoint("GET", "/api/v1/pipelines/history", Who.TENANT, answers=RunsShown, **LISTING)
+    async def list(self, call: Call, query: RunFilters) -> web.StreamResponse:
+        """List runs, the newest first; to who accepts NDJSON, all of them."""
 
         async def fetch(after: str, limit: int) -> tuple[Sequence[Item], str]:
             wanted = ListRunsV1(
-                tenant_id=tenant,
-                status=filters.status,
-                config_id=filters.pipeline,
-                from_date=filters.from_date,
-                to_date=filters.to_date,
+                tenant_id=call.tenant,
+                status=query.status,
+                config_id=query.pipeline,
+                from_date=query.from_date,
+                to_date=query.to_date,
                 after=after,
                 limit=limit,
             )
             found = await self._edge.questions.ask(wanted, RunListV1, within=READING_SECONDS)
-            return [shown(tenant, run, 0) for run in found.runs], found.next_after
+            return [shown(call.tenant, run, 0) for run in found.runs], found.next_after
 
-        return await self._edge.pages.respond(request, tenant, "runs", filters, fetch)
+        return await self._edge.pages.respond(call.request, call.tenant, "runs", query, fetch)
 
-    async def steps(self, request: web.Request) -> web.Response:
-        tenant = await self._edge.auth.tenant(request)
-        run_id = run_id_of(request)
-        live = self._edge.live.find(tenant, run_id)
+    @endpoint(
+        "GET", RUNS + "/{run_id}/steps", Who.TENANT, errors=("run_not_found",), sends=("X-Source",)
+    )
+    async def steps(self, call: Call, run_id: RunId) -> Answer[StepsShown]:
+        """Show the steps of a run, with what each did."""
+        live = self._edge.live.find(call.tenant, run_id)
         if live is not None and live.steps:
-            rows = [step.model_dump(mode="json") for step in live.steps.values()]
-            return answer({"run_id": run_id, "steps": rows}, X_Source="live")
-        found = await self._edge.questions.ask(
-            ListStepsV1(tenant_id=tenant, run_id=run_id), StepListV1, within=READING_SECONDS
-        )
+            return Answer(StepsShown(run_id=run_id, steps=tuple(live.steps.values())), LIVE)
+        query = ListStepsV1(tenant_id=call.tenant, run_id=run_id)
+        found = await self._edge.questions.ask(query, StepListV1, within=READING_SECONDS)
         if not found.steps and live is None:
-            await self._recorded(tenant, run_id)
-        rows = [step.model_dump(mode="json") for step in found.steps]
-        return answer({"run_id": run_id, "steps": rows}, X_Source="warehouse")
+            await self._find(call.tenant, run_id)
+        return Answer(StepsShown(run_id=run_id, steps=found.steps), STORED)
 
-    async def _recorded(self, tenant: TenantId, run_id: RunId) -> RunPart:
+    async def _find(self, tenant: TenantId, run_id: RunId) -> RunPart:
         query = GetRunV1(tenant_id=tenant, run_id=run_id)
         found = await self._edge.questions.ask(query, RunV1, within=READING_SECONDS)
         if found.run is None:
@@ -107,18 +133,16 @@ class HistoryRoutes:
         return found.run
 
 
-def _number(request: web.Request, name: str, most: float) -> float:
-    text = request.query.get(name)
-    if text is None:
-        return 0.0
-    try:
-        return min(max(float(text), 0.0), most)
-    except ValueError:
-        detail = f"{name}: expected a number, found {text[:40]!r}"
-        raise Problem(400, "invalid_request", detail, [Fault(f"/{name}", detail)]) from None
+def shown(tenant: TenantId, run: RunPart, version: int) -> Item:
+    found: dict[str, object] = _shown(tenant, run, version).model_dump(mode="json")
+    return found
 
 
-def shown(tenant: TenantId, run: RunPart, version: int) -> dict[str, object]:
-    found: dict[str, object] = run.model_dump(mode="json")
-    names = {"pipeline_logging_id": run.run_id, "tenant_id": tenant, "pipeline_id": run.config_id}
-    return {**names, **found, "version": version}
+def _shown(tenant: TenantId, run: RunPart, version: int) -> RunShown:
+    return RunShown(
+        **dict(run),
+        pipeline_logging_id=run.run_id,
+        tenant_id=tenant,
+        pipeline_id=run.config_id,
+        version=version,
+    )

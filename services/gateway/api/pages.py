@@ -5,37 +5,36 @@ import hmac
 import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from hashlib import sha256
-from typing import Self, TypeVar
+from typing import Any, TypeVar
 
 import orjson
 from aiohttp import web
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
 from libs.web.app import answer
 from libs.web.problem import Fault, Problem
+from services.gateway.api.endpoint import Query
 
 NDJSON = "application/x-ndjson"
 EXPORT_PAGE = 1000
 EXPORT_TRIES = 3
 MAC_BYTES = 16
+LISTING: dict[str, Any] = {"errors": ("invalid_cursor",), "streams": NDJSON, "sends": ("X-Source",)}
+"""What every list declares of itself."""
 Item = Mapping[str, object]
 Fetch = Callable[[str, int], Awaitable[tuple[Sequence[Item], str]]]
 """Asks for a page: what comes after this, at most so many; and what the next begins after."""
 Filters = TypeVar("Filters", bound="PageQuery")
 
 
-class PageQuery(BaseModel):
-    """Base of what a list's query string may say; unknown names are refused."""
+class PageQuery(Query):
+    """Base of what a list's query string may say."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+    model_config = ConfigDict(populate_by_name=True)
 
     cursor: str = Field(default="", max_length=2000)
+    """`next_cursor` of the page before."""
     limit: int = Field(default=50, ge=1, le=200)
-
-    @classmethod
-    def of(cls, request: web.Request) -> Self:
-        """Raises `ValidationError`, which names each parameter that is wrong."""
-        return cls.model_validate(dict(request.query))
 
 
 class Cursors:

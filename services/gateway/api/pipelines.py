@@ -1,10 +1,9 @@
-"""Routes for pipeline definitions. The scheduler reads and judges them."""
+"""Endpoints for pipeline definitions. The scheduler reads and judges them."""
 
-from collections.abc import Sequence
+from pydantic import Field
 
-from aiohttp import web
-
-from contracts.identifiers import ConfigId, TenantId
+from contracts.identifiers import ConfigId
+from contracts.message import Part
 from contracts.pipelines import (
     ConfigDeletedV1,
     ConfigListV1,
@@ -16,96 +15,110 @@ from contracts.pipelines import (
     ListConfigsV1,
     SaveConfigV1,
 )
-from libs.web.app import answer
-from libs.web.body import read_text
 from libs.web.problem import Fault, Problem
-from services.gateway.api.edge import Edge, identifier, who
+from services.gateway.api.edge import Edge
+from services.gateway.api.endpoint import Answer, Call, Query, Text, Who, endpoint
 
-MAX_BYTES = 256 * 1024
 PATH = "/api/v1/pipelines/configs"
+ONE = PATH + "/{config_id}"
+SAVING = ("invalid_definition", "revision_conflict", "too_many_configs", "tenant_not_found")
+
+
+class Definition(Text):
+    """A pipeline, in YAML or JSON, in either of its two shapes."""
+
+    too_large = "definition_too_large"
+    example = """\
+pipeline_id: cost_by_service
+steps:
+  - id: by_service
+    ps_type: bq_etl.query
+    config:
+      source_query: SELECT service, SUM(cost) AS cost FROM ${tenant_id}.billing GROUP BY service
+      target_table: ${tenant_id}.cost_by_service
+"""
+
+
+class AfterConfig(Query):
+    after: ConfigId | None = None
+    """The last pipeline of the page before."""
+
+
+class Saved(Part):
+    config_id: ConfigId
+    revision: int = Field(ge=1)
 
 
 class PipelineRoutes:
     def __init__(self, edge: Edge) -> None:
         self._edge = edge
 
-    def routes(self) -> Sequence[web.AbstractRouteDef]:
-        one = PATH + "/{config_id}"
-        return [
-            web.get(PATH, self.list),
-            web.get(one, self.show),
-            web.post(one, self.create),
-            web.put(one, self.save),
-            web.delete(one, self.delete),
-        ]
+    @endpoint("GET", PATH, Who.TENANT)
+    async def list(self, call: Call, query: AfterConfig) -> ConfigListV1:
+        """List pipelines, in the order of their names."""
+        wanted = ListConfigsV1(tenant_id=call.tenant, after=query.after)
+        return await self._edge.questions.ask(wanted, ConfigListV1)
 
-    async def list(self, request: web.Request) -> web.Response:
-        tenant = await self._edge.auth.tenant(request)
-        after = request.query.get("after")
-        query = ListConfigsV1(
-            tenant_id=tenant, after=identifier(ConfigId, after, "/after") if after else None
-        )
-        found = await self._edge.questions.ask(query, ConfigListV1)
-        return answer(found.model_dump(mode="json"))
-
-    async def show(self, request: web.Request) -> web.Response:
-        tenant = await self._edge.auth.tenant(request)
-        query = GetConfigV1(tenant_id=tenant, config_id=_config_id(request))
+    @endpoint("GET", ONE, Who.TENANT, errors=("config_not_found",), sends=("ETag",))
+    async def show(self, call: Call, config_id: ConfigId) -> Answer[ConfigPart]:
+        """Show a pipeline; its ETag is its revision."""
+        query = GetConfigV1(tenant_id=call.tenant, config_id=config_id)
         found = await self._edge.questions.ask(query, ConfigV1)
-        return answer(_shown(found.config), ETag=f'"{found.config.revision}"')
+        return Answer(found.config, _etag(found.config.revision))
 
-    async def create(self, request: web.Request) -> web.Response:
-        tenant = await self._edge.auth.tenant(request)
-        return await self._save(request, tenant, 0, 201)
+    @endpoint("POST", ONE, Who.TENANT, status=201, errors=SAVING, sends=("ETag",))
+    async def create(self, call: Call, config_id: ConfigId, body: Definition) -> Answer[Saved]:
+        """Save the first revision of a pipeline, if there is none."""
+        return await self._save(call, config_id, body, 0)
 
-    async def save(self, request: web.Request) -> web.Response:
-        tenant = await self._edge.auth.tenant(request)
-        return await self._save(request, tenant, _if_match(request), 200)
+    @endpoint("PUT", ONE, Who.TENANT, errors=SAVING, reads=("If-Match",), sends=("ETag",))
+    async def save(self, call: Call, config_id: ConfigId, body: Definition) -> Answer[Saved]:
+        """Save a revision; with If-Match only over the one that is named."""
+        return await self._save(call, config_id, body, _if_match(call))
 
-    async def delete(self, request: web.Request) -> web.Response:
-        tenant = await self._edge.auth.tenant(request)
+    @endpoint(
+        "DELETE",
+        ONE,
+        Who.TENANT,
+        status=204,
+        errors=("config_not_found", "revision_conflict"),
+        reads=("If-Match",),
+    )
+    async def delete(self, call: Call, config_id: ConfigId) -> None:
+        """Delete a pipeline; runs that have begun keep their revision."""
         command = DeleteConfigV1(
-            tenant_id=tenant,
-            config_id=_config_id(request),
-            if_revision=_if_match(request),
-            requested_by=who(request, "tenant"),
+            tenant_id=call.tenant,
+            config_id=config_id,
+            if_revision=_if_match(call),
+            requested_by=call.who(),
         )
         await self._edge.questions.ask(command, ConfigDeletedV1)
-        return web.Response(status=204)
 
     async def _save(
-        self, request: web.Request, tenant: TenantId, if_revision: int | None, status: int
-    ) -> web.Response:
-        source = await read_text(request)
-        if len(source.encode()) > MAX_BYTES:
-            raise Problem(413, "definition_too_large", "A definition may have 256 KiB at most.")
+        self, call: Call, config_id: ConfigId, source: str, if_revision: int | None
+    ) -> Answer[Saved]:
         command = SaveConfigV1(
-            tenant_id=tenant,
-            config_id=_config_id(request),
+            tenant_id=call.tenant,
+            config_id=config_id,
             source=source,
             if_revision=if_revision,
-            requested_by=who(request, "tenant"),
+            requested_by=call.who(),
         )
         saved = await self._edge.questions.ask(command, ConfigSavedV1)
-        body = {"config_id": saved.config_id, "revision": saved.revision}
-        return answer(body, status=status, ETag=f'"{saved.revision}"')
+        body = Saved(config_id=saved.config_id, revision=saved.revision)
+        return Answer(body, _etag(saved.revision))
 
 
-def _config_id(request: web.Request) -> ConfigId:
-    return identifier(ConfigId, request.match_info["config_id"], "/config_id")
+def _etag(revision: int) -> dict[str, str]:
+    return {"ETag": f'"{revision}"'}
 
 
-def _if_match(request: web.Request) -> int | None:
-    text = request.headers.get("If-Match")
+def _if_match(call: Call) -> int | None:
+    text = call.request.headers.get("If-Match")
     if text is None or text == "*":
         return None
     revision = text.strip('"')
-    if not revision.isdecimal():
+    if not (revision.isascii() and revision.isdecimal()) or len(revision) > 9:  # noqa: PLR2004  no config has a billion revisions
         detail = f'If-Match: expected a revision such as "3", found {text[:40]!r}'
         raise Problem(400, "invalid_request", detail, [Fault("/If-Match", detail)])
     return int(revision)
-
-
-def _shown(config: ConfigPart) -> dict[str, object]:
-    shown: dict[str, object] = config.model_dump(mode="json")
-    return shown

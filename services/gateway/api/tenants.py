@@ -1,22 +1,25 @@
-"""Routes by which a tenant comes in and looks at itself."""
+"""Endpoints by which a tenant comes in and looks at itself."""
 
-from collections.abc import Sequence
-
-from aiohttp import web
 from pydantic import Field
 
 from contracts.identifiers import TenantId
 from contracts.keys import KeyPart
 from contracts.quota import GetQuotaV1, QuotaV1
-from contracts.tenants import GetTenantV1, OnboardTenantV1, TenantOnboardedV1, TenantV1
+from contracts.tenants import (
+    GetTenantV1,
+    OnboardTenantV1,
+    TenantOnboardedV1,
+    TenantPart,
+    TenantV1,
+)
 from libs.settings import OnboardingMode
-from libs.web.app import answer
-from libs.web.body import read_model
 from libs.web.problem import Problem
 from services.gateway import keys
-from services.gateway.api.edge import Body, Edge, who
+from services.gateway.api.edge import Edge
+from services.gateway.api.endpoint import Answer, Body, Call, Who, endpoint
 
 SMALLEST_PLAN = "STARTER"
+REGISTERING = ("tenant_exists", "tenant_id_reserved", "unknown_plan")
 
 
 class OnboardBody(Body):
@@ -24,22 +27,35 @@ class OnboardBody(Body):
     company_name: str = Field(min_length=1, max_length=200)
     admin_email: str = Field(min_length=3, max_length=320, pattern=r"^[^@\s]+@[^@\s]+$")
     subscription_plan: str = SMALLEST_PLAN
+    """Without an operator's key only the smallest plan is given."""
+
+
+class Onboarded(TenantOnboardedV1):
+    """The new tenant and its first key, which is shown this once."""
+
+    api_key: str
+    dataset_status: str = "READY"
 
 
 class TenantRoutes:
     def __init__(self, edge: Edge) -> None:
         self._edge = edge
 
-    def routes(self) -> Sequence[web.AbstractRouteDef]:
-        return [
-            web.post("/api/v1/tenants/onboard", self.onboard),
-            web.get("/api/v1/tenants/me", self.me),
-            web.get("/api/v1/tenants/quota", self.quota),
-        ]
-
-    async def onboard(self, request: web.Request) -> web.Response:
-        by = self._check_door(request)
-        body = await read_model(request, OnboardBody)
+    @endpoint(
+        "POST",
+        "/api/v1/tenants/onboard",
+        Who.GUEST,
+        status=201,
+        errors=(*REGISTERING, "onboarding_closed", "plan_needs_admin"),
+        example={
+            "tenant_id": "acme_cloud",
+            "company_name": "Acme Cloud GmbH",
+            "admin_email": "finops@acme.example",
+        },
+    )
+    async def onboard(self, call: Call, body: OnboardBody) -> Answer[Onboarded]:
+        """Come in: a tenant, its datasets and its first key, as far as the door is open."""
+        by = self._check_door(call)
         if by == "self" and body.subscription_plan != SMALLEST_PLAN:
             detail = f"Onboarding yourself gives plan {SMALLEST_PLAN}; an operator can change it."
             raise Problem(403, "plan_needs_admin", detail)
@@ -54,38 +70,36 @@ class TenantRoutes:
             body.company_name,
             body.admin_email,
             body.subscription_plan,
-            by=who(request, by),
+            by=call.who(by),
             first_key=first,
         )
         done = await self._edge.questions.ask(
             command, TenantOnboardedV1, within=self._edge.settings.provision_timeout_seconds
         )
-        shown = {
-            **done.model_dump(mode="json"),
-            "api_key": key.text,
-            "dataset_status": "READY",
-        }
-        return answer(shown, status=201, Cache_Control="no-store")
+        return Answer(
+            Onboarded(**done.model_dump(), api_key=key.text), {"Cache-Control": "no-store"}
+        )
 
-    def _check_door(self, request: web.Request) -> str:
+    def _check_door(self, call: Call) -> str:
         """Who opens it: the tenant itself, or an operator."""
         mode = self._edge.settings.onboarding
-        if "X-Admin-Key" in request.headers or mode is OnboardingMode.ADMIN:
-            self._edge.auth.admin(request)
+        if "X-Admin-Key" in call.request.headers or mode is OnboardingMode.ADMIN:
+            self._edge.auth.admin(call.request)
             return "admin"
         if mode is OnboardingMode.CLOSED:
             raise Problem(403, "onboarding_closed", "No new tenants are taken in.")
         return "self"
 
-    async def me(self, request: web.Request) -> web.Response:
-        tenant = await self._edge.auth.tenant(request)
-        found = await self._edge.questions.ask(GetTenantV1(tenant_id=tenant), TenantV1)
-        return answer(found.tenant.model_dump(mode="json"))
+    @endpoint("GET", "/api/v1/tenants/me", Who.TENANT)
+    async def me(self, call: Call) -> TenantPart:
+        """Show the tenant whose key this is."""
+        found = await self._edge.questions.ask(GetTenantV1(tenant_id=call.tenant), TenantV1)
+        return found.tenant
 
-    async def quota(self, request: web.Request) -> web.Response:
-        tenant = await self._edge.auth.tenant(request)
-        found = await self._edge.questions.ask(GetQuotaV1(tenant_id=tenant), QuotaV1)
-        return answer(found.model_dump(mode="json"))
+    @endpoint("GET", "/api/v1/tenants/quota", Who.TENANT)
+    async def quota(self, call: Call) -> QuotaV1:
+        """Say what has run, what may still run, and when each limit resets."""
+        return await self._edge.questions.ask(GetQuotaV1(tenant_id=call.tenant), QuotaV1)
 
 
 def onboarding(  # noqa: PLR0913  what a tenant is registered with

@@ -1,0 +1,22 @@
+"""Which error codes an endpoint may answer with: its own and those of all that are like it."""
+
+from services.gateway.api.endpoint import Body, Endpoint, Who
+from services.gateway.api.signature import Signature
+
+KEYED = ("api_key_required", "invalid_api_key", "tenant_suspended", "authentication_unavailable")
+ASKING = ("no_answer_yet", "overloaded")
+JSON_BODY = ("invalid_json", "invalid_encoding", "too_deep", "body_too_large")
+TEXT_BODY = ("invalid_encoding", "body_too_large")
+
+
+def codes_of(declared: Endpoint, signature: Signature) -> frozenset[str]:
+    """`invalid_request` is among them: an unknown query parameter is refused everywhere."""
+    found = {"invalid_request", *declared.errors}
+    if declared.who in {Who.TENANT, Who.TENANT_OR_ADMIN}:
+        found |= {*KEYED, *ASKING}
+    if declared.who in {Who.ADMIN, Who.TENANT_OR_ADMIN, Who.GUEST}:
+        found |= {"admin_key_required", *ASKING}
+    if signature.body:
+        _, kind = signature.body
+        found |= {*JSON_BODY} if issubclass(kind, Body) else {*TEXT_BODY, kind.too_large}
+    return frozenset(found)

@@ -1,0 +1,17 @@
+"""Every group of endpoints that the gateway serves. A new group is one more line."""
+
+from services.gateway.api.admin import AdminRoutes
+from services.gateway.api.audit import AuditRoutes
+from services.gateway.api.history import HistoryRoutes
+from services.gateway.api.pipelines import PipelineRoutes
+from services.gateway.api.runs import RunRoutes
+from services.gateway.api.tenants import TenantRoutes
+
+GROUPS = (
+    AdminRoutes,
+    TenantRoutes,
+    PipelineRoutes,
+    RunRoutes,
+    HistoryRoutes,
+    AuditRoutes,
+)

@@ -1,0 +1,65 @@
+"""Every error code that the gateway answers with: its status, and what it means.
+
+The one catalogue behind HTTP statuses, the OpenAPI document and the page of
+errors. An owner's refusal with a code that is not here is answered as 422.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+UNPROCESSABLE = 422
+
+
+@dataclass(frozen=True, slots=True)
+class Meaning:
+    status: int
+    text: str
+
+
+CODES: Mapping[str, Meaning] = {
+    # the request itself
+    "invalid_request": Meaning(400, "A field is missing, unknown or wrong; `errors` says which."),
+    "invalid_cursor": Meaning(400, "The cursor is of another list; leave it out to begin anew."),
+    "invalid_json": Meaning(400, "The body is not JSON; line and column say where."),
+    "invalid_encoding": Meaning(400, "The body is not UTF-8."),
+    "too_deep": Meaning(400, "The body is nested too deeply."),
+    "invalid_definition": Meaning(400, "The definition has faults, each with line and column."),
+    "body_too_large": Meaning(413, "The body has more bytes than this endpoint takes."),
+    "definition_too_large": Meaning(413, "A definition may have 256 KiB at most."),
+    # who is asking
+    "api_key_required": Meaning(401, "Send your tenant's key in X-API-Key."),
+    "invalid_api_key": Meaning(401, "The key is not valid, or not any more."),
+    "admin_key_required": Meaning(401, "Send an operator's key in X-Admin-Key."),
+    "tenant_suspended": Meaning(403, "The tenant is suspended; ask the operator."),
+    "onboarding_closed": Meaning(403, "No new tenants are taken in."),
+    "plan_needs_admin": Meaning(403, "Only an operator gives this plan."),
+    # what it is about
+    "config_not_found": Meaning(404, "The tenant has no such pipeline."),
+    "credential_not_found": Meaning(404, "The tenant has no such credential."),
+    "key_not_found": Meaning(404, "The tenant has no such key."),
+    "run_not_found": Meaning(404, "The tenant has no such run."),
+    "tenant_not_found": Meaning(404, "There is no such tenant, or it is not yours."),
+    # the state it is in
+    "run_ended": Meaning(409, "The run has ended; an end never changes."),
+    "run_exists": Meaning(409, "A run with this id is there already."),
+    "schema_conflict": Meaning(409, "A table differs in a way that no migration mends."),
+    "tenant_exists": Meaning(409, "A tenant of this name is there already."),
+    "wrong_status": Meaning(409, "The tenant's state does not allow this."),
+    "revision_conflict": Meaning(412, "Somebody has saved another revision; read it again."),
+    "confirmation_required": Meaning(422, "Name what may be recreated in `confirm`."),
+    "unknown_plan": Meaning(422, "There is no plan of this name."),
+    "tenant_id_reserved": Meaning(422, "This name belongs to the platform; choose another."),
+    "too_many_keys": Meaning(422, "The tenant has as many keys as it may; revoke one first."),
+    "too_many_configs": Meaning(422, "The tenant has as many pipelines as it may; delete one."),
+    "quota_exceeded": Meaning(429, "A limit of the plan is reached; `resets_at` says until when."),
+    "queue_full": Meaning(429, "As many runs wait as may wait; try again when some have started."),
+    # the platform
+    "authentication_unavailable": Meaning(503, "The key cannot be checked now; try again."),
+    "overloaded": Meaning(503, "Too many requests wait; try again in a moment."),
+    "no_answer_yet": Meaning(504, "No answer in time; it may still be done. Look, or repeat."),
+}
+
+
+def status_of(code: str) -> int:
+    meaning = CODES.get(code)
+    return meaning.status if meaning else UNPROCESSABLE

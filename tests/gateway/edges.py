@@ -1,0 +1,109 @@
+"""The gateway's HTTP side with its bus scripted: every question goes to a function."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import TypeVar, cast
+
+from aiohttp import web
+from pydantic import SecretStr
+
+from contracts.identifiers import TenantId
+from contracts.keys import FindKeyV1, KeyFoundV1, KeyPart, StoredKeyPart
+from contracts.message import Message
+from contracts.platform import CommandRefusedV1
+from contracts.tenants import TenantStatus
+from libs.bus.errors import NoAnswerError, RefusedError
+from libs.bus.requester import Requester
+from libs.settings import Environment, GatewaySettings
+from libs.web.app import About, create_app
+from libs.web.server import serve
+from services.gateway import keys
+from services.gateway.api.edge import Edge
+from services.gateway.api.groups import GROUPS
+from services.gateway.api.pages import Cursors, Pages
+from services.gateway.api.serving import routes_of
+from services.gateway.auth import Authenticator
+from services.gateway.live import LiveRuns
+from services.gateway.questions import Questions
+
+PEPPER = b"pepper-of-tests"
+ADMIN_KEY = "cvadm_only-for-tests"
+TENANT = TenantId("acme_cloud")
+KEY = keys.mint(TENANT)
+NOW = datetime(2026, 3, 14, 9, 26, tzinfo=UTC)
+M = TypeVar("M", bound=Message)
+Script = Callable[[Message], Message | None]
+
+
+class ScriptedRequester(Requester):
+    """Answers from a script; knows one key. What it was asked is in `asked`."""
+
+    def __init__(self, script: Script) -> None:
+        self._script = script
+        self.asked: list[Message] = []
+
+    async def ask_many(
+        self, question: Message, *answers: type[M], within: float, wanted: int, id_: str = ""
+    ) -> list[M]:
+        del wanted, id_  # a script has one answer
+        self.asked.append(question)
+        if isinstance(question, FindKeyV1):
+            return [cast("M", found_key(question))]
+        answer = self._script(question)
+        if isinstance(answer, CommandRefusedV1):
+            raise RefusedError(answer)
+        if answer is None:
+            raise NoAnswerError(question.wire_type, within)
+        assert isinstance(answer, answers)
+        return [answer]
+
+
+def found_key(question: FindKeyV1) -> KeyFoundV1:
+    known = question.key_hash == KEY.hash(PEPPER)
+    part = KeyPart(key_hash=question.key_hash, last_four="0000")
+    stored = StoredKeyPart(key=part, is_active=True, created_at=NOW, created_by="test")
+    return KeyFoundV1(
+        tenant_id=question.tenant_id,
+        key_hash=question.key_hash,
+        key=stored if known else None,
+        tenant_status=TenantStatus.ACTIVE,
+    )
+
+
+def silence(_: Message) -> None:
+    return None
+
+
+def edge_on(script: Script = silence, settings: GatewaySettings | None = None) -> Edge:
+    settings = settings or GatewaySettings(admin_api_key=SecretStr(ADMIN_KEY))
+    requester = ScriptedRequester(script)
+    return Edge(
+        settings=settings,
+        questions=Questions(requester, settings.question_timeout_seconds),
+        auth=Authenticator(requester, PEPPER, settings, lambda: NOW),
+        live=LiveRuns(),
+        pages=Pages(Cursors(PEPPER)),
+        pepper=PEPPER,
+        clock=lambda: NOW,
+    )
+
+
+def routes_on(edge: Edge) -> list[web.RouteDef]:
+    return [route for group in GROUPS for route in routes_of(group(edge), edge)]
+
+
+@asynccontextmanager
+async def serving(edge: Edge) -> AsyncIterator[str]:
+    """The URL of a gateway that listens on loopback."""
+
+    async def nothing() -> list[str]:
+        return []
+
+    app = create_app(About("gateway", "0", Environment.DEVELOPMENT.value), nothing)
+    app.add_routes(routes_on(edge))
+    runner, port = await serve(app, host="127.0.0.1", port=0)
+    try:
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        await runner.cleanup()
