@@ -7,7 +7,7 @@ SERVICES := gateway tenant scheduler executor audit_log
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check fmt contracts lock clean bench soak fuzz mutants
+.PHONY: help run test check fmt contracts lock clean bench soak fuzz containers mutants
 
 help: ## List every target
 	@grep -hE '^[a-z-]+:.*?## ' $(MAKEFILE_LIST) | awk -F ':.*?## ' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -16,7 +16,7 @@ run: $(VENV)/ready ## Everything on this machine, with a demo, until Ctrl-C (POR
 	@exec $(BIN)/python -m deploy.local.up
 
 test: $(VENV)/ready ## The whole test suite
-	@$(BIN)/python -m pytest -q -m "not soak"
+	@$(BIN)/python -m pytest -q -m "not soak and not containers"
 
 check: $(VENV)/ready ## Lint, format, types, import rules, generated files
 	@$(BIN)/ruff check .
@@ -44,6 +44,9 @@ soak: $(VENV)/ready ## Everything that can go wrong, for long, and a judge at th
 
 mutants: $(VENV)/ready ## Sabotage one promise after the other; the suite must notice each
 	@$(BIN)/python -m tests.mutations.gate "$(NAME)"
+
+containers: $(VENV)/ready ## Build all images, compose them, and check them under faults (needs Docker)
+	@$(BIN)/python -m tests.containers
 
 fuzz: $(VENV)/ready $(VENV)/fuzz ## Fuzz the parsers that strangers feed, guided by coverage (SECONDS=60 each)
 	@for t in definition sql api_key body envelope; do $(BIN)/python -m tests.fuzz.run $$t $(or $(SECONDS),60) || exit 1; done

@@ -6,7 +6,7 @@ the time it was published. The gateway's maintenance endpoints send the same.
 
 from enum import StrEnum
 
-from contracts.message import Command, Reply, Service
+from contracts.message import Command, Kind, Reply, Service
 
 
 class TickJob(StrEnum):
@@ -28,3 +28,15 @@ class TickAppliedV1(Reply, type="tick.applied.v1"):
     queued_count: int = 0
     retried_count: int = 0
     expired_count: int = 0
+
+
+def fixed_attributes() -> dict[str, str]:
+    """What Cloud Scheduler sends: the same each time, so neither an id nor a time."""
+    return {
+        "ce-specversion": "1.0",
+        "ce-type": TickV1.wire_type,
+        "ce-kind": Kind.COMMAND.value,
+        "ce-source": Service.TICKS.value,
+        "ce-to": TickV1.to,
+        "content-type": "application/json",
+    }

@@ -14,9 +14,9 @@ import argparse
 import os
 import sys
 
-from deploy.parts import NAMES, parts
+from deploy.parts import NAMES, DeploySettings, parts
 from libs.provisioning.change import Change, Part, ProvisioningError
-from libs.settings import ServiceSettings, load
+from libs.settings import load
 
 BY_HAND, FAILED = 1, 3
 
@@ -25,14 +25,14 @@ def main(argv: list[str] | None = None) -> int:
     chosen = _arguments(argv)
     if chosen.project:
         os.environ["GCP_PROJECT_ID"] = chosen.project
-    settings = load(ServiceSettings)
+    settings = load(DeploySettings)
     found: list[Change] = []
-    for name, part in parts(settings, chosen.only):
-        try:
+    try:
+        for name, part in parts(settings, chosen.only):
             found += _bring_up_to_date(name, part, dry_run=chosen.dry_run)
-        except ProvisioningError as error:
-            print(f"{name}: {error}", file=sys.stderr)
-            return FAILED
+    except ProvisioningError as error:
+        print(error, file=sys.stderr)
+        return FAILED
     if not found:
         print("nothing to do: the cloud is as declared")
     return BY_HAND if any(change.by_hand for change in found) else 0

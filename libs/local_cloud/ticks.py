@@ -14,23 +14,11 @@ from google.api_core.exceptions import GoogleAPICallError, RetryError
 from google.cloud.pubsub_v1 import PublisherClient
 
 from contracts.catalogue import topic_of
-from contracts.message import Kind, Service
-from contracts.ticks import TickJob, TickV1
+from contracts.message import Service
+from contracts.ticks import TickJob, TickV1, fixed_attributes
 
 LOG = logging.getLogger(__name__)
 DAY_SECONDS = 86_400
-
-
-def fixed_attributes() -> dict[str, str]:
-    """What Cloud Scheduler sends: the same each time, so neither an id nor a time."""
-    return {
-        "ce-specversion": "1.0",
-        "ce-type": TickV1.wire_type,
-        "ce-kind": Kind.COMMAND.value,
-        "ce-source": Service.TICKS.value,
-        "ce-to": TickV1.to,
-        "content-type": "application/json",
-    }
 
 
 class Ticker:

@@ -15,7 +15,7 @@ from contracts.example_values import VALUES
 from contracts.examples import NoExampleValueError, example_of
 from contracts.message import Event, Part, Service
 from contracts.schemas import schema_of
-from libs.local_cloud.ticks import fixed_attributes
+from contracts.ticks import fixed_attributes
 from tests.contracts.corpus import GOLDEN, RELEASES, covers, parts_of, read, with_news
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

@@ -1,0 +1,32 @@
+"""Where each kind of resource keeps its policy."""
+
+from libs.provisioning.policies import VERSION, Address
+
+PUBSUB = "https://pubsub.googleapis.com/v1"
+KMS = "https://cloudkms.googleapis.com/v1"
+SECRETS = "https://secretmanager.googleapis.com/v1"
+STORAGE = "https://storage.googleapis.com/storage/v1"
+PROJECTS = "https://cloudresourcemanager.googleapis.com/v1/projects"
+ASKED = f"options.requestedPolicyVersion={VERSION}"
+
+
+def address_of(kind: str, name: str, project: str) -> Address:
+    if kind == "bucket":
+        url = f"{STORAGE}/b/{name}/iam"
+        read = f"{url}?optionsRequestedPolicyVersion={VERSION}"
+        return Address(f"bucket {name}", ("GET", read), ("PUT", url), wrapped=False)
+    if kind == "project":
+        url = f"{PROJECTS}/{project}"
+        read_by = ("POST", f"{url}:getIamPolicy")
+        return Address(f"project {project}", read_by, ("POST", f"{url}:setIamPolicy"))
+    resource = {
+        "topic": f"{PUBSUB}/projects/{project}/topics/{name}",
+        "subscription": f"{PUBSUB}/projects/{project}/subscriptions/{name}",
+        "key": f"{KMS}/{name}",
+        "secret": f"{SECRETS}/projects/{project}/secrets/{name}",
+    }[kind]
+    return Address(
+        f"{kind} {name}",
+        ("GET", f"{resource}:getIamPolicy?{ASKED}"),
+        ("POST", f"{resource}:setIamPolicy"),
+    )

@@ -1,0 +1,131 @@
+"""Who may do what: least privilege as data, and what applying it writes."""
+
+from collections.abc import Iterator
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from contracts.message import Service
+from contracts.topology import topology
+from deploy import apply
+from deploy.access import PUBLISHER, Grant, Names, grants
+from tests.deploy.fixtures import schema
+from tests.deploy.google_rest import Google, google
+
+NAMES = Names("p", "42", "p-ledger", "projects/p/locations/global/keyRings/r/cryptoKeys/k")
+ALL = list(grants(NAMES))
+CLOUD = "accounts,access,schedules"
+
+
+def of(service: Service) -> list[Grant]:
+    return [grant for grant in ALL if grant.member == NAMES.account(service)]
+
+
+def test_each_topic_has_one_publisher_beside_google() -> None:
+    for topic in topology().topics:
+        members = [
+            g.member for g in ALL if g.resource == f"topic:{topic.name}" and g.role == PUBLISHER
+        ]
+        ours = [member for member in members if "gcp-sa" not in member]
+        if topic.publisher == Service.TICKS:
+            assert members == [NAMES.agent("cloudscheduler")]
+        else:
+            assert ours == [NAMES.account(Service(topic.publisher))]
+
+
+def test_the_gateway_encrypts_and_never_sees_bigquery_or_the_ledger() -> None:
+    roles = {grant.role for grant in of(Service.GATEWAY)}
+    assert "roles/cloudkms.cryptoKeyEncrypter" in roles
+    assert not {r for r in roles if "Decrypter" in r or "bigquery" in r or "storage" in r}
+
+
+def test_only_the_executor_decrypts() -> None:
+    assert [g.member for g in ALL if "Decrypter" in g.role] == [NAMES.account(Service.EXECUTOR)]
+
+
+def test_nobody_has_an_owner_editor_or_admin_role() -> None:
+    assert not [g for g in ALL if g.role in {"roles/owner", "roles/editor"} or "dmin" in g.role]
+
+
+def test_no_two_services_write_the_same_folder_and_each_write_is_bound_to_folders() -> None:
+    writes = [g for g in ALL if g.role == "roles/storage.objectUser"]
+    assert len(writes) == 3
+    folders = [part for g in writes for part in g.condition.split(" || ")]
+    assert len(set(folders)) == len(folders)
+    assert all("resource.name.startsWith" in folder for folder in folders)
+
+
+def test_the_executor_cannot_reach_the_platforms_own_datasets() -> None:
+    (grant,) = [g for g in of(Service.EXECUTOR) if g.role == "roles/bigquery.dataEditor"]
+    for dataset in ("tenants", "metadata"):
+        assert f'resource.name != "projects/p/datasets/{dataset}"' in grant.condition
+        assert f'!resource.name.startsWith("projects/p/datasets/{dataset}/")' in grant.condition
+
+
+@pytest.fixture
+def cloudy(project: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Google]:
+    with google() as found:
+        for dataset in ("tenants", "metadata"):
+            path = f"/bigquery/bigquery/v2/projects/{project}/datasets/{dataset}"
+            found.resources[path] = {"access": [{"role": "OWNER", "specialGroup": "projectOwners"}]}
+        monkeypatch.setenv("GOOGLE_REST_ENDPOINT", found.url)
+        yield found
+
+
+def test_applied_twice_there_is_nothing_to_do(
+    project: str, cloudy: Google, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert apply.main(["--dry-run", "--only", CLOUD]) == 0
+    announced = capsys.readouterr().out
+    assert cloudy.writes == []
+    assert f"create service account convergence-gateway@{project}.iam" in announced
+    assert "schedules: create schedule convergence-trigger (* * * * *)\n" in announced
+    assert apply.main(["--only", CLOUD]) == 0
+    assert capsys.readouterr().out == announced
+    assert apply.main(["--only", CLOUD]) == 0
+    assert capsys.readouterr().out == "nothing to do: the cloud is as declared\n"
+
+
+def test_grants_of_others_stay(project: str, cloudy: Google) -> None:
+    path = f"/cloudresourcemanager/v1/projects/{project}"
+    theirs = {"role": "roles/viewer", "members": ["user:somebody@example.com"]}
+    cloudy.policies[path] = {"version": 1, "etag": "1", "bindings": [theirs]}
+    assert apply.main(["--only", "access"]) == 0
+    assert theirs in cloudy.policies[path]["bindings"]
+    dataset = cloudy.resources[f"/bigquery/bigquery/v2/projects/{project}/datasets/tenants"]
+    assert {"role": "OWNER", "specialGroup": "projectOwners"} in dataset["access"]
+    assert len(dataset["access"]) == 2
+
+
+def test_a_publisher_that_nobody_declared_is_named_and_left(
+    project: str, cloudy: Google, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert apply.main(["--only", "access"]) == 0
+    path = f"/pubsub/v1/projects/{project}/topics/convergence-scheduler-v1"
+    stranger = {"role": PUBLISHER, "members": ["user:mallory@example.com"]}
+    cloudy.policies[path]["bindings"].append(stranger)
+    capsys.readouterr()
+    assert apply.main(["--only", "access"]) == apply.BY_HAND
+    said = capsys.readouterr().out
+    assert "look at who else has roles/pubsub.publisher on topic convergence-scheduler-v1" in said
+    assert stranger in cloudy.policies[path]["bindings"]
+
+
+def test_a_schedule_that_was_changed_is_mended(project: str, cloudy: Google) -> None:
+    assert apply.main(["--only", "schedules"]) == 0
+    jobs = {path: job for path, job in cloudy.resources.items() if "/jobs/" in path}
+    validator = Draft202012Validator({"$ref": "#/$defs/Job", **schema("cloudscheduler.v1")})
+    for job in jobs.values():
+        validator.validate(job)
+    assert len(jobs) == 3
+    daily = next(path for path in jobs if path.endswith("daily"))
+    cloudy.resources[daily] = {**jobs[daily], "schedule": "0 5 * * *"}
+    assert apply.main(["--only", "schedules"]) == 0
+    assert cloudy.resources[daily]["schedule"] == "0 0 * * *"
+
+
+def test_on_emulators_alone_there_is_nobody_to_grant(
+    project: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert apply.main(["--only", CLOUD]) == 0
+    assert "nothing to do" in capsys.readouterr().out
