@@ -24,7 +24,7 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from google.pubsub_v1.types import Subscription
 
 from contracts.topology import SubscriptionSpec, Topology, is_instance_subscription
-from libs.bus.errors import BusError
+from libs.bus.errors import TopologyError
 from libs.bus.pubsub import subscription_message
 
 CALL_SECONDS = 20.0
@@ -36,16 +36,6 @@ MUTABLE = (
     "message_retention_duration",
     "retry_policy",
 )
-
-
-class TopologyError(BusError):
-    """Pub/Sub could not be asked or did not do what it was asked."""
-
-    def __init__(self, project: str, doing: str, error: Exception) -> None:
-        super().__init__(
-            f"{doing} in project {project} failed: {error}. Check the project id, "
-            "PUBSUB_EMULATOR_HOST or the credentials, and the role roles/pubsub.editor"
-        )
 
 
 class Action(StrEnum):

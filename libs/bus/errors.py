@@ -8,6 +8,7 @@ BusError
 │   └── PublishRefusedError  Pub/Sub will never take this message
 ├── NoAnswerError         a question was not answered in time
 ├── RefusedError          a question was answered with `command.refused.v1`
+├── TopologyError         Pub/Sub cannot be made to match the topology (libs.bus.admin)
 └── TooManyQuestionsError more questions are open than an instance may have
 """
 
@@ -53,6 +54,16 @@ class RefusedError(BusError):
     def __init__(self, refusal: CommandRefusedV1) -> None:
         self.refusal = refusal
         super().__init__(refusal.detail)
+
+
+class TopologyError(BusError):
+    """Pub/Sub could not be asked or did not do what it was asked."""
+
+    def __init__(self, project: str, doing: str, error: Exception) -> None:
+        super().__init__(
+            f"{doing} in project {project} failed: {error}. Check the project id, "
+            "PUBSUB_EMULATOR_HOST or the credentials, and the role roles/pubsub.editor"
+        )
 
 
 class TooManyQuestionsError(BusError):

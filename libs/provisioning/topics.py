@@ -2,7 +2,8 @@
 
 from contracts.topology import Topology
 from libs.bus import admin
-from libs.bus.admin import Action, PubSubAdmin, TopologyError
+from libs.bus.admin import Action, PubSubAdmin
+from libs.bus.errors import TopologyError
 from libs.provisioning.change import Change, ProvisioningError
 
 BY_HAND = frozenset({Action.RECREATE_SUBSCRIPTION, Action.UNKNOWN})

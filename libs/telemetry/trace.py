@@ -18,12 +18,14 @@ class Trace:
     trace_id: str
     span_id: str
     flags: str = SAMPLED
+    parent_id: str = ""
+    """The span this one is part of; empty for the first of its trace."""
 
     def __str__(self) -> str:
         return f"00-{self.trace_id}-{self.span_id}-{self.flags}"
 
     def child(self) -> "Trace":
-        return Trace(self.trace_id, secrets.token_hex(8), self.flags)
+        return Trace(self.trace_id, secrets.token_hex(8), self.flags, self.span_id)
 
 
 def new_trace() -> Trace:

@@ -9,7 +9,7 @@ from uuid import uuid4
 import orjson
 from aiohttp import web
 
-from libs.telemetry import trace
+from libs.telemetry import otel, trace
 from libs.telemetry.context import bind
 from libs.web.problem import Handler, problems
 
@@ -83,13 +83,23 @@ async def observe(request: web.Request, handler: Handler) -> web.StreamResponse:
     span = trace.continue_trace(request.headers.get("traceparent", ""))
     request_id = _clean(request.headers.get("X-Request-ID", "")) or str(uuid4())
     request[TRACE], request[REQUEST_ID] = span, request_id
-    with trace.entered(span), bind(trace_id=span.trace_id):
+    with (
+        trace.entered(span),
+        bind(trace_id=span.trace_id),
+        otel.span(f"{request.method} {_route(request)}", span),
+    ):
         response = await handler(request)
         if not response.prepared:
             response.headers["X-Request-ID"] = request_id
             response.headers["X-Content-Type-Options"] = "nosniff"
         _log(request, response.status, started)
     return response
+
+
+def _route(request: web.Request) -> str:
+    """The path with its parameters unfilled, so that there are few of them."""
+    resource = request.match_info.route.resource
+    return resource.canonical if resource is not None else "(no route)"
 
 
 def _clean(value: str) -> str:

@@ -5,8 +5,9 @@ from dataclasses import dataclass, field
 
 import grpc
 from google.api_core.exceptions import AlreadyExists
-from google.pubsub_v1 import PublisherClient
+from google.pubsub_v1 import PublisherClient, SubscriberClient
 from google.pubsub_v1.services.publisher.transports import PublisherGrpcTransport
+from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcTransport
 
 from contracts.topology import Clause, SubscriptionSpec
 from libs.bus.memory import MemoryTransport
@@ -20,7 +21,13 @@ NUMBERS = itertools.count(1)
 def new_spec(selects: tuple[str, str] | None) -> SubscriptionSpec:
     number = next(NUMBERS)
     clauses = (Clause(*selects),) if selects else ()
-    return SubscriptionSpec(f"sub-{number}", f"topic-{number}", clauses, retention_seconds=600)
+    return SubscriptionSpec(
+        f"sub-{number}",
+        f"topic-{number}",
+        clauses,
+        ack_deadline_seconds=10,
+        retention_seconds=600,
+    )
 
 
 @dataclass(slots=True)
@@ -57,6 +64,15 @@ class PubSubBroker:
         await self.topic(spec.topic)
         await self.transport.ensure_subscription(spec)
         return spec
+
+    def pull_and_die(self, subscription: str) -> bytes:
+        """Take a message as a process does that never comes back to it."""
+        channel = grpc.insecure_channel(self._where)
+        client = SubscriberClient(transport=SubscriberGrpcTransport(channel=channel))
+        path = f"projects/{PROJECT}/subscriptions/{subscription}"
+        (pulled,) = client.pull(subscription=path, max_messages=1).received_messages
+        channel.close()
+        return bytes(pulled.message.data)
 
     def another(self) -> PubSubTransport:
         return PubSubTransport(PubSubSettings(project_id=PROJECT, emulator_host=self._where))

@@ -18,7 +18,8 @@ from contracts.topology import (
     instance_subscriptions,
     topology,
 )
-from libs.bus.admin import Action, PubSubAdmin, TopologyError
+from libs.bus.admin import Action, PubSubAdmin
+from libs.bus.errors import TopologyError
 from libs.testing.processes import EmulatorProcess, emulator
 
 TOPIC = TopicSpec("convergence-a-v1", "a")

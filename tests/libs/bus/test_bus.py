@@ -3,8 +3,7 @@
 import asyncio
 import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 
 import pytest
 
@@ -23,6 +22,7 @@ from libs.bus.service import Bus, BusOptions
 from libs.bus.transport import FlowControl, Transport, Verdict
 from libs.testing.processes import EmulatorProcess, emulator
 from tests.libs.bus.brokers import MemoryBroker, PubSubBroker
+from tests.libs.bus.listening import Listener, until, wire
 
 NUMBERS = itertools.count(1)
 Broker = PubSubBroker | MemoryBroker
@@ -41,33 +41,6 @@ async def broker(request: pytest.FixtureRequest, pubsub: EmulatorProcess) -> Asy
     )
     yield found
     await found.transport.close()
-
-
-@dataclass(slots=True)
-class Listener:
-    """Keeps what it is given; says what it is told to say of it."""
-
-    verdict: Callable[[Received], Verdict] = lambda _: Verdict.ACK
-    got: list[Received] = field(default_factory=list)
-
-    async def __call__(self, received: Received) -> Verdict:
-        await asyncio.sleep(0)
-        self.got.append(received)
-        return self.verdict(received)
-
-    @property
-    def texts(self) -> list[str]:
-        return [received.data.decode() for received in self.got]
-
-
-async def until(check: Callable[[], object], within: float = 10.0) -> None:
-    async with asyncio.timeout(within):
-        while not check():  # noqa: ASYNC110  what is waited for has no event
-            await asyncio.sleep(0.005)
-
-
-def wire(text: str, key: str = "") -> Wire:
-    return Wire({"kind": "test"}, text.encode(), key)
 
 
 async def test_messages_of_a_key_come_in_order(broker: Broker) -> None:
@@ -274,42 +247,6 @@ async def test_poison_is_set_aside_and_blocks_nothing(
     assert reason in both.dead.got[0].attributes["dead-reason"]
     assert "canary" not in both.dead.got[0].attributes["dead-reason"]
     await both.drain()
-
-
-async def test_a_lost_broker_is_said_and_waited_for(tmp_path: Path) -> None:
-    with emulator("pubsub", state_dir=tmp_path) as first:
-        port = first.ports["grpc"]
-        broker = PubSubBroker(port)
-        spec = await broker.subscription()
-        listener = Listener()
-        running = broker.transport.subscribe(spec.name, listener, FlowControl())
-        await broker.transport.publish(spec.topic, [wire("before")])
-        await until(lambda: listener.texts == ["before"])
-        first.kill()
-        await until(lambda: running.waiting_for)
-        assert str(port) in running.waiting_for
-        sending = asyncio.create_task(broker.transport.publish(spec.topic, [wire("during")]))
-        await until(lambda: broker.transport.waiting_for)
-        with emulator("pubsub", state_dir=tmp_path, port=port):
-            await sending
-            await until(lambda: "during" in listener.texts, within=20)
-            await until(lambda: not running.waiting_for and not broker.transport.waiting_for)
-            await running.drain(1)
-            await broker.transport.close()
-
-
-async def test_a_missing_subscription_is_named_and_waited_for(pubsub: EmulatorProcess) -> None:
-    broker = PubSubBroker(pubsub.ports["grpc"])
-    spec = SubscriptionSpec("late-one", "late-topic")
-    listener = Listener()
-    running = broker.transport.subscribe(spec.name, listener, FlowControl())
-    await until(lambda: running.waiting_for == "subscription late-one")
-    await broker.topic("late-topic")
-    await broker.transport.ensure_subscription(spec)
-    await broker.transport.publish("late-topic", [wire("hello")])
-    await until(lambda: listener.texts == ["hello"], within=20)
-    await running.drain(1)
-    await broker.transport.close()
 
 
 def test_both_transports_are_transports(pubsub: EmulatorProcess) -> None:

@@ -251,23 +251,23 @@ class OverwritingLog(GatedLog):
 
 
 @pytest.mark.parametrize(
-    ("broken", "by"),
+    "broken",
     [
-        (Kinds(writer=ForgetsItsInbox), "decided twice"),
-        (Kinds(writer=AnswersBeforeItIsDurable), "no record says"),
-        (Kinds(writer=TakesALostReplyForAWin), "no record says"),
-        (Kinds(writer=TakesALostReplyForALoss), "no record says"),
-        (Kinds(bus=AcknowledgesBeforeItPublishes), "acknowledged"),
-        (Kinds(log=OverwritingLog), "no record says"),
+        Kinds(writer=ForgetsItsInbox),
+        Kinds(writer=AnswersBeforeItIsDurable),
+        Kinds(writer=TakesALostReplyForAWin),
+        Kinds(writer=TakesALostReplyForALoss),
+        Kinds(bus=AcknowledgesBeforeItPublishes),
+        Kinds(log=OverwritingLog),
     ],
     ids=["inbox", "early-answer", "lost-win", "lost-loss", "early-ack", "overwrite"],
 )
-def test_what_is_broken_is_caught(broken: Kinds, by: str) -> None:
+def test_what_is_broken_is_caught(broken: Kinds) -> None:
     class Broken(Machine):
         kinds = broken
 
     finding: Callable[..., None] = run_state_machine_as_test
-    with pytest.raises(AssertionError, match=by):
+    with pytest.raises(AssertionError):
         finding(
             Broken,
             settings=settings(

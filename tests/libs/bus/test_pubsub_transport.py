@@ -1,0 +1,275 @@
+"""What only a real broker shows: flow control, leases, order over failures, recovery."""
+
+import asyncio
+import json
+import urllib.request
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from contracts.catalogue import topic_of
+from contracts.envelope import Wire
+from contracts.identifiers import RunId, TenantId
+from contracts.message import Message, Service
+from contracts.runs import CancelRunV1, RunCancelRequestedV1
+from contracts.topology import SubscriptionSpec
+from libs.bus import pubsub_subscribe
+from libs.bus.errors import PublishRefusedError
+from libs.bus.message import Context, Received
+from libs.bus.router import Router
+from libs.bus.service import Bus, BusOptions
+from libs.bus.transport import FlowControl, Verdict
+from libs.testing.processes import EmulatorProcess, emulator
+from tests.libs.bus.brokers import PubSubBroker
+from tests.libs.bus.listening import Listener, until, wire
+
+TENANT = TenantId("acme")
+RUN = RunId("00000000-0000-4000-8000-000000000001")
+
+
+@pytest.fixture(scope="module")
+def pubsub() -> Iterator[EmulatorProcess]:
+    with emulator("pubsub", control=True) as running:
+        yield running
+
+
+@pytest.fixture
+async def broker(pubsub: EmulatorProcess) -> AsyncIterator[PubSubBroker]:
+    found = PubSubBroker(pubsub.ports["grpc"])
+    yield found
+    await found.transport.close()
+
+
+@contextmanager
+def failing(pubsub: EmulatorProcess, share: float) -> Iterator[None]:
+    """Let a share of all calls fail until the block ends."""
+    _ask_for(pubsub, share)
+    try:
+        yield
+    finally:
+        _ask_for(pubsub, 0)
+
+
+def _ask_for(pubsub: EmulatorProcess, error_rate: float) -> None:
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{pubsub.ports['control']}/faults",
+        data=json.dumps({"error_rate": error_rate}).encode(),
+        method="PUT",
+    )
+    with urllib.request.urlopen(request, timeout=5) as answer:  # noqa: S310  our own emulator
+        assert answer.status == 200
+
+
+class Gated:
+    """Holds every message until it is told to let go."""
+
+    def __init__(self) -> None:
+        self.begun: list[str] = []
+        self.done: list[str] = []
+        self.go = asyncio.Event()
+        self.most = 0
+
+    async def __call__(self, received: Received) -> Verdict:
+        self.begun.append(received.data.decode())
+        self.most = max(self.most, len(self.begun) - len(self.done))
+        await self.go.wait()
+        await asyncio.sleep(0)
+        self.done.append(received.data.decode())
+        return Verdict.ACK
+
+
+# Flow control
+
+
+@pytest.mark.parametrize(
+    ("flow", "most"),
+    [(FlowControl(max_messages=5), 5), (FlowControl(max_bytes=5_000), 6)],
+    ids=["messages", "bytes"],
+)
+async def test_no_more_is_handed_over_than_may_be_open(
+    broker: PubSubBroker, flow: FlowControl, most: int
+) -> None:
+    spec = await broker.subscription()
+    free = SubscriptionSpec(f"{spec.name}-free", spec.topic, retention_seconds=600)
+    await broker.transport.ensure_subscription(free)
+    held, listener = Gated(), Listener()
+    running = [
+        broker.transport.subscribe(spec.name, held, flow),
+        broker.transport.subscribe(free.name, listener, FlowControl()),
+    ]
+    texts = [f"{number:<900}" for number in range(60)]
+    await broker.transport.publish(spec.topic, [wire(text) for text in texts])
+    await until(lambda: len(listener.got) == 60)  # whoever is free has them all
+    await until(lambda: len(held.begun) >= 5)
+    assert len(held.begun) <= most
+    held.go.set()
+    await until(lambda: sorted(held.done) == sorted(texts))
+    assert held.most <= most
+    await asyncio.gather(*(one.drain(1) for one in running))
+
+
+# Leases
+
+
+async def test_what_is_still_handled_is_not_delivered_again_and_what_a_dead_process_held_is(
+    broker: PubSubBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pubsub_subscribe, "LEASE_SECONDS", 10)  # Pub/Sub's least
+    monkeypatch.setattr(pubsub_subscribe, "EXTEND_SECONDS", 3.0)
+    kept, lost = await broker.subscription(), await broker.subscription()
+    for spec in (kept, lost):
+        await broker.transport.publish(spec.topic, [wire("slow")])
+    slow = Gated()
+    working = broker.transport.subscribe(kept.name, slow, FlowControl())
+    await until(lambda: slow.begun == ["slow"])
+    assert broker.pull_and_die(lost.name) == b"slow"
+    rival, for_kept, for_lost = broker.another(), Listener(), Listener()
+    pulls = [
+        rival.subscribe(kept.name, for_kept, FlowControl()),
+        rival.subscribe(lost.name, for_lost, FlowControl()),
+    ]
+    await until(lambda: for_lost.texts == ["slow"], within=30)
+    slow.go.set()
+    await until(lambda: slow.done == ["slow"])
+    await asyncio.gather(*(one.drain(1) for one in (working, *pulls)))
+    await rival.close()
+    assert (slow.begun, for_kept.texts) == (["slow"], [])
+
+
+# Order over failures
+
+
+async def test_a_key_goes_on_in_order_after_its_publish_failed(
+    broker: PubSubBroker, pubsub: EmulatorProcess
+) -> None:
+    spec = await broker.subscription()
+    with failing(pubsub, 1.0):
+        sending = [
+            asyncio.create_task(broker.transport.publish(spec.topic, [wire(str(n), "key")]))
+            for n in range(20)
+        ]
+        await until(lambda: broker.transport.waiting_for)
+        assert not any(task.done() for task in sending)
+    await asyncio.gather(*sending)
+    assert broker.transport.waiting_for == ()
+    listener = Listener()
+    running = broker.transport.subscribe(spec.name, listener, FlowControl())
+    await until(lambda: len(listener.got) == 20)
+    assert listener.texts == [str(n) for n in range(20)]
+    await running.drain(1)
+
+
+async def test_a_refused_message_fails_alone_and_its_key_goes_on(broker: PubSubBroker) -> None:
+    spec = await broker.subscription()
+    bad = Wire({"x" * 300: "too long a name"}, b"bad", "key")
+    answers = await asyncio.gather(
+        broker.transport.publish(spec.topic, [wire("1", "key")]),
+        broker.transport.publish(spec.topic, [bad]),
+        broker.transport.publish(spec.topic, [wire("2", "key")]),
+        return_exceptions=True,
+    )
+    assert [type(answer) for answer in answers] == [type(None), PublishRefusedError, type(None)]
+    listener = Listener()
+    running = broker.transport.subscribe(spec.name, listener, FlowControl())
+    await until(lambda: len(listener.got) == 2)
+    assert listener.texts == ["1", "2"]
+    await running.drain(1)
+
+
+async def test_calls_that_fail_now_and_then_lose_nothing_and_keep_the_order(
+    broker: PubSubBroker, pubsub: EmulatorProcess
+) -> None:
+    spec = await broker.subscription()
+    listener = Listener()
+    running = broker.transport.subscribe(spec.name, listener, FlowControl())
+    await until(lambda: not running.waiting_for)
+    with failing(pubsub, 0.3):
+        for number in range(30):
+            await broker.transport.publish(
+                spec.topic, [wire(f"{key}{number}", key) for key in "ab"]
+            )
+    await until(lambda: len(set(listener.texts)) == 60)
+    for key in "ab":
+        firsts = list(dict.fromkeys(text for text in listener.texts if text[0] == key))
+        assert firsts == [f"{key}{number}" for number in range(30)]
+    await running.drain(1)
+
+
+# Recovery
+
+
+async def test_a_lost_broker_is_said_and_waited_for(tmp_path: Path) -> None:
+    with emulator("pubsub", state_dir=tmp_path) as first:
+        port = first.ports["grpc"]
+        broker = PubSubBroker(port)
+        spec = await broker.subscription()
+        listener = Listener()
+        running = broker.transport.subscribe(spec.name, listener, FlowControl())
+        await broker.transport.publish(spec.topic, [wire("before")])
+        await until(lambda: listener.texts == ["before"])
+        first.kill()
+        await until(lambda: running.waiting_for)
+        assert str(port) in running.waiting_for
+        sending = asyncio.create_task(broker.transport.publish(spec.topic, [wire("during")]))
+        await until(lambda: broker.transport.waiting_for)
+        with emulator("pubsub", state_dir=tmp_path, port=port):
+            await sending
+            await until(lambda: "during" in listener.texts, within=20)
+            await until(lambda: not running.waiting_for and not broker.transport.waiting_for)
+            await running.drain(1)
+            await broker.transport.close()
+
+
+async def test_a_missing_subscription_is_named_and_waited_for(pubsub: EmulatorProcess) -> None:
+    broker = PubSubBroker(pubsub.ports["grpc"])
+    spec = SubscriptionSpec("late-one", "late-topic")
+    listener = Listener()
+    running = broker.transport.subscribe(spec.name, listener, FlowControl())
+    await until(lambda: running.waiting_for == "subscription late-one")
+    await broker.topic("late-topic")
+    await broker.transport.ensure_subscription(spec)
+    await broker.transport.publish("late-topic", [wire("hello")])
+    await until(lambda: listener.texts == ["hello"], within=20)
+    await running.drain(1)
+    await broker.transport.close()
+
+
+async def test_a_question_outlives_the_loss_of_its_broker(tmp_path: Path) -> None:
+    """Both buses say that they wait, and go on by themselves."""
+
+    async def on_cancel(command: CancelRunV1, _: Context) -> list[Message]:
+        return [
+            RunCancelRequestedV1(
+                tenant_id=TENANT, run_id=command.run_id, attempt=1, requested_by="test"
+            )
+        ]
+
+    with emulator("pubsub", state_dir=tmp_path) as first:
+        broker = PubSubBroker(first.ports["grpc"])
+        specs = [
+            SubscriptionSpec("commands", topic_of(Service.GATEWAY), retention_seconds=600),
+            SubscriptionSpec("heard", topic_of(Service.SCHEDULER), retention_seconds=600),
+        ]
+        for spec in specs:
+            await broker.topic(spec.topic)
+            await broker.transport.ensure_subscription(spec)
+        router = Router()
+        router.on(CancelRunV1)(on_cancel)
+        scheduler = Bus(Service.SCHEDULER, router, broker.another(), BusOptions("s", specs[:1]))
+        gateway = Bus(Service.GATEWAY, Router(), broker.another(), BusOptions("g", specs[1:]))
+        await asyncio.gather(scheduler.start(), gateway.start())
+        await until(lambda: not scheduler.waiting_for and not gateway.waiting_for)
+        first.kill()
+        await until(lambda: scheduler.waiting_for and gateway.waiting_for)
+        command = CancelRunV1(tenant_id=TENANT, run_id=RUN, requested_by="test")
+        asking = asyncio.create_task(
+            gateway.requester.ask(command, RunCancelRequestedV1, within=60)
+        )
+        await until(lambda: len(gateway.waiting_for) >= 1)
+        with emulator("pubsub", state_dir=tmp_path, port=first.ports["grpc"]):
+            assert (await asking).run_id == RUN
+            await until(lambda: not scheduler.waiting_for and not gateway.waiting_for)
+            await asyncio.gather(scheduler.drain(1), gateway.drain(1))
+            await broker.transport.close()
