@@ -158,9 +158,9 @@ CATALOGUE: tuple[Entry, ...] = (
     Entry(runs.RunCancelRequestedV1, (SCHEDULER,), (EXECUTOR,), heard_by_every=(EXECUTOR,)),
     _tell(runs.RunFinishedV1, SCHEDULER, GATEWAY),
     _tell(runs.AttemptStartedV1, EXECUTOR, SCHEDULER, GATEWAY),
-    _tell(runs.AttemptHeartbeatV1, EXECUTOR, SCHEDULER),
-    _tell(runs.AttemptReturnedV1, EXECUTOR, SCHEDULER),
-    _tell(runs.AttemptFinishedV1, EXECUTOR, SCHEDULER),
+    _tell(runs.AttemptHeartbeatV1, EXECUTOR, SCHEDULER, GATEWAY),
+    _tell(runs.AttemptReturnedV1, EXECUTOR, SCHEDULER, GATEWAY),
+    _tell(runs.AttemptFinishedV1, EXECUTOR, SCHEDULER, GATEWAY),
     _ask(runs.GetRunV1),
     _answer(runs.RunV1, AUDIT_LOG),
     _ask(runs.ListRunsV1),
@@ -169,14 +169,14 @@ CATALOGUE: tuple[Entry, ...] = (
     _answer(planning.RunPlanV1, EXECUTOR),
     # steps
     _tell(steps.StepStartedV1, EXECUTOR, GATEWAY),
-    _tell(steps.StepProgressedV1, EXECUTOR),
+    _tell(steps.StepProgressedV1, EXECUTOR, GATEWAY),
     _tell(steps.StepCompletedV1, EXECUTOR, GATEWAY),
     _ask(steps.ListStepsV1),
     _answer(steps.StepListV1, AUDIT_LOG),
     # data quality
-    _tell(quality.QualityCheckedV1, EXECUTOR),
+    _tell(quality.QualityCheckedV1, EXECUTOR, GATEWAY),
     # notifications
-    _tell(notifications.WebhookDeliveredV1, EXECUTOR),
+    _tell(notifications.WebhookDeliveredV1, EXECUTOR, GATEWAY),
     # quota
     _ask(quota.GetQuotaV1),
     _answer(quota.QuotaV1, SCHEDULER),

@@ -44,8 +44,14 @@ async def build(process: Process) -> Parts:
     )
     routes = [route for group in GROUPS for route in routes_of(group(edge), edge)]
     routes += DocumentRoutes(settings).routes()
+
+    async def end_streams() -> None:
+        edge.stopping.set()
+        live.wake_all()
+
     return Parts(
         router=process.router,
+        before_drain=(end_streams,),
         checks=(PlatformReadiness(requester).check,),
         routes=routes,
         closers=(secrets.close,),

@@ -53,6 +53,7 @@ CODES: Mapping[str, Meaning] = {
     "too_many_configs": Meaning(422, "The tenant has as many pipelines as it may; delete one."),
     "quota_exceeded": Meaning(429, "A limit of the plan is reached; `resets_at` says until when."),
     "queue_full": Meaning(429, "As many runs wait as may wait; try again when some have started."),
+    "too_many_streams": Meaning(429, "Too many event streams are open; close some."),
     # the platform
     "authentication_unavailable": Meaning(503, "The key cannot be checked now; try again."),
     "overloaded": Meaning(503, "Too many requests wait; try again in a moment."),

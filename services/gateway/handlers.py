@@ -20,8 +20,8 @@ TenantEvent = (
 
 def register(router: Router, live: LiveRuns, auth: Authenticator) -> None:
     @router.on(*HANDLED)
-    async def on_run_event(event: Message, _: Context) -> None:
-        live.apply(event)
+    async def on_run_event(event: Message, context: Context) -> None:
+        live.apply(event, context.envelope)
 
     @router.on(
         KeyIssuedV1,

@@ -6,11 +6,18 @@ has come, and what is further never goes back.
 
 import asyncio
 from collections import OrderedDict
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from contracts.envelope import Envelope
 from contracts.identifiers import RunId, TenantId
 from contracts.message import Message
+from contracts.notifications import WebhookDeliveredV1
+from contracts.quality import QualityCheckedV1
 from contracts.runs import (
+    AttemptFinishedV1,
+    AttemptHeartbeatV1,
+    AttemptReturnedV1,
     AttemptStartedV1,
     ErrorPart,
     RunFinishedV1,
@@ -20,23 +27,38 @@ from contracts.runs import (
     RunRequestedV1,
     RunStatus,
 )
-from contracts.steps import StepCompletedV1, StepRowPart, StepStartedV1, StepStatus
+from contracts.steps import (
+    StepCompletedV1,
+    StepProgressedV1,
+    StepRowPart,
+    StepStartedV1,
+    StepStatus,
+)
+from libs.clock import Clock, system_clock
+from services.gateway.journal import Heard, Journal, begins
 
 KEPT = 20_000
+KEPT_BYTES = 64 << 20
 HANDLED = (
     RunRequestedV1,
     RunQueuedV1,
     RunRejectedV1,
     RunFinishedV1,
     AttemptStartedV1,
+    AttemptHeartbeatV1,
+    AttemptReturnedV1,
+    AttemptFinishedV1,
     StepStartedV1,
+    StepProgressedV1,
     StepCompletedV1,
+    QualityCheckedV1,
+    WebhookDeliveredV1,
 )
 _PROGRESS = {RunStatus.QUEUED: 0, RunStatus.PENDING: 1, RunStatus.RUNNING: 2}
 _END = 3
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, weakref_slot=True)
 class LiveRun:
     """What is known of one run; `version` grows with every change."""
 
@@ -45,35 +67,83 @@ class LiveRun:
     steps: dict[str, StepRowPart] = field(default_factory=dict)
     version: int = 0
     changed: asyncio.Event = field(default_factory=asyncio.Event)
+    journal: Journal = field(default_factory=Journal)
+    adopted: bool = False
+    """Whether its beginning was fetched, so that something between may be missing."""
+
+    def tell(self) -> None:
+        """Wake whoever waits for news."""
+        self.version += 1
+        self.changed.set()
+        self.changed = asyncio.Event()
 
 
 class LiveRuns:
     """For one event loop. The longest untouched runs are forgotten."""
 
-    def __init__(self) -> None:
-        self._runs: OrderedDict[RunId, LiveRun] = OrderedDict()
+    def __init__(self, clock: Clock = system_clock) -> None:
+        self._runs: OrderedDict[tuple[TenantId, RunId], LiveRun] = OrderedDict()
+        self._clock = clock
+        self._bytes = 0
+        self.since = clock()
+        """Nothing is missing of what was published later."""
 
     def find(self, tenant_id: TenantId, run_id: RunId) -> LiveRun | None:
         """The tenant's own run, if this instance has heard how it began."""
-        live = self._runs.get(run_id)
-        if live is None or live.run is None or live.tenant_id != tenant_id:
-            return None
+        live = self._runs.get((tenant_id, run_id))
+        return None if live is None or live.run is None else live
+
+    def followed(self, tenant_id: TenantId, run_id: RunId) -> LiveRun:
+        """The run as far as it is known, which may be not at all; kept for a while."""
+        live = self._runs.get((tenant_id, run_id))
+        if live is None:
+            live = self._runs[tenant_id, run_id] = LiveRun(tenant_id)
+            self._forget()
+        self._runs.move_to_end((tenant_id, run_id))
         return live
 
-    def apply(self, message: Message) -> None:
+    def drop(self, tenant_id: TenantId, run_id: RunId) -> None:
+        """There is no such run."""
+        self._runs.pop((tenant_id, run_id), None)
+
+    def wake_all(self) -> None:
+        for live in self._runs.values():
+            live.tell()
+
+    def apply(self, message: Message, envelope: Envelope) -> None:
         tenant, run_id = getattr(message, "tenant_id", None), getattr(message, "run_id", None)
         if tenant is None or run_id is None:
             return
-        live = self._runs.get(run_id)
-        if live is None:
-            live = self._runs[run_id] = LiveRun(tenant)
-            while len(self._runs) > KEPT:
-                self._runs.popitem(last=False)
-        self._runs.move_to_end(run_id)
-        _take_in(live, message)
-        live.version += 1
-        live.changed.set()
-        live.changed = asyncio.Event()
+        live = self.followed(tenant, run_id)
+        live.journal.whole = live.journal.whole or (live.version == 0 and begins(message))
+        self._take(live, [(Heard.of(envelope, message), message)])
+
+    def fill(self, live: LiveRun, recorded: Iterable[tuple[Heard, Message]]) -> None:
+        """Take in what was recorded; what is known already changes nothing."""
+        self._take(live, recorded)
+
+    def release(self, live: LiveRun) -> None:
+        """Tell what has waited long enough."""
+        before = live.journal.size
+        if live.journal.release(self._clock()):
+            self._bytes += live.journal.size - before
+            live.tell()
+
+    def _take(self, live: LiveRun, heard: Iterable[tuple[Heard, Message]]) -> None:
+        before = live.journal.size
+        for one, message in heard:
+            live.journal.take(one)
+            _take_in(live, message)
+        live.journal.release(self._clock())
+        self._bytes += live.journal.size - before
+        live.tell()
+        self._forget()
+
+    def _forget(self) -> None:
+        while len(self._runs) > KEPT or (self._bytes > KEPT_BYTES and len(self._runs) > 1):
+            # What is followed was touched lately; when it goes nevertheless, it is fetched again.
+            _, oldest = self._runs.popitem(last=False)
+            self._bytes -= oldest.journal.size
 
 
 def _take_in(live: LiveRun, message: Message) -> None:

@@ -1,6 +1,7 @@
 """What every group of routes is given."""
 
-from dataclasses import dataclass
+import asyncio
+from dataclasses import dataclass, field
 
 from libs.clock import Clock
 from libs.settings import GatewaySettings
@@ -25,3 +26,5 @@ class Edge:
     pages: Pages
     pepper: bytes
     clock: Clock
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when open streams are to end."""

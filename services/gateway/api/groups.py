@@ -2,6 +2,7 @@
 
 from services.gateway.api.admin import AdminRoutes
 from services.gateway.api.audit import AuditRoutes
+from services.gateway.api.events import EventRoutes
 from services.gateway.api.history import HistoryRoutes
 from services.gateway.api.pipelines import PipelineRoutes
 from services.gateway.api.runs import RunRoutes
@@ -14,4 +15,5 @@ GROUPS = (
     RunRoutes,
     HistoryRoutes,
     AuditRoutes,
+    EventRoutes,
 )
