@@ -175,6 +175,8 @@ CATALOGUE: tuple[Entry, ...] = (
     _answer(steps.StepListV1, AUDIT_LOG),
     # data quality
     _tell(quality.QualityCheckedV1, EXECUTOR, GATEWAY),
+    _ask(quality.ListQualityV1),
+    _answer(quality.QualityListV1, AUDIT_LOG),
     # notifications
     _tell(notifications.WebhookDeliveredV1, EXECUTOR, GATEWAY),
     # quota

@@ -259,6 +259,9 @@ RECORDED: dict[str, Any] = {
     "currency": "USD",
     "ListRunCostsV1.after": "daily_cost",
     "RunCostListV1.next_after": "hourly_usage",
+    "ListQualityV1.status": "FAILED",
+    "ListQualityV1.after": "00001773480451402000|load",
+    "QualityListV1.next_after": "00001773480451401000|load",
 }
 
 VALUES: dict[str, Any] = {

@@ -5,7 +5,7 @@ from enum import StrEnum
 from pydantic import Field, JsonValue
 
 from contracts.identifiers import RunId, StepId, TenantId
-from contracts.message import Event, Part, Utc
+from contracts.message import Event, Part, Query, Reply, Service, Utc
 
 MOST_CHECKS = 200
 MOST_SAMPLES = 10
@@ -52,3 +52,31 @@ class QualityCheckedV1(Event, type="quality.checked.v1"):
     table: str
     checked_at: Utc
     checks: tuple[CheckPart, ...] = Field(max_length=MOST_CHECKS)
+
+
+class QualityRowPart(Part):
+    """One check as it was recorded."""
+
+    check: CheckPart
+
+    run_id: RunId
+    step_id: StepId
+    attempt: int
+    table: str
+    checked_at: Utc
+
+
+class ListQualityV1(Query, type="quality.list.v1", to=Service.AUDIT_LOG):
+    tenant_id: TenantId
+    run_id: RunId | None = None
+    status: CheckStatus | None = None
+    after: str = ""
+    limit: int = Field(default=50, ge=1, le=1000)
+
+
+class QualityListV1(Reply, type="quality.page.v1"):
+    """Newest first."""
+
+    tenant_id: TenantId
+    checks: tuple[QualityRowPart, ...]
+    next_after: str = ""

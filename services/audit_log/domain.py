@@ -9,6 +9,7 @@ from typing import Any
 from contracts.credentials import StoreCredentialV1
 from contracts.envelope import Envelope
 from contracts.message import Message
+from contracts.quality import QualityCheckedV1
 from contracts.runs import (
     AttemptStartedV1,
     RunFinishedV1,
@@ -160,6 +161,38 @@ def step_row(
     return row
 
 
+def quality_rows(envelope: Envelope, message: Message, now: datetime) -> list[dict[str, Any]]:
+    """A row for each check of a table."""
+    if not isinstance(message, QualityCheckedV1):
+        return []
+    return [
+        {
+            "event_id": envelope.id,
+            "event_time": envelope.time,
+            "tenant_id": message.tenant_id,
+            "run_id": message.run_id,
+            "step_id": message.step_id,
+            "attempt": message.attempt,
+            "check_number": number,
+            "table_name": message.table,
+            "check_name": check.name,
+            "check_kind": check.kind,
+            "column_name": check.column or None,
+            "severity": check.severity.value,
+            "status": check.status.value,
+            "observed": check.observed,
+            "expected": check.expected,
+            "row_count": check.row_count,
+            "failing_rows": check.failing_rows,
+            "samples": json.dumps(check.samples),
+            "detail": check.detail,
+            "checked_at": message.checked_at,
+            "recorded_at": now,
+        }
+        for number, check in enumerate(message.checks)
+    ]
+
+
 def cost_of(bytes_billed: int, price_per_tib: Decimal) -> Decimal:
     """US dollars, to the nano dollar that BigQuery's NUMERIC holds."""
     return (Decimal(bytes_billed) * price_per_tib / TIB).quantize(_NANO)
@@ -173,5 +206,6 @@ def rows_of(
         "event_log": [event_row(envelope, m, data, now) for envelope, m, data in pairs],
         "run_log": [row for e, m, _ in pairs if (row := run_row(e, m, now)) is not None],
         "step_log": [row for e, m, _ in pairs if (row := step_row(e, m, now, price)) is not None],
+        "dq_log": [row for e, m, _ in pairs for row in quality_rows(e, m, now)],
         "state_log": [row for e, m, _ in pairs for row in state_rows(e, m, now)],
     }

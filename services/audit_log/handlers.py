@@ -24,6 +24,7 @@ from contracts.platform import (
     ObjectPart,
     PlatformBootstrappedV1,
 )
+from contracts.quality import ListQualityV1, QualityListV1
 from contracts.runs import GetRunV1, ListRunsV1, RunListV1, RunV1
 from contracts.steps import ListStepsV1, StepListV1
 from libs.bus.errors import RetryableError
@@ -75,6 +76,7 @@ class Handlers:
         router.on(ListRunsV1)(self.on_list_runs)
         router.on(ListStepsV1)(self.on_list_steps)
         router.on(ListEventsV1)(self.on_list_events)
+        router.on(ListQualityV1)(self.on_list_quality)
         router.on(ListUsageV1)(self.on_list_usage)
         router.on(ListRunCostsV1)(self.on_list_run_costs)
 
@@ -182,6 +184,10 @@ class Handlers:
     async def on_list_events(self, query: ListEventsV1, _: Context) -> Sequence[Message]:
         events, after = await self._records.events(query)
         return [EventListV1(tenant_id=query.tenant_id, events=events, next_after=after)]
+
+    async def on_list_quality(self, query: ListQualityV1, _: Context) -> Sequence[Message]:
+        checks, after = await self._records.quality(query)
+        return [QualityListV1(tenant_id=query.tenant_id, checks=checks, next_after=after)]
 
     async def on_list_usage(self, query: ListUsageV1, _: Context) -> Sequence[Message]:
         days, after = await self._records.usage(query)

@@ -1,5 +1,6 @@
 """Reading back what was recorded: pages of runs, steps, events, usage and costs."""
 
+import json
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
@@ -14,6 +15,7 @@ from contracts.audit import (
     RunCostPart,
     UsagePart,
 )
+from contracts.quality import CheckPart, ListQualityV1, QualityRowPart
 from contracts.runs import ErrorPart, GetRunV1, ListRunsV1, RunPart, TriggerPart, TriggerType
 from contracts.steps import ListStepsV1, StepRowPart
 from libs.warehouse.warehouse import Warehouse
@@ -96,6 +98,25 @@ class Records:
         more = bool(rows) and rows[0]["found"] > len(page)
         return tuple(_event(row) for row in page), _after(page[-1], query.order) if more else ""
 
+    async def quality(self, query: ListQualityV1) -> tuple[tuple[QualityRowPart, ...], str]:
+        """Newest first."""
+        key = f"{_MICROS} || '|' || {_CHECK}"
+        wanted = (
+            Conditions()
+            .add("run_id = @run_id", run_id=query.run_id)
+            .add("status = @status", status=query.status and query.status.value)
+            .add(f"{key} < @after", after=query.after)
+        )
+        rows = await self._reader.select(
+            "tenant_dq_results",
+            query.tenant_id,
+            wanted,
+            columns=f"*, {key} AS row_key",
+            tail=f"ORDER BY row_key DESC LIMIT {query.limit + 1}",
+        )
+        page, more = rows[: query.limit], len(rows) > query.limit
+        return tuple(_check(row) for row in page), page[-1]["row_key"] if more else ""
+
     async def usage(self, query: ListUsageV1) -> tuple[tuple[UsagePart, ...], str]:
         wanted = (
             Conditions()
@@ -130,6 +151,8 @@ class Records:
         return tuple(_cost(row) for row in page), page[-1]["row_key"] if more else ""
 
 
+_MICROS = "LPAD(CAST(UNIX_MICROS(checked_at) AS STRING), 20, '0')"
+_CHECK = "CONCAT(run_id, '/', step_id, '/', table_name, '/', CAST(check_number AS STRING))"
 _BEHIND_RUN = "(submitted_at < @at OR (submitted_at = @at AND run_id < @run))"
 _BEHIND_EVENT = "(event_time > @at OR (event_time = @at AND event_id > @event))"
 _BEHIND_LINK = "(chain_id > @chain OR (chain_id = @chain AND chain_position > @position))"
@@ -206,6 +229,30 @@ _EVENT_FIELDS = frozenset(EventRowPart.model_fields)
 def _event(row: Row) -> EventRowPart:
     found: dict[str, Any] = {n: v for n, v in row.items() if n in _EVENT_FIELDS and v is not None}
     return EventRowPart(**found)
+
+
+def _check(row: Row) -> QualityRowPart:
+    check = CheckPart(
+        name=row["check_name"],
+        kind=row["check_kind"],
+        column=row["column_name"] or "",
+        severity=row["severity"],
+        status=row["status"],
+        observed=row["observed"] or "",
+        expected=row["expected"] or "",
+        row_count=row["row_count"] or 0,
+        failing_rows=row["failing_rows"] or 0,
+        samples=tuple(json.loads(row["samples"] or "[]")),
+        detail=row["detail"] or "",
+    )
+    return QualityRowPart(
+        check=check,
+        run_id=row["run_id"],
+        step_id=row["step_id"],
+        attempt=row["attempt"],
+        table=row["table_name"],
+        checked_at=row["checked_at"],
+    )
 
 
 def _usage(row: Row) -> UsagePart:

@@ -8,7 +8,7 @@ order something was delivered.
 from libs.warehouse.schema import Column, Dataset, Object, Table, required
 from services.audit_log.views import VIEWS
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 EVENT_LOG = Table(
     "tenants",
@@ -101,6 +101,36 @@ SCHEMA_VERSIONS = Table(
     (required("version", "INT64"), required("applied_at", "TIMESTAMP")),
 )
 
+QUALITY_LOG = Table(
+    "tenants",
+    "dq_log",
+    (
+        required("event_id", "STRING"),
+        required("event_time", "TIMESTAMP"),
+        required("tenant_id", "STRING"),
+        required("run_id", "STRING"),
+        required("step_id", "STRING"),
+        required("attempt", "INT64"),
+        required("check_number", "INT64", "Its place among the checks of the table"),
+        required("table_name", "STRING"),
+        required("check_name", "STRING"),
+        required("check_kind", "STRING"),
+        Column("column_name", "STRING"),
+        required("severity", "STRING"),
+        required("status", "STRING"),
+        Column("observed", "STRING"),
+        Column("expected", "STRING"),
+        Column("row_count", "INT64"),
+        Column("failing_rows", "INT64"),
+        Column("samples", "STRING", description="Keys of some failing rows, as JSON"),
+        Column("detail", "STRING"),
+        required("checked_at", "TIMESTAMP"),
+        required("recorded_at", "TIMESTAMP"),
+    ),
+    partition_by="recorded_at",
+    cluster_by=("tenant_id", "run_id"),
+)
+
 STATE_LOG = Table(
     "tenants",
     "state_log",
@@ -123,6 +153,6 @@ DATASETS: tuple[Dataset, ...] = (
     Dataset("tenants", "What the platform records, for all tenants", {"convergence": "system"}),
     Dataset("metadata", "Views under names of old, and schema versions", {"convergence": "system"}),
 )
-LOGS = {table.name: table for table in (EVENT_LOG, RUN_LOG, STEP_LOG, STATE_LOG)}
+LOGS = {table.name: table for table in (EVENT_LOG, RUN_LOG, STEP_LOG, QUALITY_LOG, STATE_LOG)}
 TABLES: tuple[Table, ...] = (*LOGS.values(), SCHEMA_VERSIONS)
 OBJECTS: tuple[Object, ...] = (*DATASETS, *TABLES, *VIEWS)

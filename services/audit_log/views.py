@@ -162,6 +162,20 @@ FROM `{project}.tenants.tenant_pipeline_runs`
 WHERE queue_position IS NOT NULL
 """
 
+# A later attempt at the step has checked anew.
+_QUALITY = """
+SELECT
+  tenant_id, run_id AS pipeline_logging_id, run_id, step_id, attempt, table_name, check_number,
+  check_name, check_kind, column_name, severity, status, observed, expected, row_count,
+  failing_rows, samples, detail, checked_at, DATE(checked_at) AS ingestion_date
+FROM `{project}.tenants.dq_log`
+WHERE TRUE
+QUALIFY ROW_NUMBER() OVER (
+  PARTITION BY tenant_id, run_id, step_id, table_name, check_number, attempt
+  ORDER BY event_time DESC, event_id
+) = 1 AND attempt = MAX(attempt) OVER (PARTITION BY tenant_id, run_id, step_id, table_name)
+"""
+
 # A job is paid for once, though each attempt that adopts it reports it.
 _COSTS = """
 SELECT
@@ -226,6 +240,7 @@ VIEWS: tuple[View, ...] = (
     View("tenants", "events", _EVENTS),
     View("tenants", "tenant_pipeline_runs", _RUNS),
     View("tenants", "tenant_step_logs", _STEPS),
+    View("tenants", "tenant_dq_results", _QUALITY),
     View("tenants", "tenant_profiles", _PROFILES),
     View("tenants", "tenant_subscriptions", _SUBSCRIPTIONS),
     View("tenants", "tenant_api_keys", _KEYS),
@@ -237,5 +252,6 @@ VIEWS: tuple[View, ...] = (
     View("tenants", "tenant_run_costs", _COSTS, "What the platform spent on each step"),
     *(View("tenants", name, _same(f"tenant_{name}")) for name in _UNPREFIXED),
     View("metadata", "pipeline_runs", _COMPATIBLE_RUNS),
+    View("metadata", "dq_results", _same("tenant_dq_results")),
     View("metadata", "api_keys", _same("tenant_api_keys")),
 )

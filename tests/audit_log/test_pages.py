@@ -6,6 +6,13 @@ from decimal import Decimal
 from contracts.audit import CostGroup, ListEventsV1, ListRunCostsV1, ListUsageV1
 from contracts.identifiers import StepId, TenantId
 from contracts.message import Kind
+from contracts.quality import (
+    CheckPart,
+    CheckStatus,
+    ListQualityV1,
+    QualityCheckedV1,
+    Severity,
+)
 from contracts.runs import ListRunsV1, RunStatus
 from contracts.steps import StepCompletedV1, StepStatus
 from contracts.tenants import SuspendTenantV1
@@ -50,6 +57,44 @@ async def test_events_are_filtered_and_bounded_by_bytes(recorder: Recorder) -> N
         if not after:
             break
     assert (len(seen), len(set(seen)), pages) == (5, 5, 2)
+
+
+async def test_checks_are_those_of_the_last_attempt(recorder: Recorder) -> None:
+    tenant = TenantId("page_quality")
+
+    def checked(attempt: int, *statuses: CheckStatus) -> QualityCheckedV1:
+        checks = tuple(
+            CheckPart(
+                name=f"check {number}",
+                kind="expect_column_values_to_not_be_null",
+                column="cost",
+                severity=Severity.FAIL,
+                status=status,
+                samples=({"id": "7"},),
+            )
+            for number, status in enumerate(statuses)
+        )
+        return QualityCheckedV1(
+            tenant_id=tenant,
+            run_id=run_id(1),
+            attempt=attempt,
+            step_id=StepId("check"),
+            table="page_quality.costs",
+            checked_at=START,
+            checks=checks,
+        )
+
+    passed, failed = CheckStatus.PASSED, CheckStatus.FAILED
+    await recorder.record_badly(checked(1, failed, failed, failed), checked(2, passed, failed))
+    records, wanted = Records(recorder.warehouse), ListQualityV1(tenant_id=tenant, limit=1)
+    first, after = await records.quality(wanted)
+    second, end = await records.quality(wanted.model_copy(update={"after": after}))
+    found = {row.check.name: (row.attempt, row.check.status) for row in (*first, *second)}
+    assert found == {"check 0": (2, passed), "check 1": (2, failed)}
+    assert end == ""
+    assert first[0].check.samples == ({"id": "7"},)
+    only = ListQualityV1(tenant_id=tenant, run_id=run_id(1), status=passed)
+    assert len((await records.quality(only))[0]) == 1
 
 
 async def test_usage_is_told_day_by_day(recorder: Recorder) -> None:

@@ -5,6 +5,7 @@ from services.gateway.api.audit import AuditRoutes
 from services.gateway.api.events import EventRoutes
 from services.gateway.api.history import HistoryRoutes
 from services.gateway.api.pipelines import PipelineRoutes
+from services.gateway.api.quality import QualityRoutes
 from services.gateway.api.runs import RunRoutes
 from services.gateway.api.tenants import TenantRoutes
 
@@ -16,4 +17,5 @@ GROUPS = (
     HistoryRoutes,
     AuditRoutes,
     EventRoutes,
+    QualityRoutes,
 )

@@ -78,6 +78,7 @@ class Pages:
     async def respond(
         self, request: web.Request, tenant: str, name: str, query: PageQuery, fetch: Fetch
     ) -> web.StreamResponse:
+        """`name` is the list's in the answer; after a slash, what else it is the list of."""
         filters = query.model_dump(mode="json", exclude={"cursor", "limit"})
         scope = json.dumps([tenant, name, filters], sort_keys=True)
         after = self._cursors.open(scope, query.cursor) if query.cursor else ""
@@ -85,7 +86,7 @@ class Pages:
             return await _export(request, fetch, after)
         items, following = await fetch(after, query.limit)
         cursor = self._cursors.seal(scope, following) if following else None
-        return answer({name: items, "next_cursor": cursor}, X_Source="warehouse")
+        return answer({name.partition("/")[0]: items, "next_cursor": cursor}, X_Source="warehouse")
 
 
 async def _export(request: web.Request, fetch: Fetch, after: str) -> web.StreamResponse:
