@@ -64,6 +64,8 @@ class SubscriptionSpec:
     retention_seconds: int = 7 * DAY_SECONDS
     expires_after_seconds: int = 0
     """0: never."""
+    retain_acked: bool = False
+    """Keep what was handled, for as long as the rest, so that it can be played again."""
 
     @property
     def filter(self) -> str:
@@ -195,6 +197,7 @@ def _durable(consumer: Service, producer: Service) -> SubscriptionSpec | None:
         () if recorder else _clauses(consumer, wanted),
         ordered=not recorder,
         dead_letter_topic=dead_letters_of(name),
+        retain_acked=recorder,
     )
 
 

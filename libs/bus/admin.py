@@ -34,6 +34,7 @@ MUTABLE = (
     "dead_letter_policy",
     "expiration_policy",
     "message_retention_duration",
+    "retain_acked_messages",
     "retry_policy",
 )
 

@@ -116,6 +116,7 @@ def subscription_message(project: str, spec: SubscriptionSpec) -> Any:
         topic=f"projects/{project}/topics/{spec.topic}",
         ack_deadline_seconds=spec.ack_deadline_seconds,
         enable_message_ordering=spec.ordered,
+        retain_acked_messages=spec.retain_acked,
         filter=spec.filter,
         message_retention_duration=Duration(seconds=spec.retention_seconds),
         retry_policy=pb(types.RetryPolicy)(

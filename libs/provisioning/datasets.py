@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from google.api_core.exceptions import GoogleAPICallError, NotFound
-from google.auth.credentials import AnonymousCredentials
 from google.auth.exceptions import GoogleAuthError
 from google.cloud import bigquery
 from requests import RequestException
@@ -12,6 +11,7 @@ from requests import RequestException
 from libs.provisioning.change import Change, ProvisioningError
 from libs.warehouse import migrate
 from libs.warehouse.schema import Dataset
+from libs.warehouse.warehouse import WarehouseSettings, client_of
 
 FAILURES = (GoogleAPICallError, GoogleAuthError, RequestException)
 TIMEOUT = 20.0
@@ -55,11 +55,4 @@ class SystemDataset:
         return f"{self.project}.{self.wanted.name}"
 
     def _client(self) -> bigquery.Client:
-        if not self.endpoint:
-            return bigquery.Client(self.project, location=self.location)
-        return bigquery.Client(
-            self.project,
-            credentials=AnonymousCredentials(),
-            client_options={"api_endpoint": self.endpoint},
-            location=self.location,
-        )
+        return client_of(WarehouseSettings(self.project, self.location, self.endpoint))

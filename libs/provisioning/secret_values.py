@@ -39,11 +39,10 @@ class RandomSecret:
     def apply(self) -> list[Change]:
         changes = self.diff()
         if changes:
-            self._asked("creating", self.add_version)
+            self._asked("creating", self._create)
         return changes
 
-    def add_version(self) -> str:
-        """Add a new random value, which is the latest from then on; returns its name."""
+    def _create(self) -> str:
         client = self._client()
         with suppress(AlreadyExists):  # it gets one more version
             client.create_secret(
@@ -54,12 +53,37 @@ class RandomSecret:
                 },
                 timeout=CALL_SECONDS,
             )
-        data = f"{self.prefix}{secrets.token_hex(SECRET_BYTES)}".encode()
+        return self._add(self._random())
+
+    def _random(self) -> str:
+        return f"{self.prefix}{secrets.token_hex(SECRET_BYTES)}"
+
+    def _current(self) -> str:
+        """The newest of the values that are valid now."""
+        name = f"{self._path}/versions/latest"
+        found = self._client().access_secret_version(name=name, timeout=CALL_SECONDS)
+        return found.payload.data.decode().partition(",")[0]
+
+    def _add(self, value: str) -> str:
+        data = value.encode()
         payload = {"data": data, "data_crc32c": google_crc32c.value(data)}
-        made = client.add_secret_version(
+        made = self._client().add_secret_version(
             request={"parent": self._path, "payload": payload}, timeout=CALL_SECONDS
         )
         return str(made.name)
+
+    def rotate(self) -> str:
+        """A new value before the current one, both valid; returns the version's name.
+
+        Its readers take a comma-separated list. `finish` drops the older one.
+        """
+        current = self._asked("reading", self._current)
+        return self._asked("rotating", lambda: self._add(f"{self._random()},{current}"))
+
+    def finish(self) -> str:
+        """Keep only the newest value; returns the version's name."""
+        current = self._asked("reading", self._current)
+        return self._asked("rotating", lambda: self._add(current))
 
     @property
     def _path(self) -> str:

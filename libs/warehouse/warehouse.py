@@ -64,7 +64,7 @@ class Warehouse:
 
     def __init__(self, settings: WarehouseSettings) -> None:
         self._settings = settings
-        self._client = _client(settings)
+        self._client = client_of(settings)
         self._pool = ThreadPoolExecutor(settings.threads, thread_name_prefix="bigquery")
         self._appender: Appender | None = None
 
@@ -267,7 +267,7 @@ def _name(wanted: Object) -> str:
     return wanted.name if isinstance(wanted, Dataset) else wanted.path
 
 
-def _client(settings: WarehouseSettings) -> bigquery.Client:
+def client_of(settings: WarehouseSettings) -> bigquery.Client:
     if not settings.endpoint:
         client = bigquery.Client(settings.project_id, location=settings.location)
     else:
