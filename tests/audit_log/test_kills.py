@@ -1,0 +1,184 @@
+"""Kill -9 of audit_log under load: the views are what was published, exactly."""
+
+import asyncio
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO
+
+import pytest
+
+from contracts.topology import topology
+from libs.bus.admin import PubSubAdmin
+from libs.bus.pubsub import PubSubSettings, PubSubTransport
+from libs.testing.processes import ROOT, emulator
+from libs.warehouse.warehouse import Warehouse
+from services.audit_log import verify
+from services.audit_log.tables import OBJECTS
+from tests.audit_log.load import Load
+from tests.audit_log.recorder import connect
+
+PROJECT = "convergence-local"
+
+
+@dataclass(slots=True)
+class AuditLog:
+    """The service as a process that can be killed and started again."""
+
+    environment: dict[str, str]
+    log: IO[bytes]
+    process: "subprocess.Popen[bytes] | None" = None
+    kills: int = field(default=0)
+
+    def start(self) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "services.audit_log"],
+            cwd=ROOT,
+            env={**os.environ, **self.environment},
+            stdin=subprocess.DEVNULL,
+            stderr=self.log,
+        )
+
+    def kill(self) -> None:
+        if self.process is not None:
+            self.process.send_signal(signal.SIGKILL)
+            self.process.wait()
+            self.kills += 1
+
+
+@dataclass(slots=True)
+class Platform:
+    """Pub/Sub, BigQuery and audit_log; nothing else."""
+
+    audit_log: AuditLog
+    transport: PubSubTransport
+    warehouse: Warehouse
+
+    async def publish(self, load: Load, runs: int) -> None:
+        found = load.shuffled(runs)
+        topics = {topic for topic, _ in found}
+        for topic in topics:
+            await self.transport.publish(topic, [wire for name, wire in found if name == topic])
+
+
+@pytest.fixture
+def audit_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[tuple[AuditLog, dict[str, int]]]:
+    with emulator("pubsub") as pubsub, emulator("bigquery") as bigquery:
+        host = f"127.0.0.1:{pubsub.ports['grpc']}"
+        monkeypatch.setenv("PUBSUB_EMULATOR_HOST", host)
+        PubSubAdmin(PROJECT).apply(topology())
+        environment = {
+            "GCP_PROJECT_ID": PROJECT,
+            "PUBSUB_EMULATOR_HOST": host,
+            "BIGQUERY_ENDPOINT": f"http://127.0.0.1:{bigquery.ports['rest']}",
+            "BIGQUERY_STORAGE_ENDPOINT": f"127.0.0.1:{bigquery.ports['grpc']}",
+            "PORT": "0",
+        }
+        with (tmp_path / "audit_log.log").open("ab") as log:
+            service = AuditLog(environment, log)
+            yield service, bigquery.ports
+            if service.process is not None:
+                service.process.kill()
+                service.process.wait()
+
+
+@pytest.fixture
+async def platform(audit_log: tuple[AuditLog, dict[str, int]]) -> AsyncIterator[Platform]:
+    service, ports = audit_log
+    host = service.environment["PUBSUB_EMULATOR_HOST"]
+    warehouse = connect(ports)
+    await warehouse.ensure(*OBJECTS)
+    transport = PubSubTransport(PubSubSettings(project_id=PROJECT, emulator_host=host))
+    yield Platform(service, transport, warehouse)
+    await transport.close()
+    await warehouse.close()
+
+
+async def load_and_kill(platform: Platform, load: Load, runs: int, kills: int) -> None:
+    """Publish in portions; now and then the service dies in the middle of one."""
+    service = platform.audit_log
+    service.start()
+    for _ in range(kills):
+        publishing = asyncio.create_task(platform.publish(load, runs // kills))
+        before = await recorded(platform)
+        until = time.monotonic() + load.chance.uniform(1.0, 3.0)
+        while await recorded(platform) == before and time.monotonic() < until:
+            pass  # killed while it writes, not while it starts
+        service.kill()
+        service.start()
+        await publishing
+
+
+async def recorded(platform: Platform) -> int:
+    (row,) = await platform.warehouse.query("SELECT COUNT(*) AS n FROM tenants.event_log")
+    return int(row["n"])
+
+
+async def column(platform: Platform, sql: str) -> list[str]:
+    return [str(next(iter(row.values()))) for row in await platform.warehouse.query(sql)]
+
+
+async def assert_views_are(platform: Platform, load: Load) -> None:
+    """Every message once, every run and step once with its end, nothing else."""
+    ids = await column(platform, "SELECT event_id FROM tenants.events")
+    assert Counter(ids) == Counter(load.ids)
+    for view, key, wanted in (
+        ("tenant_pipeline_runs", "run_id", load.runs),
+        ("tenant_step_logs", "run_id", load.steps),
+        ("tenant_pipeline_execution_queue", "queue_id", load.runs),
+    ):
+        rows = await platform.warehouse.query(f"SELECT {key} AS id, status FROM tenants.{view}")
+        assert len(rows) == len(wanted), view
+        assert {row["id"]: row["status"] for row in rows} == wanted, view
+    (sums,) = await platform.warehouse.query(
+        "SELECT SUM(bytes_billed) AS billed, COUNT(*) AS steps FROM tenants.tenant_run_costs"
+    )
+    assert (int(sums["billed"]), sums["steps"]) == (load.bytes_billed, len(load.steps))
+
+
+async def assert_chains_are_whole(platform: Platform) -> int:
+    rows = await platform.warehouse.query(
+        "SELECT * FROM tenants.event_log ORDER BY chain_id, chain_position"
+    )
+    lines = (json.dumps(row, default=lambda at: at.isoformat()) for row in rows)
+    return len(verify.verify(lines).heads)
+
+
+async def assert_exact_after_kills(platform: Platform, runs: int, kills: int, seed: int) -> None:
+    load = Load(random.Random(seed))
+    await load_and_kill(platform, load, runs, kills)
+    end = time.monotonic() + 120
+    while True:
+        try:
+            await assert_views_are(platform, load)
+            break
+        except AssertionError:
+            # What a killed process held is delivered again when its lease has ended.
+            if time.monotonic() > end:
+                raise
+            await asyncio.sleep(0.5)
+    assert await assert_chains_are_whole(platform) >= kills
+    assert platform.audit_log.kills == kills
+
+
+@pytest.mark.timeout(240)
+async def test_views_are_what_was_published_after_kills(platform: Platform) -> None:
+    await assert_exact_after_kills(platform, runs=120, kills=3, seed=1)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(3600)
+async def test_views_are_what_was_published_after_a_hundred_kills(platform: Platform) -> None:
+    runs, kills = int(os.environ.get("RUNS", "10000")), int(os.environ.get("KILLS", "100"))
+    seed = int(os.environ.get("SEED", "2"))
+    await assert_exact_after_kills(platform, runs, kills, seed)
