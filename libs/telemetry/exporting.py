@@ -6,7 +6,7 @@ its text may quote what must not leave.
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
@@ -14,6 +14,7 @@ from opentelemetry import trace as api
 from opentelemetry.context import Context
 from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.metrics import Observation
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import MetricReader, PeriodicExportingMetricReader
 from opentelemetry.sdk.resources import Resource
@@ -37,9 +38,8 @@ class Exporting:
         self._spans.add_span_processor(BatchSpanProcessor(spans))
         self._metrics = MeterProvider([metrics], resource=resource)
         self._tracer = self._spans.get_tracer(SCOPE)
-        self._durations = self._metrics.get_meter(SCOPE).create_histogram(
-            "convergence.duration", unit="s"
-        )
+        self._meter = self._metrics.get_meter(SCOPE)
+        self._durations = self._meter.create_histogram("convergence.duration", unit="s")
 
     @contextmanager
     def span(self, name: str, of: Trace) -> Iterator[None]:
@@ -53,6 +53,11 @@ class Exporting:
         finally:
             recorded.end()
             self._durations.record(time.perf_counter() - began, {"name": name})
+
+    def observe(self, name: str, read: Callable[[], float], unit: str) -> None:
+        self._meter.create_observable_gauge(
+            name, callbacks=[lambda _: [Observation(read())]], unit=unit
+        )
 
     def shutdown(self) -> None:
         """Send what is held; blocks until it is sent or given up."""

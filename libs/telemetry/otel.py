@@ -1,5 +1,6 @@
 """Whether spans and metrics leave this process: off, and free, unless a collector is named."""
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -35,6 +36,12 @@ def start(exporting: "Exporting") -> None:
 def span(name: str, of: Trace) -> AbstractContextManager[None]:
     """Record what happens inside as the span that `of` announces to others."""
     return _OFF if _STATE.exporting is None else _STATE.exporting.span(name, of)
+
+
+def observe(name: str, read: Callable[[], float], unit: str = "1") -> None:
+    """Export what `read` says whenever metrics are sent."""
+    if _STATE.exporting is not None:
+        _STATE.exporting.observe(name, read, unit)
 
 
 def shutdown() -> None:

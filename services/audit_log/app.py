@@ -1,5 +1,7 @@
 """The composition root of audit_log."""
 
+from aiohttp import web
+
 from libs.bus.sink import BatchBounds
 from libs.clock import system_clock
 from libs.service import Parts, Process
@@ -24,8 +26,10 @@ async def build(process: Process) -> Parts:
         warehouse, system_clock, Given(settings.instance, settings.bigquery_price_per_tib)
     )
     handlers.register(process.router)
+    handlers.measures.export()
     return Parts(
         router=process.router,
+        routes=[web.get("/metrics", handlers.measures.page)],
         checks=(warehouse.check, handlers.check_bootstrapped),
         closers=(warehouse.close,),
     )

@@ -38,6 +38,7 @@ from libs.warehouse.warehouse import Warehouse
 from services.audit_log import tables
 from services.audit_log.chain import Chains
 from services.audit_log.domain import rows_of
+from services.audit_log.measures import Measures
 from services.audit_log.store import Records
 
 LOG = logging.getLogger(__name__)
@@ -65,6 +66,7 @@ class Handlers:
         self._records = Records(warehouse)
         self._clock = clock
         self._given = given or Given()
+        self.measures = Measures(clock)
         self._chains = Chains(self._given.writer)
         self._writing = asyncio.Lock()
         self._bootstrapped = False
@@ -86,6 +88,10 @@ class Handlers:
         Waits as long as it takes for the tables and for BigQuery: nothing that
         was published may be lost because the warehouse was away.
         """
+        with self.measures.batch(deliveries):
+            await self._record(deliveries)
+
+    async def _record(self, deliveries: Sequence[Delivery]) -> None:
         await self._until_possible(self.check_bootstrapped)
         pairs = [(d.envelope, d.message, d.received.data) for d in deliveries]
         rows = rows_of(pairs, self._clock(), self._given.price_per_tib)
