@@ -4,7 +4,7 @@ from datetime import date
 from decimal import Decimal
 from enum import StrEnum
 
-from pydantic import Field
+from pydantic import Field, JsonValue
 
 from contracts.identifiers import ConfigId, RunId, TenantId
 from contracts.message import Kind, Part, Query, Reply, Service, Utc
@@ -125,4 +125,20 @@ class ListRunCostsV1(Query, type="run_cost.list.v1", to=Service.AUDIT_LOG):
 class RunCostListV1(Reply, type="run_cost.page.v1"):
     tenant_id: TenantId
     costs: tuple[RunCostPart, ...]
+    next_after: str = ""
+
+
+class ListLineageV1(Query, type="lineage.list.v1", to=Service.AUDIT_LOG):
+    tenant_id: TenantId
+    run_id: RunId | None = None
+    after: str = ""
+    limit: int = Field(default=50, ge=1, le=1000)
+
+
+class LineageListV1(Reply, type="lineage.page.v1"):
+    """Newest first."""
+
+    tenant_id: TenantId
+    events: tuple[dict[str, JsonValue], ...]
+    """OpenLineage run events, one for each step that has ended."""
     next_after: str = ""

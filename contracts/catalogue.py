@@ -151,7 +151,7 @@ CATALOGUE: tuple[Entry, ...] = (
     _answer(pipelines.ConfigListV1, SCHEDULER),
     # runs
     _ask(runs.SubmitRunV1),
-    _tell(runs.RunRequestedV1, SCHEDULER, EXECUTOR, GATEWAY),
+    _tell(runs.RunRequestedV1, SCHEDULER, EXECUTOR, GATEWAY, AUDIT_LOG),
     _tell(runs.RunQueuedV1, SCHEDULER, GATEWAY),
     _tell(runs.RunRejectedV1, SCHEDULER, GATEWAY),
     _ask(runs.CancelRunV1),
@@ -192,6 +192,8 @@ CATALOGUE: tuple[Entry, ...] = (
     _answer(audit.UsageListV1, AUDIT_LOG),
     _ask(audit.ListRunCostsV1),
     _answer(audit.RunCostListV1, AUDIT_LOG),
+    _ask(audit.ListLineageV1),
+    _answer(audit.LineageListV1, AUDIT_LOG),
 )
 
 

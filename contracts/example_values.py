@@ -259,6 +259,19 @@ RECORDED: dict[str, Any] = {
     "currency": "USD",
     "ListRunCostsV1.after": "daily_cost",
     "RunCostListV1.next_after": "hourly_usage",
+    "ListLineageV1.after": "00001773480451402000|load",
+    "LineageListV1.next_after": "00001773480451401000|load",
+    "LineageListV1.events": [
+        {
+            "eventType": "COMPLETE",
+            "eventTime": FINISHED_AT,
+            "run": {"runId": "0d4c8e6b-5a0f-5f6e-9a59-6f1c2b1e7a21"},
+            "job": {"namespace": "convergence/acme_cloud", "name": "cost_by_service.load"},
+            "inputs": [{"namespace": "bigquery", "name": "acme_cloud.bill"}],
+            "outputs": [{"namespace": "bigquery", "name": "acme_cloud.cost_by_service"}],
+            "producer": "https://convergence.example/data-pipeline",
+        }
+    ],
     "ListQualityV1.status": "FAILED",
     "ListQualityV1.after": "00001773480451402000|load",
     "QualityListV1.next_after": "00001773480451401000|load",

@@ -10,7 +10,9 @@ from uuid import uuid4
 
 from contracts.audit import (
     EventListV1,
+    LineageListV1,
     ListEventsV1,
+    ListLineageV1,
     ListRunCostsV1,
     ListUsageV1,
     RunCostListV1,
@@ -25,7 +27,7 @@ from contracts.platform import (
     PlatformBootstrappedV1,
 )
 from contracts.quality import ListQualityV1, QualityListV1
-from contracts.runs import GetRunV1, ListRunsV1, RunListV1, RunV1
+from contracts.runs import GetRunV1, ListRunsV1, RunListV1, RunRequestedV1, RunV1
 from contracts.steps import ListStepsV1, StepListV1
 from libs.bus.errors import RetryableError
 from libs.bus.message import Context
@@ -38,6 +40,7 @@ from libs.warehouse.warehouse import Warehouse
 from services.audit_log import tables
 from services.audit_log.chain import Chains
 from services.audit_log.domain import rows_of
+from services.audit_log.lineage import lineage_of, lineage_rows
 from services.audit_log.measures import Measures
 from services.audit_log.store import Records
 
@@ -79,6 +82,8 @@ class Handlers:
         router.on(ListStepsV1)(self.on_list_steps)
         router.on(ListEventsV1)(self.on_list_events)
         router.on(ListQualityV1)(self.on_list_quality)
+        router.on(RunRequestedV1)(self.on_run_requested)
+        router.on(ListLineageV1)(self.on_list_lineage)
         router.on(ListUsageV1)(self.on_list_usage)
         router.on(ListRunCostsV1)(self.on_list_run_costs)
 
@@ -194,6 +199,18 @@ class Handlers:
     async def on_list_quality(self, query: ListQualityV1, _: Context) -> Sequence[Message]:
         checks, after = await self._records.quality(query)
         return [QualityListV1(tenant_id=query.tenant_id, checks=checks, next_after=after)]
+
+    async def on_run_requested(self, event: RunRequestedV1, context: Context) -> None:
+        """Note what the run will read and write, as its definition tells."""
+        found = await asyncio.to_thread(lambda: tuple(lineage_of(event)))
+        rows = lineage_rows(context.envelope, event, found, self._clock())
+        if rows:
+            await self._until_possible(self.check_bootstrapped)
+            await self._until_possible(lambda: self._append({tables.LINEAGE_LOG.name: rows}))
+
+    async def on_list_lineage(self, query: ListLineageV1, _: Context) -> Sequence[Message]:
+        events, after = await self._records.lineage(query)
+        return [LineageListV1(tenant_id=query.tenant_id, events=events, next_after=after)]
 
     async def on_list_usage(self, query: ListUsageV1, _: Context) -> Sequence[Message]:
         days, after = await self._records.usage(query)

@@ -10,6 +10,7 @@ from contracts.audit import (
     EventOrder,
     EventRowPart,
     ListEventsV1,
+    ListLineageV1,
     ListRunCostsV1,
     ListUsageV1,
     RunCostPart,
@@ -19,6 +20,7 @@ from contracts.quality import CheckPart, ListQualityV1, QualityRowPart
 from contracts.runs import ErrorPart, GetRunV1, ListRunsV1, RunPart, TriggerPart, TriggerType
 from contracts.steps import ListStepsV1, StepRowPart
 from libs.warehouse.warehouse import Warehouse
+from services.audit_log.openlineage import run_event
 from services.audit_log.reading import Conditions, Reader, Row
 
 MOST_STEPS = 1000
@@ -31,6 +33,7 @@ class Records:
 
     def __init__(self, warehouse: Warehouse) -> None:
         self._reader = Reader(warehouse)
+        self._project = warehouse.project
 
     async def run(self, query: GetRunV1) -> RunPart | None:
         wanted = Conditions().add("run_id = @run_id", run_id=query.run_id)
@@ -117,6 +120,25 @@ class Records:
         page, more = rows[: query.limit], len(rows) > query.limit
         return tuple(_check(row) for row in page), page[-1]["row_key"] if more else ""
 
+    async def lineage(self, query: ListLineageV1) -> tuple[tuple[dict[str, Any], ...], str]:
+        """Newest first."""
+        key = f"{_MICROS.replace('checked_at', 'event_time')} || '|' || {_STEP}"
+        wanted = (
+            Conditions()
+            .add("run_id = @run_id", run_id=query.run_id)
+            .add(f"{key} < @after", after=query.after)
+        )
+        rows = await self._reader.select(
+            "tenant_lineage",
+            query.tenant_id,
+            wanted,
+            columns=f"*, {key} AS row_key",
+            tail=f"ORDER BY row_key DESC LIMIT {query.limit + 1}",
+        )
+        page, more = rows[: query.limit], len(rows) > query.limit
+        events = tuple(run_event(row, self._project) for row in page)
+        return events, page[-1]["row_key"] if more else ""
+
     async def usage(self, query: ListUsageV1) -> tuple[tuple[UsagePart, ...], str]:
         wanted = (
             Conditions()
@@ -153,6 +175,7 @@ class Records:
 
 _MICROS = "LPAD(CAST(UNIX_MICROS(checked_at) AS STRING), 20, '0')"
 _CHECK = "CONCAT(run_id, '/', step_id, '/', table_name, '/', CAST(check_number AS STRING))"
+_STEP = "CONCAT(run_id, '/', step_id)"
 _BEHIND_RUN = "(submitted_at < @at OR (submitted_at = @at AND run_id < @run))"
 _BEHIND_EVENT = "(event_time > @at OR (event_time = @at AND event_id > @event))"
 _BEHIND_LINK = "(chain_id > @chain OR (chain_id = @chain AND chain_position > @position))"

@@ -8,7 +8,7 @@ order something was delivered.
 from libs.warehouse.schema import Column, Dataset, Object, Table, required
 from services.audit_log.views import VIEWS
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 
 EVENT_LOG = Table(
     "tenants",
@@ -131,6 +131,27 @@ QUALITY_LOG = Table(
     cluster_by=("tenant_id", "run_id"),
 )
 
+LINEAGE_LOG = Table(
+    "tenants",
+    "lineage_log",
+    (
+        required("event_id", "STRING"),
+        required("event_time", "TIMESTAMP"),
+        required("tenant_id", "STRING"),
+        required("run_id", "STRING"),
+        required("pipeline_id", "STRING"),
+        required("step_id", "STRING"),
+        required("attempt", "INT64"),
+        required("inputs", "STRING", "Tables read, as a JSON array"),
+        Column("output", "STRING", description="The table written"),
+        required("columns", "STRING", "Each column written with what it is made of, as JSON"),
+        Column("untold", "STRING", description="Why something could not be told"),
+        required("recorded_at", "TIMESTAMP"),
+    ),
+    partition_by="recorded_at",
+    cluster_by=("tenant_id", "run_id"),
+)
+
 STATE_LOG = Table(
     "tenants",
     "state_log",
@@ -153,6 +174,9 @@ DATASETS: tuple[Dataset, ...] = (
     Dataset("tenants", "What the platform records, for all tenants", {"convergence": "system"}),
     Dataset("metadata", "Views under names of old, and schema versions", {"convergence": "system"}),
 )
-LOGS = {table.name: table for table in (EVENT_LOG, RUN_LOG, STEP_LOG, QUALITY_LOG, STATE_LOG)}
+LOGS = {
+    table.name: table
+    for table in (EVENT_LOG, RUN_LOG, STEP_LOG, QUALITY_LOG, LINEAGE_LOG, STATE_LOG)
+}
 TABLES: tuple[Table, ...] = (*LOGS.values(), SCHEMA_VERSIONS)
 OBJECTS: tuple[Object, ...] = (*DATASETS, *TABLES, *VIEWS)

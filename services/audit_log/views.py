@@ -195,6 +195,24 @@ LEFT JOIN `{project}.tenants.tenant_pipeline_runs` AS r
   ON r.tenant_id = s.tenant_id AND r.run_id = s.run_id
 """
 
+_LINEAGE = """
+SELECT
+  l.tenant_id, l.run_id, l.pipeline_id, l.step_id, l.attempt, l.inputs, l.output, l.columns,
+  l.untold, s.status, COALESCE(s.end_time, s.start_time, l.event_time) AS event_time
+FROM (
+  SELECT *
+  FROM `{project}.tenants.lineage_log`
+  WHERE TRUE
+  QUALIFY ROW_NUMBER() OVER (
+    PARTITION BY tenant_id, run_id, step_id, attempt ORDER BY event_time, event_id
+  ) = 1
+) AS l
+JOIN `{project}.tenants.tenant_step_logs` AS s
+  ON s.tenant_id = l.tenant_id AND s.run_id = l.run_id AND s.step_id = l.step_id
+  AND s.attempt = l.attempt
+WHERE s.status != 'RUNNING'
+"""
+
 # A run is charged to the day on which it was first admitted.
 _QUOTAS = """
 WITH admitted AS (
@@ -241,6 +259,7 @@ VIEWS: tuple[View, ...] = (
     View("tenants", "tenant_pipeline_runs", _RUNS),
     View("tenants", "tenant_step_logs", _STEPS),
     View("tenants", "tenant_dq_results", _QUALITY),
+    View("tenants", "tenant_lineage", _LINEAGE, "Tables and columns each ended step touched"),
     View("tenants", "tenant_profiles", _PROFILES),
     View("tenants", "tenant_subscriptions", _SUBSCRIPTIONS),
     View("tenants", "tenant_api_keys", _KEYS),

@@ -5,14 +5,16 @@ from datetime import date
 from decimal import Decimal
 
 from aiohttp import web
-from pydantic import AwareDatetime, Field
+from pydantic import AwareDatetime, Field, JsonValue
 
 from contracts.audit import (
     CostGroup,
     EventListV1,
     EventOrder,
     EventRowPart,
+    LineageListV1,
     ListEventsV1,
+    ListLineageV1,
     ListRunCostsV1,
     ListUsageV1,
     RunCostListV1,
@@ -80,6 +82,15 @@ class CostShown(Part):
     currency: str
 
 
+class LineageFilters(PageQuery):
+    run_id: RunId | None = None
+
+
+class LineageShown(Part):
+    events: tuple[dict[str, JsonValue], ...]
+    next_cursor: str | None = None
+
+
 class CostsShown(Part):
     costs: tuple[CostShown, ...]
     next_cursor: str | None = None
@@ -122,6 +133,19 @@ class AuditRoutes:
             return [day.model_dump(mode="json") for day in found.days], found.next_after
 
         return await self._edge.pages.respond(call.request, call.tenant, "days", query, fetch)
+
+    @endpoint("GET", "/api/v1/pipelines/lineage", Who.TENANT, answers=LineageShown, **LISTING)
+    async def lineage(self, call: Call, query: LineageFilters) -> web.StreamResponse:
+        """List what steps read and wrote, as OpenLineage events. NDJSON gives all of it."""
+
+        async def fetch(after: str, limit: int) -> tuple[Sequence[Item], str]:
+            wanted = ListLineageV1(
+                tenant_id=call.tenant, run_id=query.run_id, after=after, limit=limit
+            )
+            found = await self._edge.questions.ask(wanted, LineageListV1, within=READING_SECONDS)
+            return found.events, found.next_after
+
+        return await self._edge.pages.respond(call.request, call.tenant, "events", query, fetch)
 
     @endpoint("GET", "/api/v1/pipelines/costs", Who.TENANT, answers=CostsShown, **LISTING)
     async def costs(self, call: Call, query: CostFilters) -> web.StreamResponse:
