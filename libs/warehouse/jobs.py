@@ -207,6 +207,12 @@ def result_of(job: bigquery.QueryJob | bigquery.LoadJob, *, adopted: bool) -> Jo
     )
 
 
+def rows(client: bigquery.Client, job_id: str, limit: int) -> list[dict[str, Any]]:
+    job = _get(client, job_id, bigquery.QueryJob)
+    found = job.result(max_results=limit, retry=RETRY, timeout=CALL_DEADLINE)
+    return [dict(row.items()) for row in found]
+
+
 def _rows(job: bigquery.QueryJob) -> int:
     """Rows the job changed, or else the rows it gave."""
     if job.num_dml_affected_rows is not None:

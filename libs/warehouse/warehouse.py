@@ -151,6 +151,19 @@ class Warehouse:
             job, adopted, result = await self._run(f"job {job_id}", partial(see, job, adopted))
         return result
 
+    async def rows_of(self, job_id: str, *, limit: int) -> list[dict[str, Any]]:
+        """The first rows that a query job which has ended gave; raises `JobFailedError`."""
+
+        def call() -> list[dict[str, Any]]:
+            try:
+                return jobs.rows(self._client, job_id, limit)
+            except UNREACHABLE:
+                raise
+            except GoogleAPICallError as error:
+                raise jobs.failure(job_id, error) from error
+
+        return await self._run(f"rows of {job_id}", call)
+
     async def cancel_job(self, job_id: str) -> None:
         def call() -> None:
             try:

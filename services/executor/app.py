@@ -5,6 +5,7 @@ from contracts.message import Service
 from contracts.runs import RunRequestedV1
 from contracts.topology import durable_subscriptions, own_subscriptions
 from libs.clock import system_clock
+from libs.outgoing.client import Outgoing, OutgoingRules
 from libs.service import Parts, Process
 from libs.settings import Environment, ExecutorSettings
 from libs.slotlog.cloud_storage import Bucket, BucketSettings, Claims
@@ -38,13 +39,16 @@ async def build(process: Process) -> Parts:
         )
     )
     vault = Vault.connect(VaultSettings(settings.kms_key_name, settings.kms_endpoint))
+    development = settings.environment is Environment.DEVELOPMENT
+    outgoing = Outgoing(OutgoingRules.of(development=development))
     tools = Tools(
         warehouse=warehouse,
         files=bucket,
         credentials=StoredCredentials(process.bus.requester, vault),
+        outgoing=outgoing,
         clock=system_clock,
         price_per_tib_usd=settings.price_per_tib_usd,
-        development=settings.environment is Environment.DEVELOPMENT,
+        development=development,
     )
     types = step_types(tools)
     surroundings = Surroundings(
@@ -72,5 +76,5 @@ async def build(process: Process) -> Parts:
         router=process.router,
         checks=(bucket.check, warehouse.check),
         before_drain=(finish,),
-        closers=(vault.close, close_bucket, warehouse.close),
+        closers=(outgoing.close, vault.close, close_bucket, warehouse.close),
     )

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from contracts.conditions import ConditionError
@@ -117,7 +117,9 @@ class Attempt:
             return dag
         self._checkpoints.add(said)
         self._report.step_kept(said)
-        self._results[said.step_id] = StepResult(said.rows, said.bytes, said.job_ids)
+        self._results[said.step_id] = StepResult(
+            said.rows, said.bytes, said.job_ids, said.status.value
+        )
         return dag.with_step(said.step_id, StepState(said.status, said.rows, said.bytes))
 
     async def _steps(self, dag: Dag) -> Dag:
@@ -186,7 +188,7 @@ class Attempt:
         # Cancelled before it could begin, so it could not say so itself.
         unbegun = running.task.cancelled() and self._cancelled.is_set()
         end = StepEnd(StepStatus.CANCELLED) if unbegun else running.task.result()
-        self._results[step.step_id] = end.result
+        self._results[step.step_id] = replace(end.result, status=end.status.value)
         said = self._report.step_ended(step, end, running.started)
         if end.status is StepStatus.COMPLETED:
             self._checkpoints.add(said)

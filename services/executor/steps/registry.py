@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 
 from services.executor.steps.bq_etl_query import BqEtlQuery
+from services.executor.steps.dq_check import DqCheck
+from services.executor.steps.notify_webhook import NotifyWebhook
 from services.executor.steps.step import StepType
 from services.executor.steps.tools import Tools
 
@@ -10,4 +12,6 @@ from services.executor.steps.tools import Tools
 def step_types(tools: Tools) -> Mapping[str, StepType]:
     return {
         "bq_etl.query": BqEtlQuery(tools),
+        "dq.check": DqCheck(tools),
+        "notify.webhook": NotifyWebhook(tools),
     }

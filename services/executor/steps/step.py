@@ -44,6 +44,8 @@ class StepResult:
     bytes: int = 0
     """Bytes that BigQuery billed for."""
     job_ids: tuple[str, ...] = ()
+    status: str = ""
+    """Of a step that has ended; the runner says it."""
 
 
 class Teller(Protocol):

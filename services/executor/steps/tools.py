@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 
 from libs.clock import Clock
+from libs.outgoing.client import Outgoing
 from libs.slotlog.cloud_storage import Bucket
 from libs.warehouse.warehouse import Warehouse
 from services.executor.steps.isolation import Isolation
@@ -20,6 +21,8 @@ class Tools:
     files: Bucket
     """For files of a run, below `StepRun.work_folder`."""
     credentials: Credentials
+    outgoing: Outgoing
+    """The only way to call a URL that a tenant gave."""
     clock: Clock
     development: bool = False
     """Whether local folders and plain http are allowed."""

@@ -57,6 +57,22 @@ def fill_name(text: str, request: RunRequestedV1) -> str:
     return _VARIABLE.sub(replacement, text)
 
 
+def fill_text(text: str, request: RunRequestedV1) -> str:
+    """Variables in a text that is no SQL and no name."""
+
+    def replacement(match: re.Match[str]) -> str:
+        name, quote = match.group("name"), match.group("quote")
+        plain = {
+            "tenant_id": str(request.tenant_id),
+            "date": request.run_date.isoformat(),
+            "run_id": str(request.run_id),
+        }
+        value = plain[name] if name in plain else str(_parameter(name, request)[1])
+        return f"{quote}{value}{quote}"
+
+    return _VARIABLE.sub(replacement, text)
+
+
 def _parameter(name: str, request: RunRequestedV1) -> tuple[str, object]:
     match = _PARAMETER.fullmatch(name)
     if match is None:
