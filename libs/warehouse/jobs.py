@@ -207,6 +207,11 @@ def result_of(job: bigquery.QueryJob | bigquery.LoadJob, *, adopted: bool) -> Jo
     )
 
 
+def find(client: bigquery.Client, job_id: str) -> bigquery.QueryJob:
+    """Raises Google's `NotFound`."""
+    return _get(client, job_id, bigquery.QueryJob)
+
+
 def rows(client: bigquery.Client, job_id: str, limit: int) -> list[dict[str, Any]]:
     job = _get(client, job_id, bigquery.QueryJob)
     found = job.result(max_results=limit, retry=RETRY, timeout=CALL_DEADLINE)

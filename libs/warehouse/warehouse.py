@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
@@ -150,6 +151,41 @@ class Warehouse:
             pause = min(pause * 1.5, LONGEST_PAUSE)
             job, adopted, result = await self._run(f"job {job_id}", partial(see, job, adopted))
         return result
+
+    async def adopt(self, job_id: str) -> JobResult | None:
+        """See a query job to its end if there is one of this id; raises `JobFailedError`."""
+
+        def find() -> tuple[Any, bool]:
+            return jobs.find(self._client, job_id), True
+
+        try:
+            return await self._follow(job_id, find)
+        except NotFound:
+            return None
+
+    async def columns(self, path: str) -> tuple[str, ...] | None:
+        """Names of a table's columns; None when there is no such table."""
+
+        def call() -> tuple[str, ...] | None:
+            try:
+                table = self._client.get_table(
+                    f"{self.project}.{path}", retry=migrate.RETRY, timeout=DEADLINE
+                )
+            except NotFound:
+                return None
+            return tuple(field.name for field in table.schema)
+
+        return await self._run(f"columns of {path}", call)
+
+    async def expire(self, path: str, *, hours: float) -> None:
+        """Have BigQuery delete a table by itself after some time."""
+
+        def call() -> None:
+            table = bigquery.Table(f"{self.project}.{path}")
+            table.expires = datetime.now(UTC) + timedelta(hours=hours)
+            self._client.update_table(table, ["expires"], retry=migrate.RETRY, timeout=DEADLINE)
+
+        await self._run(f"expiry of {path}", call)
 
     async def rows_of(self, job_id: str, *, limit: int) -> list[dict[str, Any]]:
         """The first rows that a query job which has ended gave; raises `JobFailedError`."""

@@ -7,6 +7,7 @@ from services.executor.steps.dq_check import DqCheck
 from services.executor.steps.notify_webhook import NotifyWebhook
 from services.executor.steps.step import StepType
 from services.executor.steps.tools import Tools
+from services.executor.steps.transform_sql import TransformSql
 
 
 def step_types(tools: Tools) -> Mapping[str, StepType]:
@@ -14,4 +15,5 @@ def step_types(tools: Tools) -> Mapping[str, StepType]:
         "bq_etl.query": BqEtlQuery(tools),
         "dq.check": DqCheck(tools),
         "notify.webhook": NotifyWebhook(tools),
+        "transform.sql": TransformSql(tools),
     }

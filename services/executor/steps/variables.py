@@ -18,13 +18,13 @@ _PARAMETER = re.compile(r"parameters\.([A-Za-z_][A-Za-z0-9_]*)")
 class BoundSql:
     """SQL with named parameters, and their values."""
 
-    text: str = ""
+    text: str
     parameters: dict[str, object] = field(default_factory=dict)
 
 
 def bind_sql(text: str, request: RunRequestedV1) -> BoundSql:
     """Raises `StepError` for a variable that does not exist."""
-    bound = BoundSql()
+    bound = BoundSql("")
     values: dict[str, tuple[str, object]] = {
         "date": ("run_date", request.run_date),
         "run_id": ("run_id", str(request.run_id)),
