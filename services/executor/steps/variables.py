@@ -1,7 +1,8 @@
 """`${name}` in a step's config: identifiers are checked, values become query parameters.
 
-Nothing a user wrote is ever pasted into SQL: `'${date}'` and `${date}` both
-become `@run_date`, and only the tenant's own id, whose form is fixed, stays text.
+No value is ever pasted into SQL: `'${date}'` and `${date}` both become `@run_date`.
+Only the tenant's own id, whose form is fixed, stays text, and what is a part of a
+name, as in `costs_${parameters.region}`: letters, digits and underscores, nothing else.
 """
 
 import re
@@ -11,6 +12,8 @@ from contracts.runs import RunRequestedV1
 from services.executor.steps.step import StepError
 
 _VARIABLE = re.compile(r"(?P<quote>['\"]?)\$\{(?P<name>[^}]*)\}(?P=quote)")
+_IN_NAME = re.compile(r"[A-Za-z0-9_`$]")
+_NAME_PART = re.compile(r"[A-Za-z0-9_]{1,100}")
 _PARAMETER = re.compile(r"parameters\.([A-Za-z_][A-Za-z0-9_]*)")
 
 
@@ -34,12 +37,34 @@ def bind_sql(text: str, request: RunRequestedV1) -> BoundSql:
         name, quote = match.group("name"), match.group("quote")
         if name == "tenant_id":
             return f"{quote}{request.tenant_id}{quote}"
+        if not quote and _is_in_a_name(match):
+            return _part_of_name(name, request)
         parameter, value = values.get(name) or _parameter(name, request)
         bound.parameters[parameter] = value
         return f"@{parameter}"
 
     bound.text = _VARIABLE.sub(replacement, text)
     return bound
+
+
+def _is_in_a_name(match: re.Match[str]) -> bool:
+    before, after = match.string[: match.start()][-1:], match.string[match.end() :][:1]
+    return bool(_IN_NAME.match(before) or _IN_NAME.match(after))
+
+
+def _part_of_name(name: str, request: RunRequestedV1) -> str:
+    if name == "date":
+        return request.run_date.isoformat().replace("-", "")
+    if name == "run_id":
+        return str(request.run_id).replace("-", "_")
+    value = str(_parameter(name, request)[1])
+    if not _NAME_PART.fullmatch(value):
+        raise StepError(
+            "bad_parameter",
+            f"${{{name}}} is a part of a name here, so it may have only letters, digits and "
+            "underscores",
+        )
+    return value
 
 
 def fill_name(text: str, request: RunRequestedV1) -> str:

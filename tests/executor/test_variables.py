@@ -1,0 +1,37 @@
+"""Values are bound, names are checked, nothing is pasted."""
+
+import pytest
+
+from services.executor.steps.step import StepError
+from services.executor.steps.variables import bind_sql
+from tests.executor.stage import requested, step
+
+RUN = requested(
+    step("x"), parameters={"region": "eu", "bad": "x; DROP TABLE t", "n": 3, "quote": "it's"}
+)
+
+
+@pytest.mark.parametrize(
+    ("written", "bound"),
+    [
+        ("d = ${date}", "d = @run_date"),
+        ("d = '${date}'", "d = @run_date"),
+        ("r = ${parameters.quote}", "r = @p_quote"),
+        ("r IN (${parameters.bad})", "r IN (@p_bad)"),
+        ("FROM ${tenant_id}.t", "FROM acme.t"),
+        ("FROM acme.t_${parameters.region}", "FROM acme.t_eu"),
+        ("FROM `acme.t_${parameters.n}_x`", "FROM `acme.t_3_x`"),
+        ("FROM acme.t_${date}", "FROM acme.t_20260131"),
+    ],
+)
+def test_a_variable_becomes_a_parameter_or_a_part_of_a_name(written: str, bound: str) -> None:
+    assert bind_sql(written, RUN).text == bound
+
+
+@pytest.mark.parametrize(
+    "written",
+    ["t_${parameters.bad}", "`${parameters.quote}`", "${nothing}", "${parameters.missing}"],
+)
+def test_what_cannot_be_used_is_refused(written: str) -> None:
+    with pytest.raises(StepError):
+        bind_sql(written, RUN)
