@@ -5,7 +5,6 @@ from libs.clock import system_clock
 from libs.service import Parts, Process
 from libs.settings import GatewaySettings
 from libs.vault.secrets import Secrets, SecretSettings
-from services.gateway.api.documents import DocumentRoutes
 from services.gateway.api.edge import Edge
 from services.gateway.api.groups import GROUPS
 from services.gateway.api.pages import Cursors, Pages
@@ -15,6 +14,7 @@ from services.gateway.handlers import register
 from services.gateway.live import LiveRuns
 from services.gateway.questions import Questions
 from services.gateway.readiness import PlatformReadiness
+from services.gateway.site import console_routes, document_routes
 
 PEPPER = "api-key-pepper"
 
@@ -43,7 +43,7 @@ async def build(process: Process) -> Parts:
         clock=system_clock,
     )
     routes = [route for group in GROUPS for route in routes_of(group(edge), edge)]
-    routes += DocumentRoutes(settings).routes()
+    routes += [*document_routes(), *console_routes()]
 
     async def end_streams() -> None:
         edge.stopping.set()

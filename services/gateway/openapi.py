@@ -19,8 +19,8 @@ from contracts.examples import NoExampleValueError, example_part
 from libs.settings import VERSION
 from services.gateway import openapi_parts as parts
 from services.gateway.api.codes import codes_of
-from services.gateway.api.endpoint import Endpoint, Text, Who, endpoints_of
-from services.gateway.api.groups import GROUPS
+from services.gateway.api.endpoint import Endpoint, Text, Who
+from services.gateway.api.groups import GROUPS, all_endpoints
 from services.gateway.api.health import HealthRoutes
 from services.gateway.api.signature import Signature, signature_of
 from services.gateway.errors import CODES
@@ -60,12 +60,6 @@ def document() -> dict[str, Any]:
             "schemas": {**definitions, "Problem": parts.PROBLEM, "Fault": parts.FAULT},
         },
     }
-
-
-def all_endpoints() -> Iterator[tuple[Endpoint, Handler, type]]:
-    for group in (HealthRoutes, *GROUPS):
-        for declared, function in endpoints_of(group):
-            yield declared, function, group
 
 
 class Telling:

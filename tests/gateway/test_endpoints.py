@@ -7,15 +7,15 @@ from typing import Any
 import aiohttp
 import pytest
 
-from services.gateway import openapi
 from services.gateway.api.endpoint import Endpoint, Who
+from services.gateway.api.groups import all_endpoints
 from tests.gateway.edges import ADMIN_KEY, KEY, edge_on, serving
 
 RUN = "6f1c2b1e-5a0f-4f6e-9a59-0d4c8e6b7a21"
 PARTS = {"run_id": RUN, "tenant_id": "acme_cloud", "config_id": "ones", "key_hash": "0" * 64}
 KEYED = [
     pytest.param(declared, path, id=f"{declared.method} {path}")
-    for declared, _, group in openapi.all_endpoints()
+    for declared, _, group in all_endpoints()
     for path in declared.paths
     if declared.who not in {Who.ANYONE, Who.GUEST}
 ]

@@ -1,8 +1,13 @@
 """Every group of endpoints that the gateway serves. A new group is one more line."""
 
+from collections.abc import Callable, Iterator
+from typing import Any
+
 from services.gateway.api.admin import AdminRoutes
 from services.gateway.api.audit import AuditRoutes
+from services.gateway.api.endpoint import Endpoint, endpoints_of
 from services.gateway.api.events import EventRoutes
+from services.gateway.api.health import HealthRoutes
 from services.gateway.api.history import HistoryRoutes
 from services.gateway.api.pipelines import PipelineRoutes
 from services.gateway.api.quality import QualityRoutes
@@ -19,3 +24,10 @@ GROUPS = (
     EventRoutes,
     QualityRoutes,
 )
+
+
+def all_endpoints() -> Iterator[tuple[Endpoint, Callable[..., Any], type]]:
+    """Every endpoint with its handler and group, those of health first."""
+    for group in (HealthRoutes, *GROUPS):
+        for declared, function in endpoints_of(group):
+            yield declared, function, group

@@ -1,0 +1,113 @@
+import { CONFIGS, get, has, post, query, RUNS } from "../api.js";
+import { ask, card, count, day, daysBack, field, GLYPHS, h, say, state, when } from "../dom.js";
+import { stacked } from "../chart.js";
+
+const DAYS = 14;
+
+export async function show(place, { signal }) {
+  const [me, quota, runs] = await Promise.all([
+    get("/api/v1/tenants/me", { signal }),
+    get("/api/v1/tenants/quota", { signal }),
+    get(query(RUNS, { limit: 200, from: daysBack(DAYS)[0] }), { signal }),
+  ]);
+  place.replaceChildren(
+    h("h1", {}, me.company_name),
+    h("div", { class: "grid" }, gauges(quota), today(runs.runs)),
+    freshness(runs.runs),
+  );
+  place.append(await cost(signal));
+}
+
+function gauge(name, used, most, more) {
+  return h("div", {}, h("div", { class: "row" }, h("strong", {}, name), h("span", {}, `${count(used)} of ${count(most)}`)),
+    h("meter", { min: 0, max: Math.max(most, 1), value: used, high: most * 0.8 || 1, optimum: 0, "aria-label": `${name}: ${used} of ${most}` }),
+    h("p", { class: "soft" }, more));
+}
+
+function gauges(quota) {
+  return card(`Quota · ${quota.plan}`,
+    gauge("Today", quota.used_today, quota.limits.daily, ["resets ", when(quota.day_resets_at)]),
+    gauge("This month", quota.used_this_month, quota.limits.monthly, ["resets ", when(quota.month_resets_at)]),
+    gauge("Running now", quota.running, quota.limits.concurrent, `${count(quota.queued)} waiting`));
+}
+
+function today(runs) {
+  const now = day(new Date());
+  const mine = runs.filter((run) => run.submitted_at.slice(0, 10) === now);
+  const tally = Map.groupBy ? Map.groupBy(mine, (run) => run.status) : new Map();
+  return card("Runs today", h("p", { class: "big" }, count(mine.length)),
+    h("ul", {}, [...tally].map(([status, some]) => h("li", {}, state(status), ` ${some.length}`))),
+    h("a", { href: "#/runs" }, "All runs"));
+}
+
+function freshness(runs) {
+  const days = daysBack(DAYS);
+  const names = [...new Set(runs.map((run) => run.config_id))].sort();
+  if (!names.length) {
+    return card("Freshness", h("p", {}, "No runs yet. ", h("a", { href: "#/pipelines" }, "Write a pipeline"), " and run it."));
+  }
+  const newest = new Map();
+  for (const run of [...runs].reverse()) {
+    const key = `${run.config_id} ${run.run_date}`;
+    if (newest.get(key)?.status !== "COMPLETED") newest.set(key, run);
+  }
+  const cell = (name, date) => {
+    const run = newest.get(`${name} ${date}`);
+    if (run) {
+      return h("a", { class: `cell ${run.status}`, href: `#/runs/${run.run_id}`, "aria-label": `${name} ${date}: ${run.status}` }, GLYPHS[run.status]);
+    }
+    return h("button", { type: "button", class: "cell soft", "aria-label": `${name} ${date}: nothing; fill`, onclick: () => backfill(name, date, date) }, "·");
+  };
+  const head = h("tr", {}, h("td", {}), days.map((date) => h("th", { scope: "col" }, date.slice(8))));
+  const rows = names.map((name) => h("tr", {}, h("th", { scope: "row" }, name), days.map((date) => h("td", {}, cell(name, date)))));
+  return card("Freshness: the last 14 days", h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Freshness" },
+    h("table", { class: "map" }, h("thead", {}, head), h("tbody", {}, rows))),
+    h("p", { class: "soft" }, "A dot is a day without a run: choose it to run the pipeline for it."));
+}
+
+export function backfill(name, from, to) {
+  const first = h("input", { type: "date", name: "from", value: from, required: true });
+  const last = h("input", { type: "date", name: "to", value: to, required: true });
+  ask(`Fill days of ${name}`, [field("From", "", first), field("To", "", last)], "Run", async () => {
+    if (has(`POST ${CONFIGS}/{config_id}/backfills`)) {
+      const made = await post(`${CONFIGS}/${encodeURIComponent(name)}/backfills`, { from: first.value, to: last.value });
+      say(`Backfill of ${name}: ${made.status ?? "started"}`);
+      return;
+    }
+    await post(`/api/v1/pipelines/run/${encodeURIComponent(name)}`, { date: first.value, trigger_by: "console" });
+    say(`${name} runs for ${first.value}`);
+  });
+}
+
+async function cost(signal) {
+  const focus = has("GET /api/v1/cost");
+  const box = card(focus ? "Cost by service" : "What runs cost, per day");
+  try {
+    box.append(focus ? await byService(signal) : await byDay(signal));
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    box.append(h("p", { class: "soft" }, error.detail));
+  }
+  return box;
+}
+
+async function byDay(signal) {
+  const days = daysBack(30);
+  const found = await get(query("/api/v1/pipelines/costs", { group_by: "day", from: days[0], limit: 200 }), { signal });
+  const of = new Map(found.costs.map((one) => [one.day, Number(one.cost)]));
+  const currency = found.costs[0]?.currency;
+  return stacked(days, [{ name: "queries", values: days.map((one) => of.get(one) ?? 0) }], currency);
+}
+
+async function byService(signal) {
+  const days = daysBack(30);
+  const found = await get(query("/api/v1/cost", { group_by: "service", from: days[0], to: days.at(-1) }), { signal });
+  const rows = (found.rows ?? found.costs ?? found.groups ?? []).slice(0, 6);
+  if (!rows.length) return h("p", { class: "soft" }, "No cost has been loaded in the last 30 days.");
+  const names = rows.map((row) => row.service ?? row.key ?? row.name ?? "other");
+  const most = Math.max(...rows.map((row) => Number(row.cost ?? row.billed_cost ?? 0)), 0.01);
+  return h("dl", {}, names.flatMap((name, i) => {
+    const amount = Number(rows[i].cost ?? rows[i].billed_cost ?? 0);
+    return [h("dt", {}, name), h("dd", {}, h("meter", { min: 0, max: most, value: amount, "aria-label": `${name}: ${amount}` }), ` ${amount.toFixed(2)} ${rows[i].currency ?? found.currency ?? ""}`)];
+  }));
+}
