@@ -7,7 +7,7 @@ SERVICES := gateway tenant scheduler executor audit_log
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check fmt contracts lock clean bench soak fuzz containers mutants
+.PHONY: help run test check fmt contracts lock clean bench soak fuzz containers audit sbom mutants
 
 help: ## List every target
 	@grep -hE '^[a-z-]+:.*?## ' $(MAKEFILE_LIST) | awk -F ':.*?## ' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -55,8 +55,19 @@ lock: $(VENV)/ready ## Resolve all dependencies anew, once, and write every lock
 	@$(LOCK) $(SERVICES:%=services/%/pyproject.toml) --group pyproject.toml:dev -o requirements/dev.txt
 	@awk '/^uv==/{p=1} p&&/^[a-z]/&&!/^uv==/{exit} p{print}' requirements/dev.txt > requirements/bootstrap.txt
 	@$(LOCK) $(SERVICES:%=services/%/pyproject.toml) --group pyproject.toml:local-cloud -c requirements/dev.txt -o requirements/local-cloud.txt
+	@$(LOCK) --group pyproject.toml:supply -c requirements/dev.txt -o requirements/supply.txt
 	@$(LOCK) --group pyproject.toml:fuzz -c requirements/dev.txt -o requirements/fuzz.txt
 	@for s in $(SERVICES); do $(LOCK) services/$$s/pyproject.toml -c requirements/dev.txt -o services/$$s/requirements.txt || exit 1; done
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements/dev.txt
+	@$(BIN)/python -m deploy.licences
+
+audit: $(VENV)/supply ## What is known to be wrong with locked dependencies (asks the network), and their licences
+	@for s in $(SERVICES); do $(BIN)/pip-audit --require-hashes --disable-pip --progress-spinner off -r services/$$s/requirements.txt || exit 1; done
+	@$(BIN)/python -m deploy.licences --check
+
+sbom: $(VENV)/supply ## A CycloneDX list of what each image holds, in build/sbom
+	@mkdir -p build/sbom
+	@for s in $(SERVICES); do $(BIN)/cyclonedx-py requirements --pyproject services/$$s/pyproject.toml --mc-type application --output-reproducible -o build/sbom/$$s.cdx.json services/$$s/requirements.txt || exit 1; done
 
 clean: ## Remove the environment, caches and local state
 	rm -rf $(VENV) .local .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
@@ -68,6 +79,12 @@ $(VENV)/ready: requirements/bootstrap.txt requirements/dev.txt
 	@$(PYTHON) -m venv --clear $(VENV) || { echo "$(PYTHON) cannot make a virtual environment: install its venv module"; exit 1; }
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bootstrap.txt
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements/dev.txt
+	@touch $@
+
+$(VENV)/supply: $(VENV)/ready requirements/supply.txt
+	@$(PYTHON) -m venv --clear $(VENV)/supply-tools
+	@$(BIN)/uv pip install --quiet --python $(VENV)/supply-tools/bin/python --require-hashes -r requirements/supply.txt
+	@ln -sf ../supply-tools/bin/pip-audit ../supply-tools/bin/cyclonedx-py $(BIN)/
 	@touch $@
 
 $(VENV)/fuzz: $(VENV)/ready requirements/fuzz.txt
