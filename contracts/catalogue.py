@@ -10,6 +10,7 @@ from functools import cache
 
 from contracts import (
     audit,
+    backfills,
     credentials,
     datasets,
     keys,
@@ -20,7 +21,9 @@ from contracts import (
     quality,
     quota,
     runs,
+    schedules,
     steps,
+    templates,
     tenants,
     ticks,
 )
@@ -149,6 +152,30 @@ CATALOGUE: tuple[Entry, ...] = (
     _answer(pipelines.ConfigV1, SCHEDULER),
     _ask(pipelines.ListConfigsV1),
     _answer(pipelines.ConfigListV1, SCHEDULER),
+    _ask(pipelines.ListRevisionsV1),
+    _answer(pipelines.RevisionListV1, SCHEDULER),
+    _ask(pipelines.CheckDefinitionV1),
+    _answer(pipelines.DefinitionCheckedV1, SCHEDULER),
+    # templates
+    _ask(templates.ListTemplatesV1),
+    _answer(templates.TemplateListV1, SCHEDULER),
+    _ask(templates.GetTemplateV1),
+    _answer(templates.TemplateV1, SCHEDULER),
+    # schedules and backfills
+    _ask(schedules.SaveScheduleV1),
+    _tell(schedules.ScheduleSavedV1, SCHEDULER),
+    _ask(schedules.DeleteScheduleV1),
+    _tell(schedules.ScheduleDeletedV1, SCHEDULER),
+    _tell(schedules.ScheduleMissedV1, SCHEDULER),
+    _ask(schedules.ListSchedulesV1),
+    _answer(schedules.ScheduleListV1, SCHEDULER),
+    _ask(backfills.StartBackfillV1),
+    _answer(backfills.BackfillPlannedV1, SCHEDULER),
+    _tell(backfills.BackfillStartedV1, SCHEDULER),
+    _ask(backfills.ChangeBackfillV1),
+    _tell(backfills.BackfillChangedV1, SCHEDULER),
+    _ask(backfills.ListBackfillsV1),
+    _answer(backfills.BackfillListV1, SCHEDULER),
     # runs
     _ask(runs.SubmitRunV1),
     _tell(runs.RunRequestedV1, SCHEDULER, EXECUTOR, GATEWAY, AUDIT_LOG),
@@ -156,6 +183,9 @@ CATALOGUE: tuple[Entry, ...] = (
     _tell(runs.RunRejectedV1, SCHEDULER, GATEWAY),
     _ask(runs.CancelRunV1),
     Entry(runs.RunCancelRequestedV1, (SCHEDULER,), (EXECUTOR,), heard_by_every=(EXECUTOR,)),
+    _ask(runs.RetryRunV1),
+    _ask(runs.ExplainRunV1),
+    _answer(runs.RunExplainedV1, SCHEDULER),
     _tell(runs.RunFinishedV1, SCHEDULER, GATEWAY),
     _tell(runs.AttemptStartedV1, EXECUTOR, SCHEDULER, GATEWAY),
     _tell(runs.AttemptHeartbeatV1, EXECUTOR, SCHEDULER, GATEWAY),
@@ -182,6 +212,8 @@ CATALOGUE: tuple[Entry, ...] = (
     # quota
     _ask(quota.GetQuotaV1),
     _answer(quota.QuotaV1, SCHEDULER),
+    _ask(quota.GetSchedulerStatusV1),
+    _answer(quota.SchedulerStatusV1, SCHEDULER),
     # ticks
     Entry(ticks.TickV1, (TICKS, GATEWAY), (SCHEDULER,)),
     _answer(ticks.TickAppliedV1, SCHEDULER),

@@ -71,6 +71,13 @@ class ConfigId(Identifier):
     )
 
 
+class BackfillId(Identifier):
+    """One backfill of one pipeline."""
+
+    pattern = RunId.pattern
+    rule = RunId.rule
+
+
 class StepId(Identifier):
     """A step within one pipeline definition."""
 

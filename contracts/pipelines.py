@@ -7,6 +7,7 @@ from pydantic import Field, JsonValue, field_validator
 from contracts.conditions import Condition
 from contracts.identifiers import ConfigId, StepId, TenantId
 from contracts.message import Command, Event, Part, Query, Reply, Service, Utc
+from contracts.platform import ProblemPart
 
 
 class OnFailure(StrEnum):
@@ -52,6 +53,8 @@ class DefinitionPart(Part):
     description: str = ""
     version: str = ""
     steps: tuple[StepPart, ...] = Field(min_length=1)
+    parameters: dict[str, JsonValue] = Field(default_factory=dict, max_length=100)
+    """What a run has unless it is given something else."""
 
 
 class SaveConfigV1(Command, type="config.save.v1", to=Service.SCHEDULER):
@@ -99,6 +102,47 @@ class ConfigPart(Part):
 class GetConfigV1(Query, type="config.get.v1", to=Service.SCHEDULER):
     tenant_id: TenantId
     config_id: ConfigId
+    revision: int | None = None
+    """An older one, also of a pipeline that was deleted."""
+
+
+class RevisionPart(Part):
+    """One revision, without its text."""
+
+    revision: int
+    saved_at: Utc
+    saved_by: str
+    bytes: int
+    deleted_at: Utc | None = None
+    """When the pipeline was deleted while this was its newest revision."""
+
+
+class ListRevisionsV1(Query, type="revision.list.v1", to=Service.SCHEDULER):
+    """Also of a pipeline that was deleted."""
+
+    tenant_id: TenantId
+    config_id: ConfigId
+
+
+class RevisionListV1(Reply, type="revision.page.v1"):
+    tenant_id: TenantId
+    config_id: ConfigId
+    revisions: tuple[RevisionPart, ...]
+    """The newest first, as far back as is kept."""
+
+
+class CheckDefinitionV1(Query, type="definition.check.v1", to=Service.SCHEDULER):
+    """Asks whether a definition could be saved; answered by what is wrong with it."""
+
+    tenant_id: TenantId
+    source: str
+
+
+class DefinitionCheckedV1(Reply, type="definition.checked.v1"):
+    tenant_id: TenantId
+    problems: tuple[ProblemPart, ...] = ()
+    definition: DefinitionPart | None = None
+    """The one model behind both shapes, when nothing is wrong."""
 
 
 class ConfigV1(Reply, type="config.v1"):

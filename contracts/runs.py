@@ -12,6 +12,7 @@ from pydantic import Field, JsonValue
 from contracts.identifiers import ConfigId, RunId, TenantId
 from contracts.message import Command, Event, Part, Query, Reply, Service, Utc
 from contracts.pipelines import DefinitionPart
+from contracts.templates import TemplateRefPart
 
 
 class RunStatus(StrEnum):
@@ -61,6 +62,8 @@ class SubmitRunV1(Command, type="run.submit.v1", to=Service.SCHEDULER):
     parameters: dict[str, JsonValue] = Field(default_factory=dict, max_length=100)
     trigger: TriggerPart = TriggerPart()
     priority: int = Field(default=0, ge=-100, le=100)
+    template: TemplateRefPart | None = None
+    """Run this packaged definition; `config_id` is then only its name."""
 
 
 class RunRequestedV1(Event, type="run.requested.v1"):
@@ -86,6 +89,10 @@ class RunRequestedV1(Event, type="run.requested.v1"):
     """What of an older generation is done again: "" what did not complete, "start" all of it,
     or the id of a step: that step and what follows from it."""
     submitted_at: Utc
+    retry_of: RunId | None = None
+    """The ended run that this one repeats."""
+    retry_of_attempts: int = Field(default=0, ge=0)
+    """How many attempts that one had; what they completed need not be done again."""
 
 
 class RunQueuedV1(Event, type="run.queued.v1"):
@@ -123,6 +130,41 @@ class CancelRunV1(Command, type="run.cancel.v1", to=Service.SCHEDULER):
     tenant_id: TenantId
     run_id: RunId
     requested_by: str
+
+
+class RetryRunV1(Command, type="run.retry.v1", to=Service.SCHEDULER):
+    """Repeats an ended run as a new one, with the definition and parameters that it had."""
+
+    tenant_id: TenantId
+    run_id: RunId
+    """Of the new run; the sender picks it."""
+    retry_of: RunId
+    start_from: str = Field(default="failed", max_length=100)
+    """`failed` keeps completed steps, `start` keeps none, a step's id keeps what it needs not."""
+    trigger: TriggerPart = TriggerPart(type=TriggerType.RETRY)
+
+
+class ExplainRunV1(Query, type="run.explain.v1", to=Service.SCHEDULER):
+    tenant_id: TenantId
+    run_id: RunId
+
+
+class RunExplainedV1(Reply, type="run.explained.v1"):
+    """Why a run waits, or that it does not."""
+
+    tenant_id: TenantId
+    run_id: RunId
+    status: RunStatus
+    blocking_limit: str = ""
+    """`concurrent`, `platform` or `suspended`; empty when nothing holds it up."""
+    place: int = 0
+    """In its tenant's queue, from 1; 0 when it does not wait."""
+    waiting: int = 0
+    """How many of the tenant's runs wait."""
+    running: int = 0
+    expected_start_at: Utc | None = None
+    """By how long this tenant's runs usually take; absent while nobody can tell."""
+    detail: str
 
 
 class RunCancelRequestedV1(Event, type="run.cancel_requested.v1"):

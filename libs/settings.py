@@ -215,8 +215,16 @@ class SchedulerSettings(ServiceSettings):
     """How many attempts a run gets before it fails for the platform's fault."""
     queue_limit: int = Field(default=100, ge=0, le=100_000)
     """How many runs of one tenant may wait."""
+    max_running: int = Field(default=0, ge=0, le=1_000_000)
+    """How many runs may go on over all tenants, shared fairly by plan; 0 is without limit."""
     max_bytes_billed: int = Field(default=1 << 40, ge=0)
     """The most bytes that one query of a tenant may bill."""
+    aging_seconds: float = Field(default=60.0, ge=1, le=86_400)
+    """Waiting so long counts as much as one point of priority."""
+    misfire_seconds: float = Field(default=300.0, ge=0, le=86_400)
+    """A schedule's time that passed longer ago was missed; its policy says what happens."""
+    keep_days: int = Field(default=90, ge=1, le=3650)
+    """For how many days ended runs, backfills and deleted pipelines are remembered."""
 
 
 class ExecutorSettings(ServiceSettings):

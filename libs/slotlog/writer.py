@@ -73,7 +73,7 @@ class _Lane(Generic[S]):
 class Writer(Generic[S]):
     """Decides messages for many streams; at most one append is in flight on each."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  what a writer is made of
         self,
         log: SlotLog,
         decider: Decider[S],
@@ -81,10 +81,13 @@ class Writer(Generic[S]):
         service: Service,
         clock: Clock = system_clock,
         bounds: Bounds | None = None,
+        prefix: str = "",
     ) -> None:
+        """`prefix` is of the streams' names; the service's own name unless told."""
         self._log = log
         self._decider = decider
         self._service = service
+        self._prefix = prefix or service.value
         self._clock = clock
         self._bounds = bounds or Bounds()
         self._lanes: OrderedDict[str, _Lane[S]] = OrderedDict()
@@ -115,9 +118,14 @@ class Writer(Generic[S]):
                 await self._catch_up(key, lane)
             return lane.stream.state
 
+    def peek(self, key: str) -> S | None:
+        """Return the state as last known here, without waiting; None when it is not loaded."""
+        lane = self._lanes.get(key)
+        return lane.stream.state if lane is not None and lane.loaded else None
+
     async def each_key(self, after: str = "") -> AsyncIterator[str]:
         """Iterate over the keys of all streams that exist, in order, page by page."""
-        prefix = self._service.value
+        prefix = self._prefix
         after = f"{prefix}/{after}" if after else ""
         while names := await self._log.streams(prefix, after, PAGE):
             for name in names:
@@ -145,7 +153,7 @@ class Writer(Generic[S]):
             del self._lanes[idle]
 
     def _name(self, key: str) -> str:
-        return f"{self._service.value}/{key}"
+        return f"{self._prefix}/{key}"
 
     async def _work(self, key: str, lane: _Lane[S]) -> None:
         while lane.queue:

@@ -11,6 +11,7 @@ from typing import Protocol
 
 from pydantic import BaseModel, ConfigDict
 
+from contracts.identifiers import RunId
 from contracts.runs import RunRequestedV1
 from contracts.steps import StepCompletedV1
 from libs.slotlog.log import SlotLogError
@@ -48,8 +49,15 @@ class Checkpoints:
         self._saving: asyncio.Task[None] | None = None
 
     async def earlier(self) -> list[Saved]:
-        """What the attempts before this one have completed, oldest first."""
-        names = [self._name(attempt) for attempt in range(1, self._request.attempt)]
+        """What the attempts before this one have completed, oldest first.
+
+        A run that repeats another one begins with what that one has completed.
+        """
+        request = self._request
+        names = [self._name(attempt) for attempt in range(1, request.attempt)]
+        if request.retry_of is not None:
+            repeated = range(1, request.retry_of_attempts + 1)
+            names = [*(self._name(n, request.retry_of) for n in repeated), *names]
         found = await asyncio.gather(*(self._fetch(name) for name in names))
         return [Saved.model_validate_json(body) for body in found if body is not None]
 
@@ -91,6 +99,6 @@ class Checkpoints:
                 await asyncio.sleep(FIRST_PAUSE * 2**number)
         return await self._objects.fetch(name)
 
-    def _name(self, attempt: int) -> str:
+    def _name(self, attempt: int, run_id: RunId | None = None) -> str:
         request = self._request
-        return f"checkpoints/{request.tenant_id}/{request.run_id}/{attempt}.json"
+        return f"checkpoints/{request.tenant_id}/{run_id or request.run_id}/{attempt}.json"

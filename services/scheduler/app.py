@@ -1,5 +1,8 @@
 """The composition root of the scheduler."""
 
+from collections.abc import Callable
+
+from contracts.envelope import Wire
 from contracts.message import Service
 from libs.clock import system_clock
 from libs.service import Parts, Process
@@ -7,8 +10,12 @@ from libs.settings import SchedulerSettings
 from libs.slotlog.cloud_storage import Bucket, BucketSettings, CloudStorageSlotLog
 from libs.slotlog.writer import Writer
 from services.scheduler.domain.deciding import Rules
-from services.scheduler.handlers import Handlers
-from services.scheduler.store import LedgerDecider
+from services.scheduler.handlers import Neighbours, register
+from services.scheduler.ledgers import Ledgers
+from services.scheduler.objects import Reminders, Revisions
+from services.scheduler.store import LedgerDecider, PlaceDecider
+from services.scheduler.templates.library import Library
+from services.scheduler.ticking import Sender
 
 
 async def build(process: Process) -> Parts:
@@ -21,15 +28,47 @@ async def build(process: Process) -> Parts:
         lease_seconds=settings.lease_seconds,
         max_attempts=settings.max_attempts,
         queue_limit=settings.queue_limit,
+        max_running=settings.max_running,
         max_bytes_billed=settings.max_bytes_billed,
+        aging_seconds=settings.aging_seconds,
+        misfire_seconds=settings.misfire_seconds,
+        keep_days=settings.keep_days,
     )
     log = CloudStorageSlotLog(bucket)
-    ledgers = Writer(log, LedgerDecider(rules), service=Service.SCHEDULER, clock=system_clock)
-    Handlers(ledgers, system_clock).register(process.router)
+    writer = Writer(log, LedgerDecider(rules), service=Service.SCHEDULER, clock=system_clock)
+    reminders = Reminders(bucket)
+    places = Writer(
+        log,
+        PlaceDecider(rules),
+        service=Service.SCHEDULER,
+        clock=system_clock,
+        prefix="scheduler-places",
+    )
+    ledgers = Ledgers(writer, places, reminders, rules, system_clock)
+    neighbours = Neighbours(
+        ledgers=ledgers,
+        reminders=reminders,
+        revisions=Revisions(bucket),
+        templates=Library.packaged(),
+        sender=LaterSender(lambda: process.bus.publisher),
+    )
+    register(process.router, neighbours)
 
     async def close_bucket() -> None:
         bucket.close()
 
     return Parts(
-        router=process.router, checks=(bucket.check,), closers=(close_bucket, ledgers.close)
+        router=process.router,
+        checks=(bucket.check,),
+        closers=(close_bucket, writer.close, places.close),
     )
+
+
+class LaterSender:
+    """The bus's publisher, which is made when the router is complete."""
+
+    def __init__(self, publisher: Callable[[], Sender]) -> None:
+        self._publisher = publisher
+
+    async def send(self, *emits: Wire) -> object:
+        return await self._publisher().send(*emits)

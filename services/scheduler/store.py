@@ -1,4 +1,4 @@
-"""The tenants' ledgers: one stream of the slot log for each."""
+"""The tenants' ledgers, one stream of the slot log for each, and the platform's places."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from contracts.backfills import ChangeBackfillV1, StartBackfillV1
 from contracts.datasets import DatasetRegisteredV1
 from contracts.message import Message
 from contracts.pipelines import DeleteConfigV1
@@ -17,6 +18,7 @@ from contracts.runs import (
     CancelRunV1,
     SubmitRunV1,
 )
+from contracts.schedules import DeleteScheduleV1, SaveScheduleV1
 from contracts.tenants import (
     PlanChangedV1,
     TenantOffboardedV1,
@@ -25,44 +27,79 @@ from contracts.tenants import (
     TenantSuspendedV1,
 )
 from libs.slotlog.decider import Decision
-from services.scheduler.domain import admission, attempts, configs, tenants
-from services.scheduler.domain.deciding import KeepConfig, Look, Outcome, Rules
+from services.scheduler.domain import (
+    admission,
+    attempts,
+    backfills,
+    configs,
+    queue,
+    retries,
+    schedules,
+    tenants,
+)
+from services.scheduler.domain.deciding import (
+    KeepConfig,
+    Look,
+    Outcome,
+    RetryWith,
+    Rules,
+    SubmitTemplate,
+)
+from services.scheduler.domain.evolving import evolve
 from services.scheduler.domain.facts import FACTS
-from services.scheduler.domain.ledger import Ledger, evolve
+from services.scheduler.domain.ledger import Ledger
+from services.scheduler.domain.places import (
+    PLACE_FACTS,
+    Demand,
+    Granted,
+    Places,
+    demand_places,
+    evolve_places,
+)
+from services.scheduler.domain.settling import remind
 
 _RULES: dict[type[Message], Callable[[Ledger, Any, datetime, Rules], Outcome]] = {
     TenantOnboardedV1: tenants.tenant_onboarded,
-    PlanChangedV1: tenants.plan_changed,
     DatasetRegisteredV1: tenants.dataset_registered,
-    TenantSuspendedV1: tenants.tenant_may,
-    TenantResumedV1: tenants.tenant_may,
-    TenantOffboardedV1: tenants.tenant_may,
+    PlanChangedV1: tenants.plan_changed,
+    TenantSuspendedV1: tenants.tenant_suspended,
+    TenantResumedV1: tenants.tenant_resumed,
+    TenantOffboardedV1: tenants.tenant_offboarded,
     KeepConfig: configs.keep_config,
     DeleteConfigV1: configs.delete_config,
+    SaveScheduleV1: schedules.save_schedule,
+    DeleteScheduleV1: schedules.delete_schedule,
+    StartBackfillV1: backfills.start_backfill,
+    ChangeBackfillV1: backfills.change_backfill,
     SubmitRunV1: admission.submit_run,
+    SubmitTemplate: admission.submit_template,
+    RetryWith: retries.retry_run,
     CancelRunV1: attempts.cancel_run,
     AttemptStartedV1: attempts.attempt_started,
     AttemptHeartbeatV1: attempts.attempt_alive,
     AttemptReturnedV1: attempts.attempt_returned,
     AttemptFinishedV1: attempts.attempt_finished,
     Look: attempts.look,
+    Granted: queue.take_place,
 }
 
 
 class LedgerDecider:
     """Binds the rules to the slot log's writer."""
 
-    version = 1
+    version = 2
 
     def __init__(self, rules: Rules) -> None:
-        self._rules = rules
+        self.rules = rules
 
     def initial(self) -> Ledger:
         return Ledger()
 
     def decide(self, state: Ledger, message: Message, now: datetime) -> Decision:
-        facts, emits = _RULES[type(message)](state, message, now, self._rules)
-        return Decision(facts, emits)
+        outcome = _RULES[type(message)](state, message, now, self.rules)
+        if outcome[0] or isinstance(message, Look):
+            outcome = remind(state, outcome, now, self.rules)
+        return Decision(*outcome)
 
     def evolve(self, state: Ledger, fact: BaseModel) -> Ledger:
         return evolve(state, fact)
@@ -75,3 +112,32 @@ class LedgerDecider:
 
     def load_state(self, data: Any) -> Ledger:
         return Ledger.model_validate(data)
+
+
+class PlaceDecider:
+    """The same for the one stream of the platform's places."""
+
+    version = 1
+
+    def __init__(self, rules: Rules) -> None:
+        self._most = rules.max_running
+
+    def initial(self) -> Places:
+        return Places()
+
+    def decide(self, state: Places, message: Message, now: datetime) -> Decision:
+        if not isinstance(message, Demand):
+            raise TypeError(message)
+        return Decision(*demand_places(state, message, now, self._most))
+
+    def evolve(self, state: Places, fact: BaseModel) -> Places:
+        return evolve_places(state, fact)
+
+    def load_fact(self, data: Any) -> BaseModel:
+        return PLACE_FACTS.validate_python(data)
+
+    def dump_state(self, state: Places) -> Any:
+        return state.model_dump(mode="json")
+
+    def load_state(self, data: Any) -> Places:
+        return Places.model_validate(data)

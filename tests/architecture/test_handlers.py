@@ -17,9 +17,8 @@ from services.executor.handlers import Runs
 from services.executor.planner import Planner
 from services.gateway import handlers as gateway
 from services.gateway.live import LiveRuns
-from services.scheduler.domain.deciding import Rules
-from services.scheduler.handlers import Handlers as SchedulerHandlers
-from services.scheduler.store import LedgerDecider
+from services.scheduler import handlers as scheduler
+from services.scheduler.handlers import Neighbours
 from services.tenant.handlers import Handlers as TenantHandlers
 from services.tenant.store import TenantDecider
 
@@ -39,8 +38,8 @@ def registered(service: Service) -> set[type[Message]]:
             tenants = Writer(log, TenantDecider(), service=service)
             TenantHandlers(tenants, None, None).register(router)  # type: ignore[arg-type] # the same
         case Service.SCHEDULER:
-            ledgers = Writer(log, LedgerDecider(Rules()), service=service)
-            SchedulerHandlers(ledgers, system_clock).register(router)
+            parts = Neighbours(*[None] * 5)  # type: ignore[arg-type] # only registered
+            scheduler.register(router, parts)
         case Service.EXECUTOR:
             Runs(None, "", None, 1).register(router)  # type: ignore[arg-type] # only registered
             Planner({}, system_clock).register(router)

@@ -170,7 +170,7 @@ def test_a_bad_definition_is_refused_with_line_and_column(stack: Stack, tenant: 
     answer = stack.call("PUT", f"{CONFIGS}/x", text=text, tenant=tenant)
     assert (answer.status, answer.body["code"]) == (400, "invalid_definition")
     (error,) = answer.body["errors"]
-    assert (error["line"], "colour" in error["detail"]) == (3, True)
+    assert (error["line"], "colour" in error["detail"]) == (5, True)
 
 
 def test_onboarding_twice_and_bootstrapping_twice_change_nothing(stack: Stack, tenant: str) -> None:

@@ -19,7 +19,8 @@ from libs.web.problem import Problem
 from services.executor.steps.guard import check_select
 from services.executor.steps.step import StepError
 from services.gateway import keys
-from services.scheduler.definitions import DefinitionError, parse_definition
+from services.scheduler.definitions.nodes import DefinitionError
+from services.scheduler.definitions.shapes import parse_definition
 
 Target = Callable[[bytes], None]
 PUBLISHED = datetime(2026, 1, 1, tzinfo=UTC)

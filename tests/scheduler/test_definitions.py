@@ -1,9 +1,15 @@
 """Definitions: two shapes, one model, and a place for everything wrong."""
 
+from contextlib import suppress
+
 import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from contracts.identifiers import ConfigId
-from services.scheduler.definitions import DefinitionError, parse_definition
+from services.scheduler.definitions.nodes import DefinitionError
+from services.scheduler.definitions.shapes import parse_definition
 from tests.pipelines import BAD_SQL, ONE_STEP
 
 NAME = ConfigId("p")
@@ -53,7 +59,7 @@ steps:
             1,
             "wait for each other",
         ),
-        ("steps:\n  - {id: 'a b', type: x}\n", 2, "step_id"),
+        ("steps:\n  - {id: 'a b', type: x}\n", 2, "steps.0.id"),
         ("steps:\n  - {id: a, type: x, timeout: 0}\n", 2, "timeout"),
         ("x: " + "y" * 300_000, None, "256 KiB"),
     ],
@@ -64,3 +70,45 @@ def test_what_is_wrong_is_said_with_its_place(text: str, line: int | None, detai
     first = caught.value.problems[0]
     assert detail in first.detail
     assert first.line == line
+
+
+def test_everything_wrong_is_said_at_once_in_the_order_of_the_text() -> None:
+    text = """\
+pipelin: {id: p}
+steps:
+  - id: a
+    ps_type: x
+    timeut: 3
+    config: {sql: "SELECT ${secret}"}
+  - ps_type: x
+    needs: nothing
+  - {id: c, ps_type: x, needs: [zzz], timeout: 0}
+"""
+    with pytest.raises(DefinitionError) as caught:
+        parse_definition(text, NAME)
+    found = [(p.line, p.column, p.pointer) for p in caught.value.problems]
+    assert found == [
+        (1, 1, "/pipelin"),
+        (5, 5, "/steps/0/timeut"),
+        (6, 19, "/steps/0/config/sql"),
+        (7, 5, "/steps/1/id"),
+        (8, 12, "/steps/1/needs"),
+        (9, 32, "/steps/2/needs"),
+        (9, 48, "/steps/2/timeout"),
+    ]
+    assert "did you mean 'pipeline'" in caught.value.problems[0].detail
+
+
+LEAVES = st.none() | st.booleans() | st.integers() | st.text(max_size=8) | st.floats()
+NAMES = st.sampled_from(["steps", "id", "ps_type", "config", "needs", "dependencies", "pipeline"])
+TREES = st.recursive(
+    LEAVES, lambda t: st.lists(t, max_size=4) | st.dictionaries(NAMES, t, max_size=5), max_leaves=20
+)
+
+
+@given(TREES | st.text())
+@settings(max_examples=300, deadline=None)
+def test_whatever_is_written_is_read_or_refused(given_text: object) -> None:
+    text = given_text if isinstance(given_text, str) else yaml.safe_dump(given_text)
+    with suppress(DefinitionError):
+        assert parse_definition(text, NAME).steps

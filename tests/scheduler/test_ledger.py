@@ -27,6 +27,7 @@ from contracts.tenants import LimitsPart, TenantOnboardedV1, TenantResumedV1, Te
 from services.scheduler.domain.deciding import KeepConfig, Look, Rules, TenantUnknownError
 from services.scheduler.domain.ledger import Ledger
 from services.scheduler.domain.periods import next_reset
+from services.scheduler.domain.queue import waiting
 from services.scheduler.domain.quota import quota
 from services.scheduler.store import LedgerDecider
 
@@ -181,7 +182,7 @@ def test_a_run_the_platform_keeps_losing_fails_and_is_refunded() -> None:
     (ended,) = platform.look()
     assert isinstance(ended, RunFinishedV1)
     assert (ended.status, ended.error and ended.error.code) == ("FAILED", "platform_lost_run")
-    assert quota(platform.ledger, TENANT, platform.now).used_today == 0
+    assert quota(platform.ledger, TENANT, platform.now, RULES).used_today == 0
 
 
 def test_a_queued_run_is_cancelled_at_once_and_an_ended_one_never() -> None:
@@ -219,8 +220,9 @@ def test_a_suspended_tenant_starts_nothing() -> None:
     platform.tell(TenantSuspendedV1(tenant_id=TENANT, reason="unpaid", requested_by="admin"))
     assert kinds(platform.finish(0)) == ["run.finished.v1"]
     assert kinds(platform.tell(submit(2))) == ["run.rejected.v1"]
-    platform.tell(TenantResumedV1(tenant_id=TENANT, requested_by="admin"))
-    assert kinds(platform.look()) == ["run.requested.v1"]
+    resumed = platform.tell(TenantResumedV1(tenant_id=TENANT, requested_by="admin"))
+    assert kinds(resumed) == ["run.requested.v1"]
+    assert platform.look() == []
 
 
 def test_a_tenant_that_is_not_known_yet_is_waited_for() -> None:
@@ -274,7 +276,7 @@ class LedgerMachine(RuleBasedStateMachine):
             return
         ledger = self.platform.ledger
         assert len(ledger.running) <= 2
-        assert len(ledger.waiting) <= RULES.queue_limit
+        assert len(waiting(ledger, RULES)) <= RULES.queue_limit
         for key, used in ledger.charged.items():
             assert 0 <= used <= (8 if len(key) == 10 else 12)
 
@@ -295,7 +297,7 @@ class LedgerMachine(RuleBasedStateMachine):
             return
         ledger = self.platform.ledger
         free = ledger.limits.concurrent - len(ledger.running)
-        assert free <= 0 or not ledger.waiting
+        assert free <= 0 or not waiting(ledger, RULES)
 
 
 TestLedgerMachine = LedgerMachine.TestCase

@@ -16,7 +16,6 @@ from contracts.tenants import (
     TenantPart,
     TenantV1,
 )
-from contracts.ticks import TickAppliedV1, TickJob, TickV1
 from services.gateway import keys
 from services.gateway.api.edge import Edge
 from services.gateway.api.endpoint import Answer, Body, Call, Query, Who, endpoint
@@ -150,24 +149,6 @@ class AdminRoutes:
             tenant_id=query.tenant_id, key_hash=key_hash, requested_by=call.who(ADMIN)
         )
         await self._edge.questions.ask(command, KeyRevokedV1)
-
-    @endpoint("POST", "/api/v1/scheduler/trigger", Who.ADMIN)
-    async def trigger(self, call: Call) -> TickAppliedV1:
-        """Start what is due, as each minute's tick does; harmless to repeat."""
-        return await self._tick(TickJob.TRIGGER)
-
-    @endpoint("POST", "/api/v1/scheduler/process-queue", Who.ADMIN)
-    async def process_queue(self, call: Call) -> TickAppliedV1:
-        """Start what waits, as far as slots are free; harmless to repeat."""
-        return await self._tick(TickJob.QUEUE)
-
-    @endpoint("POST", "/api/v1/scheduler/reset-daily-quotas", Who.ADMIN)
-    async def daily(self, call: Call) -> TickAppliedV1:
-        """Drop what has outlived its retention; limits need no reset. Harmless to repeat."""
-        return await self._tick(TickJob.DAILY)
-
-    async def _tick(self, job: TickJob) -> TickAppliedV1:
-        return await self._edge.questions.ask(TickV1(job=job), TickAppliedV1)
 
 
 def key_part(

@@ -6,19 +6,27 @@ from typing import Any
 from services.gateway.api.admin import AdminRoutes
 from services.gateway.api.audit import AuditRoutes
 from services.gateway.api.endpoint import Endpoint, endpoints_of
+from services.gateway.api.backfills import BackfillRoutes
 from services.gateway.api.events import EventRoutes
 from services.gateway.api.health import HealthRoutes
 from services.gateway.api.history import HistoryRoutes
 from services.gateway.api.pipelines import PipelineRoutes
 from services.gateway.api.quality import QualityRoutes
 from services.gateway.api.runs import RunRoutes
+from services.gateway.api.scheduler import SchedulerRoutes
+from services.gateway.api.schedules import ScheduleRoutes
+from services.gateway.api.templates import TemplateRoutes
 from services.gateway.api.tenants import TenantRoutes
 
 GROUPS = (
     AdminRoutes,
     TenantRoutes,
     PipelineRoutes,
+    ScheduleRoutes,
+    BackfillRoutes,
+    TemplateRoutes,
     RunRoutes,
+    SchedulerRoutes,
     HistoryRoutes,
     AuditRoutes,
     EventRoutes,

@@ -5,16 +5,23 @@ from pydantic import Field
 from contracts.identifiers import ConfigId
 from contracts.message import Part
 from contracts.pipelines import (
+    CheckDefinitionV1,
     ConfigDeletedV1,
     ConfigListV1,
     ConfigPart,
     ConfigSavedV1,
     ConfigV1,
+    DefinitionCheckedV1,
+    DefinitionPart,
     DeleteConfigV1,
     GetConfigV1,
     ListConfigsV1,
+    ListRevisionsV1,
+    RevisionListV1,
+    RevisionPart,
     SaveConfigV1,
 )
+from contracts.platform import ProblemPart
 from libs.web.problem import Fault, Problem
 from services.gateway.api.edge import Edge
 from services.gateway.api.endpoint import Answer, Call, Query, Text, Who, endpoint
@@ -49,6 +56,18 @@ class Saved(Part):
     revision: int = Field(ge=1)
 
 
+class RevisionsShown(Part):
+    config_id: ConfigId
+    revisions: tuple[RevisionPart, ...]
+
+
+class Checked(Part):
+    valid: bool
+    problems: tuple[ProblemPart, ...] = ()
+    definition: DefinitionPart | None = None
+    """The one model behind both shapes, when nothing is wrong."""
+
+
 class PipelineRoutes:
     def __init__(self, edge: Edge) -> None:
         self._edge = edge
@@ -66,15 +85,52 @@ class PipelineRoutes:
         found = await self._edge.questions.ask(query, ConfigV1)
         return Answer(found.config, _etag(found.config.revision))
 
+    @endpoint("GET", ONE + "/revisions", Who.TENANT, errors=("config_not_found",))
+    async def revisions(self, call: Call, config_id: ConfigId) -> RevisionsShown:
+        """List a pipeline's revisions, the newest first; also when it was deleted."""
+        query = ListRevisionsV1(tenant_id=call.tenant, config_id=config_id)
+        found = await self._edge.questions.ask(query, RevisionListV1)
+        return RevisionsShown(config_id=config_id, revisions=found.revisions)
+
+    @endpoint("GET", ONE + "/revisions/{revision}", Who.TENANT, errors=("config_not_found",))
+    async def revision(self, call: Call, config_id: ConfigId, revision: str) -> ConfigPart:
+        """Show one revision as it was saved."""
+        number = _number(revision, "/revision")
+        query = GetConfigV1(tenant_id=call.tenant, config_id=config_id, revision=number)
+        return (await self._edge.questions.ask(query, ConfigV1)).config
+
+    @endpoint("POST", "/api/v1/pipelines/validate", Who.TENANT)
+    async def validate(self, call: Call, body: Definition) -> Checked:
+        """Say everything that is wrong with a definition; nothing is saved."""
+        query = CheckDefinitionV1(tenant_id=call.tenant, source=body)
+        found = await self._edge.questions.ask(query, DefinitionCheckedV1)
+        return Checked(
+            valid=not found.problems, problems=found.problems, definition=found.definition
+        )
+
     @endpoint("POST", ONE, Who.TENANT, status=201, errors=SAVING, sends=("ETag",))
     async def create(self, call: Call, config_id: ConfigId, body: Definition) -> Answer[Saved]:
         """Save the first revision of a pipeline, if there is none."""
         return await self._save(call, config_id, body, 0)
 
-    @endpoint("PUT", ONE, Who.TENANT, errors=SAVING, reads=("If-Match",), sends=("ETag",))
+    @endpoint(
+        "PUT",
+        ONE,
+        Who.TENANT,
+        errors=(*SAVING, "if_match_required"),
+        reads=("If-Match",),
+        sends=("ETag",),
+    )
     async def save(self, call: Call, config_id: ConfigId, body: Definition) -> Answer[Saved]:
-        """Save a revision; with If-Match only over the one that is named."""
-        return await self._save(call, config_id, body, _if_match(call))
+        """Save a revision; If-Match says over which one, when there is one."""
+        if "If-Match" in call.request.headers:
+            return await self._save(call, config_id, body, _if_match(call))
+        try:
+            return await self._save(call, config_id, body, 0)
+        except Problem as problem:
+            if problem.code == "revision_conflict":
+                raise _needs_if_match() from None
+            raise
 
     @endpoint(
         "DELETE",
@@ -117,8 +173,19 @@ def _if_match(call: Call) -> int | None:
     text = call.request.headers.get("If-Match")
     if text is None or text == "*":
         return None
-    revision = text.strip('"')
-    if not (revision.isascii() and revision.isdecimal()) or len(revision) > 9:  # noqa: PLR2004  no config has a billion revisions
-        detail = f'If-Match: expected a revision such as "3", found {text[:40]!r}'
-        raise Problem(400, "invalid_request", detail, [Fault("/If-Match", detail)])
-    return int(revision)
+    return _number(text.strip('"'), "/If-Match")
+
+
+def _number(text: str, pointer: str) -> int:
+    if not (text.isascii() and text.isdecimal()) or len(text) > 9:  # noqa: PLR2004  no config has a billion revisions
+        detail = f'{pointer[1:]}: expected a revision such as "3", found {text[:40]!r}'
+        raise Problem(400, "invalid_request", detail, [Fault(pointer, detail)])
+    return int(text)
+
+
+def _needs_if_match() -> Problem:
+    detail = (
+        "There is such a pipeline already: send If-Match with the ETag that you have read, "
+        "or If-Match: * to replace whatever is there."
+    )
+    return Problem(428, "if_match_required", detail)

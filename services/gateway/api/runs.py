@@ -1,4 +1,4 @@
-"""Endpoints that change runs: start, cancel. Looking at them: `history.py`."""
+"""Endpoints that change runs, or say why one waits. Looking at them: `history.py`."""
 
 from datetime import date
 from uuid import NAMESPACE_URL, uuid4, uuid5
@@ -9,7 +9,10 @@ from contracts.identifiers import ConfigId, RunId, TenantId
 from contracts.message import Part
 from contracts.runs import (
     CancelRunV1,
+    ExplainRunV1,
+    RetryRunV1,
     RunCancelRequestedV1,
+    RunExplainedV1,
     RunFinishedV1,
     RunQueuedV1,
     RunRejectedV1,
@@ -17,7 +20,9 @@ from contracts.runs import (
     RunStatus,
     SubmitRunV1,
     TriggerPart,
+    TriggerType,
 )
+from contracts.templates import TemplateRefPart
 from libs.web.problem import Fault, Problem
 from services.gateway.api.edge import RUNS, Edge
 from services.gateway.api.endpoint import Answer, Body, Call, Who, endpoint
@@ -36,13 +41,21 @@ class RunBody(Body):
     """Higher starts earlier, among the tenant's own runs that wait."""
 
 
+class RetryBody(Body):
+    from_: str = Field(default="failed", alias="from", max_length=100)
+    """`failed` keeps what completed, `start` nothing; or the step to begin with."""
+    trigger_by: str = Field(default="", max_length=200)
+
+
 class Accepted(Part):
     pipeline_logging_id: RunId
     """The same as run_id."""
     run_id: RunId
     tenant_id: TenantId
-    pipeline_id: ConfigId
+    pipeline_id: ConfigId | None
+    """Absent when a retry was not answered in time."""
     status: RunStatus
+    retry_of: RunId | None = None
 
 
 class Cancelling(Part):
@@ -66,21 +79,33 @@ class RunRoutes:
     )
     async def start(self, call: Call, config_id: ConfigId, body: RunBody) -> Answer[Accepted]:
         """Run a pipeline; watch it where Location says."""
+        return await self.run(call, config_id, body)
+
+    async def run(
+        self,
+        call: Call,
+        config_id: ConfigId,
+        body: RunBody,
+        template: TemplateRefPart | None = None,
+    ) -> Answer[Accepted]:
         command = SubmitRunV1(
             tenant_id=call.tenant,
             run_id=_new_run_id(call),
             config_id=config_id,
+            template=template,
             run_date=self._date(body),
             parameters=body.parameters,
             trigger=_trigger(call, body),
             priority=body.priority,
         )
-        return await self.submit(command)
+        return await self.submit(command, config_id)
 
-    async def submit(self, command: SubmitRunV1) -> Answer[Accepted]:
+    async def submit(
+        self, command: SubmitRunV1 | RetryRunV1, config_id: ConfigId | None = None
+    ) -> Answer[Accepted]:
         """Ask for a run; an answer that does not come in time is no refusal."""
         try:
-            decided = await self._edge.questions.ask(
+            decided: RunRequestedV1 | RunQueuedV1 | RunRejectedV1 = await self._edge.questions.ask(
                 command,
                 RunRequestedV1,
                 RunQueuedV1,
@@ -90,11 +115,12 @@ class RunRoutes:
         except Problem as problem:
             if problem.code not in {"no_answer_yet", "run_exists"}:
                 raise
-            return _accepted(command, RunStatus.PENDING)
+            return _accepted(command, config_id, RunStatus.PENDING)
         if isinstance(decided, RunRejectedV1):
             raise _rejected(decided)
         queued = isinstance(decided, RunQueuedV1)
-        return _accepted(command, RunStatus.QUEUED if queued else RunStatus.RUNNING)
+        status = RunStatus.QUEUED if queued else RunStatus.RUNNING
+        return _accepted(command, decided.config_id, status)
 
     def _date(self, body: RunBody) -> date:
         try:
@@ -117,9 +143,38 @@ class RunRoutes:
         status = done.status if isinstance(done, RunFinishedV1) else RunStatus.RUNNING
         return Cancelling(run_id=run_id, status=status)
 
+    @endpoint(
+        "POST",
+        RUNS + "/{run_id}/retry",
+        Who.TENANT,
+        status=202,
+        errors=(*STARTING, "run_not_found", "run_not_ended", "unknown_step"),
+        sends=("Location",),
+        example={"from": "failed"},
+    )
+    async def retry(self, call: Call, run_id: RunId, body: RetryBody) -> Answer[Accepted]:
+        """Repeat an ended run as a new one, which the quota is charged for."""
+        command = RetryRunV1(
+            tenant_id=call.tenant,
+            run_id=_new_run_id(call),
+            retry_of=run_id,
+            start_from=body.from_,
+            trigger=_trigger(call, body, TriggerType.RETRY),
+        )
+        return await self.submit(command)
 
-def _trigger(call: Call, body: RunBody) -> TriggerPart:
-    return TriggerPart(by=body.trigger_by, user_id=call.request.headers.get("X-User-ID", "")[:200])
+    @endpoint("GET", RUNS + "/{run_id}/explain", Who.TENANT, errors=("run_not_found",))
+    async def explain(self, call: Call, run_id: RunId) -> RunExplainedV1:
+        """Say why a run waits: what holds it up, its place, when it may start."""
+        query = ExplainRunV1(tenant_id=call.tenant, run_id=run_id)
+        return await self._edge.questions.ask(query, RunExplainedV1)
+
+
+def _trigger(
+    call: Call, body: RunBody | RetryBody, kind: TriggerType = TriggerType.API
+) -> TriggerPart:
+    user = call.request.headers.get("X-User-ID", "")[:200]
+    return TriggerPart(type=kind, by=body.trigger_by, user_id=user)
 
 
 def _new_run_id(call: Call) -> RunId:
@@ -128,12 +183,15 @@ def _new_run_id(call: Call) -> RunId:
     return RunId(str(uuid5(NAMESPACE, f"{call.tenant}/{key}") if key else uuid4()))
 
 
-def _accepted(command: SubmitRunV1, status: RunStatus) -> Answer[Accepted]:
+def _accepted(
+    command: SubmitRunV1 | RetryRunV1, config_id: ConfigId | None, status: RunStatus
+) -> Answer[Accepted]:
     body = Accepted(
         pipeline_logging_id=command.run_id,
         run_id=command.run_id,
         tenant_id=command.tenant_id,
-        pipeline_id=command.config_id,
+        pipeline_id=config_id,
+        retry_of=command.retry_of if isinstance(command, RetryRunV1) else None,
         status=status,
     )
     return Answer(body, {"Location": f"{RUNS}/{command.run_id}"})

@@ -1,6 +1,6 @@
 """What executors report, cancellation, and leases that end."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from contracts.identifiers import RunId, TenantId
 from contracts.runs import (
@@ -14,19 +14,27 @@ from contracts.runs import (
     RunFinishedV1,
     RunStatus,
 )
-from services.scheduler.domain.deciding import NOTHING, Look, Outcome, Rules, lease_until, refuse
-from services.scheduler.domain.facts import CancelAsked, Ended, LeaseExtended, Requested
+from services.scheduler.domain.deciding import (
+    NOTHING,
+    Look,
+    Outcome,
+    Rules,
+    Working,
+    lease_until,
+    refuse,
+)
+from services.scheduler.domain.facts import CancelAsked, Ended, Forgotten, LeaseExtended, Requested
 from services.scheduler.domain.ledger import Lease, Ledger
-from services.scheduler.domain.queue import then_drain
+from services.scheduler.domain.schedules import start_due
+from services.scheduler.domain.settling import settle
 
 
 def attempt_started(state: Ledger, event: AttemptStartedV1, now: datetime, rules: Rules) -> Outcome:
     lease = _current(state, event.run_id, event.attempt)
     if lease is None:
         return NOTHING
-    fact = LeaseExtended(
-        run_id=event.run_id, until=lease_until(now, rules), started_at=event.started_at
-    )
+    until = lease_until(now, rules)
+    fact = LeaseExtended(run_id=event.run_id, until=until, started_at=event.started_at)
     if not lease.cancelling:
         return (fact,), ()
     # The cancellation may have come before anybody had the run to cancel.
@@ -45,8 +53,10 @@ def attempt_finished(
     lease = _current(state, event.run_id, event.attempt)
     if lease is None:
         return NOTHING
-    facts, emits = _end(lease, event.status, event.finished_at, event.error, event.started_at)
-    return then_drain(state, facts, emits, now, rules)
+    if lease.started_at is None:  # its end has overtaken its start
+        lease = lease.model_copy(update={"started_at": event.started_at})
+    ended = _end(lease, event.status, event.finished_at, event.error)
+    return settle(state, ended, event.tenant_id, now, rules)
 
 
 def attempt_returned(
@@ -57,10 +67,9 @@ def attempt_returned(
     if lease is None:
         return NOTHING
     if lease.cancelling:
-        facts, emits = _end(lease, RunStatus.CANCELLED, now, None, lease.started_at)
-    else:
-        facts, emits = _request_again(lease, now, rules)
-    return then_drain(state, facts, emits, now, rules)
+        ended = _end(lease, RunStatus.CANCELLED, now, None)
+        return settle(state, ended, event.tenant_id, now, rules)
+    return _request_again(lease, now, rules)
 
 
 def cancel_run(state: Ledger, command: CancelRunV1, now: datetime, rules: Rules) -> Outcome:
@@ -69,53 +78,80 @@ def cancel_run(state: Ledger, command: CancelRunV1, now: datetime, rules: Rules)
         ended = state.ended.get(command.run_id)
         if ended is None:
             return refuse(command.tenant_id, "run_not_found", f"there is no run {command.run_id}")
-        return refuse(command.tenant_id, "run_ended", f"run {command.run_id} is {ended} already")
+        detail = f"run {command.run_id} is {ended.status} already"
+        return refuse(command.tenant_id, "run_ended", detail)
     if lease.queued:
-        facts, emits = _end(lease, RunStatus.CANCELLED, now, None, None)
-        return then_drain(state, facts, emits, now, rules)
+        ended_at_once = _end(lease, RunStatus.CANCELLED, now, None)
+        return settle(state, ended_at_once, command.tenant_id, now, rules)
     attempt = lease.request.attempt
     asked = _ask_cancel(command.tenant_id, command.run_id, attempt, command.requested_by)
     return (CancelAsked(run_id=command.run_id),), (asked,)
 
 
 def look(state: Ledger, message: Look, now: datetime, rules: Rules) -> Outcome:
-    """Give up attempts whose lease has ended; start what waits if slots are free."""
-    del message
-    lost = [_expire(lease, now, rules) for lease in state.running if lease.until <= now]
-    facts = tuple(fact for one, _ in lost for fact in one)
-    emits = tuple(emit for _, one in lost for emit in one)
-    return then_drain(state, facts, emits, now, rules)
+    """Do what time alone asks for; a second look at the same time finds nothing to do."""
+    work = Working(state, now, rules)
+    for lease in state.running:
+        if lease.until <= now:
+            work.take(_expire(lease, now, rules))
+    work.take(settle(work.state, NOTHING, message.tenant_id, now, rules))
+    work.decide(start_due, message.tenant_id)
+    if message.forget:
+        work.take(_forget(work.state, now, rules))
+    return work.outcome
+
+
+def end_all(state: Ledger, tenant: TenantId, now: datetime) -> Outcome:
+    """The tenant is gone: what waits is cancelled, what runs is asked to stop."""
+    work = Working(state, now, Rules())
+    for lease in state.runs.values():
+        if lease.queued:
+            work.take(_end(lease, RunStatus.CANCELLED, now, None))
+        elif not lease.cancelling:
+            request = lease.request
+            asked = _ask_cancel(tenant, request.run_id, request.attempt, "offboarding")
+            work.take(((CancelAsked(run_id=request.run_id),), (asked,)))
+    return work.outcome
+
+
+def _forget(state: Ledger, now: datetime, rules: Rules) -> Outcome:
+    before = now - timedelta(days=rules.keep_days)
+    times = [
+        *(run.at for run in state.ended.values()),
+        *(one.about.ended_at for one in state.backfills.values()),
+        *(history[-1].deleted_at for history in state.history.values()),
+    ]
+    if not any(at is not None and at < before for at in times):
+        return NOTHING
+    return (Forgotten(before=before),), ()
 
 
 def _expire(lease: Lease, now: datetime, rules: Rules) -> Outcome:
     request = lease.request
     if lease.cancelling:
-        return _end(lease, RunStatus.CANCELLED, now, None, lease.started_at)
+        return _end(lease, RunStatus.CANCELLED, now, None)
     if request.attempt >= rules.max_attempts:
         error = ErrorPart(
             code="platform_lost_run",
             detail=f"the run was lost {request.attempt} times by the platform and is not charged",
         )
-        facts, emits = _end(lease, RunStatus.FAILED, now, error, lease.started_at, refund=True)
-        return facts, emits
+        return _end(lease, RunStatus.FAILED, now, error, refund=True)
     return _request_again(lease, now, rules)
 
 
 def _request_again(lease: Lease, now: datetime, rules: Rules) -> Outcome:
     request = lease.request
     again = request.model_copy(update={"attempt": request.attempt + 1})
-    fact = Requested(
-        run_id=request.run_id, attempt=again.attempt, lease_until=lease_until(now, rules)
-    )
+    until = lease_until(now, rules)
+    fact = Requested(run_id=request.run_id, attempt=again.attempt, lease_until=until)
     return (fact,), (again,)
 
 
-def _end(  # noqa: PLR0913  all that is said of an end
+def _end(
     lease: Lease,
     status: RunStatus,
     finished_at: datetime,
     error: ErrorPart | None,
-    started_at: datetime | None,
     *,
     refund: bool = False,
 ) -> Outcome:
@@ -130,11 +166,17 @@ def _end(  # noqa: PLR0913  all that is said of an end
         run_date=request.run_date,
         trigger=request.trigger,
         submitted_at=request.submitted_at,
-        started_at=lease.started_at or started_at,
+        started_at=lease.started_at,
         finished_at=finished_at,
         error=error,
     )
-    return (Ended(run_id=request.run_id, status=status, refund=refund),), (event,)
+    fact = Ended(
+        run_id=request.run_id,
+        status=status,
+        refund=refund,
+        at=finished_at,
+    )
+    return (fact,), (event,)
 
 
 def _current(state: Ledger, run_id: RunId, attempt: int) -> Lease | None:

@@ -10,25 +10,33 @@ from contracts.pipelines import (
     DeleteConfigV1,
     SaveConfigV1,
 )
-from services.scheduler.domain.deciding import KeepConfig, Outcome, Rules, check_known, refuse
+from services.scheduler.domain.backfills import drop_backfills
+from services.scheduler.domain.deciding import (
+    KeepConfig,
+    Outcome,
+    Rules,
+    Working,
+    check_known,
+    refuse,
+)
 from services.scheduler.domain.facts import ConfigDropped, ConfigKept
 from services.scheduler.domain.ledger import Ledger
+from services.scheduler.domain.schedules import drop_schedule
 
 MOST_CONFIGS = 1_000
+MOST_BYTES = 16 << 20
+"""Of all definitions of one tenant: its whole ledger is kept in memory."""
 
 
 def keep_config(state: Ledger, message: KeepConfig, now: datetime, _: Rules) -> Outcome:
     command = message.command
     check_known(state, command.tenant_id)
     current = state.configs.get(command.config_id)
-    if wrong := _wrong_revision(command, current):
+    if wrong := _wrong_revision(command, current) or _too_much(state, command):
         return wrong
-    if current is None and len(state.configs) >= MOST_CONFIGS:
-        detail = f"at most {MOST_CONFIGS} configs; delete one first"
-        return refuse(command.tenant_id, "too_many_configs", detail)
     config = ConfigPart(
         config_id=command.config_id,
-        revision=state.revisions.get(command.config_id, 0) + 1,
+        revision=state.last_revision(command.config_id) + 1,
         source=command.source,
         definition=message.definition,
         saved_at=now,
@@ -45,19 +53,29 @@ def keep_config(state: Ledger, message: KeepConfig, now: datetime, _: Rules) -> 
     return (ConfigKept(config=config),), (event,)
 
 
-def delete_config(state: Ledger, command: DeleteConfigV1, _: datetime, __: Rules) -> Outcome:
-    current = state.configs.get(command.config_id)
+def delete_config(state: Ledger, command: DeleteConfigV1, now: datetime, rules: Rules) -> Outcome:
+    """The definition goes with its schedule and backfills; its revisions can still be read."""
+    tenant, name = command.tenant_id, command.config_id
+    current = state.configs.get(name)
     if current is None:
-        return _no_config(command.tenant_id, command.config_id)
+        return no_config(tenant, name)
     if wrong := _wrong_revision(command, current):
         return wrong
     event = ConfigDeletedV1(
-        tenant_id=command.tenant_id,
-        config_id=command.config_id,
+        tenant_id=tenant,
+        config_id=name,
         revision=current.revision,
         requested_by=command.requested_by,
     )
-    return (ConfigDropped(config_id=command.config_id),), (event,)
+    work = Working(state, now, rules)
+    work.take(((ConfigDropped(config_id=name, at=now),), (event,)))
+    work.take(drop_schedule(work.state, tenant, name, command.requested_by))
+    work.take(drop_backfills(work.state, tenant, name, now))
+    return work.outcome
+
+
+def no_config(tenant: TenantId, config_id: ConfigId) -> Outcome:
+    return refuse(tenant, "config_not_found", f"there is no pipeline {config_id}")
 
 
 def _wrong_revision(
@@ -73,5 +91,12 @@ def _wrong_revision(
     return refuse(command.tenant_id, "revision_conflict", detail)
 
 
-def _no_config(tenant: TenantId, config_id: ConfigId) -> Outcome:
-    return refuse(tenant, "config_not_found", f"there is no pipeline {config_id}")
+def _too_much(state: Ledger, command: SaveConfigV1) -> Outcome | None:
+    others = [c for name, c in state.configs.items() if name != command.config_id]
+    if len(others) >= MOST_CONFIGS:
+        detail = f"at most {MOST_CONFIGS} configs; delete one first"
+        return refuse(command.tenant_id, "too_many_configs", detail)
+    if sum(len(c.source) for c in others) + len(command.source) > MOST_BYTES:
+        detail = f"all definitions together may have {MOST_BYTES >> 20} MiB; delete one first"
+        return refuse(command.tenant_id, "too_many_configs", detail)
+    return None

@@ -1,14 +1,15 @@
 """What every decision is given beside its message, and what comes of it."""
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
+from typing import Any
 
 from contracts.identifiers import TenantId
 from contracts.message import Message
-from contracts.pipelines import (
-    DefinitionPart,
-    SaveConfigV1,
-)
+from contracts.pipelines import DefinitionPart, SaveConfigV1
 from contracts.platform import CommandRefusedV1
+from contracts.runs import RetryRunV1, SubmitRunV1
+from services.scheduler.domain.evolving import evolve
 from services.scheduler.domain.facts import Fact
 from services.scheduler.domain.ledger import Ledger
 
@@ -27,6 +28,14 @@ class Rules(Fact):
     max_attempts: int = 5
     queue_limit: int = 100
     max_bytes_billed: int = 1 << 40
+    aging_seconds: float = 60.0
+    """Waiting so long counts as much as one point of priority."""
+    misfire_seconds: float = 300.0
+    """A schedule's time that passed longer ago was missed: its policy says what happens."""
+    max_running: int = 0
+    """Places for running work over all tenants; 0 is without limit."""
+    keep_days: int = 90
+    """For how long what has ended is remembered."""
 
 
 class KeepConfig(Message):
@@ -40,14 +49,67 @@ class KeepConfig(Message):
         return self.command.tenant_id
 
 
+class SubmitTemplate(Message):
+    """Not a contract: a run of a template that the handler has resolved."""
+
+    command: SubmitRunV1
+    version: int
+    definition: DefinitionPart
+
+    @property
+    def scope(self) -> TenantId:
+        return self.command.tenant_id
+
+
+class RetryWith(Message):
+    """Not a contract: a retry with the definition that the handler has found again."""
+
+    command: RetryRunV1
+    definition: DefinitionPart
+
+    @property
+    def scope(self) -> TenantId:
+        return self.command.tenant_id
+
+
 class Look(Message):
     """Not a contract: a tick, for one tenant's ledger."""
 
     tenant_id: TenantId
+    forget: bool = False
+    """Also drop what has outlived its retention."""
 
 
 Outcome = tuple[tuple[Fact, ...], tuple[Message, ...]]
 NOTHING: Outcome = ((), ())
+
+
+class Working:
+    """Decisions made one after another, each on what the ones before left."""
+
+    def __init__(self, state: Ledger, now: datetime, rules: Rules) -> None:
+        self.state = state
+        self.now = now
+        self.rules = rules
+        self._facts: list[Fact] = []
+        self._emits: list[Any] = []
+
+    def take(self, outcome: Outcome) -> None:
+        facts, emits = outcome
+        for fact in facts:
+            self.state = evolve(self.state, fact)
+        self._facts += facts
+        self._emits += emits
+
+    def decide(self, rule: Callable[..., Outcome], *given: Any) -> Outcome:
+        """Apply a rule to the state as it is now, and take its outcome."""
+        outcome = rule(self.state, *given, self.now, self.rules)
+        self.take(outcome)
+        return outcome
+
+    @property
+    def outcome(self) -> Outcome:
+        return tuple(self._facts), tuple(self._emits)
 
 
 def refuse(tenant: TenantId, code: str, detail: str) -> Outcome:

@@ -1,21 +1,17 @@
 """What happens to a ledger, as it is written down."""
 
+from datetime import date
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, TypeAdapter
 
-from contracts.identifiers import ConfigId, RunId
+from contracts.backfills import BackfillPart, BackfillStatus
+from contracts.identifiers import BackfillId, ConfigId, RunId
 from contracts.message import Utc
-from contracts.pipelines import (
-    ConfigPart,
-)
-from contracts.runs import (
-    RunRequestedV1,
-    RunStatus,
-)
-from contracts.tenants import (
-    LimitsPart,
-)
+from contracts.pipelines import ConfigPart
+from contracts.runs import RunRequestedV1, RunStatus
+from contracts.schedules import SchedulePart
+from contracts.tenants import LimitsPart
 
 
 class Fact(BaseModel):
@@ -43,6 +39,46 @@ class ConfigKept(Fact):
 class ConfigDropped(Fact):
     kind: Literal["config_dropped"] = "config_dropped"
     config_id: ConfigId
+    at: Utc | None = None
+
+
+class ScheduleKept(Fact):
+    kind: Literal["schedule_kept"] = "schedule_kept"
+    schedule: SchedulePart
+    due_at: Utc | None
+    """When it comes next; absent while it is paused."""
+    offset_seconds: int = 0
+    """How much later than its times it starts."""
+
+
+class ScheduleDropped(Fact):
+    kind: Literal["schedule_dropped"] = "schedule_dropped"
+    config_id: ConfigId
+
+
+class ScheduleAdvanced(Fact):
+    """All times before `due_at` have been acted on."""
+
+    kind: Literal["schedule_advanced"] = "schedule_advanced"
+    config_id: ConfigId
+    last_due_at: Utc
+    due_at: Utc | None
+
+
+class BackfillKept(Fact):
+    kind: Literal["backfill_kept"] = "backfill_kept"
+    backfill: BackfillPart
+    parameters: dict[str, JsonValue]
+
+
+class BackfillMoved(Fact):
+    """A backfill has looked at all days before `next_date`, or has another status."""
+
+    kind: Literal["backfill_moved"] = "backfill_moved"
+    backfill_id: BackfillId
+    next_date: date | None
+    status: BackfillStatus
+    at: Utc
 
 
 class Admitted(Fact):
@@ -54,6 +90,7 @@ class Admitted(Fact):
     priority: int
     day: str
     lease_until: Utc
+    backfill_id: BackfillId | None = None
 
 
 class Requested(Fact):
@@ -63,6 +100,15 @@ class Requested(Fact):
     run_id: RunId
     attempt: int
     lease_until: Utc
+    place: int | None = None
+    """The place of the platform's that it takes; absent when it has one, or needs none."""
+
+
+class PlaceSeen(Fact):
+    """A place was offered; a run took it, or it is given back."""
+
+    kind: Literal["place_seen"] = "place_seen"
+    number: int
 
 
 class LeaseExtended(Fact):
@@ -82,6 +128,21 @@ class Ended(Fact):
     run_id: RunId
     status: RunStatus
     refund: bool = False
+    at: Utc | None = None
+
+
+class Forgotten(Fact):
+    """What ended before is no longer remembered."""
+
+    kind: Literal["forgotten"] = "forgotten"
+    before: Utc
+
+
+class Reminded(Fact):
+    """The time at which somebody must look at this ledger again."""
+
+    kind: Literal["reminded"] = "reminded"
+    at: Utc | None
 
 
 AnyFact = Annotated[
@@ -89,11 +150,19 @@ AnyFact = Annotated[
     | TenantMay
     | ConfigKept
     | ConfigDropped
+    | ScheduleKept
+    | ScheduleDropped
+    | ScheduleAdvanced
+    | BackfillKept
+    | BackfillMoved
     | Admitted
     | Requested
+    | PlaceSeen
     | LeaseExtended
     | CancelAsked
-    | Ended,
+    | Ended
+    | Forgotten
+    | Reminded,
     Field(discriminator="kind"),
 ]
 FACTS: TypeAdapter[Fact] = TypeAdapter(AnyFact)

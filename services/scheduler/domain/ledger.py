@@ -1,40 +1,24 @@
-"""One tenant's ledger, and how each fact changes it.
+"""One tenant's ledger.
 
 Counters are keyed by UTC day and month, so a new period is a new key. A slot is
 a lease with an attempt number: a heartbeat extends it, its end requests the next
 attempt, and what an older attempt says is not applied.
 """
 
-from typing import Any
+from datetime import date, timedelta
 
-from pydantic import BaseModel, Field
+from pydantic import Field, JsonValue
 
-from contracts.identifiers import ConfigId, RunId
+from contracts.backfills import BackfillPart, BackfillStatus
+from contracts.identifiers import BackfillId, ConfigId, RunId
 from contracts.message import Utc
-from contracts.pipelines import (
-    ConfigPart,
-)
-from contracts.runs import (
-    RunRequestedV1,
-    RunStatus,
-)
-from contracts.tenants import (
-    LimitsPart,
-)
-from services.scheduler.domain.facts import (
-    Admitted,
-    CancelAsked,
-    ConfigDropped,
-    ConfigKept,
-    Ended,
-    Fact,
-    LeaseExtended,
-    Requested,
-    TenantKnown,
-    TenantMay,
-)
+from contracts.pipelines import ConfigPart, RevisionPart
+from contracts.runs import RunRequestedV1, RunStatus, TriggerType
+from contracts.schedules import SchedulePart
+from contracts.tenants import LimitsPart
+from services.scheduler.domain.facts import Fact
 
-REMEMBERED_RUNS = 5_000
+Range = tuple[int, int]
 
 
 class Lease(Fact):
@@ -49,10 +33,55 @@ class Lease(Fact):
     until: Utc
     started_at: Utc | None = None
     cancelling: bool = False
+    backfill_id: BackfillId | None = None
+    platform_place: int | None = None
+    """The place of the platform's that it has."""
+
+
+class EndedRun(Fact):
+    """What is remembered of a run that has ended."""
+
+    status: RunStatus
+    config_id: ConfigId
+    revision: int
+    run_date: date
+    parameters: dict[str, JsonValue] = Field(default_factory=dict)
+    priority: int = 0
+    trigger: TriggerType = TriggerType.API
+    at: Utc | None = None
+    attempts: int = 0
+    generation: int = 1
+
+
+class Planned(Fact):
+    """A schedule and when it comes next."""
+
+    schedule: SchedulePart
+    due_at: Utc | None
+    last_due_at: Utc | None = None
+    offset_seconds: int = 0
+
+    @property
+    def offset(self) -> timedelta:
+        return timedelta(seconds=self.offset_seconds)
+
+
+class Backfill(Fact):
+    about: BackfillPart
+    parameters: dict[str, JsonValue] = Field(default_factory=dict)
+    active: frozenset[RunId] = frozenset()
+
+    @property
+    def id(self) -> BackfillId:
+        return self.about.backfill_id
+
+    @property
+    def is_active(self) -> bool:
+        return self.about.status is BackfillStatus.ACTIVE
 
 
 class Ledger(Fact):
-    """One tenant's configs, counters, slots and queue."""
+    """One tenant's configs, schedules, counters, slots and queue."""
 
     known: bool = False
     gone: bool = False
@@ -61,100 +90,39 @@ class Ledger(Fact):
     limits: LimitsPart = LimitsPart(daily=0, monthly=0, concurrent=0)
     datasets: tuple[str, ...] = ()
     configs: dict[ConfigId, ConfigPart] = Field(default_factory=dict)
-    revisions: dict[ConfigId, int] = Field(default_factory=dict)
-    """The last revision ever used, also of configs that were deleted."""
+    history: dict[ConfigId, tuple[RevisionPart, ...]] = Field(default_factory=dict)
+    """The newest last, also of configs that were deleted."""
+    schedules: dict[ConfigId, Planned] = Field(default_factory=dict)
+    first_due_at: Utc | None = None
+    """The first time of all schedules, their jitter included."""
+    backfills: dict[BackfillId, Backfill] = Field(default_factory=dict)
+    done: dict[ConfigId, tuple[Range, ...]] = Field(default_factory=dict)
+    """Days with a completed run, as ranges of ordinals."""
     charged: dict[str, int] = Field(default_factory=dict)
     """Runs by day (2026-01-31) and by month (2026-01)."""
     admitted: int = 0
     runs: dict[RunId, Lease] = Field(default_factory=dict)
-    ended: dict[RunId, RunStatus] = Field(default_factory=dict)
+    ended: dict[RunId, EndedRun] = Field(default_factory=dict)
+    usual_seconds: float | None = None
+    """How long a run takes, the latest counting most."""
+    last_place: int = 0
+    """The last place of the platform's that was offered."""
+    changes: int = 0
+    """How often this ledger has changed."""
+    reminder: Utc | None = None
+    """When somebody will look at this ledger again."""
+    reminders: int = 0
+    """How many there have been: each is a thing of its own."""
 
     @property
     def running(self) -> list[Lease]:
         return [lease for lease in self.runs.values() if not lease.queued]
 
     @property
-    def waiting(self) -> list[Lease]:
-        queued = (lease for lease in self.runs.values() if lease.queued)
-        return sorted(queued, key=lambda lease: (-lease.priority, lease.place))
+    def free(self) -> int:
+        return max(0, self.limits.concurrent - len(self.running))
 
-
-def evolve(state: Ledger, fact: BaseModel) -> Ledger:
-    """Apply one fact; total over every kind of fact."""
-    return state.model_copy(update=_changes(state, fact))
-
-
-def _changes(state: Ledger, fact: BaseModel) -> dict[str, Any]:
-    match fact:
-        case TenantKnown():
-            datasets = state.datasets if fact.datasets is None else fact.datasets
-            known = {"known": True, "plan": fact.plan, "limits": fact.limits}
-            return {**known, "datasets": datasets}
-        case TenantMay():
-            return {"suspended": fact.suspended, "gone": fact.gone}
-        case ConfigKept(config=config):
-            name = config.config_id
-            revisions = {**state.revisions, name: config.revision}
-            return {"configs": {**state.configs, name: config}, "revisions": revisions}
-        case ConfigDropped(config_id=name):
-            return {"configs": {k: v for k, v in state.configs.items() if k != name}}
-        case Admitted():
-            return _admitted(state, fact)
-        case _:
-            return {"runs": _changed_runs(state, fact), **_ended(state, fact)}
-
-
-def _admitted(state: Ledger, fact: Admitted) -> dict[str, Any]:
-    place = state.admitted + 1
-    lease = Lease(
-        request=fact.request,
-        day=fact.day,
-        priority=fact.priority,
-        place=place,
-        queued=fact.queued,
-        until=fact.lease_until,
-    )
-    charged = {
-        key: used
-        for key, used in state.charged.items()
-        if key in {fact.day, fact.day[:7]}  # what is past is in the log
-    }
-    for key in (fact.day, fact.day[:7]):
-        charged[key] = charged.get(key, 0) + 1
-    runs = {**state.runs, fact.request.run_id: lease}
-    return {"admitted": place, "charged": charged, "runs": runs}
-
-
-def _changed_runs(state: Ledger, fact: BaseModel) -> dict[RunId, Lease]:
-    runs = dict(state.runs)
-    match fact:
-        case Requested(run_id=run_id, attempt=attempt, lease_until=until):
-            lease = runs[run_id]
-            request = lease.request.model_copy(update={"attempt": attempt})
-            runs[run_id] = lease.model_copy(
-                update={"request": request, "queued": False, "until": until}
-            )
-        case LeaseExtended(run_id=run_id, until=until, started_at=started):
-            lease = runs[run_id]
-            first = lease.started_at or started
-            runs[run_id] = lease.model_copy(update={"until": until, "started_at": first})
-        case CancelAsked(run_id=run_id):
-            runs[run_id] = runs[run_id].model_copy(update={"cancelling": True})
-        case Ended(run_id=run_id):
-            del runs[run_id]
-        case _:
-            raise TypeError(fact)
-    return runs
-
-
-def _ended(state: Ledger, fact: BaseModel) -> dict[str, Any]:
-    if not isinstance(fact, Ended):
-        return {}
-    ended = {**state.ended, fact.run_id: fact.status}
-    while len(ended) > REMEMBERED_RUNS:
-        del ended[next(iter(ended))]
-    if not fact.refund:
-        return {"ended": ended}
-    day = state.runs[fact.run_id].day
-    refunds = {key: used - 1 for key, used in state.charged.items() if key in {day, day[:7]}}
-    return {"ended": ended, "charged": {**state.charged, **refunds}}
+    def last_revision(self, config_id: ConfigId) -> int:
+        """The last revision ever used; 0 when there was none."""
+        history = self.history.get(config_id)
+        return history[-1].revision if history else 0

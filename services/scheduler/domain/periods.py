@@ -1,8 +1,9 @@
-"""Days and months of the counters, in UTC."""
+"""Days and months of the counters, in UTC, and when a schedule's time has come."""
 
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
-from services.scheduler.domain.ledger import Ledger
+from services.scheduler.domain.ledger import Ledger, Planned
 
 
 def day_of(state: Ledger, now: datetime) -> str:
@@ -16,3 +17,9 @@ def next_reset(day: str, limit: str) -> datetime:
     if limit == "daily":
         return start + timedelta(days=1)
     return (start.replace(day=28) + timedelta(days=4)).replace(day=1)
+
+
+def first_due(planned: Iterable[Planned]) -> datetime | None:
+    """When the first of them starts."""
+    times = [p.due_at + p.offset for p in planned if p.due_at is not None]
+    return min(times, default=None)

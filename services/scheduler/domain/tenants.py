@@ -10,9 +10,11 @@ from contracts.tenants import (
     TenantResumedV1,
     TenantSuspendedV1,
 )
-from services.scheduler.domain.deciding import Outcome, Rules, check_known
+from services.scheduler.domain.attempts import end_all, look
+from services.scheduler.domain.deciding import Look, Outcome, Rules, Working, check_known
 from services.scheduler.domain.facts import TenantKnown, TenantMay
 from services.scheduler.domain.ledger import Ledger
+from services.scheduler.domain.settling import settle
 
 
 def tenant_onboarded(_: Ledger, event: TenantOnboardedV1, __: datetime, ___: Rules) -> Outcome:
@@ -20,8 +22,10 @@ def tenant_onboarded(_: Ledger, event: TenantOnboardedV1, __: datetime, ___: Rul
     return (fact,), ()
 
 
-def plan_changed(_: Ledger, event: PlanChangedV1, __: datetime, ___: Rules) -> Outcome:
-    return (TenantKnown(plan=event.plan, limits=event.limits),), ()
+def plan_changed(state: Ledger, event: PlanChangedV1, now: datetime, rules: Rules) -> Outcome:
+    """More slots are filled at once; with fewer, what runs may end."""
+    fact = TenantKnown(plan=event.plan, limits=event.limits)
+    return settle(state, ((fact,), ()), event.tenant_id, now, rules)
 
 
 def dataset_registered(
@@ -32,11 +36,23 @@ def dataset_registered(
     return (TenantKnown(plan=state.plan, limits=state.limits, datasets=datasets),), ()
 
 
-def tenant_may(
-    _: Ledger,
-    event: TenantSuspendedV1 | TenantResumedV1 | TenantOffboardedV1,
-    __: datetime,
-    ___: Rules,
+def tenant_suspended(_: Ledger, __: TenantSuspendedV1, ___: datetime, ____: Rules) -> Outcome:
+    """What runs may end; nothing new begins."""
+    return (TenantMay(suspended=True),), ()
+
+
+def tenant_resumed(state: Ledger, event: TenantResumedV1, now: datetime, rules: Rules) -> Outcome:
+    """What waited begins at once; what schedules missed is up to their policy."""
+    work = Working(state, now, rules)
+    work.take(((TenantMay(suspended=False),), ()))
+    work.decide(look, Look(tenant_id=event.tenant_id))
+    return work.outcome
+
+
+def tenant_offboarded(
+    state: Ledger, event: TenantOffboardedV1, now: datetime, rules: Rules
 ) -> Outcome:
-    gone = isinstance(event, TenantOffboardedV1)
-    return (TenantMay(suspended=not isinstance(event, TenantResumedV1), gone=gone),), ()
+    work = Working(state, now, rules)
+    work.take(((TenantMay(suspended=True, gone=True),), ()))
+    work.take(end_all(work.state, event.tenant_id, now))
+    return work.outcome

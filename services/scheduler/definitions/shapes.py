@@ -1,0 +1,219 @@
+"""Pipeline definitions as people write them: two YAML shapes, one model.
+
+    steps: [...]                        shape A, what is said of the pipeline beside it
+    pipeline: {...}, steps: [...]       shape B, with levels under `dependencies`
+
+Everything wrong is reported at once, with line and column.
+"""
+
+import difflib
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from contracts.identifiers import ConfigId
+from contracts.pipelines import DefinitionPart, StepPart
+from contracts.platform import ProblemPart
+from services.scheduler.definitions.graph import graph_problems
+from services.scheduler.definitions.nodes import (
+    DefinitionError,
+    at,
+    compose,
+    error,
+    escape,
+    key_at,
+    plain,
+    problem,
+    strings,
+)
+
+_ABOUT_PIPELINE = {"id", "pipeline_id", "name", "description", "version"}
+_TOP = {*_ABOUT_PIPELINE, "pipeline", "dependencies", "steps"}
+_NAMES = ("id", "step_id", "name")
+_TYPES = ("ps_type", "type")
+_PASSED_ON = set(StepPart.model_fields) - {"step_id", "type", "config", "needs", "timeout_seconds"}
+_WRITTEN_FLAT = {"source_config", "source", "sql", "sql_file", "source_query", "target_table"}
+"""Config that shape A lets stand beside the step's type."""
+_STEP = {*_NAMES, *_TYPES, *_PASSED_ON, *_WRITTEN_FLAT, "config", "needs", "timeout"}
+_SHOWN = {
+    "step_id": "id",
+    "type": "ps_type",
+    "timeout_seconds": "timeout",
+    "backoff_seconds": "backoff",
+}
+_RETRY = {"backoff": "backoff_seconds"}
+_VARIABLE = re.compile(r"\$\{([^}]*)\}")
+_KNOWN_VARIABLE = re.compile(r"tenant_id|date|run_id|parameters\.[A-Za-z_][A-Za-z0-9_]*")
+
+
+def parse_definition(source: str, config_id: ConfigId) -> DefinitionPart:
+    """Read either shape; raises `DefinitionError`."""
+    return read_definition(compose(source), config_id)
+
+
+def read_definition(node: yaml.Node, config_id: ConfigId) -> DefinitionPart:
+    """The same, of a part of a larger text."""
+    raw = plain(node)
+    if not isinstance(raw, dict):
+        raise error("", "a definition is a mapping with `steps`", node)
+    steps = raw.get("steps")
+    if not isinstance(steps, list) or not steps:
+        raise error("/steps", "a definition needs a list of at least one step", at(node, "steps"))
+    made = _normalise(raw, config_id)
+    links = [(s["step_id"], s["needs"]) for s in made["steps"] if isinstance(s, dict)]
+    problems = [*_shape_problems(raw, node), *_variable_problems(node)]
+    problems += graph_problems(links, node)
+    try:
+        found = DefinitionPart.model_validate(made)
+    except ValidationError as wrong:
+        problems += _model_problems(wrong, node)
+    if problems:
+        raise DefinitionError(_in_order(problems))
+    return found
+
+
+def _in_order(problems: Iterable[ProblemPart]) -> tuple[ProblemPart, ...]:
+    return tuple(sorted(problems, key=lambda p: (p.line or 0, p.column or 0)))
+
+
+def _shape_problems(raw: Mapping[str, Any], node: yaml.Node) -> Iterator[ProblemPart]:
+    yield from _unknown(raw, _TOP, "", "a definition", node)
+    about = raw.get("pipeline")
+    if isinstance(about, dict):
+        place = at(node, "pipeline")
+        yield from _unknown(about, _ABOUT_PIPELINE, "/pipeline", "pipeline", place)
+    elif about is not None:
+        yield problem("/pipeline", "pipeline is a mapping with id and name", at(node, "pipeline"))
+    for index, step in enumerate(raw["steps"]):
+        place, pointer = at(node, "steps", index), f"/steps/{index}"
+        if not isinstance(step, dict):
+            yield problem(pointer, "a step is a mapping with id, ps_type and config", place)
+            continue
+        yield from _unknown(step, _STEP, pointer, "a step", place)
+        for shown, names in (("id", _NAMES), ("ps_type", _TYPES)):
+            if not _first(step, names):
+                yield problem(f"{pointer}/{shown}", f"a step needs {' or '.join(names)}", place)
+        for name in ("needs", "config"):
+            wanted = list if name == "needs" else dict
+            if not isinstance(step.get(name, wanted()), wanted):
+                kind = "list of step ids" if name == "needs" else "mapping"
+                yield problem(f"{pointer}/{name}", f"{name} is a {kind}", at(place, name))
+    yield from _level_problems(raw.get("dependencies"), at(node, "dependencies"))
+
+
+def _level_problems(levels: Any, node: yaml.Node) -> Iterator[ProblemPart]:
+    if levels is None:
+        return
+    if not isinstance(levels, dict):
+        yield problem("/dependencies", "dependencies is a mapping of level_1, level_2 …", node)
+        return
+    for name, steps in levels.items():
+        listed = steps if isinstance(steps, list) else [steps]
+        good = all(
+            isinstance(s, str) or (isinstance(s, dict) and set(s) == {"step"}) for s in listed
+        )
+        if not good or not re.fullmatch(r"level_\d{1,4}", name):
+            detail = f"{name}: expected level_N with a list such as [{{step: extract}}]"
+            yield problem(f"/dependencies/{escape(name)}", detail, key_at(node, name))
+
+
+def _unknown(
+    raw: Mapping[str, Any], known: set[str], pointer: str, what: str, node: yaml.Node
+) -> Iterator[ProblemPart]:
+    for key in raw:
+        if key not in known:
+            near = difflib.get_close_matches(key, known, 1)
+            hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(sorted(known))}"
+            detail = f"unknown field {key!r} of {what}; {hint}"
+            yield problem(f"{pointer}/{escape(key)}", detail, key_at(node, key))
+
+
+def _variable_problems(node: yaml.Node) -> Iterator[ProblemPart]:
+    for pointer, text, place in strings(at(node, "steps"), "/steps"):
+        for name in _VARIABLE.findall(text):
+            if not _KNOWN_VARIABLE.fullmatch(name):
+                known = "tenant_id, date, run_id and parameters.NAME"
+                detail = f"${{{name[:80]}}} is no variable; there are {known}"
+                yield problem(pointer, detail, place)
+
+
+def _normalise(raw: Mapping[str, Any], config_id: ConfigId) -> dict[str, Any]:
+    about = raw.get("pipeline")
+    about = about if isinstance(about, dict) else raw
+    levels = _levels(raw.get("dependencies"))
+    return {
+        "pipeline_id": config_id,
+        "name": str(about.get("name") or ""),
+        "description": str(about.get("description") or ""),
+        "version": str(about.get("version") or ""),
+        "steps": [_step(step, levels) if isinstance(step, dict) else step for step in raw["steps"]],
+    }
+
+
+def _step(step: Mapping[str, Any], levels: Mapping[str, list[str]]) -> dict[str, Any]:
+    name = _first(step, _NAMES)
+    config, needs = step.get("config") or {}, step.get("needs")
+    needs = needs if isinstance(needs, list) else []
+    flat = {key: step[key] for key in _WRITTEN_FLAT if key in step}
+    found = {key: step[key] for key in _PASSED_ON if key in step}
+    before = levels.get(name, [])
+    found |= {
+        "step_id": name,
+        "type": _first(step, _TYPES),
+        "config": {**flat, **config} if isinstance(config, dict) else {},
+        "needs": tuple(dict.fromkeys([*before, *map(str, needs)])),
+    }
+    if isinstance(found.get("when"), bool):  # YAML reads a bare `true` as a value
+        found["when"] = str(found["when"]).lower()
+    if isinstance(found.get("retry"), dict):
+        found["retry"] = {_RETRY.get(k, k): v for k, v in found["retry"].items()}
+    if "timeout" in step:
+        found["timeout_seconds"] = step["timeout"]
+    return found
+
+
+def _first(step: Mapping[str, Any], names: Iterable[str]) -> str:
+    return next((str(step[name]) for name in names if step.get(name)), "")
+
+
+def _levels(dependencies: Any) -> dict[str, list[str]]:
+    """Shape B's levels: each step needs every step of the level before."""
+    if not isinstance(dependencies, dict):
+        return {}
+    before: list[str] = []
+    needs: dict[str, list[str]] = {}
+    for _, steps in sorted(dependencies.items(), key=_level_number):
+        listed = steps if isinstance(steps, list) else [steps]
+        names = [str(s.get("step") if isinstance(s, dict) else s) for s in listed]
+        needs.update(dict.fromkeys(names, before))
+        before = names
+    return needs
+
+
+def _level_number(item: tuple[str, Any]) -> int:
+    digits = "".join(c for c in item[0] if c.isascii() and c.isdecimal())
+    return int(digits[:4] or 0)
+
+
+def _model_problems(wrong: ValidationError, node: yaml.Node) -> Iterator[ProblemPart]:
+    for one in wrong.errors(include_url=False, include_input=False):
+        if one["loc"] == ("steps",):
+            continue  # only says again that a step below could not be read
+        path = [_SHOWN.get(part, part) if isinstance(part, str) else part for part in one["loc"]]
+        pointer = "/" + "/".join(map(escape, path))
+        if path[-1:] == ["id"] and not _first(plain(at(node, *path[:-1])), _NAMES):
+            continue  # said already
+        detail = f"{'.'.join(map(str, path))}: {one['msg'].removeprefix('Value error, ')}"
+        yield problem(pointer, detail, _nearest(node, path))
+
+
+def _nearest(node: yaml.Node, path: list[Any]) -> yaml.Node:
+    step = at(node, *path[:2])
+    for name in {"id": _NAMES, "ps_type": _TYPES}.get(str(path[-1]), ()):
+        found = at(step, name)
+        if found is not step:
+            return found
+    return at(node, *path)

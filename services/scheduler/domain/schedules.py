@@ -1,0 +1,205 @@
+"""When pipelines run by themselves, and what becomes of times that were missed.
+
+A run's id follows from its tenant, pipeline and due time, and a schedule only
+moves forward: a tick that comes twice, late or out of order starts nothing twice.
+"""
+
+import zlib
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from itertools import islice
+from uuid import NAMESPACE_URL, uuid5
+from zoneinfo import ZoneInfo
+
+from contracts.identifiers import ConfigId, RunId, TenantId
+from contracts.platform import CommandRefusedV1, ProblemPart
+from contracts.runs import SubmitRunV1, TriggerPart, TriggerType
+from contracts.schedules import (
+    DeleteScheduleV1,
+    MisfirePolicy,
+    SaveScheduleV1,
+    ScheduleDeletedV1,
+    ScheduleMissedV1,
+    SchedulePart,
+    ScheduleRowPart,
+    ScheduleSavedV1,
+)
+from services.scheduler.domain import cron
+from services.scheduler.domain.admission import Pinned, admit
+from services.scheduler.domain.deciding import NOTHING, Outcome, Rules, Working, check_known, refuse
+from services.scheduler.domain.facts import ScheduleAdvanced, ScheduleDropped, ScheduleKept
+from services.scheduler.domain.ledger import Ledger, Planned
+
+NAMESPACE = uuid5(NAMESPACE_URL, "convergence/scheduler/schedules")
+SHOWN_TIMES = 10
+MOST_ON_TIME = 60
+
+
+def save_schedule(state: Ledger, command: SaveScheduleV1, now: datetime, _: Rules) -> Outcome:
+    """Plan from now on: times that have passed are not made up for."""
+    check_known(state, command.tenant_id)
+    schedule = command.schedule
+    if schedule.config_id not in state.configs:
+        detail = f"there is no pipeline {schedule.config_id}; save it first"
+        return refuse(command.tenant_id, "config_not_found", detail)
+    try:
+        cron.check(schedule.cron, schedule.time_zone, now)
+    except cron.CronError as error:
+        return (), (_refused(command.tenant_id, error),)
+    due = cron.next_after(schedule.cron, schedule.time_zone, now) if schedule.enabled else None
+    fact = ScheduleKept(
+        schedule=schedule, due_at=due, offset_seconds=_jitter(command.tenant_id, schedule)
+    )
+    event = ScheduleSavedV1(
+        tenant_id=command.tenant_id,
+        schedule=schedule,
+        next_times=_next_times(schedule, fact.due_at),
+        requested_by=command.requested_by,
+    )
+    return (fact,), (event,)
+
+
+def delete_schedule(state: Ledger, command: DeleteScheduleV1, _: datetime, __: Rules) -> Outcome:
+    if command.config_id not in state.schedules:
+        detail = f"pipeline {command.config_id} has no schedule"
+        return refuse(command.tenant_id, "schedule_not_found", detail)
+    return drop_schedule(state, command.tenant_id, command.config_id, command.requested_by)
+
+
+def drop_schedule(state: Ledger, tenant: TenantId, config_id: ConfigId, by: str) -> Outcome:
+    """Nothing when there is none."""
+    if config_id not in state.schedules:
+        return NOTHING
+    event = ScheduleDeletedV1(tenant_id=tenant, config_id=config_id, requested_by=by)
+    return (ScheduleDropped(config_id=config_id),), (event,)
+
+
+def start_due(state: Ledger, tenant: TenantId, now: datetime, rules: Rules) -> Outcome:
+    """Start all whose time has come."""
+    if state.suspended or state.first_due_at is None or state.first_due_at > now:
+        return NOTHING
+    work = Working(state, now, rules)
+    for planned in state.schedules.values():
+        if planned.due_at is not None and planned.due_at + planned.offset <= now:
+            _start_one(work, tenant, planned, planned.due_at)
+    return work.outcome
+
+
+def _start_one(work: Working, tenant: TenantId, planned: Planned, first: datetime) -> None:
+    schedule = planned.schedule
+    until = work.now - planned.offset
+    missed_before = until - timedelta(seconds=work.rules.misfire_seconds)
+    on_time = _latest(schedule, max(first, missed_before), until, MOST_ON_TIME)
+    made_up: tuple[datetime, ...] = ()
+    if first < missed_before:
+        made_up = _made_up(schedule, first, missed_before, on_time)
+    for due in (*made_up, *on_time):
+        work.take(_submit(work, tenant, schedule, due))
+    if first < missed_before:
+        work.take(_missed(tenant, schedule, first, missed_before, len(made_up)))
+    fact = ScheduleAdvanced(
+        config_id=schedule.config_id,
+        last_due_at=(on_time or made_up or (first,))[-1],
+        due_at=cron.next_after(schedule.cron, schedule.time_zone, until),
+    )
+    work.take(((fact,), ()))
+
+
+def _made_up(
+    schedule: SchedulePart, first: datetime, before: datetime, on_time: tuple[datetime, ...]
+) -> tuple[datetime, ...]:
+    """Which of the missed times run after all."""
+    end = before - timedelta(microseconds=1)
+    match schedule.misfire:
+        case MisfirePolicy.SKIP:
+            return ()
+        case MisfirePolicy.RUN_ONCE:
+            return () if on_time else _latest(schedule, first, end, 1)
+        case MisfirePolicy.RUN_ALL:
+            return _latest(schedule, first, end, schedule.misfire_limit)
+
+
+def _latest(
+    schedule: SchedulePart, first: datetime, until: datetime, most: int
+) -> tuple[datetime, ...]:
+    return cron.latest(schedule.cron, schedule.time_zone, first, until, most)
+
+
+def _submit(work: Working, tenant: TenantId, schedule: SchedulePart, due: datetime) -> Outcome:
+    config = work.state.configs[schedule.config_id]
+    command = SubmitRunV1(
+        tenant_id=tenant,
+        run_id=scheduled_run_id(tenant, schedule.config_id, due),
+        config_id=schedule.config_id,
+        run_date=due.astimezone(ZoneInfo(schedule.time_zone)).date(),
+        parameters=schedule.parameters,
+        trigger=TriggerPart(type=TriggerType.SCHEDULE, by=schedule.cron),
+        priority=schedule.priority,
+    )
+    pinned = Pinned(config.revision, config.definition)
+    outcome = admit(work.state, command, pinned, work.now, work.rules)
+    return NOTHING if _is_refusal(outcome) else outcome
+
+
+def _is_refusal(outcome: Outcome) -> bool:
+    """The clock went back to before a time that has run: it does not run again."""
+    return any(isinstance(message, CommandRefusedV1) for message in outcome[1])
+
+
+def scheduled_run_id(tenant: TenantId, config_id: ConfigId, due: datetime) -> RunId:
+    return RunId(str(uuid5(NAMESPACE, f"{tenant}/{config_id}/{due.isoformat()}")))
+
+
+def _missed(
+    tenant: TenantId, schedule: SchedulePart, first: datetime, until: datetime, started: int
+) -> Outcome:
+    event = ScheduleMissedV1(
+        tenant_id=tenant,
+        config_id=schedule.config_id,
+        policy=schedule.misfire,
+        first_due_at=first,
+        until=until,
+        started=started,
+    )
+    return (), (event,)
+
+
+def row(planned: Planned) -> ScheduleRowPart:
+    return ScheduleRowPart(
+        schedule=planned.schedule,
+        last_due_at=planned.last_due_at,
+        next_times=_next_times(planned.schedule, planned.due_at),
+    )
+
+
+def upcoming(planned: Iterable[Planned], until: datetime, most: int) -> int:
+    """How many runs schedules will still start before a time; counts no further than `most`."""
+    found = 0
+    for one in planned:
+        if found >= most:
+            return most
+        if one.due_at is not None and one.due_at < until:
+            found += 1
+            times = cron.following(one.schedule.cron, one.schedule.time_zone, one.due_at)
+            found += sum(1 for at in islice(times, most - found) if at < until)
+    return min(found, most)
+
+
+def _next_times(schedule: SchedulePart, due: datetime | None) -> tuple[datetime, ...]:
+    if due is None:
+        return ()
+    more = cron.following(schedule.cron, schedule.time_zone, due)
+    return (due, *islice(more, SHOWN_TIMES - 1))
+
+
+def _jitter(tenant: TenantId, schedule: SchedulePart) -> int:
+    """Always the same for one pipeline, different for each."""
+    spread = zlib.crc32(f"{tenant}/{schedule.config_id}".encode())
+    return spread % (schedule.jitter_seconds + 1)
+
+
+def _refused(tenant: TenantId, error: cron.CronError) -> CommandRefusedV1:
+    problem = ProblemPart(pointer=f"/{error.field}", detail=str(error))
+    return CommandRefusedV1(
+        tenant_id=tenant, code="invalid_schedule", detail=str(error), problems=(problem,)
+    )

@@ -1,0 +1,101 @@
+"""What the scheduler keeps beside its ledgers: reminders and old revisions, as objects.
+
+Neither decides anything. A reminder that is there twice, or too long, leads to a
+look that finds nothing to do; a revision is written again with the same content.
+"""
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Protocol
+
+from contracts.identifiers import ConfigId, TenantId
+from contracts.pipelines import ConfigPart
+
+SECOND_DIGITS = 12
+REMEMBERED = 100_000
+
+
+class Objects(Protocol):
+    """What is used of the bucket."""
+
+    async def fetch(self, name: str) -> bytes | None: ...
+
+    async def replace(self, name: str, body: bytes) -> None: ...
+
+    async def delete(self, name: str) -> None: ...
+
+    async def names(self, prefix: str, start: str = "", limit: int = 1000) -> list[str]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Reminder:
+    """Somebody must look at a tenant's ledger at a time."""
+
+    at: datetime
+    tenant_id: TenantId
+    number: int
+    """Of this tenant's reminders, so that each is a thing of its own."""
+
+    @property
+    def name(self) -> str:
+        return f"due/{_second(self.at)}/{self.tenant_id}/{self.number}"
+
+    @classmethod
+    def parse(cls, name: str) -> "Reminder":
+        _, second, tenant, number = name.split("/")
+        return cls(datetime.fromtimestamp(int(second), UTC), TenantId(tenant), int(number))
+
+
+class Reminders:
+    """The index of due times: a listing of names that begin with the second.
+
+    It costs what is due, not what there is. Safe to share between tasks.
+    """
+
+    def __init__(self, objects: Objects) -> None:
+        self._objects = objects
+        self._kept: OrderedDict[str, None] = OrderedDict()
+
+    async def keep(self, reminder: Reminder, *, again: bool = False) -> None:
+        """Return when it is durable; `again` also when this instance has kept it before."""
+        if reminder.name in self._kept and not again:
+            return
+        await self._objects.replace(reminder.name, b"")
+        self._kept[reminder.name] = None
+        while len(self._kept) > REMEMBERED:
+            self._kept.popitem(last=False)
+
+    async def due(self, now: datetime, after: Reminder | None, limit: int) -> Sequence[Reminder]:
+        """The next reminders whose time has come, in order."""
+        start = f"{after.name}0" if after else ""
+        names = await self._objects.names("due/", start, limit)
+        return [Reminder.parse(name) for name in names if name < f"due/{_second(now, 1)}/"]
+
+    async def drop(self, reminder: Reminder) -> None:
+        await self._objects.delete(reminder.name)
+        self._kept.pop(reminder.name, None)
+
+
+class Revisions:
+    """Every definition ever saved, by its number."""
+
+    def __init__(self, objects: Objects) -> None:
+        self._objects = objects
+
+    async def keep(self, tenant: TenantId, config: ConfigPart) -> None:
+        name = _revision(tenant, config.config_id, config.revision)
+        await self._objects.replace(name, config.model_dump_json().encode())
+
+    async def find(self, tenant: TenantId, config_id: ConfigId, revision: int) -> ConfigPart | None:
+        body = await self._objects.fetch(_revision(tenant, config_id, revision))
+        return None if body is None else ConfigPart.model_validate_json(body)
+
+
+def _second(at: datetime, later: int = 0) -> str:
+    return f"{int(at.timestamp()) + later:0{SECOND_DIGITS}d}"
+
+
+def _revision(tenant: TenantId, config_id: ConfigId, revision: int) -> str:
+    return f"revisions/{tenant}/{config_id}/{revision:08d}.json"

@@ -1,0 +1,91 @@
+"""Handlers for runs: their submission, retries, explanations, and the quota."""
+
+from collections.abc import Sequence
+
+from contracts.message import Message
+from contracts.pipelines import DefinitionPart
+from contracts.platform import CommandRefusedV1
+from contracts.quota import GetQuotaV1
+from contracts.runs import ExplainRunV1, RetryRunV1, SubmitRunV1
+from libs.bus.message import Context, Emit
+from libs.bus.router import Router
+from services.scheduler.configuring import no_template
+from services.scheduler.domain.deciding import RetryWith, SubmitTemplate
+from services.scheduler.domain.explaining import explain
+from services.scheduler.domain.ledger import EndedRun
+from services.scheduler.domain.quota import quota
+from services.scheduler.ledgers import Ledgers
+from services.scheduler.objects import Revisions
+from services.scheduler.templates.library import Library, ParameterError
+
+
+class RunHandlers:
+    def __init__(self, ledgers: Ledgers, revisions: Revisions, templates: Library) -> None:
+        self._ledgers = ledgers
+        self._revisions = revisions
+        self._templates = templates
+
+    def register(self, router: Router) -> None:
+        router.on(SubmitRunV1)(self.on_submit_run)
+        router.on(RetryRunV1)(self.on_retry_run)
+        router.on(ExplainRunV1)(self.on_explain_run)
+        router.on(GetQuotaV1)(self.on_get_quota)
+
+    async def on_submit_run(self, command: SubmitRunV1, context: Context) -> Sequence[Emit]:
+        if command.template is None:
+            return await self._ledgers.decide(command.tenant_id, command, context.envelope)
+        template = self._templates.find(command.template)
+        if template is None:
+            return [no_template(command.tenant_id, command.template)]
+        try:
+            filled = template.fill(command.parameters)
+        except ParameterError as error:
+            return [
+                CommandRefusedV1(
+                    tenant_id=command.tenant_id,
+                    code="invalid_parameters",
+                    detail=str(error),
+                    problems=error.problems,
+                )
+            ]
+        message = SubmitTemplate(
+            command=command.model_copy(update={"parameters": filled}),
+            version=template.about.version,
+            definition=template.definition,
+        )
+        return await self._ledgers.decide(command.tenant_id, message, context.envelope)
+
+    async def on_retry_run(self, command: RetryRunV1, context: Context) -> Sequence[Emit]:
+        state = await self._ledgers.state(command.tenant_id)
+        ended = state.ended.get(command.retry_of)
+        definition = None if ended is None else await self._definition(command, ended)
+        if definition is None:
+            running = command.retry_of in state.runs
+            code, detail = "run_not_found", f"no ended run {command.retry_of} can be repeated"
+            if running:
+                code, detail = "run_not_ended", f"run {command.retry_of} goes on; cancel it first"
+            return [CommandRefusedV1(tenant_id=command.tenant_id, code=code, detail=detail)]
+        message = RetryWith(command=command, definition=definition)
+        return await self._ledgers.decide(command.tenant_id, message, context.envelope)
+
+    async def _definition(self, command: RetryRunV1, ended: EndedRun) -> DefinitionPart | None:
+        """What the run was pinned to."""
+        for template in self._templates:
+            if template.about.ref.config_id == ended.config_id:
+                return template.definition if template.about.version == ended.revision else None
+        kept = await self._revisions.find(command.tenant_id, ended.config_id, ended.revision)
+        return None if kept is None else kept.definition
+
+    async def on_explain_run(self, query: ExplainRunV1, _: Context) -> Sequence[Message]:
+        state = await self._ledgers.state(query.tenant_id)
+        found = explain(state, query, self._ledgers.now(), self._ledgers.rules)
+        if found is None:
+            detail = f"the scheduler remembers no run {query.run_id}"
+            return [
+                CommandRefusedV1(tenant_id=query.tenant_id, code="run_not_found", detail=detail)
+            ]
+        return [found]
+
+    async def on_get_quota(self, query: GetQuotaV1, _: Context) -> Sequence[Message]:
+        state = await self._ledgers.state(query.tenant_id)
+        return [quota(state, query.tenant_id, self._ledgers.now(), self._ledgers.rules)]

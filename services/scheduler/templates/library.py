@@ -1,0 +1,125 @@
+"""The packaged templates, read once; a bad file is found when the service starts."""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import SchemaError
+from pydantic import JsonValue, ValidationError
+
+from contracts.pipelines import DefinitionPart
+from contracts.platform import ProblemPart
+from contracts.templates import TemplatePart, TemplateRefPart
+from services.scheduler.definitions.nodes import DefinitionError, at, compose, plain
+from services.scheduler.definitions.shapes import read_definition
+
+HERE = Path(__file__).parent
+_PARAMETER = re.compile(r"\$\{parameters\.([A-Za-z0-9_]+)\}")
+_FIELDS = {"title", "description", "version", "parameters", "definition"}
+
+
+class TemplateFileError(Exception):
+    """A packaged file that is no template; names the file and the reason."""
+
+    def __init__(self, path: Path, reason: object) -> None:
+        super().__init__(f"template {path}: {reason}")
+
+
+class ParameterError(ValueError):
+    """Parameters that a template does not take, with every reason."""
+
+    def __init__(self, ref: TemplateRefPart, problems: tuple[ProblemPart, ...]) -> None:
+        self.problems = problems
+        super().__init__(f"template {ref}: {problems[0].detail}")
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """One template: what users see of it, and what runs."""
+
+    about: TemplatePart
+    definition: DefinitionPart
+
+    def fill(self, given: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
+        """The parameters with defaults for what is absent; raises `ParameterError`."""
+        schema: Any = self.about.parameters
+        defaults = {
+            name: part["default"]
+            for name, part in schema.get("properties", {}).items()
+            if "default" in part
+        }
+        filled = {**defaults, **given}
+        wrong = sorted(Draft202012Validator(schema).iter_errors(filled), key=lambda e: e.json_path)
+        if wrong:
+            raise ParameterError(
+                self.about.ref,
+                tuple(
+                    ProblemPart(
+                        pointer="/".join(["/parameters", *map(str, e.absolute_path)]),
+                        detail=f"{'.'.join(map(str, e.absolute_path)) or 'parameters'}: "
+                        f"{e.message[:300]}",
+                    )
+                    for e in wrong[:50]
+                ),
+            )
+        return filled
+
+
+class Library:
+    """All templates of this release, by provider, domain and name."""
+
+    def __init__(self, templates: Iterator[Template]) -> None:
+        self._templates = {str(one.about.ref): one for one in templates}
+
+    @classmethod
+    def packaged(cls, root: Path = HERE) -> "Library":
+        """Raises `TemplateFileError` for the first file that is no template."""
+        return cls(_read(path, root) for path in sorted(root.glob("*/*/*.yml")))
+
+    def find(self, ref: TemplateRefPart) -> Template | None:
+        return self._templates.get(str(ref))
+
+    def __iter__(self) -> Iterator[Template]:
+        return iter(self._templates.values())
+
+
+def _read(path: Path, root: Path) -> Template:
+    try:
+        return _template(path.read_text(), *path.relative_to(root).with_suffix("").parts)
+    except (DefinitionError, ValidationError, SchemaError, ValueError) as error:
+        raise TemplateFileError(path, error) from error
+
+
+def _template(text: str, provider: str, domain: str, name: str) -> Template:
+    node = compose(text)
+    raw = plain(node)
+    if not isinstance(raw, dict) or set(raw) != _FIELDS:
+        raise ValueError(f"expected exactly the fields {', '.join(sorted(_FIELDS))}")
+    ref = TemplateRefPart(provider=provider, domain=domain, template=name)
+    definition = read_definition(at(node, "definition"), ref.config_id)
+    about = TemplatePart(
+        ref=ref,
+        version=raw["version"],
+        title=raw["title"],
+        description=raw["description"],
+        parameters=raw["parameters"],
+    )
+    _check_parameters(raw["parameters"], definition)
+    return Template(about, definition.model_copy(update={"version": str(raw["version"])}))
+
+
+def _check_parameters(schema: Any, definition: DefinitionPart) -> None:
+    Draft202012Validator.check_schema(schema)
+    if schema.get("type") != "object" or schema.get("additionalProperties") is not False:
+        raise ValueError("parameters: expected type: object and additionalProperties: false")
+    given = {
+        name
+        for name, part in schema.get("properties", {}).items()
+        if "default" in part or name in schema.get("required", ())
+    }
+    used = set(_PARAMETER.findall(definition.model_dump_json()))
+    if missing := sorted(used - given):
+        raise ValueError(f"parameters: {missing[0]} has neither a default nor is it required")

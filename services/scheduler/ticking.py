@@ -1,0 +1,152 @@
+"""Ticks: look at every ledger that something is due in, and start what is.
+
+A tick says only that time has passed. One that comes twice, late, out of order
+or not at all does no harm: reminders are dropped after what they led to has been
+published, and a look under the same reminder is answered by the same record.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+from uuid import NAMESPACE_URL, uuid5
+
+import orjson
+
+from contracts.envelope import Envelope, Wire
+from contracts.identifiers import TenantId
+from contracts.runs import RunQueuedV1, RunRejectedV1, RunRequestedV1, TriggerType
+from contracts.ticks import TickAppliedV1, TickJob, TickV1
+from libs.bus.message import Context
+from libs.bus.router import Router
+from services.scheduler.domain.deciding import Look
+from services.scheduler.ledgers import Ledgers
+from services.scheduler.objects import Reminder, Reminders
+
+NAMESPACE = uuid5(NAMESPACE_URL, "convergence/scheduler/ticks")
+AT_ONCE = 100
+_ANSWERED = {RunRequestedV1.wire_type, RunQueuedV1.wire_type, RunRejectedV1.wire_type}
+
+
+class Sender(Protocol):
+    """What is used of the bus's publisher."""
+
+    async def send(self, *emits: Wire) -> object: ...
+
+
+@dataclass(slots=True)
+class Counts:
+    triggered: int = 0
+    queued: int = 0
+    retried: int = 0
+
+    def take(self, wires: Sequence[Wire]) -> None:
+        """Sort what was said: a first attempt is a new run, or one that has waited."""
+        for wire in wires:
+            if wire.attributes["ce-type"] not in _ANSWERED:
+                continue
+            said = orjson.loads(wire.data)
+            if said.get("attempt", 1) > 1:
+                self.retried += 1
+            elif _is_new(wire, said):
+                self.triggered += 1
+            elif wire.attributes["ce-type"] == RunRequestedV1.wire_type:
+                self.queued += 1
+
+
+def _is_new(wire: Wire, said: dict[str, str]) -> bool:
+    decided_now = said["submitted_at"].rstrip("Z") == wire.attributes["ce-time"].rstrip("Z")
+    return decided_now and said["trigger"]["type"] != TriggerType.API  # type: ignore[index] # JSON
+
+
+class TickHandler:
+    def __init__(self, ledgers: Ledgers, reminders: Reminders, sender: Sender) -> None:
+        self._ledgers = ledgers
+        self._reminders = reminders
+        self._sender = sender
+
+    def register(self, router: Router) -> None:
+        router.on(TickV1)(self.on_tick)
+
+    async def on_tick(self, tick: TickV1, context: Context) -> Sequence[TickAppliedV1]:
+        """The due ledgers each minute; all of them once a day or when a person asks."""
+        counts = Counts()
+        if tick.job is TickJob.TRIGGER:
+            async for reminders in self._due():
+                await self._look_at_due(reminders, context.envelope, counts)
+        else:
+            async for tenants in self._all():
+                await self._look_at_all(tenants, tick.job, context.envelope, counts)
+        if self._ledgers.rules.max_running:
+            await self._ledgers.offer_again(
+                context.envelope, lambda wires: self._publish([wires], counts)
+            )
+        return [
+            TickAppliedV1(
+                job=tick.job,
+                triggered_count=counts.triggered,
+                queued_count=counts.queued,
+                retried_count=counts.retried,
+            )
+        ]
+
+    async def _due(self) -> AsyncIterator[Sequence[Reminder]]:
+        after, now = None, self._ledgers.now()
+        while found := await self._reminders.due(now, after, AT_ONCE):
+            yield found
+            after = found[-1]
+
+    async def _all(self) -> AsyncIterator[list[TenantId]]:
+        page: list[TenantId] = []
+        async for key in self._ledgers.each_tenant():
+            page.append(TenantId(key))
+            if len(page) == AT_ONCE:
+                yield page
+                page = []
+        if page:
+            yield page
+
+    async def _look_at_due(
+        self, reminders: Sequence[Reminder], cause: Envelope, counts: Counts
+    ) -> None:
+        looks = [
+            self._ledgers.decide(r.tenant_id, Look(tenant_id=r.tenant_id), _under(r, cause))
+            for r in reminders
+        ]
+        await self._publish(await asyncio.gather(*looks), counts)
+        await asyncio.gather(*(self._drop(reminder) for reminder in reminders))
+
+    async def _drop(self, reminder: Reminder) -> None:
+        """Unless the ledger still counts on it, as when the clock has gone back meanwhile."""
+        if await self._ledgers.reminder(reminder.tenant_id) != reminder:
+            await self._reminders.drop(reminder)
+
+    async def _look_at_all(
+        self, tenants: Sequence[TenantId], job: TickJob, cause: Envelope, counts: Counts
+    ) -> None:
+        looks = [
+            self._ledgers.decide(
+                tenant,
+                Look(tenant_id=tenant, forget=job is TickJob.DAILY),
+                replace(cause, tenant_id=tenant, reply_to=""),
+                remind_again=True,
+            )
+            for tenant in tenants
+        ]
+        await self._publish(await asyncio.gather(*looks), counts)
+
+    async def _publish(self, answers: Sequence[Sequence[Wire]], counts: Counts) -> None:
+        wires = [wire for answer in answers for wire in answer]
+        counts.take(wires)
+        if wires:
+            await self._sender.send(*wires)
+
+
+def _under(reminder: Reminder, cause: Envelope) -> Envelope:
+    """The same for every tick that finds this reminder."""
+    return replace(
+        cause,
+        id=str(uuid5(NAMESPACE, reminder.name)),
+        tenant_id=reminder.tenant_id,
+        reply_to="",
+    )

@@ -1,0 +1,165 @@
+"""What the scheduler owns, over HTTP: templates, revisions, schedules, backfills, retries."""
+
+import pytest
+
+from tests.pipelines import BAD_SQL, ONE_STEP
+from tests.stack import Stack, eventually
+
+TENANT = "sched_inc"
+BILLING = """
+steps:
+  - id: make
+    ps_type: bq_etl.query
+    config:
+      source_query: >-
+        SELECT STRUCT('p' AS id) AS project, STRUCT('BigQuery' AS description) AS service,
+        'EUR' AS currency, 2.5 AS cost, TIMESTAMP '2026-03-14 10:00:00' AS usage_start_time
+      target_table: ${tenant_id}.gcp_billing_export
+"""
+RUN_TEMPLATE = f"/api/v1/pipelines/run/{TENANT}/gcp/cost/billing_by_service"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def tenant(stack: Stack) -> str:
+    stack.onboard(TENANT)
+    return TENANT
+
+
+def test_a_template_runs_with_its_parameters_checked(stack: Stack) -> None:
+    listed = stack.call("GET", "/api/v1/templates", tenant=TENANT).body["templates"]
+    assert "gcp/cost/billing_by_service" in [one["template_id"] for one in listed]
+    refused = stack.call("POST", RUN_TEMPLATE, {"parameters": {"minimum_cost": -1}}, tenant=TENANT)
+    assert (refused.status, refused.body["code"]) == (400, "invalid_parameters")
+    assert refused.body["errors"][0]["pointer"] == "/parameters/minimum_cost"
+    stack.call("PUT", "/api/v1/pipelines/configs/bill", text=BILLING, tenant=TENANT)
+    first = stack.call("POST", "/api/v1/pipelines/run/bill", {}, tenant=TENANT).body["run_id"]
+    assert stack.wait_for_run(TENANT, first)["status"] == "COMPLETED"
+    started = stack.call("POST", RUN_TEMPLATE, {"date": "2026-03-14"}, tenant=TENANT)
+    assert started.status == 202, started.body
+    ended = stack.wait_for_run(TENANT, started.body["run_id"])
+    assert ended["status"] == "COMPLETED", ended
+    assert ended["config_id"] == "gcp-cost-billing_by_service"
+
+
+def test_what_there_is_not_is_404(stack: Stack) -> None:
+    other = RUN_TEMPLATE.replace(TENANT, "someone_else")
+    assert stack.call("POST", other, {}, tenant=TENANT).status == 404
+    unknown = stack.call("GET", "/api/v1/templates/gcp/cost/nothing", tenant=TENANT)
+    assert (unknown.status, unknown.body["code"]) == (404, "template_not_found")
+
+
+CONFIG = "/api/v1/pipelines/configs/ones"
+SCHEDULES = f"/api/v1/scheduler/customer/{TENANT}/pipelines"
+
+
+@pytest.fixture(scope="module")
+def config(stack: Stack) -> str:
+    assert stack.call("PUT", CONFIG, text=ONE_STEP, tenant=TENANT).status == 200
+    return "ones"
+
+
+def test_revisions_stay_and_a_change_says_what_it_changes(stack: Stack, config: str) -> None:
+    blind = stack.call("PUT", CONFIG, text=ONE_STEP, tenant=TENANT)
+    assert (blind.status, blind.body["code"]) == (428, "if_match_required")
+    tag = stack.call("GET", CONFIG, tenant=TENANT).headers["ETag"]
+    changed = ONE_STEP.replace("One step", "Changed")
+    saved = stack.call("PUT", CONFIG, text=changed, tenant=TENANT, headers={"If-Match": tag})
+    assert saved.body["revision"] == 2
+    stale = stack.call("PUT", CONFIG, text=changed, tenant=TENANT, headers={"If-Match": tag})
+    assert (stale.status, stale.body["code"]) == (412, "revision_conflict")
+    listed = stack.call("GET", f"{CONFIG}/revisions", tenant=TENANT).body["revisions"]
+    assert [one["revision"] for one in listed] == [2, 1]
+    first = stack.call("GET", f"{CONFIG}/revisions/1", tenant=TENANT).body
+    assert first["source"] == ONE_STEP
+    assert stack.call("GET", f"{CONFIG}/revisions/9", tenant=TENANT).status == 404
+
+
+def test_a_definition_is_checked_without_being_saved(stack: Stack) -> None:
+    path = "/api/v1/pipelines/validate"
+    good = stack.call("POST", path, text=ONE_STEP, tenant=TENANT).body
+    assert (good["valid"], good["definition"]["steps"][0]["step_id"]) == (True, "make")
+    bad = stack.call("POST", path, text="steps:\n  - {id: a, colour: red}\n", tenant=TENANT).body
+    assert [(p["line"], p["pointer"]) for p in bad["problems"]] == [
+        (2, "/steps/0/ps_type"),
+        (2, "/steps/0/colour"),
+    ]
+
+
+def test_a_schedule_runs_when_its_time_has_come(stack: Stack, config: str) -> None:
+    body = {"config_id": config, "cron": "* * * * *", "time_zone": "Europe/Berlin"}
+    saved = stack.call("POST", SCHEDULES, body, tenant=TENANT)
+    assert saved.status == 201, saved.body
+    assert len(saved.body["next_times"]) == 10
+
+    def ran() -> None:
+        ticked = stack.call("POST", "/api/v1/scheduler/trigger", {})
+        assert ticked.status == 200, ticked.body
+        (row,) = stack.call("GET", SCHEDULES, tenant=TENANT).body["schedules"]
+        assert row["last_due_at"]
+
+    eventually(ran, within=70)
+    paused = stack.call("POST", SCHEDULES, {**body, "enabled": False}, tenant=TENANT)
+    assert paused.body["next_times"] == []
+    assert stack.call("DELETE", f"{SCHEDULES}/{config}", tenant=TENANT).status == 204
+    assert stack.call("DELETE", f"{SCHEDULES}/{config}", tenant=TENANT).status == 404
+
+    def shown() -> None:
+        runs = stack.call("GET", "/api/v1/pipelines/runs", tenant=TENANT).body["runs"]
+        assert "schedule" in {run["trigger"]["type"] for run in runs}
+
+    eventually(shown)
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [({"cron": "61 * * * *"}, "/cron"), ({"time_zone": "Mars/Olympus"}, "/time_zone")],
+)
+def test_a_bad_schedule_names_its_field(
+    stack: Stack, config: str, change: dict[str, str], field: str
+) -> None:
+    body = {"config_id": config, "cron": "@daily", **change}
+    refused = stack.call("POST", SCHEDULES, body, tenant=TENANT)
+    assert (refused.status, refused.body["code"]) == (400, "invalid_schedule")
+    assert refused.body["errors"][0]["pointer"] == field
+
+
+def test_a_backfill_runs_the_days_that_are_missing(stack: Stack, config: str) -> None:
+    path = f"{CONFIG}/backfills"
+    body = {"from": "2026-02-27", "to": "2026-03-02", "max_active": 4}
+    plan = stack.call("POST", path, {**body, "dry_run": True}, tenant=TENANT).body
+    assert (plan["days"], plan["runs"]) == (4, 4)
+    started = stack.call("POST", path, body, tenant=TENANT)
+    assert started.status == 202, started.body
+
+    def ended() -> None:
+        found = stack.call("GET", f"{path}/{started.body['backfill_id']}", tenant=TENANT).body
+        assert (found["status"], found["completed"]) == ("COMPLETED", 4)
+
+    eventually(ended, within=60)
+    plan = stack.call("POST", path, {**body, "dry_run": True}, tenant=TENANT).body
+    assert plan["runs"] == 0
+
+
+def test_a_failed_run_is_repeated_as_a_new_one(stack: Stack) -> None:
+    text = BAD_SQL.replace("needs: [make]", "on_failure: continue")
+    stack.call("PUT", "/api/v1/pipelines/configs/bad", text=text, tenant=TENANT)
+    first = stack.call("POST", "/api/v1/pipelines/run/bad", {}, tenant=TENANT).body["run_id"]
+    assert stack.wait_for_run(TENANT, first)["status"] == "FAILED"
+    path = f"/api/v1/pipelines/runs/{first}/retry"
+    again = stack.call("POST", path, {"from": "failed"}, tenant=TENANT)
+    assert again.status == 202, again.body
+    assert again.body["retry_of"] == first
+    assert stack.wait_for_run(TENANT, again.body["run_id"])["status"] == "FAILED"
+    assert stack.wait_for_run(TENANT, first)["status"] == "FAILED"
+    unknown = stack.call("POST", path, {"from": "nowhere"}, tenant=TENANT)
+    assert (unknown.status, unknown.body["code"]) == (400, "unknown_step")
+    said = stack.call("GET", f"/api/v1/pipelines/runs/{first}/explain", tenant=TENANT).body
+    assert (said["status"], said["blocking_limit"]) == ("FAILED", "")
+
+
+def test_the_operator_sees_what_each_tenant_has(stack: Stack) -> None:
+    found = stack.call("GET", "/api/v1/scheduler/status").body
+    assert TENANT in [one["tenant_id"] for one in found["tenants"]]
+    assert stack.call("GET", "/api/v1/scheduler/status", tenant=TENANT).status == 401
+    for job in ("process-queue", "reset-daily-quotas"):
+        assert stack.call("POST", f"/api/v1/scheduler/{job}", {}).status == 200
