@@ -1,18 +1,10 @@
 """The ledger keeps its promises whatever is asked of it, in whatever order."""
 
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import pytest
-from hypothesis import settings
-from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from contracts.identifiers import ConfigId, RunId, StepId, TenantId
-from contracts.message import Message
-from contracts.pipelines import DefinitionPart, SaveConfigV1, StepPart
 from contracts.runs import (
-    AttemptFinishedV1,
     AttemptHeartbeatV1,
     AttemptStartedV1,
     CancelRunV1,
@@ -20,89 +12,23 @@ from contracts.runs import (
     RunQueuedV1,
     RunRejectedV1,
     RunRequestedV1,
-    RunStatus,
-    SubmitRunV1,
 )
-from contracts.tenants import LimitsPart, TenantOnboardedV1, TenantResumedV1, TenantSuspendedV1
-from services.scheduler.domain.deciding import KeepConfig, Look, Rules, TenantUnknownError
+from contracts.tenants import TenantResumedV1, TenantSuspendedV1
+from services.scheduler.domain.deciding import TenantUnknownError
 from services.scheduler.domain.ledger import Ledger
 from services.scheduler.domain.periods import next_reset
-from services.scheduler.domain.queue import waiting
 from services.scheduler.domain.quota import quota
 from services.scheduler.store import LedgerDecider
-
-TENANT, CONFIG = TenantId("acme"), ConfigId("ones")
-START = datetime(2026, 2, 27, 22, 0, tzinfo=UTC)
-RULES = Rules(lease_seconds=60, max_attempts=3, queue_limit=4)
-DEFINITION = DefinitionPart(
-    pipeline_id=CONFIG, steps=(StepPart(step_id=StepId("make"), type="bq_etl.query"),)
+from tests.scheduler.platforms import (
+    CONFIG,
+    RULES,
+    START,
+    TENANT,
+    Platform,
+    kinds,
+    run_id,
+    submit,
 )
-
-
-def run_id(number: int) -> RunId:
-    return RunId(f"00000000-0000-4000-8000-{number:012d}")
-
-
-def submit(number: int, priority: int = 0) -> SubmitRunV1:
-    return SubmitRunV1(
-        tenant_id=TENANT,
-        run_id=run_id(number),
-        config_id=CONFIG,
-        run_date=START.date(),
-        priority=priority,
-    )
-
-
-class Platform:
-    """One ledger, its clock, and everything it has said."""
-
-    def __init__(self, daily: int = 6, monthly: int = 20, concurrent: int = 2) -> None:
-        self.decider = LedgerDecider(RULES)
-        self.ledger = Ledger()
-        self.now = START
-        self.said: list[Message] = []
-        limits = LimitsPart(daily=daily, monthly=monthly, concurrent=concurrent)
-        self.tell(
-            TenantOnboardedV1(
-                tenant_id=TENANT,
-                company_name="Acme",
-                admin_email="a@b.c",
-                plan="STARTER",
-                limits=limits,
-                datasets=("acme",),
-                created_at=START,
-                requested_by="test",
-            )
-        )
-        command = SaveConfigV1(tenant_id=TENANT, config_id=CONFIG, source="…", requested_by="test")
-        self.tell(KeepConfig(command=command, definition=DEFINITION))
-
-    def tell(self, message: Message) -> list[Message]:
-        decision = self.decider.decide(self.ledger, message, self.now)
-        for fact in decision.facts:
-            reread = self.decider.load_fact(fact.model_dump(mode="json"))
-            self.ledger = self.decider.evolve(self.ledger, reread)
-        self.said += decision.emits
-        return list(decision.emits)
-
-    def finish(self, number: int, attempt: int = 1, status: str = "COMPLETED") -> list[Message]:
-        return self.tell(
-            AttemptFinishedV1(
-                tenant_id=TENANT,
-                run_id=run_id(number),
-                attempt=attempt,
-                status=RunStatus(status),
-                started_at=self.now,
-                finished_at=self.now,
-            )
-        )
-
-    def look(self) -> list[Message]:
-        return self.tell(Look(tenant_id=TENANT))
-
-
-def kinds(messages: list[Message]) -> list[str]:
-    return [message.wire_type for message in messages]
 
 
 def test_runs_are_admitted_then_queued_then_refused() -> None:
@@ -241,64 +167,3 @@ def test_a_tenant_that_is_not_known_yet_is_waited_for() -> None:
 )
 def test_periods_end_when_the_calendar_says(day: str, limit: str, expected: datetime) -> None:
     assert next_reset(day, limit) == expected
-
-
-class LedgerMachine(RuleBasedStateMachine):
-    """Any order of submits, reports, losses, cancels and time."""
-
-    @initialize()
-    def begin(self) -> None:
-        self.platform = Platform(daily=8, monthly=12, concurrent=2)
-        self.submitted = 0
-
-    @rule(again=st.booleans(), priority=st.integers(-2, 2))
-    def submit_one(self, *, again: bool, priority: int) -> None:
-        number = max(0, self.submitted - 1) if again else self.submitted
-        self.submitted = max(self.submitted, number + 1)
-        self.platform.tell(submit(number, priority))
-
-    @rule(which=st.integers(0, 30), attempt=st.integers(1, 4), good=st.booleans())
-    def report(self, *, which: int, attempt: int, good: bool) -> None:
-        self.platform.finish(which, attempt, "COMPLETED" if good else "FAILED")
-
-    @rule(which=st.integers(0, 30))
-    def cancel(self, which: int) -> None:
-        self.platform.tell(CancelRunV1(tenant_id=TENANT, run_id=run_id(which), requested_by="test"))
-
-    @rule(seconds=st.sampled_from([1, 61, 3600, 86_400, -600]))
-    def pass_time(self, seconds: int) -> None:
-        self.platform.now += timedelta(seconds=seconds)
-        self.platform.look()
-
-    @invariant()
-    def limits_hold(self) -> None:
-        if not hasattr(self, "platform"):
-            return
-        ledger = self.platform.ledger
-        assert len(ledger.running) <= 2
-        assert len(waiting(ledger, RULES)) <= RULES.queue_limit
-        for key, used in ledger.charged.items():
-            assert 0 <= used <= (8 if len(key) == 10 else 12)
-
-    @invariant()
-    def nothing_ends_or_is_requested_twice(self) -> None:
-        if not hasattr(self, "platform"):
-            return
-        ends = [m.run_id for m in self.platform.said if isinstance(m, RunFinishedV1)]
-        assert len(ends) == len(set(ends))
-        requests: list[Any] = [
-            (m.run_id, m.attempt) for m in self.platform.said if isinstance(m, RunRequestedV1)
-        ]
-        assert len(requests) == len(set(requests))
-
-    @invariant()
-    def no_slot_is_leaked(self) -> None:
-        if not hasattr(self, "platform"):
-            return
-        ledger = self.platform.ledger
-        free = ledger.limits.concurrent - len(ledger.running)
-        assert free <= 0 or not waiting(ledger, RULES)
-
-
-TestLedgerMachine = LedgerMachine.TestCase
-TestLedgerMachine.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)

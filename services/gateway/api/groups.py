@@ -5,8 +5,8 @@ from typing import Any
 
 from services.gateway.api.admin import AdminRoutes
 from services.gateway.api.audit import AuditRoutes
-from services.gateway.api.endpoint import Endpoint, endpoints_of
 from services.gateway.api.backfills import BackfillRoutes
+from services.gateway.api.endpoint import Endpoint, endpoints_of
 from services.gateway.api.events import EventRoutes
 from services.gateway.api.health import HealthRoutes
 from services.gateway.api.history import HistoryRoutes
