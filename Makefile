@@ -37,6 +37,7 @@ contracts: $(VENV)/ready ## Generate schemas, AsyncAPI, topology and diagram fro
 bench: $(VENV)/ready ## Measure hops, latency and throughput on this machine
 	@$(BIN)/python -m tests.bench.bench_bus
 	@$(BIN)/python -m tests.bench.run
+	@$(BIN)/python -m tests.bench.recording
 
 soak: $(VENV)/ready ## Everything that can go wrong, for long, and a judge at the end (MINUTES=20, SEED=1)
 	@$(BIN)/python -m pytest -q -m soak tests

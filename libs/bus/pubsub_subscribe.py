@@ -124,7 +124,7 @@ class StreamingSubscription:
                 publish_time=message.publish_time.ToDatetime(tzinfo=UTC),
                 attributes=dict(message.attributes),
                 data=message.data,
-                ordering_key=message.ordering_key,
+                ordering_key=message.ordering_key if self._flow.in_order else "",
                 attempt=delivered.delivery_attempt or 1,
             )
         )

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from contracts.catalogue import entry_of
 from contracts.message import Service
@@ -76,7 +76,8 @@ class Bus:
             self._subscribe(spec, receiver)
 
     def _subscribe(self, spec: SubscriptionSpec, receiver: DeadLetters) -> None:
-        self._running.append(self._transport.subscribe(spec.name, receiver, self._options.flow))
+        flow = replace(self._options.flow, in_order=spec.ordered)
+        self._running.append(self._transport.subscribe(spec.name, receiver, flow))
 
     @property
     def _short_lived(self) -> list[SubscriptionSpec]:

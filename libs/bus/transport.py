@@ -26,6 +26,8 @@ class FlowControl:
 
     max_messages: int = 1000
     max_bytes: int = 64 << 20
+    in_order: bool = True
+    """Whether messages of one ordering key are handed over one after another."""
 
 
 class Subscription(Protocol):

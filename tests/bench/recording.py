@@ -1,0 +1,200 @@
+"""How fast audit_log writes what was published, beside what the emulators can do at most.
+
+    python -m tests.bench.recording [--runs 4000]
+
+A backlog of messages waits; the clock runs from the start of the service until
+every row is in the views. Twice, the second backlog being four times as long: CPU
+and memory per event must not grow with it.
+"""
+
+import argparse
+import asyncio
+import os
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from contracts.catalogue import CONSUMING_SERVICES, subscription_of
+from contracts.message import Service
+from contracts.topology import topology
+from libs.bus.admin import PubSubAdmin
+from libs.bus.message import Received
+from libs.bus.middleware.dead_letter import read
+from libs.bus.pubsub import PubSubSettings, PubSubTransport
+from libs.bus.transport import FlowControl, Verdict
+from libs.clock import system_clock
+from libs.testing.processes import ROOT, EmulatorProcess, emulator
+from libs.warehouse.warehouse import Warehouse
+from services.audit_log.domain import rows_of
+from services.audit_log.handlers import Given
+from services.audit_log.tables import LOGS, OBJECTS
+from tests.audit_log.load import Load, Published
+from tests.audit_log.recorder import connect
+
+PROJECT = "convergence-local"
+BATCH = 500
+TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
+
+
+@dataclass(frozen=True, slots=True)
+class Drained:
+    """What draining one backlog took."""
+
+    events: int
+    seconds: float
+    cpu_seconds: float
+    peak_mib: float
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m tests.bench.recording")
+    parser.add_argument("--runs", type=int, default=4000)
+    runs = parser.parse_args().runs
+    asyncio.run(measure(runs))
+
+
+async def measure(runs: int) -> None:
+    load = Load(random.Random(1))
+    found = load.shuffled(runs, doubled=0)
+    appended = await appending_alone(found)
+    print(f"ceiling: BigQuery emulator, the same rows appended alone   {appended:8.0f} events/s")
+    received = await receiving_alone(found)
+    print(f"ceiling: Pub/Sub emulator, the same messages pulled alone  {received:8.0f} events/s")
+    for count in (runs // 4, runs):
+        show(await draining(Load(random.Random(2)).shuffled(count, doubled=0)))
+
+
+def show(done: Drained) -> None:
+    print(
+        f"audit_log drains {done.events:7} events at {done.events / done.seconds:7.0f} events/s,"
+        f" CPU {done.cpu_seconds / done.events * 1e6:5.0f} µs an event,"
+        f" peak memory {done.peak_mib:5.0f} MiB"
+    )
+
+
+async def appending_alone(found: Sequence[Published]) -> float:
+    """Rows that are ready, in the service's batches, and nothing else to do."""
+    with emulator("bigquery") as bigquery:
+        warehouse = connect(bigquery.ports)
+        await warehouse.ensure(*OBJECTS)
+        now, price = system_clock(), Given().price_per_tib
+        opened = [read(_received(one)) for one in found]
+        batches = []
+        for start in range(0, len(opened), BATCH):
+            part = opened[start : start + BATCH]
+            rows = rows_of([(d.envelope, d.message, d.received.data) for d in part], now, price)
+            batches.append(rows)
+        began = time.perf_counter()
+        for rows in batches:
+            await asyncio.gather(
+                *(warehouse.append(LOGS[name], batch) for name, batch in rows.items() if batch)
+            )
+        seconds = time.perf_counter() - began
+        await warehouse.close()
+        return len(found) / seconds
+
+
+def _received(published: Published) -> Received:
+    _, wire = published
+    return Received("s", "1", system_clock(), wire.attributes, wire.data, wire.ordering_key)
+
+
+async def receiving_alone(found: Sequence[Published]) -> float:
+    with emulator("pubsub") as pubsub:
+        transport = await published(pubsub, found)
+        left, done = [len(found)], asyncio.Event()
+
+        async def take(_: Received) -> Verdict:
+            left[0] -= 1
+            if not left[0]:
+                done.set()
+            return Verdict.ACK
+
+        began, flow = time.perf_counter(), FlowControl(in_order=False)
+        pulling = [
+            transport.subscribe(subscription_of(Service.AUDIT_LOG, service), take, flow)
+            for service in CONSUMING_SERVICES
+        ]
+        await done.wait()
+        seconds = time.perf_counter() - began
+        await asyncio.gather(*(one.drain(1) for one in pulling))
+        await transport.close()
+        return len(found) / seconds
+
+
+async def published(pubsub: EmulatorProcess, found: Sequence[Published]) -> PubSubTransport:
+    host = f"127.0.0.1:{pubsub.ports['grpc']}"
+    os.environ["PUBSUB_EMULATOR_HOST"] = host
+    PubSubAdmin(PROJECT).apply(topology())
+    transport = PubSubTransport(PubSubSettings(project_id=PROJECT, emulator_host=host))
+    for topic in {topic for topic, _ in found}:
+        wires = [wire for name, wire in found if name == topic]
+        for start in range(0, len(wires), 1000):
+            await transport.publish(topic, wires[start : start + 1000])
+    return transport
+
+
+async def draining(found: Sequence[Published]) -> Drained:
+    with (
+        emulator("pubsub") as pubsub,
+        emulator("bigquery") as bigquery,
+        tempfile.NamedTemporaryFile(prefix="audit_log-") as log,
+    ):
+        transport = await published(pubsub, found)
+        await transport.close()
+        warehouse = connect(bigquery.ports)
+        await warehouse.ensure(*OBJECTS)
+        environment = {
+            **os.environ,
+            "GCP_PROJECT_ID": PROJECT,
+            "BIGQUERY_ENDPOINT": f"http://127.0.0.1:{bigquery.ports['rest']}",
+            "BIGQUERY_STORAGE_ENDPOINT": f"127.0.0.1:{bigquery.ports['grpc']}",
+            "PORT": "0",
+        }
+        service = subprocess.Popen(  # noqa: ASYNC220  nothing else goes on
+            [sys.executable, "-m", "services.audit_log"], cwd=ROOT, env=environment, stderr=log
+        )
+        try:
+            first = await _until(warehouse, 1)
+            began, cpu = time.perf_counter(), _cpu(service.pid)
+            events = await _until(warehouse, len(found)) - first
+            seconds = time.perf_counter() - began
+            return Drained(events, seconds, _cpu(service.pid) - cpu, _peak_mib(service.pid))
+        finally:
+            service.kill()
+            service.wait()
+            await warehouse.close()
+
+
+async def _until(warehouse: Warehouse, events: int) -> int:
+    """Wait until at least so many are written; returns how many are."""
+    while True:
+        count = await _count(warehouse)
+        if count >= events:
+            return count
+        await asyncio.sleep(0.05)
+
+
+async def _count(warehouse: Warehouse) -> int:
+    (row,) = await warehouse.query("SELECT COUNT(*) AS n FROM tenants.event_log")
+    return int(row["n"])
+
+
+def _cpu(pid: int) -> float:
+    """Processor seconds of a process so far."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / TICKS_A_SECOND
+
+
+def _peak_mib(pid: int) -> float:
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1024
+
+
+if __name__ == "__main__":
+    main()
