@@ -13,7 +13,7 @@ help: ## List every target
 	@grep -hE '^[a-z-]+:.*?## ' $(MAKEFILE_LIST) | awk -F ':.*?## ' '{printf "  make %-11s %s\n", $$1, $$2}'
 
 run: $(VENV)/ready ## Everything on this machine, with a demo, until Ctrl-C (PORT, STATE_DIR, ADMIN_API_KEY, DEMO=0)
-	@exec $(BIN)/python -m deploy.local.up
+	@exec $(BIN)/python -m convergence up
 
 test: $(VENV)/ready ## The whole test suite
 	@$(BIN)/python -m pytest -q -m "not soak and not containers"
@@ -53,7 +53,7 @@ fuzz: $(VENV)/ready $(VENV)/fuzz ## Fuzz the parsers that strangers feed, guided
 	@for t in definition sql api_key body envelope; do $(BIN)/python -m tests.fuzz.run $$t $(or $(SECONDS),60) || exit 1; done
 
 lock: $(VENV)/ready ## Resolve all dependencies anew, once, and write every lock file
-	@$(LOCK) $(SERVICES:%=services/%/pyproject.toml) --group pyproject.toml:dev -o requirements/dev.txt
+	@$(LOCK) $(SERVICES:%=services/%/pyproject.toml) convergence/pyproject.toml --group pyproject.toml:dev -o requirements/dev.txt
 	@awk '/^uv==/{p=1} p&&/^[a-z]/&&!/^uv==/{exit} p{print}' requirements/dev.txt > requirements/bootstrap.txt
 	@$(LOCK) $(SERVICES:%=services/%/pyproject.toml) --group pyproject.toml:local-cloud -c requirements/dev.txt -o requirements/local-cloud.txt
 	@$(LOCK) --group pyproject.toml:supply -c requirements/dev.txt -o requirements/supply.txt
@@ -80,6 +80,8 @@ $(VENV)/ready: requirements/bootstrap.txt requirements/dev.txt
 	@$(PYTHON) -m venv --clear $(VENV) || { echo "$(PYTHON) cannot make a virtual environment: install its venv module"; exit 1; }
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bootstrap.txt
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements/dev.txt
+	@printf '#!/bin/sh\nPYTHONPATH="%s" exec "%s" -m convergence "$$@"\n' "$(CURDIR)" "$(CURDIR)/$(BIN)/python" > $(BIN)/convergence
+	@chmod +x $(BIN)/convergence
 	@touch $@
 
 $(VENV)/supply: $(VENV)/ready requirements/supply.txt

@@ -1,0 +1,62 @@
+"""Commands for the platform's operators: tenants, keys, ticks."""
+
+from enum import StrEnum
+
+import typer
+
+from convergence import ask, models
+from convergence.cli.context import Output, connected, show
+
+tenants = typer.Typer(help="Tenants (an operator's).", no_args_is_help=True)
+keys = typer.Typer(help="API keys (an operator's).", no_args_is_help=True)
+
+
+class Job(StrEnum):
+    TRIGGER = "trigger"
+    QUEUE = "process-queue"
+    DAILY = "reset-daily-quotas"
+
+
+@tenants.command("list")
+def listing(output: Output = None) -> None:
+    """List tenants."""
+    with connected(admin=True) as client:
+        found: list[models.Tenant] = []
+        after = ""
+        while True:
+            page = client(ask.tenants(after))
+            found += page.tenants
+            if not page.next_after:
+                break
+            after = page.next_after
+        columns = ("tenant_id", "company_name", "status", "plan", "created_at")
+        show(found, columns, form=output)
+
+
+@tenants.command()
+def create(tenant: str, company: str = "", plan: str = "STARTER") -> None:
+    """Create a tenant with its datasets."""
+    with connected(admin=True) as client:
+        client(ask.create_tenant(tenant, company, plan))
+
+
+@keys.command()
+def issue(tenant: str, description: str = "", output: Output = None) -> None:
+    """Issue a key for a tenant. It is shown this once."""
+    with connected(admin=True) as client:
+        made = client(ask.issue_key(tenant, description))
+        show(made, ("api_key", "api_key_hash", "created_at"), form=output)
+
+
+@keys.command()
+def revoke(tenant: str, api_key_hash: str) -> None:
+    """Revoke a key by its hash."""
+    with connected(admin=True) as client:
+        client(ask.revoke_key(tenant, api_key_hash))
+
+
+def tick(job: Job, output: Output = None) -> None:
+    """Do what Cloud Scheduler's ticks do; harmless to repeat (an operator's)."""
+    with connected(admin=True) as client:
+        columns = ("triggered_count", "queued_count", "retried_count", "expired_count")
+        show(client(ask.tick(job.value)), columns, form=output)

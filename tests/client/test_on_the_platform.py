@@ -1,0 +1,152 @@
+"""The client and the command line, against the whole platform."""
+
+import json
+import os
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import yaml
+
+from convergence import ApiError, AsyncClient, Client, ConnectionFailedError, ask
+from tests.pipelines import BAD_SQL, ONE_STEP
+from tests.stack import ADMIN_KEY, ROOT, Stack, free_port
+
+pytestmark = pytest.mark.timeout(240)  # a whole platform starts first
+TENANT = "acme_cloud"
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    found = Stack(tmp_path_factory.mktemp("stack")).start()
+    found.onboard(TENANT)
+    yield found
+    assert found.stop() == 0
+
+
+@dataclass(slots=True)
+class Shell:
+    """Runs the command line with a folder of its own for what it keeps."""
+
+    folder: Path
+    url: str
+
+    def __call__(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(
+            [sys.executable, "-m", "convergence", *arguments],
+            cwd=ROOT,
+            env={**os.environ, "CONVERGENCE_CONFIG_DIR": str(self.folder), "COLUMNS": "200"},
+            capture_output=True,
+            text=True,
+            timeout=90,
+            check=False,
+        )
+
+
+@pytest.fixture
+def shell(stack: Stack, tmp_path: Path) -> Shell:
+    return Shell(tmp_path, f"http://127.0.0.1:{stack.port}")
+
+
+@pytest.fixture
+def signed_in(shell: Shell, stack: Stack) -> Shell:
+    keys = ("--key", stack.keys[TENANT], "--admin-key", ADMIN_KEY)
+    done = shell("login", "--url", shell.url, *keys)
+    assert done.returncode == 0, done.stderr
+    return shell
+
+
+def test_a_run_from_the_client_to_its_end(stack: Stack) -> None:
+    with Client(f"http://127.0.0.1:{stack.port}", stack.keys[TENANT]) as client:
+        assert client(ask.save("ones", ONE_STEP)).config_id == "ones"
+        started = client(ask.start("ones"))
+        ended = client.wait(started.run_id)
+        assert (ended.status, ended.error) == ("COMPLETED", None)
+        assert ended.run_id == started.run_id
+
+
+async def test_a_run_from_the_asynchronous_client_to_its_end(stack: Stack) -> None:
+    async with AsyncClient(f"http://127.0.0.1:{stack.port}", stack.keys[TENANT]) as client:
+        await client(ask.save("ones", ONE_STEP))
+        started = await client(ask.start("ones"))
+        assert (await client.wait(started.run_id)).status == "COMPLETED"
+
+
+def test_a_refusal_says_why(stack: Stack) -> None:
+    with Client(f"http://127.0.0.1:{stack.port}", stack.keys[TENANT]) as client:
+        with pytest.raises(ApiError) as caught:
+            client(ask.start("nothing-of-that-name"))
+        assert (caught.value.status, caught.value.code) == (404, "config_not_found")
+        with pytest.raises(ApiError) as caught:
+            client(ask.save("bad", "steps: 1"))
+        assert caught.value.errors
+
+
+def test_silence_is_told_with_the_url() -> None:
+    url = f"http://127.0.0.1:{free_port()}"
+    with Client(url, "key") as client, pytest.raises(ConnectionFailedError, match=url):
+        client(ask.me())
+
+
+def test_login_keeps_keys_for_their_owner_alone(signed_in: Shell) -> None:
+    kept = signed_in.folder / "profiles.json"
+    assert stat.S_IMODE(kept.stat().st_mode) == 0o600
+    assert json.loads(signed_in("-o", "json", "me").stdout)["tenant_id"] == TENANT
+
+
+def test_a_key_that_opens_nothing_is_not_kept(shell: Shell) -> None:
+    done = shell("login", "--url", shell.url, "--key", "nonsense")
+    assert (done.returncode, "invalid_api_key" in done.stderr) == (3, True)
+    assert not (shell.folder / "profiles.json").exists()
+    assert shell("runs").returncode == 5
+
+
+def test_a_run_is_waited_for_and_its_end_is_the_exit_code(signed_in: Shell, tmp_path: Path) -> None:
+    good, bad = tmp_path / "ones.yml", tmp_path / "bad.yml"
+    good.write_text(ONE_STEP)
+    bad.write_text(BAD_SQL)
+    assert signed_in("pipelines", "save", "ones", str(good)).returncode == 0
+    assert signed_in("pipelines", "save", "bad", str(bad)).returncode == 0
+    done = signed_in("run", "ones", "--wait", "-o", "json")
+    assert (done.returncode, json.loads(done.stdout)["status"]) == (0, "COMPLETED")
+    failed = signed_in("run", "bad", "--wait", "-o", "json")
+    assert (failed.returncode, "nothing_like_it" in failed.stderr) == (1, True)
+    log = signed_in("logs", "--follow", json.loads(failed.stdout)["run_id"])
+    assert (log.returncode, "make" in log.stdout, "SKIPPED" in log.stdout) == (1, True, True)
+
+
+def test_faults_of_a_definition_are_told_by_line(signed_in: Shell, tmp_path: Path) -> None:
+    file = tmp_path / "wrong.yml"
+    file.write_text("pipeline_id: x\nsteps:\n  - id: a\n    ps_type: bq_etl.query\n    colour: 1\n")
+    done = signed_in("pipelines", "save", "wrong", str(file))
+    assert (done.returncode, "line 3" in done.stderr) == (3, True)
+
+
+@pytest.mark.parametrize(
+    "look", [("runs",), ("quota",), ("cost",), ("pipelines", "list"), ("audit", "events")], ids=str
+)
+def test_what_is_shown_is_for_people_or_for_programs(
+    signed_in: Shell, look: tuple[str, ...]
+) -> None:
+    table, data = signed_in(*look), signed_in("-o", "json", *look)
+    assert (table.returncode, data.returncode) == (0, 0), table.stderr + data.stderr
+    assert table.stdout != data.stdout
+    json.loads(data.stdout)
+
+
+def test_yaml_is_yaml(signed_in: Shell) -> None:
+    assert yaml.safe_load(signed_in("-o", "yaml", "quota").stdout)["plan"] == "SCALE"
+
+
+def test_an_operator_issues_a_key_that_the_trail_has_and_verifies(signed_in: Shell) -> None:
+    made = json.loads(signed_in("-o", "json", "keys", "issue", TENANT).stdout)
+    assert signed_in("keys", "revoke", TENANT, made["api_key_hash"]).returncode == 0
+    assert TENANT in signed_in("tenants", "list").stdout
+    assert signed_in("tick", "trigger").returncode == 0
+    verified = signed_in("audit", "verify")
+    assert verified.returncode == 0, verified.stderr
+    assert "unbroken" in verified.stdout
