@@ -11,6 +11,7 @@ from services.gateway.api.pages import Cursors, Pages
 from services.gateway.api.serving import routes_of
 from services.gateway.auth import Authenticator
 from services.gateway.handlers import register
+from services.gateway.idempotency import Idempotency, caller_of
 from services.gateway.live import LiveRuns
 from services.gateway.questions import Questions
 from services.gateway.readiness import PlatformReadiness
@@ -54,5 +55,6 @@ async def build(process: Process) -> Parts:
         before_drain=(end_streams,),
         checks=(PlatformReadiness(requester).check,),
         routes=routes,
+        middlewares=(Idempotency(caller_of(auth), system_clock).middleware,),
         closers=(secrets.close,),
     )

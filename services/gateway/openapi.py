@@ -18,7 +18,7 @@ from pydantic.json_schema import models_json_schema
 from contracts.examples import NoExampleValueError, example_part
 from libs.settings import VERSION
 from services.gateway import openapi_parts as parts
-from services.gateway.api.codes import codes_of
+from services.gateway.api.codes import codes_of, is_repeatable
 from services.gateway.api.endpoint import Endpoint, Text, Who
 from services.gateway.api.groups import GROUPS, all_endpoints
 from services.gateway.api.health import HealthRoutes
@@ -100,7 +100,8 @@ class Telling:
         if self._signature.query:
             yield from _query_parameters(self._signature.query[1])
         common = () if self._declared.who is Who.ANYONE else ("X-User-ID",)
-        for name in (*common, *self._declared.reads):
+        repeatable = ("Idempotency-Key",) if is_repeatable(self._declared) else ()
+        for name in dict.fromkeys((*common, *repeatable, *self._declared.reads)):
             yield {
                 "name": name,
                 "in": "header",

@@ -8,6 +8,7 @@ from libs.bus.errors import NoAnswerError, RefusedError, TooManyQuestionsError
 from libs.bus.requester import Requester
 from libs.web.problem import Fault, Problem
 from services.gateway.errors import status_of
+from services.gateway.idempotency import command_id
 
 M = TypeVar("M", bound=Message)
 
@@ -25,7 +26,10 @@ class Questions:
         """Raises `Problem`: the owner's refusal, or 504 when it says nothing in time."""
         try:
             return await self._requester.ask(
-                question, *answers, within=within or self._patience, id_=id_
+                question,
+                *answers,
+                within=within or self._patience,
+                id_=id_ or command_id(question),
             )
         except RefusedError as error:
             raise refused(error.refusal) from None

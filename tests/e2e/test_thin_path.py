@@ -130,6 +130,14 @@ def test_a_tenant_cannot_read_or_see_another(stack: Stack, tenant: str) -> None:
 def test_the_same_idempotency_key_starts_one_run(stack: Stack, tenant: str) -> None:
     first = start(stack, tenant, "ones", Idempotency_Key="once")
     assert start(stack, tenant, "ones", Idempotency_Key="once") == first
+    other = stack.call(
+        "POST",
+        "/api/v1/pipelines/run/ones",
+        {"trigger_by": "somebody else"},
+        tenant=tenant,
+        headers={"Idempotency-Key": "once"},
+    )
+    assert (other.status, other.body["code"]) == (422, "idempotency_key_reused")
 
 
 def test_limits_hold_and_say_when_they_reset(stack: Stack) -> None:

@@ -1,0 +1,214 @@
+"""Idempotency-Key on every POST: the same request is carried out once.
+
+This instance remembers what it answered: a repeat gets that answer again, the
+same key with another request is 422, and while the first still runs 409. Only
+what succeeded is remembered; a refusal changed nothing and is judged anew.
+What is remembered belongs to whoever is calling, so nobody unknown has any.
+
+Another instance knows none of this, so commands take ids that follow from the
+request: their owner then finds its first decision and answers with that.
+"""
+
+from collections import Counter, OrderedDict
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from hashlib import sha256
+from uuid import NAMESPACE_URL, uuid5
+
+from aiohttp import web
+from aiohttp.typedefs import Middleware
+
+from contracts.keys import IssueKeyV1
+from contracts.message import Message
+from contracts.tenants import OnboardTenantV1
+from libs.clock import Clock
+from libs.web.problem import Fault, Handler, Problem
+from services.gateway.auth import Authenticator
+
+HEADER = "Idempotency-Key"
+LONGEST_KEY = 255
+KEPT_FOR = timedelta(hours=24)
+SECRETS_KEPT_FOR = timedelta(minutes=10)
+MOST = 50_000
+MOST_EACH = 1_000
+MOST_BYTES = 64 << 10
+NAMESPACE = uuid5(NAMESPACE_URL, "convergence/gateway/idempotency")
+_MINTING = (IssueKeyV1, OnboardTenantV1)
+
+Caller = Callable[[web.Request], Awaitable[str]]
+"""Who is calling, or nothing; ends the request when it pretends."""
+Slot = tuple[str, str]
+"""A caller and one of its keys."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Answered:
+    fingerprint: str
+    until: datetime
+    status: int
+    body: bytes
+    headers: tuple[tuple[str, str], ...]
+
+    def again(self) -> web.Response:
+        response = web.Response(status=self.status, body=self.body, headers=dict(self.headers))
+        response.headers["Idempotency-Replayed"] = "true"
+        return response
+
+
+@dataclass(slots=True)
+class _Scope:
+    """One request, from whose content its commands' ids follow."""
+
+    seed: str
+    asked: Counter[str] = field(default_factory=Counter)
+
+
+_SCOPE: ContextVar[_Scope | None] = ContextVar("idempotency", default=None)
+
+
+class Idempotency:
+    """A middleware. For one event loop; bounded in all and for each caller."""
+
+    def __init__(self, caller: Caller, clock: Clock) -> None:
+        self._caller = caller
+        self._clock = clock
+        self._running: dict[Slot, str] = {}
+        self._answered: OrderedDict[str, OrderedDict[str, _Answered]] = OrderedDict()
+        self._count = 0
+
+    @property
+    def middleware(self) -> Middleware:
+        @web.middleware
+        async def serve(request: web.Request, handler: Handler) -> web.StreamResponse:
+            key = request.headers.get(HEADER)
+            if request.method != "POST" or key is None:
+                return await handler(request)
+            _check(key)
+            caller = await self._caller(request)
+            if not caller:
+                return await handler(request)
+            return await self._once((caller, key), request, handler)
+
+        return serve
+
+    async def _once(self, slot: Slot, request: web.Request, handler: Handler) -> web.StreamResponse:
+        fingerprint = await _fingerprint(request)
+        known = self._known(slot)
+        before = self._running.get(slot) or (known and known.fingerprint)
+        if before not in {None, fingerprint}:
+            raise _reused()
+        if slot in self._running:
+            raise _still_running()
+        if known is not None:
+            return known.again()
+        self._running[slot] = fingerprint
+        try:
+            with _scope("/".join((*slot, fingerprint))):
+                response = await handler(request)
+        finally:
+            del self._running[slot]
+        self._remember(slot, fingerprint, response)
+        return response
+
+    def _known(self, slot: Slot) -> _Answered | None:
+        caller, key = slot
+        theirs = self._answered.get(caller)
+        found = theirs.get(key) if theirs is not None else None
+        return found if found is not None and found.until > self._clock() else None
+
+    def _remember(self, slot: Slot, fingerprint: str, response: web.StreamResponse) -> None:
+        if response.status >= 300 or not isinstance(response, web.Response):  # noqa: PLR2004  HTTP
+            return
+        body = response.body or b""
+        if not isinstance(body, bytes) or len(body) > MOST_BYTES:
+            return
+        secret = response.headers.get("Cache-Control") == "no-store"
+        until = self._clock() + (SECRETS_KEPT_FOR if secret else KEPT_FOR)
+        headers = tuple(response.headers.items())
+        caller, key = slot
+        theirs = self._answered.setdefault(caller, OrderedDict())
+        self._count += key not in theirs
+        theirs[key] = _Answered(fingerprint, until, response.status, body, headers)
+        self._answered.move_to_end(caller)
+        self._make_room(theirs)
+
+    def _make_room(self, theirs: OrderedDict[str, _Answered]) -> None:
+        """The oldest go first, and those of a caller with many before those of others."""
+        if len(theirs) > MOST_EACH:
+            self._forget_oldest(theirs)
+        if self._count > MOST:
+            caller, least_used = next(iter(self._answered.items()))
+            self._forget_oldest(least_used)
+            if not least_used:
+                del self._answered[caller]
+
+    def _forget_oldest(self, theirs: OrderedDict[str, _Answered]) -> None:
+        theirs.popitem(last=False)
+        self._count -= 1
+
+
+def caller_of(auth: Authenticator) -> Caller:
+    async def caller(request: web.Request) -> str:
+        if "X-Admin-Key" in request.headers:
+            auth.admin(request)
+            return "admin"
+        if "X-API-Key" in request.headers:
+            return f"tenant/{await auth.tenant(request)}"
+        return ""
+
+    return caller
+
+
+def command_id(question: Message) -> str:
+    """The id of a command that the current request asks; empty for a new one.
+
+    A key's text exists only where it was minted, so a command that carries its
+    hash must not be answered with the decision on another.
+    """
+    scope = _SCOPE.get()
+    if scope is None or isinstance(question, _MINTING):
+        return ""
+    number = scope.asked[question.wire_type]
+    scope.asked[question.wire_type] += 1
+    return str(uuid5(NAMESPACE, f"{scope.seed}/{question.wire_type}/{number}"))
+
+
+@contextmanager
+def _scope(seed: str) -> Iterator[None]:
+    token = _SCOPE.set(_Scope(seed))
+    try:
+        yield
+    finally:
+        _SCOPE.reset(token)
+
+
+async def _fingerprint(request: web.Request) -> str:
+    digest = sha256(request.path_qs.encode())
+    digest.update(b"\0" + await request.read())
+    return digest.hexdigest()
+
+
+def _check(key: str) -> None:
+    if not 0 < len(key) <= LONGEST_KEY or not key.isascii() or not key.isprintable():
+        detail = f"{HEADER}: expected 1 to {LONGEST_KEY} visible ASCII characters"
+        raise Problem(400, "invalid_request", detail, [Fault(f"/{HEADER}", detail)])
+
+
+def _reused() -> Problem:
+    return Problem(
+        422,
+        "idempotency_key_reused",
+        f"This {HEADER} was sent with another request before; use a new one for a new request.",
+    )
+
+
+def _still_running() -> Problem:
+    return Problem(
+        409,
+        "request_in_progress",
+        f"A request with this {HEADER} is still being carried out; repeat it in a moment.",
+        headers={"Retry-After": "1"},
+    )

@@ -1,0 +1,215 @@
+"""A POST with an Idempotency-Key is carried out once, and its answer belongs to its caller."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestClient, TestServer
+
+from contracts.identifiers import KeyHash, RunId, TenantId
+from contracts.keys import IssueKeyV1, KeyPart
+from contracts.runs import CancelRunV1
+from libs.web.app import About, answer, create_app
+from libs.web.problem import Problem
+from services.gateway import idempotency
+from services.gateway.idempotency import Idempotency, command_id
+
+CANCEL = CancelRunV1(
+    tenant_id=TenantId("acme"),
+    run_id=RunId("00000000-0000-4000-8000-000000000001"),
+    requested_by="test",
+)
+
+
+@dataclass(slots=True)
+class Service:
+    """One instance of a gateway with one route."""
+
+    client: Any = None
+    now: datetime = datetime(2026, 1, 1, tzinfo=UTC)
+    calls: list[bytes] = field(default_factory=list)
+    ids: list[str] = field(default_factory=list)
+    answers: list[Any] = field(default_factory=list)
+    """What the next calls lead to; afterwards each is answered with its number."""
+    gate: asyncio.Event | None = None
+
+    async def handle(self, request: web.Request) -> web.Response:
+        self.calls.append(await request.read())
+        self.ids += [command_id(CANCEL), command_id(CANCEL)]
+        if self.gate is not None:
+            await self.gate.wait()
+        found = self.answers.pop(0) if self.answers else {"number": len(self.calls)}
+        if isinstance(found, Exception):
+            raise found
+        return (
+            found if isinstance(found, web.Response) else answer(found, status=202, Location="/x")
+        )
+
+    async def post(
+        self, body: str = "{}", *, key: str = "one", who: str = "acme", path: str = "/things"
+    ) -> tuple[int, Any]:
+        headers = {"Idempotency-Key": key, "X-API-Key": who}
+        found = await self.client.post(path, data=body, headers=headers)
+        return found.status, await found.json()
+
+
+async def caller(request: web.Request) -> str:
+    if request.headers["X-API-Key"] == "revoked":
+        raise Problem(401, "invalid_api_key", "not any more")
+    return request.headers["X-API-Key"]
+
+
+async def start() -> Service:
+    async def never() -> list[str]:
+        return []
+
+    found = Service()
+    app = create_app(About("gateway", "1", "test"), never)
+    app.middlewares.append(Idempotency(caller, lambda: found.now).middleware)
+    app.router.add_post("/things", found.handle)
+    app.router.add_post("/others", found.handle)
+    app.router.add_put("/things", found.handle)
+    found.client = TestClient(TestServer(app))
+    await found.client.start_server()
+    return found
+
+
+@pytest.fixture
+async def service() -> AsyncIterator[Service]:
+    found = await start()
+    yield found
+    await found.client.close()
+
+
+async def test_a_repeat_gets_the_same_answer_and_does_nothing(service: Service) -> None:
+    first = await service.client.post(
+        "/things", data="{}", headers={"Idempotency-Key": "one", "X-API-Key": "acme"}
+    )
+    again = await service.client.post(
+        "/things", data="{}", headers={"Idempotency-Key": "one", "X-API-Key": "acme"}
+    )
+    assert await first.read() == await again.read()
+    assert (again.status, again.headers["Location"]) == (202, "/x")
+    assert (first.headers.get("Idempotency-Replayed"), again.headers["Idempotency-Replayed"]) == (
+        None,
+        "true",
+    )
+    assert first.headers["X-Request-ID"] != again.headers["X-Request-ID"]
+    assert len(service.calls) == 1
+
+
+@pytest.mark.parametrize(
+    ("body", "path"),
+    [('{"a":1}', "/things"), ("{}", "/things?b=1"), ("{}", "/others")],
+    ids=["body", "query", "path"],
+)
+async def test_the_key_of_another_request_is_refused(
+    service: Service, body: str, path: str
+) -> None:
+    await service.post()
+    status, problem = await service.post(body, path=path)
+    assert (status, problem["code"]) == (422, "idempotency_key_reused")
+    assert len(service.calls) == 1
+
+
+async def test_a_repeat_while_the_first_still_runs_is_told_so(service: Service) -> None:
+    service.gate = asyncio.Event()
+    first = asyncio.create_task(service.post())
+    async with asyncio.timeout(5):
+        while not service.calls:  # noqa: ASYNC110  it has no event
+            await asyncio.sleep(0)
+    status, problem = await service.post()
+    assert (status, problem["code"]) == (409, "request_in_progress")
+    assert (await service.post('{"a":1}'))[0] == 422
+    service.gate.set()
+    assert await first == await service.post() == (202, {"number": 1})
+
+
+async def test_what_was_refused_or_failed_is_judged_anew(service: Service) -> None:
+    service.answers = [
+        Problem(409, "tenant_exists", "it is there"),
+        Problem(504, "no_answer_yet", "wait"),
+        RuntimeError("broken"),
+    ]
+    assert [(await service.post())[0] for _ in range(5)] == [409, 504, 500, 202, 202]
+    assert len(service.calls) == 4
+
+
+async def test_answers_belong_to_their_caller(service: Service) -> None:
+    assert await service.post(who="acme") == (202, {"number": 1})
+    assert await service.post(who="other") == (202, {"number": 2})
+    assert await service.post(who="acme") == (202, {"number": 1})
+
+
+async def test_who_may_no_longer_call_gets_no_old_answer(service: Service) -> None:
+    assert (await service.post(who="revoked"))[0] == 401
+    assert service.calls == []
+
+
+async def test_nobody_unknown_is_remembered(service: Service) -> None:
+    assert [(await service.post(who=""))[1]["number"] for _ in range(2)] == [1, 2]
+
+
+async def test_only_posts_with_a_key_are_remembered(service: Service) -> None:
+    for _ in range(2):
+        await service.client.post("/things", headers={"X-API-Key": "acme"})
+        await service.client.put("/things", headers={"Idempotency-Key": "1", "X-API-Key": "acme"})
+    assert len(service.calls) == 4
+
+
+@pytest.mark.parametrize("key", ["", "a" * 256], ids=["empty", "long"])
+async def test_a_bad_key_is_refused(service: Service, key: str) -> None:
+    status, problem = await service.post(key=key)
+    assert (status, problem["errors"][0]["pointer"]) == (400, "/Idempotency-Key")
+
+
+async def test_answers_are_forgotten_after_a_day_and_secrets_sooner(service: Service) -> None:
+    service.answers = [answer({"api_key": "x"}, Cache_Control="no-store")]
+    await service.post(key="secret")
+    await service.post(key="plain")
+    service.now += timedelta(minutes=11)
+    assert (await service.post(key="secret"))[1] == {"number": 3}
+    assert (await service.post(key="plain"))[1] == {"number": 2}
+    service.now += timedelta(hours=24)
+    assert (await service.post('{"new":1}', key="plain"))[1] == {"number": 4}
+
+
+async def test_memory_is_bounded_and_one_caller_displaces_its_own(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(idempotency, "MOST_EACH", 3)
+    monkeypatch.setattr(idempotency, "MOST", 5)
+    await service.post(who="quiet")
+    for number in range(10):
+        await service.post(who="loud", key=str(number))
+    assert (await service.post(who="quiet"))[1] == {"number": 1}
+    assert (await service.post(who="loud", key="9"))[1] == {"number": 11}
+    for number in range(4):
+        await service.post(who=f"new-{number}")
+    assert (await service.post(who="quiet"))[1] != {"number": 1}
+
+
+async def test_another_instance_asks_with_the_same_ids(service: Service) -> None:
+    """So that the owner of the decision recognises the command."""
+    other = await start()
+    await service.post()
+    await other.post()
+    assert service.ids == other.ids
+    assert len(set(service.ids)) == 2
+    await other.post('{"a":1}', key="two")
+    await other.client.post("/things", headers={"X-API-Key": "acme"})
+    assert other.ids[4:] == ["", ""]
+    assert not set(other.ids[2:4]) & set(service.ids)
+    await other.client.close()
+
+
+async def test_a_command_with_a_new_key_is_always_a_new_one() -> None:
+    part = KeyPart(key_hash=KeyHash("0" * 64), last_four="abcd", description="")
+    minting = IssueKeyV1(tenant_id=TenantId("acme"), key=part, requested_by="test")
+    with idempotency._scope("seed"):
+        assert command_id(minting) == ""
+        assert command_id(CANCEL) != ""
