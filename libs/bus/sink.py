@@ -1,9 +1,13 @@
 """Collects deliveries into batches for a handler that wants many at once."""
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from libs.bus.errors import PermanentError
 from libs.bus.router import BatchHandler, Delivery
+
+Waiting = tuple[Delivery, "asyncio.Future[None]"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,12 +18,16 @@ class BatchBounds:
 
 
 class Sink:
-    """`put` returns when the batch that holds its delivery has been handled."""
+    """`put` returns when the batch that holds its delivery has been handled.
+
+    A batch that can never be handled is halved until what is at fault is alone:
+    only its own `put` raises `PermanentError`.
+    """
 
     def __init__(self, handler: BatchHandler, bounds: BatchBounds) -> None:
         self._handler = handler
         self._bounds = bounds
-        self._waiting: list[tuple[Delivery, asyncio.Future[None]]] = []
+        self._waiting: list[Waiting] = []
         self._bytes = 0
         self._full = asyncio.Event()
         self._worker: asyncio.Task[None] | None = None
@@ -51,19 +59,26 @@ class Sink:
             return  # enough waiting: what there is makes the batch
 
     async def _flush(self) -> None:
-        batch = self._take()
+        await self._settle(self._take())
+
+    async def _settle(self, batch: Sequence[Waiting]) -> None:
         try:
             await self._handler([delivery for delivery, _ in batch])
+        except PermanentError as error:
+            if len(batch) == 1:
+                _fail(batch, error)
+                return
+            half = len(batch) // 2
+            await self._settle(batch[:half])
+            await self._settle(batch[half:])
         except Exception as error:  # noqa: BLE001  each delivery of the batch has failed by it
-            for _, done in batch:
-                if not done.done():
-                    done.set_exception(error)
+            _fail(batch, error)
         else:
             for _, done in batch:
                 if not done.done():
                     done.set_result(None)
 
-    def _take(self) -> list[tuple[Delivery, asyncio.Future[None]]]:
+    def _take(self) -> list[Waiting]:
         count = size = 0
         for delivery, _ in self._waiting[: self._bounds.max_messages]:
             size += len(delivery.received.data)
@@ -75,3 +90,9 @@ class Sink:
         if len(self._waiting) < self._bounds.max_messages and self._bytes < self._bounds.max_bytes:
             self._full.clear()
         return batch
+
+
+def _fail(batch: Sequence[Waiting], error: Exception) -> None:
+    for _, done in batch:
+        if not done.done():
+            done.set_exception(error)

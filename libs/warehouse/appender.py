@@ -24,13 +24,15 @@ from tenacity import (
 )
 
 from libs.warehouse.arrow import arrow_schema, batches
-from libs.warehouse.errors import RowRejectedError, UnavailableError
+from libs.warehouse.errors import RowRejectedError, UnavailableError, WarehouseError
 from libs.warehouse.schema import Table
 
 LOG = logging.getLogger(__name__)
 GIVE_UP_SECONDS = 60.0
 CONFIRM_SECONDS = 20.0
 PERMANENT = frozenset({grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.NOT_FOUND})
+NOT_FOUND = 5
+OUTDATED = ("SCHEMA_MISMATCH_EXTRA_FIELDS", "Input schema has more fields")
 MAX_MESSAGE = 20 << 20
 
 
@@ -119,17 +121,26 @@ class _TableStream:
 
     def _meaning(self, error: BaseException) -> Exception:
         if isinstance(error, grpc.aio.AioRpcError) and error.code() in PERMANENT:
-            return RowRejectedError(self._table.path, error.details() or error.code().name)
+            return self._refusal(error.code().value[0], error.details() or error.code().name)
         return _BrokenStreamError(f"{type(error).__name__}: {str(error)[:200]}")
 
     def _check(self, response: Any) -> None:
         if response.row_errors:
             first = response.row_errors[0]
             raise RowRejectedError(self._table.path, first.message, first.index)
-        if response.error.code in {3, 5, 11}:  # INVALID_ARGUMENT, NOT_FOUND, OUT_OF_RANGE
-            raise RowRejectedError(self._table.path, response.error.message)
+        if response.error.code in {3, NOT_FOUND, 11}:  # INVALID_ARGUMENT, OUT_OF_RANGE
+            raise self._refusal(response.error.code, response.error.message)
         if response.error.code:
             raise _BrokenStreamError(response.error.message)
+
+    def _refusal(self, code: int, message: str) -> WarehouseError:
+        """A table that is missing or older than its declaration refuses every row."""
+        if code == NOT_FOUND or any(text in message for text in OUTDATED):
+            return UnavailableError(
+                f"appending to {self._table.path}",
+                f"{message}: bring the tables up to date (POST /api/v1/admin/bootstrap)",
+            )
+        return RowRejectedError(self._table.path, message)
 
     def _request(self, batch: pa.RecordBatch, *, with_schema: bool) -> types.AppendRowsRequest:
         data = types.AppendRowsRequest.ArrowData(

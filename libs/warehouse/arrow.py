@@ -9,6 +9,7 @@ from libs.warehouse.schema import Column, Table
 
 MAX_BYTES = 8 << 20  # an append may carry 10 MB; leave room for its envelope
 
+UNFIT = (pa.ArrowException, TypeError, ValueError, OverflowError)
 _TYPES: dict[str, pa.DataType] = {
     "STRING": pa.string(),
     "INT64": pa.int64(),
@@ -42,9 +43,23 @@ def batches(
         _check(table, index, row)
     try:
         whole = pa.RecordBatch.from_pylist(list(rows), schema=schema)
-    except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError) as error:
-        raise RowRejectedError(table.path, str(error)[:300]) from error
+    except UNFIT:
+        raise _unfit(table, schema, rows) from None
     yield from _split(whole)
+
+
+def _unfit(
+    table: Table, schema: pa.Schema, rows: Sequence[Mapping[str, object]]
+) -> RowRejectedError:
+    """Say which column of which row, and nothing of its value."""
+    for index, row in enumerate(rows):
+        for field in schema:
+            try:
+                pa.array([row.get(field.name)], field.type)
+            except UNFIT as error:
+                reason = f"{field.name} does not fit {field.type}: {type(error).__name__}"
+                return RowRejectedError(table.path, reason, index)
+    return RowRejectedError(table.path, "it does not fit its columns")
 
 
 def _check(table: Table, index: int, row: Mapping[str, object]) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
+from typing import Any
 from uuid import uuid4
 
 from contracts.audit import (
@@ -29,12 +30,17 @@ from contracts.platform import (
 from contracts.quality import ListQualityV1, QualityListV1
 from contracts.runs import GetRunV1, ListRunsV1, RunListV1, RunRequestedV1, RunV1
 from contracts.steps import ListStepsV1, StepListV1
-from libs.bus.errors import RetryableError
+from libs.bus.errors import PermanentError, RetryableError
 from libs.bus.message import Context
 from libs.bus.retrying import Backoff
 from libs.bus.router import Delivery, Router
 from libs.clock import Clock
-from libs.warehouse.errors import SchemaConflictError, UnavailableError, WarehouseError
+from libs.warehouse.errors import (
+    RowRejectedError,
+    SchemaConflictError,
+    UnavailableError,
+    WarehouseError,
+)
 from libs.warehouse.schema import Table
 from libs.warehouse.warehouse import Warehouse
 from services.audit_log import tables
@@ -50,6 +56,10 @@ LOG = logging.getLogger(__name__)
 class NotBootstrappedError(RetryableError):
     def __init__(self) -> None:
         super().__init__("tables of the tenants dataset: call POST /api/v1/admin/bootstrap", 1.0)
+
+
+class UnrecordableError(PermanentError):
+    """A message that BigQuery will never take."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,15 +101,15 @@ class Handlers:
         """Append a batch; returns when BigQuery has confirmed every row.
 
         Waits as long as it takes for the tables and for BigQuery: nothing that
-        was published may be lost because the warehouse was away.
+        was published may be lost because the warehouse was away. Raises
+        `UnrecordableError` when a message can never be a row.
         """
         with self.measures.batch(deliveries):
             await self._record(deliveries)
 
     async def _record(self, deliveries: Sequence[Delivery]) -> None:
         await self._until_possible(self.check_bootstrapped)
-        pairs = [(d.envelope, d.message, d.received.data) for d in deliveries]
-        rows = rows_of(pairs, self._clock(), self._given.price_per_tib)
+        rows = self._rows(deliveries)
         async with self._writing:
             self._chains.link(rows["event_log"])
             try:
@@ -108,14 +118,29 @@ class Handlers:
                 self._chains.end()
                 raise
 
+    def _rows(self, deliveries: Sequence[Delivery]) -> dict[str, list[dict[str, Any]]]:
+        pairs = [(d.envelope, d.message, d.received.data) for d in deliveries]
+        try:
+            return rows_of(pairs, self._clock(), self._given.price_per_tib)
+        except (ArithmeticError, ValueError) as error:
+            raise UnrecordableError(f"no row can be made of it: {type(error).__name__}") from None
+
     async def _append(self, rows: Mapping[str, Sequence[Mapping[str, object]]]) -> None:
-        await asyncio.gather(
+        """Append to all tables; what one of them refuses does not keep the others from ending."""
+        ended = await asyncio.gather(
             *(
                 self._warehouse.append(tables.LOGS[name], batch)
                 for name, batch in rows.items()
                 if batch
-            )
+            ),
+            return_exceptions=True,
         )
+        failures = [end for end in ended if isinstance(end, BaseException)]
+        for failure in failures:
+            if isinstance(failure, RowRejectedError):
+                raise UnrecordableError(str(failure)) from failure
+        if failures:
+            raise failures[0]
 
     async def _until_possible(self, work: Callable[[], Awaitable[None]]) -> None:
         backoff = Backoff()

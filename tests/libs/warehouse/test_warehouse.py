@@ -116,7 +116,24 @@ async def test_a_row_that_does_not_fit_is_named(warehouse: Warehouse) -> None:
         await warehouse.append(TABLE, [row("good"), {"at": NOW}])
     with pytest.raises(RowRejectedError, match="no column colour"):
         await warehouse.append(TABLE, [{"id": "x", "colour": "red"}])
+    with pytest.raises(RowRejectedError, match=r"row 1.*at does not fit timestamp") as refused:
+        await warehouse.append(TABLE, [row("good"), {**row("bad"), "at": "s3cr3t-canary"}])
+    assert "canary" not in str(refused.value)
     assert await warehouse.query("SELECT * FROM books.entries") == []
+
+
+async def test_a_table_that_is_missing_or_old_is_waited_for_not_its_rows_refused(
+    warehouse: Warehouse,
+) -> None:
+    young = Table("books", "young", (Column("id", "STRING"), Column("since_2_0", "STRING")))
+    with pytest.raises(UnavailableError, match="bootstrap"):
+        await warehouse.append(young, [{"id": "one"}])
+    await warehouse.ensure(Table("books", "young", young.columns[:1]))
+    with pytest.raises(UnavailableError, match=r"since_2_0.*bootstrap"):
+        await warehouse.append(young, [{"id": "one"}])
+    await warehouse.ensure(young)
+    await warehouse.append(young, [{"id": "one"}])
+    assert await warehouse.query("SELECT id FROM books.young") == [{"id": "one"}]
 
 
 async def test_appends_and_queries_go_on_side_by_side(warehouse: Warehouse) -> None:
