@@ -87,7 +87,7 @@ _RULES: dict[type[Message], Callable[[Ledger, Any, datetime, Rules], Outcome]] =
 class LedgerDecider:
     """Binds the rules to the slot log's writer."""
 
-    version = 2
+    version = 3
 
     def __init__(self, rules: Rules) -> None:
         self.rules = rules

@@ -68,10 +68,10 @@ def _schedule_kept(state: Ledger, fact: facts.ScheduleKept) -> Changes:
     last = before.last_due_at if before else None
     planned = Planned(
         schedule=fact.schedule,
-        due_at=fact.due_at,
+        due_at=None,
         last_due_at=last,
         offset_seconds=fact.offset_seconds,
-    )
+    ).due(fact.due_at)
     return _schedules({**state.schedules, name: planned})
 
 
@@ -80,8 +80,8 @@ def _schedule_dropped(state: Ledger, fact: facts.ScheduleDropped) -> Changes:
 
 
 def _schedule_advanced(state: Ledger, fact: facts.ScheduleAdvanced) -> Changes:
-    update = {"due_at": fact.due_at, "last_due_at": fact.last_due_at}
-    planned = state.schedules[fact.config_id].model_copy(update=update)
+    planned = state.schedules[fact.config_id].due(fact.due_at)
+    planned = planned.model_copy(update={"last_due_at": fact.last_due_at})
     return _schedules({**state.schedules, fact.config_id: planned})
 
 

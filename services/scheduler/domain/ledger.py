@@ -5,7 +5,7 @@ a lease with an attempt number: a heartbeat extends it, its end requests the nex
 attempt, and what an older attempt says is not applied.
 """
 
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 
 from pydantic import Field, JsonValue
 
@@ -60,10 +60,17 @@ class Planned(Fact):
     due_at: Utc | None
     last_due_at: Utc | None = None
     offset_seconds: int = 0
+    starts_at: Utc | None = None
+    """`due_at` and the offset; looked at more often than anything else."""
 
     @property
     def offset(self) -> timedelta:
         return timedelta(seconds=self.offset_seconds)
+
+    def due(self, due_at: datetime | None) -> "Planned":
+        """The same schedule, to come at another time."""
+        starts = None if due_at is None else due_at + self.offset
+        return self.model_copy(update={"due_at": due_at, "starts_at": starts})
 
 
 class Backfill(Fact):

@@ -21,5 +21,5 @@ def next_reset(day: str, limit: str) -> datetime:
 
 def first_due(planned: Iterable[Planned]) -> datetime | None:
     """When the first of them starts."""
-    times = [p.due_at + p.offset for p in planned if p.due_at is not None]
+    times = [p.starts_at for p in planned if p.starts_at is not None]
     return min(times, default=None)

@@ -80,8 +80,8 @@ def start_due(state: Ledger, tenant: TenantId, now: datetime, rules: Rules) -> O
         return NOTHING
     work = Working(state, now, rules)
     for planned in state.schedules.values():
-        if planned.due_at is not None and planned.due_at + planned.offset <= now:
-            _start_one(work, tenant, planned, planned.due_at)
+        if planned.starts_at is not None and planned.starts_at <= now:
+            _start_one(work, tenant, planned, planned.starts_at - planned.offset)
     return work.outcome
 
 
