@@ -11,6 +11,7 @@ from functools import cache
 from contracts import (
     audit,
     backfills,
+    calls,
     credentials,
     datasets,
     keys,
@@ -217,6 +218,8 @@ CATALOGUE: tuple[Entry, ...] = (
     # ticks
     Entry(ticks.TickV1, (TICKS, GATEWAY), (SCHEDULER,)),
     _answer(ticks.TickAppliedV1, SCHEDULER),
+    # who did what
+    Entry(calls.CallAnsweredV1, (GATEWAY,), ()),
     # what has been recorded
     _ask(audit.ListEventsV1),
     _answer(audit.EventListV1, AUDIT_LOG),

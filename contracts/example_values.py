@@ -209,6 +209,15 @@ STEPS: dict[str, Any] = {
 }
 
 PLATFORM: dict[str, Any] = {
+    "actor": "tenant",
+    "CallAnsweredV1.key": "x7Qz",
+    "method": "DELETE",
+    "route": "/api/v1/pipelines/configs/{config_id}",
+    "target": {"config_id": "cost_by_service"},
+    "outcome": "refused",
+    "CallAnsweredV1.status": 412,
+    "CallAnsweredV1.code": "revision_conflict",
+    "request_id": _CAUSE,
     "CommandRefusedV1.code": "config_invalid",
     "CommandRefusedV1.detail": "the definition has a step of an unknown type",
     "pointer": "/steps/0/ps_type",

@@ -30,6 +30,10 @@ HIDDEN = ("KEY", "SECRET", "TOKEN", "PASSWORD", "PEPPER")
 
 VERSION = "0.1.0"
 
+ADMIN_KEY_PREFIX = "cvadm_"
+SHORTEST_ADMIN_KEY = 40
+MOST_ADMIN_KEYS = 2
+
 
 class Environment(StrEnum):
     DEVELOPMENT = "development"
@@ -158,6 +162,12 @@ class GatewaySettings(ServiceSettings):
 
     admin_api_key: SecretStr = SecretStr("")
     """Opens the admin routes; without one they are shut. Two, comma-separated, may be valid."""
+    rate_limit_tenant: int = Field(default=6_000, ge=0)
+    """How many requests a minute a tenant may make of one instance; 0 for no limit."""
+    rate_limit_address: int = Field(default=12_000, ge=0)
+    """How many requests a minute one address may make of one instance; 0 for no limit."""
+    trusted_proxies: int = Field(default=0, ge=0, le=10)
+    """How many proxies stand in front and add to X-Forwarded-For; 1 on Cloud Run."""
     disable_auth: bool = False
     """Skip API keys; refused unless ENVIRONMENT=development."""
     onboarding_mode: OnboardingMode | None = None
@@ -168,6 +178,12 @@ class GatewaySettings(ServiceSettings):
     """How long the gateway waits for another service's answer."""
     provision_timeout_seconds: float = Field(default=30.0, gt=0, le=300)
     """How long it waits for datasets to be made, at onboarding and bootstrap."""
+
+    @property
+    def admin_keys(self) -> tuple[str, ...]:
+        """Those that are valid: one, or two while it is changed."""
+        text = self.admin_api_key.get_secret_value()
+        return tuple(part.strip() for part in text.split(",") if part.strip())
 
     @property
     def onboarding(self) -> OnboardingMode:
@@ -197,6 +213,20 @@ class GatewaySettings(ServiceSettings):
                 msg = f"{origin!r} is not an origin; use e.g. https://app.example.com"
                 raise ValueError(msg)
         return value
+
+    @model_validator(mode="after")
+    def _admin_keys_are_strong(self) -> "GatewaySettings":
+        if len(self.admin_keys) > MOST_ADMIN_KEYS:
+            msg = "ADMIN_API_KEY may hold two keys, comma-separated: the new one and the old one"
+            raise ValueError(msg)
+        weak = any(
+            not key.startswith(ADMIN_KEY_PREFIX) or len(key) < SHORTEST_ADMIN_KEY
+            for key in self.admin_keys
+        )
+        if weak and self.environment is not Environment.DEVELOPMENT:
+            msg = "ADMIN_API_KEY is too weak: make one with `python -m deploy.admin_key`"
+            raise ValueError(msg)
+        return self
 
     @model_validator(mode="after")
     def _auth_stays_on(self) -> "GatewaySettings":

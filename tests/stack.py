@@ -69,6 +69,8 @@ class Stack:
             "STATE_DIR": str(self.state_dir),
             "ADMIN_API_KEY": ADMIN_KEY,
             "DEMO": "0",
+            "RATE_LIMIT_ADDRESS": "0",
+            "RATE_LIMIT_TENANT": "0",
             **self.settings,
         }
         self.process = subprocess.Popen(

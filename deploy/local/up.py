@@ -29,6 +29,7 @@ from deploy.local.demonstration import TENANT, DemoError, demonstrate
 from deploy.local.processes import Child, Children, ServiceDiedError
 from libs.bus.admin import PubSubAdmin
 from libs.local_cloud.supervisor import AlreadyRunningError, Choices, LocalCloud, StartError
+from libs.provisioning.keys import CredentialsKey
 from libs.settings import GatewaySettings, load
 from libs.slotlog.cloud_storage import Bucket, BucketSettings
 from libs.warehouse.errors import WarehouseError
@@ -100,7 +101,7 @@ async def run(stack: Stack, stop: asyncio.Event) -> None:
         environment = {**cloud.environment(), "GCP_PROJECT_ID": settings.gcp_project_id}
         os.environ.update(environment)
         stack.begin("applying topics and subscriptions")
-        await _prepare(settings.gcp_project_id, settings.bucket, environment)
+        await _prepare(settings, environment)
         admin_key = settings.admin_api_key.get_secret_value() or stack.secret("admin-api-key")
         stack.secret("api-key-pepper")
         children = Children(stack.logs)
@@ -131,9 +132,13 @@ async def _first(
         task.result()
 
 
-async def _prepare(project: str, bucket: str, environment: dict[str, str]) -> None:
+async def _prepare(settings: GatewaySettings, environment: dict[str, str]) -> None:
+    project = settings.gcp_project_id
     await asyncio.to_thread(lambda: PubSubAdmin(project).apply(topology()))
-    storage = Bucket(BucketSettings(project, bucket, environment["STORAGE_EMULATOR_HOST"]))
+    await asyncio.to_thread(
+        CredentialsKey(settings.kms_key_name, environment["KMS_ENDPOINT"]).apply
+    )
+    storage = Bucket(BucketSettings(project, settings.bucket, environment["STORAGE_EMULATOR_HOST"]))
     await storage.ensure()
     storage.close()
 

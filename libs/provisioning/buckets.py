@@ -1,4 +1,7 @@
-"""The bucket of the slot log: private, uniform access, protected from deletion by mistake."""
+"""The bucket of the slot log: private, with uniform access.
+
+Soft deletes are off: a credential's ciphertext that is deleted has to be gone.
+"""
 
 from dataclasses import dataclass
 from typing import Any
@@ -40,6 +43,8 @@ class LedgerBucket:
             changes.append(Change(f"move by hand bucket {self.name}: {where}", by_hand=True))
         if not found.iam_configuration.uniform_bucket_level_access_enabled:
             changes.append(Change(f"update bucket {self.name} (uniform access)"))
+        if found.soft_delete_policy.retention_duration_seconds:
+            changes.append(Change(f"update bucket {self.name} (no soft deletes)"))
         return changes
 
     def apply(self) -> list[Change]:
@@ -59,10 +64,12 @@ class LedgerBucket:
         except NotFound:
             bucket.iam_configuration.uniform_bucket_level_access_enabled = True
             bucket.iam_configuration.public_access_prevention = "enforced"
+            bucket.soft_delete_policy.retention_duration_seconds = 0
             client.create_bucket(bucket, location=self.location, timeout=TIMEOUT)
             return
         bucket.iam_configuration.uniform_bucket_level_access_enabled = True
         bucket.iam_configuration.public_access_prevention = "enforced"
+        bucket.soft_delete_policy.retention_duration_seconds = 0
         bucket.patch(timeout=TIMEOUT)
 
     def _client(self) -> Client:

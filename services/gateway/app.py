@@ -5,6 +5,7 @@ from libs.clock import system_clock
 from libs.service import Parts, Process
 from libs.settings import GatewaySettings
 from libs.vault.secrets import Secrets, SecretSettings
+from libs.vault.vault import Vault, VaultSettings
 from services.gateway.api.edge import Edge
 from services.gateway.api.groups import GROUPS
 from services.gateway.api.pages import Cursors, Pages
@@ -12,10 +13,12 @@ from services.gateway.api.serving import routes_of
 from services.gateway.auth import Authenticator
 from services.gateway.handlers import register
 from services.gateway.idempotency import Idempotency, caller_of
+from services.gateway.limits import Limits
 from services.gateway.live import LiveRuns
 from services.gateway.questions import Questions
 from services.gateway.readiness import PlatformReadiness
 from services.gateway.site import console_routes, document_routes
+from services.gateway.trail import Trail
 
 PEPPER = "api-key-pepper"
 
@@ -30,9 +33,13 @@ async def build(process: Process) -> Parts:
         )
     )
     pepper = await secrets.wait_for(PEPPER)
+    vault = Vault.connect(VaultSettings(settings.kms_key_name, settings.kms_endpoint))
     live = LiveRuns()
     requester = process.bus.requester
-    auth = Authenticator(requester, pepper, settings, system_clock)
+    limits = Limits(settings)
+    auth = Authenticator(requester, pepper, settings, system_clock, limits)
+    trail = Trail(process.bus.publisher)
+    once = Idempotency(caller_of(auth), system_clock)
     register(process.router, live, auth)
     edge = Edge(
         settings=settings,
@@ -41,6 +48,7 @@ async def build(process: Process) -> Parts:
         live=live,
         pages=Pages(Cursors(pepper)),
         pepper=pepper,
+        vault=vault,
         clock=system_clock,
     )
     routes = [route for group in GROUPS for route in routes_of(group(edge), edge)]
@@ -52,9 +60,9 @@ async def build(process: Process) -> Parts:
 
     return Parts(
         router=process.router,
-        before_drain=(end_streams,),
+        before_drain=(end_streams, trail.finish),
         checks=(PlatformReadiness(requester).check,),
         routes=routes,
-        middlewares=(Idempotency(caller_of(auth), system_clock).middleware,),
-        closers=(secrets.close,),
+        middlewares=(limits.middleware, trail.middleware, once.middleware),
+        closers=(secrets.close, vault.close),
     )

@@ -1,120 +1,219 @@
 """Who is calling: answered from memory, asked of the tenant service once per key."""
 
+import asyncio
 import hmac
-from collections import OrderedDict
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from hashlib import sha256
+from typing import Protocol
 
 from aiohttp import web
 
 from contracts.identifiers import KeyHash, TenantId
 from contracts.keys import FindKeyV1, KeyFoundV1
 from contracts.tenants import TenantStatus
-from libs.bus.errors import NoAnswerError
-from libs.bus.requester import Requester
+from libs.bus.errors import NoAnswerError, TooManyQuestionsError
 from libs.clock import Clock
 from libs.settings import GatewaySettings
 from libs.web.app import TENANT
 from libs.web.problem import Problem
-from services.gateway import keys
+from services.gateway import keys, scopes
+from services.gateway.known_keys import Known, KnownKeys
+from services.gateway.limits import Limits
 
-KEPT = 100_000
 TRUSTED_FOR = timedelta(minutes=5)
 UNKNOWN_FOR = timedelta(seconds=10)
+MOST_ASKING = 1_000
+MOST_TRIES = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
-    """What is remembered of a key, until it must be asked again."""
+class Actor:
+    """Who made a call, as far as a key says so."""
+
+    kind: str
+    """tenant, admin, or self: a guest who comes in by the open door."""
+    key: str = ""
+    """The end of a tenant's key, or the fingerprint of an operator's."""
+    scopes: frozenset[str] = frozenset()
+
+
+ACTOR = web.RequestKey("actor", Actor)
+GUEST = Actor("self")
+
+
+class KeyAsker(Protocol):
+    """Asks the tenant service; raises `NoAnswerError`."""
+
+    async def ask(
+        self, question: FindKeyV1, *answers: type[KeyFoundV1], within: float
+    ) -> KeyFoundV1: ...
+
+
+@dataclass(slots=True)
+class _Asking:
+    """A question that is under way. `stale` once something about the tenant has changed."""
 
     tenant_id: TenantId
-    usable: bool
-    suspended: bool
-    expires_at: datetime | None
-    ask_again_at: datetime
+    task: "asyncio.Task[Known] | None" = None
+    stale: bool = False
 
 
 class Authenticator:
-    """For one event loop. Bounded: the longest unused keys are forgotten."""
+    """For one event loop."""
 
     def __init__(
-        self, requester: Requester, pepper: bytes, settings: GatewaySettings, clock: Clock
+        self,
+        asker: KeyAsker,
+        pepper: bytes,
+        settings: GatewaySettings,
+        clock: Clock,
+        limits: Limits,
     ) -> None:
-        self._requester = requester
+        self._asker = asker
         self._pepper = pepper
         self._settings = settings
         self._clock = clock
-        self._known: OrderedDict[KeyHash, Known] = OrderedDict()
-        admin = settings.admin_api_key.get_secret_value()
-        self._admin_keys = [part.strip().encode() for part in admin.split(",") if part.strip()]
+        self._limits = limits
+        self.known = KnownKeys()
+        self._asking: dict[KeyHash, _Asking] = {}
+        self._admin_keys = [sha256(key.encode()).digest() for key in settings.admin_keys]
 
     async def tenant(self, request: web.Request) -> TenantId:
         """The tenant whose key the request carries; ends the request otherwise."""
-        text = request.headers.get("X-API-Key", "")
-        if not text:
-            raise _no_key()
-        key = keys.parse(text)
-        if key is None:
-            raise _bad_key()
-        key_hash, now = key.hash(self._pepper), self._clock()
-        known = self._known.get(key_hash)
-        if known is None or known.ask_again_at <= now:
-            known = await self._ask(key, key_hash, now)
-        self._known.move_to_end(key_hash)
-        if not known.usable or (known.expires_at is not None and known.expires_at <= now):
-            raise _bad_key()
+        if request.get(ACTOR, GUEST).kind == "tenant":
+            return TenantId(request[TENANT])  # asked before, by what stands in front
+        now = self._clock()
+        known = self.recognise(request.headers.get("X-API-Key", ""), now)
+        if isinstance(known, keys.ApiKey):
+            known = await self._asked(known)
+        if known is None or not known.opens(now):
+            self._limits.charge_wrong_key(request)
+            raise _bad_key() if request.headers.get("X-API-Key") else _no_key()
         if known.suspended:
             raise Problem(
                 403, "tenant_suspended", "This tenant is suspended; ask the platform's operator."
             )
+        self._limits.charge_tenant(request, known.tenant_id)
         request[TENANT] = str(known.tenant_id)
+        request[ACTOR] = Actor("tenant", known.last_four, known.scopes)
+        _check_scope(request, known)
         return known.tenant_id
+
+    def recognise(self, text: str, now: datetime) -> Known | keys.ApiKey | None:
+        """What is remembered of a key, or the key itself when it has to be asked for.
+
+        None for what cannot be one: nobody is asked, nothing is remembered.
+        """
+        key = keys.parse(text)
+        if key is None:
+            return None
+        return self.known.find(key.hash(self._pepper), now) or key
 
     def admin(self, request: web.Request) -> None:
         """End the request unless it carries an admin key."""
         if self._settings.disable_auth:
+            request[ACTOR] = Actor("admin", "authentication is disabled")
             return
-        given = request.headers.get("X-Admin-Key", "").encode()
+        given = sha256(request.headers.get("X-Admin-Key", "").encode()).digest()
         matches = [hmac.compare_digest(given, key) for key in self._admin_keys]
-        if not given or not any(matches):
+        if not any(matches):
+            self._limits.charge_wrong_key(request)
             raise Problem(
                 401, "admin_key_required", "This needs an admin key in the X-Admin-Key header."
             )
+        request[ACTOR] = Actor("admin", given.hex()[:8])
+
+    def forget_key(self, tenant_id: TenantId, key_hash: KeyHash) -> None:
+        """Something about a key has changed: it is asked for again."""
+        self.known.forget(key_hash)
+        asking = self._asking.get(key_hash)
+        if asking is not None and asking.tenant_id == tenant_id:
+            asking.stale = True
 
     def forget_tenant(self, tenant_id: TenantId) -> None:
         """Something about the tenant has changed: its keys are asked for again."""
-        for key_hash in [h for h, known in self._known.items() if known.tenant_id == tenant_id]:
-            del self._known[key_hash]
+        self.known.forget_tenant(tenant_id)
+        for asking in self._asking.values():
+            if asking.tenant_id == tenant_id:
+                asking.stale = True
 
-    async def _ask(self, key: keys.ApiKey, key_hash: KeyHash, now: datetime) -> Known:
+    async def _asked(self, key: keys.ApiKey) -> Known:
+        """One question for all who present the same key meanwhile; raises `Problem`."""
+        key_hash = key.hash(self._pepper)
+        asking = self._asking.get(key_hash)
+        if asking is None or asking.task is None:
+            if len(self._asking) >= MOST_ASKING:
+                raise _unavailable()
+            asking = self._asking[key_hash] = _Asking(key.tenant_id)
+            asking.task = asyncio.create_task(self._ask(key_hash, asking))
+            asking.task.add_done_callback(_look_at)
         try:
-            found = await self._requester.ask(
-                FindKeyV1(tenant_id=key.tenant_id, key_hash=key_hash),
-                KeyFoundV1,
-                within=self._settings.question_timeout_seconds,
-            )
-        except NoAnswerError:
-            raise Problem(
-                503,
-                "authentication_unavailable",
-                "The key cannot be checked right now; try again in a moment.",
-                headers={"Retry-After": "1"},
-            ) from None
-        known = self._known[key_hash] = _remember(found, now)
-        while len(self._known) > KEPT:
-            self._known.popitem(last=False)
-        return known
+            return await asyncio.shield(asking.task)
+        except (NoAnswerError, TooManyQuestionsError):
+            raise _unavailable() from None
+
+    async def _ask(self, key_hash: KeyHash, asking: _Asking) -> Known:
+        """Ask until nothing has changed while the answer was on its way."""
+        question = FindKeyV1(tenant_id=asking.tenant_id, key_hash=key_hash)
+        try:
+            for _ in range(MOST_TRIES):
+                asking.stale = False
+                found = await self._asker.ask(
+                    question, KeyFoundV1, within=self._settings.question_timeout_seconds
+                )
+                known = _read(found, self._clock())
+                if not asking.stale:
+                    self.known.remember(known)
+                    break
+            return known
+        finally:
+            del self._asking[key_hash]
 
 
-def _remember(found: KeyFoundV1, now: datetime) -> Known:
+def _look_at(task: "asyncio.Task[Known]") -> None:
+    """Whoever asked may have gone; a failure is theirs to be told, and nobody else's."""
+    if not task.cancelled():
+        task.exception()
+
+
+def _read(found: KeyFoundV1, now: datetime) -> Known:
     stored = found.key
-    usable = stored is not None and stored.is_active
+    usable = (
+        stored is not None
+        and stored.is_active
+        and found.tenant_status != TenantStatus.OFFBOARDED
+        and (stored.key.expires_at is None or stored.key.expires_at > now)
+    )
     return Known(
         tenant_id=found.tenant_id,
-        usable=usable and found.tenant_status != TenantStatus.OFFBOARDED,
-        suspended=found.tenant_status == TenantStatus.SUSPENDED,
-        expires_at=stored.key.expires_at if stored else None,
+        key_hash=found.key_hash,
+        usable=usable,
         ask_again_at=now + (TRUSTED_FOR if usable else UNKNOWN_FOR),
+        suspended=found.tenant_status == TenantStatus.SUSPENDED,
+        last_four=stored.key.last_four if stored else "",
+        scopes=frozenset(stored.key.scopes) if stored else frozenset(),
+        expires_at=stored.key.expires_at if stored else None,
+    )
+
+
+def _check_scope(request: web.Request, known: Known) -> None:
+    if not known.scopes:
+        return
+    resource = request.match_info.route.resource
+    needed = scopes.needed(request.method, resource.canonical if resource else request.path)
+    if needed not in known.scopes:
+        has = ", ".join(sorted(known.scopes))
+        detail = f"This needs a key with scope {needed}; this one has {has}."
+        raise Problem(403, "scope_missing", detail)
+
+
+def _unavailable() -> Problem:
+    return Problem(
+        503,
+        "authentication_unavailable",
+        "The key cannot be checked right now; try again in a moment.",
+        headers={"Retry-After": "1"},
     )
 
 

@@ -8,14 +8,8 @@ from libs.bus.router import Router
 from services.gateway.auth import Authenticator
 from services.gateway.live import HANDLED, LiveRuns
 
-TenantEvent = (
-    KeyIssuedV1
-    | KeyRevokedV1
-    | KeyRotatedV1
-    | TenantSuspendedV1
-    | TenantResumedV1
-    | TenantOffboardedV1
-)
+KeyEvent = KeyIssuedV1 | KeyRevokedV1 | KeyRotatedV1
+TenantEvent = TenantSuspendedV1 | TenantResumedV1 | TenantOffboardedV1
 
 
 def register(router: Router, live: LiveRuns, auth: Authenticator) -> None:
@@ -23,13 +17,13 @@ def register(router: Router, live: LiveRuns, auth: Authenticator) -> None:
     async def on_run_event(event: Message, context: Context) -> None:
         live.apply(event, context.envelope)
 
-    @router.on(
-        KeyIssuedV1,
-        KeyRevokedV1,
-        KeyRotatedV1,
-        TenantSuspendedV1,
-        TenantResumedV1,
-        TenantOffboardedV1,
-    )
+    @router.on(KeyIssuedV1, KeyRevokedV1, KeyRotatedV1)
+    async def on_key_event(event: KeyEvent, _: Context) -> None:
+        changed = event.key_hash if isinstance(event, KeyRevokedV1) else event.key.key_hash
+        auth.forget_key(event.tenant_id, changed)
+        if isinstance(event, KeyRotatedV1):
+            auth.forget_key(event.tenant_id, event.old_key_hash)
+
+    @router.on(TenantSuspendedV1, TenantResumedV1, TenantOffboardedV1)
     async def on_tenant_event(event: TenantEvent, _: Context) -> None:
         auth.forget_tenant(event.tenant_id)

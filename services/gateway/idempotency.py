@@ -21,7 +21,7 @@ from uuid import NAMESPACE_URL, uuid5
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
-from contracts.keys import IssueKeyV1
+from contracts.keys import IssueKeyV1, RotateKeyV1
 from contracts.message import Message
 from contracts.tenants import OnboardTenantV1
 from libs.clock import Clock
@@ -36,7 +36,7 @@ MOST = 50_000
 MOST_EACH = 1_000
 MOST_BYTES = 64 << 10
 NAMESPACE = uuid5(NAMESPACE_URL, "convergence/gateway/idempotency")
-_MINTING = (IssueKeyV1, OnboardTenantV1)
+_MINTING = (IssueKeyV1, OnboardTenantV1, RotateKeyV1)
 
 Caller = Callable[[web.Request], Awaitable[str]]
 """Who is calling, or nothing; ends the request when it pretends."""

@@ -8,6 +8,7 @@ from typing import TypeVar, cast
 from aiohttp import web
 from pydantic import SecretStr
 
+from contracts.credentials import SealedPart
 from contracts.identifiers import TenantId
 from contracts.keys import FindKeyV1, KeyFoundV1, KeyPart, StoredKeyPart
 from contracts.message import Message
@@ -16,6 +17,7 @@ from contracts.tenants import TenantStatus
 from libs.bus.errors import NoAnswerError, RefusedError
 from libs.bus.requester import Requester
 from libs.settings import Environment, GatewaySettings
+from libs.vault.vault import KmsUnavailableError, Purpose
 from libs.web.app import About, create_app
 from libs.web.server import serve
 from services.gateway import keys
@@ -24,6 +26,7 @@ from services.gateway.api.groups import GROUPS
 from services.gateway.api.pages import Cursors, Pages
 from services.gateway.api.serving import routes_of
 from services.gateway.auth import Authenticator
+from services.gateway.limits import Limits
 from services.gateway.live import LiveRuns
 from services.gateway.questions import Questions
 
@@ -59,6 +62,13 @@ class ScriptedRequester(Requester):
         return [answer]
 
 
+class NoKms:
+    """A KMS that is away."""
+
+    async def seal(self, secret: bytes, purpose: Purpose) -> SealedPart:
+        raise KmsUnavailableError(f"{purpose.provider}: {len(secret)} bytes")
+
+
 def found_key(question: FindKeyV1) -> KeyFoundV1:
     known = question.key_hash == KEY.hash(PEPPER)
     part = KeyPart(key_hash=question.key_hash, last_four="0000")
@@ -81,10 +91,11 @@ def edge_on(script: Script = silence, settings: GatewaySettings | None = None) -
     return Edge(
         settings=settings,
         questions=Questions(requester, settings.question_timeout_seconds),
-        auth=Authenticator(requester, PEPPER, settings, lambda: NOW),
+        auth=Authenticator(requester, PEPPER, settings, lambda: NOW, Limits(settings)),
         live=LiveRuns(),
         pages=Pages(Cursors(PEPPER)),
         pepper=PEPPER,
+        vault=NoKms(),
         clock=lambda: NOW,
     )
 

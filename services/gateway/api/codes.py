@@ -3,7 +3,13 @@
 from services.gateway.api.endpoint import Body, Endpoint, Who
 from services.gateway.api.signature import Signature
 
-KEYED = ("api_key_required", "invalid_api_key", "tenant_suspended", "authentication_unavailable")
+KEYED = (
+    "api_key_required",
+    "invalid_api_key",
+    "scope_missing",
+    "tenant_suspended",
+    "authentication_unavailable",
+)
 ASKING = ("no_answer_yet", "overloaded")
 REPEATABLE = ("idempotency_key_reused", "request_in_progress")
 JSON_BODY = ("invalid_json", "invalid_encoding", "too_deep", "body_too_large")
@@ -11,8 +17,8 @@ TEXT_BODY = ("invalid_encoding", "body_too_large")
 
 
 def codes_of(declared: Endpoint, signature: Signature) -> frozenset[str]:
-    """`invalid_request` is among them: an unknown query parameter is refused everywhere."""
-    found = {"invalid_request", *declared.errors}
+    """An unknown query parameter is refused everywhere, and so is who calls too often."""
+    found = {"invalid_request", "rate_limited", *declared.errors}
     if declared.who in {Who.TENANT, Who.TENANT_OR_ADMIN}:
         found |= {*KEYED, *ASKING}
     if declared.who in {Who.ADMIN, Who.TENANT_OR_ADMIN, Who.GUEST}:

@@ -2,9 +2,12 @@
 
 import asyncio
 from dataclasses import dataclass, field
+from typing import Protocol
 
+from contracts.credentials import SealedPart
 from libs.clock import Clock
 from libs.settings import GatewaySettings
+from libs.vault.vault import Purpose
 from services.gateway.api.pages import Pages
 from services.gateway.auth import Authenticator
 from services.gateway.live import LiveRuns
@@ -13,6 +16,12 @@ from services.gateway.questions import Questions
 RUNS = "/api/v1/pipelines/runs"
 READING_SECONDS = 10.0
 """How long a question to the warehouse may take: a cold query is slower than a decision."""
+
+
+class Sealer(Protocol):
+    """Encrypts and cannot decrypt; raises `KmsUnavailableError`."""
+
+    async def seal(self, secret: bytes, purpose: Purpose) -> SealedPart: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +34,7 @@ class Edge:
     live: LiveRuns
     pages: Pages
     pepper: bytes
+    vault: Sealer
     clock: Clock
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when open streams are to end."""

@@ -14,6 +14,8 @@ from aiohttp import web
 from pydantic import BaseModel, ConfigDict
 
 from contracts.identifiers import TenantId
+from libs.web.problem import Problem
+from services.gateway.trail import WHOM
 
 MARK = "__endpoints__"
 ADMIN_PREFIX, ADMIN_ALIAS = "/api/v1/admin/", "/admin/"
@@ -70,6 +72,16 @@ class Call:
             message = f"{self.request.path} is not a tenant's endpoint"
             raise LookupError(message)
         return self.caller
+
+    def own(self, tenant_id: TenantId) -> TenantId:
+        """The tenant in the path, which has to be the key's; of another nothing is said."""
+        if tenant_id != self.tenant:
+            raise Problem(404, "tenant_not_found", f"There is no tenant {tenant_id} for this key.")
+        return self.tenant
+
+    def concerns(self, tenant_id: TenantId) -> None:
+        """For the audit trail: whom the call is about, where the path does not say it."""
+        self.request[WHOM] = tenant_id
 
     def who(self, fallback: str = "tenant") -> str:
         """Who did it, for the record: what the client says of itself, never trusted."""

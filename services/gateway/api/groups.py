@@ -4,12 +4,15 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from services.gateway.api.admin import AdminRoutes
+from services.gateway.api.admin_tenants import AdminTenantRoutes
 from services.gateway.api.audit import AuditRoutes
 from services.gateway.api.backfills import BackfillRoutes
+from services.gateway.api.credentials import CredentialRoutes
 from services.gateway.api.endpoint import Endpoint, endpoints_of
 from services.gateway.api.events import EventRoutes
 from services.gateway.api.health import HealthRoutes
 from services.gateway.api.history import HistoryRoutes
+from services.gateway.api.keys import KeyRoutes
 from services.gateway.api.pipelines import PipelineRoutes
 from services.gateway.api.quality import QualityRoutes
 from services.gateway.api.runs import RunRoutes
@@ -20,7 +23,10 @@ from services.gateway.api.tenants import TenantRoutes
 
 GROUPS = (
     AdminRoutes,
+    AdminTenantRoutes,
     TenantRoutes,
+    KeyRoutes,
+    CredentialRoutes,
     PipelineRoutes,
     ScheduleRoutes,
     BackfillRoutes,

@@ -2,8 +2,10 @@
 
 from pydantic import Field
 
-from contracts.identifiers import TenantId
+from contracts.datasets import DatasetRegisteredV1, RegisterDatasetV1
+from contracts.identifiers import DatasetName, TenantId
 from contracts.keys import KeyPart
+from contracts.message import Part
 from contracts.quota import GetQuotaV1, QuotaV1
 from contracts.tenants import (
     GetTenantV1,
@@ -17,9 +19,10 @@ from libs.web.problem import Problem
 from services.gateway import keys
 from services.gateway.api.edge import Edge
 from services.gateway.api.endpoint import Answer, Body, Call, Who, endpoint
+from services.gateway.auth import ACTOR, GUEST
 
 SMALLEST_PLAN = "STARTER"
-REGISTERING = ("tenant_exists", "tenant_id_reserved", "unknown_plan")
+REGISTERING = ("dataset_taken", "tenant_exists", "tenant_id_reserved", "unknown_plan")
 
 
 class OnboardBody(Body):
@@ -35,6 +38,17 @@ class Onboarded(TenantOnboardedV1):
 
     api_key: str
     dataset_status: str = "READY"
+
+
+class DatasetBody(Body):
+    dataset: DatasetName
+    """Starts with the tenant's own name and an underscore."""
+
+
+class Datasets(Part):
+    tenant_id: TenantId
+    datasets: tuple[str, ...]
+    """All that the tenant's pipelines may use."""
 
 
 class TenantRoutes:
@@ -56,6 +70,7 @@ class TenantRoutes:
     async def onboard(self, call: Call, body: OnboardBody) -> Answer[Onboarded]:
         """Come in: a tenant, its datasets and its first key, as far as the door is open."""
         by = self._check_door(call)
+        call.concerns(body.tenant_id)
         if by == "self" and body.subscription_plan != SMALLEST_PLAN:
             detail = f"Onboarding yourself gives plan {SMALLEST_PLAN}; an operator can change it."
             raise Problem(403, "plan_needs_admin", detail)
@@ -88,6 +103,7 @@ class TenantRoutes:
             return "admin"
         if mode is OnboardingMode.CLOSED:
             raise Problem(403, "onboarding_closed", "No new tenants are taken in.")
+        call.request[ACTOR] = GUEST
         return "self"
 
     @endpoint("GET", "/api/v1/tenants/me", Who.TENANT)
@@ -95,6 +111,23 @@ class TenantRoutes:
         """Show the tenant whose key this is."""
         found = await self._edge.questions.ask(GetTenantV1(tenant_id=call.tenant), TenantV1)
         return found.tenant
+
+    @endpoint(
+        "POST",
+        "/api/v1/tenants/datasets",
+        Who.TENANT,
+        errors=("dataset_name", "dataset_taken", "too_many_datasets"),
+        example={"dataset": "acme_cloud_silver_cost"},
+    )
+    async def add_dataset(self, call: Call, body: DatasetBody) -> Datasets:
+        """Make a further dataset that the tenant's pipelines may use; may be repeated."""
+        command = RegisterDatasetV1(
+            tenant_id=call.tenant, dataset=body.dataset, requested_by=call.who()
+        )
+        done = await self._edge.questions.ask(
+            command, DatasetRegisteredV1, within=self._edge.settings.provision_timeout_seconds
+        )
+        return Datasets(tenant_id=call.tenant, datasets=done.datasets)
 
     @endpoint("GET", "/api/v1/tenants/quota", Who.TENANT)
     async def quota(self, call: Call) -> QuotaV1:

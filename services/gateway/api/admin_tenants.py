@@ -1,0 +1,187 @@
+"""Endpoints by which operators take tenants in, change them and see them off."""
+
+from enum import StrEnum
+from typing import Self
+
+from pydantic import Field, model_validator
+
+from contracts.identifiers import TenantId
+from contracts.message import Part
+from contracts.platform import ObjectPart
+from contracts.tenants import (
+    ChangePlanV1,
+    GetTenantV1,
+    LimitOverridesPart,
+    ListTenantsV1,
+    OffboardTenantV1,
+    PlanChangedV1,
+    ProvisionTenantV1,
+    ResumeTenantV1,
+    SuspendTenantV1,
+    TenantListV1,
+    TenantOffboardedV1,
+    TenantOnboardedV1,
+    TenantPart,
+    TenantProvisionedV1,
+    TenantResumedV1,
+    TenantSuspendedV1,
+    TenantV1,
+)
+from libs.web.problem import Problem
+from services.gateway.api.edge import Edge
+from services.gateway.api.endpoint import Body, Call, Query, Who, endpoint
+from services.gateway.api.tenants import REGISTERING, onboarding
+
+ADMIN = "admin"
+MANY, ONE = "/api/v1/admin/tenants", "/api/v1/admin/tenants/{tenant_id}"
+
+
+class TenantBody(Body):
+    tenant_id: TenantId
+    company_name: str = Field(default="", max_length=200)
+    admin_email: str = Field(default="", max_length=320)
+    description: str = Field(default="", max_length=1000)
+    subscription_plan: str = "STARTER"
+
+
+class AfterTenant(Query):
+    after: TenantId | None = None
+    """The last tenant of the page before."""
+
+
+class Running(StrEnum):
+    ACTIVE = "ACTIVE"
+    SUSPENDED = "SUSPENDED"
+
+
+class TenantChange(Body):
+    """One change at a time: its status, or what it may use."""
+
+    status: Running | None = None
+    reason: str = Field(default="", max_length=1000)
+    """Why it is suspended; the tenant sees it in its audit trail."""
+    subscription_plan: str | None = None
+    limits: LimitOverridesPart | None = None
+    """Where its limits differ from its plan's, in place of what was said before; {} for nowhere."""
+
+    @model_validator(mode="after")
+    def _one_at_a_time(self) -> Self:
+        using = self.subscription_plan is not None or self.limits is not None
+        if using is (self.status is not None):
+            msg = "give either status, or subscription_plan and limits"
+            raise ValueError(msg)
+        if self.status is Running.SUSPENDED and not self.reason:
+            msg = "reason: expected when a tenant is suspended"
+            raise ValueError(msg)
+        return self
+
+
+class Leaving(Query):
+    drop_datasets: bool = False
+    """Drop the tenant's datasets with all they hold; otherwise they are kept."""
+    confirm: str = ""
+    """The tenant's name, when its datasets are to be dropped."""
+
+
+class Provisioned(Part):
+    tenant: TenantPart
+    objects: tuple[ObjectPart, ...]
+    """What was made of what it should have; empty when an onboarding was finished."""
+
+
+class AdminTenantRoutes:
+    def __init__(self, edge: Edge) -> None:
+        self._edge = edge
+
+    @endpoint(
+        "POST",
+        MANY,
+        Who.ADMIN,
+        status=201,
+        errors=REGISTERING,
+        example={"tenant_id": "acme_cloud", "subscription_plan": "PROFESSIONAL"},
+    )
+    async def create(self, call: Call, body: TenantBody) -> TenantOnboardedV1:
+        """Create a tenant with its datasets, without a key."""
+        call.concerns(body.tenant_id)
+        command = onboarding(
+            body.tenant_id,
+            body.company_name or body.tenant_id,
+            body.admin_email or f"admin@{body.tenant_id}.invalid",
+            body.subscription_plan,
+            by=call.who(ADMIN),
+            description=body.description,
+        )
+        return await self._edge.questions.ask(
+            command, TenantOnboardedV1, within=self._edge.settings.provision_timeout_seconds
+        )
+
+    @endpoint("GET", MANY, Who.ADMIN)
+    async def list(self, call: Call, query: AfterTenant) -> TenantListV1:
+        """List tenants, in the order of their names."""
+        return await self._edge.questions.ask(ListTenantsV1(after=query.after), TenantListV1)
+
+    @endpoint("GET", ONE, Who.ADMIN, errors=("tenant_not_found",))
+    async def show(self, call: Call, tenant_id: TenantId) -> TenantPart:
+        """Show a tenant."""
+        return await self._tenant(tenant_id)
+
+    @endpoint(
+        "PATCH",
+        ONE,
+        Who.ADMIN,
+        errors=("tenant_not_found", "wrong_status", "unknown_plan"),
+        example={"subscription_plan": "SCALE", "limits": {"daily": 250}},
+    )
+    async def change(self, call: Call, tenant_id: TenantId, body: TenantChange) -> TenantPart:
+        """Suspend or resume a tenant, or change its plan or limits."""
+        by = call.who(ADMIN)
+        if body.status is Running.SUSPENDED:
+            suspend = SuspendTenantV1(tenant_id=tenant_id, reason=body.reason, requested_by=by)
+            await self._edge.questions.ask(suspend, TenantSuspendedV1)
+        elif body.status is Running.ACTIVE:
+            resume = ResumeTenantV1(tenant_id=tenant_id, requested_by=by)
+            await self._edge.questions.ask(resume, TenantResumedV1)
+        else:
+            await self._change_plan(tenant_id, body, by)
+        return await self._tenant(tenant_id)
+
+    @endpoint("DELETE", ONE, Who.ADMIN, errors=("tenant_not_found", "confirmation_required"))
+    async def offboard(self, call: Call, tenant_id: TenantId, query: Leaving) -> TenantOffboardedV1:
+        """See a tenant off: keys revoked, credentials destroyed, datasets kept or dropped."""
+        if query.drop_datasets and query.confirm != tenant_id:
+            detail = f"Dropping datasets cannot be undone: repeat with confirm={tenant_id}."
+            raise Problem(422, "confirmation_required", detail)
+        command = OffboardTenantV1(
+            tenant_id=tenant_id, drop_datasets=query.drop_datasets, requested_by=call.who(ADMIN)
+        )
+        return await self._edge.questions.ask(
+            command, TenantOffboardedV1, within=self._edge.settings.provision_timeout_seconds
+        )
+
+    @endpoint("POST", ONE + "/provision", Who.ADMIN, errors=("tenant_not_found", "dataset_taken"))
+    async def provision(self, call: Call, tenant_id: TenantId) -> Provisioned:
+        """Make what a tenant should have and has not; finishes an onboarding that was cut off."""
+        command = ProvisionTenantV1(tenant_id=tenant_id, requested_by=call.who(ADMIN))
+        done: TenantProvisionedV1 | TenantOnboardedV1 = await self._edge.questions.ask(
+            command,
+            TenantProvisionedV1,
+            TenantOnboardedV1,
+            within=self._edge.settings.provision_timeout_seconds,
+        )
+        objects = done.objects if isinstance(done, TenantProvisionedV1) else ()
+        return Provisioned(tenant=await self._tenant(tenant_id), objects=objects)
+
+    async def _change_plan(self, tenant_id: TenantId, body: TenantChange, by: str) -> None:
+        now = await self._tenant(tenant_id)
+        command = ChangePlanV1(
+            tenant_id=tenant_id,
+            plan=body.subscription_plan or now.plan,
+            overrides=now.overrides if body.limits is None else body.limits,
+            requested_by=by,
+        )
+        await self._edge.questions.ask(command, PlanChangedV1)
+
+    async def _tenant(self, tenant_id: TenantId) -> TenantPart:
+        found = await self._edge.questions.ask(GetTenantV1(tenant_id=tenant_id), TenantV1)
+        return found.tenant

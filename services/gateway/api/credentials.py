@@ -1,0 +1,139 @@
+"""Endpoints for provider credentials. They go in and never come out."""
+
+from pydantic import Field, JsonValue, ValidationError
+
+from contracts.credentials import (
+    CredentialAction,
+    CredentialDeletedV1,
+    CredentialListV1,
+    CredentialStoredV1,
+    DeleteCredentialV1,
+    ListCredentialsV1,
+    Provider,
+    SealedPart,
+    StoreCredentialV1,
+)
+from contracts.datasets import DatasetRegisteredV1, RegisterDatasetV1
+from contracts.identifiers import CredentialId, DatasetName, TenantId
+from contracts.message import Part
+from libs.vault.vault import KmsUnavailableError, Purpose
+from libs.web.problem import Fault, Problem, invalid
+from services.gateway.api.edge import Edge
+from services.gateway.api.endpoint import Body, Call, Who, endpoint
+from services.gateway.credentials import plaintext
+
+PATH = "/api/v1/tenants/{tenant_id}/credentials"
+
+
+class CredentialBody(Body):
+    provider: Provider
+    credentials: dict[str, JsonValue] = Field(repr=False, max_length=50)
+    """The fields that the provider's credentials have; a service account's JSON as it is."""
+    credential_id: CredentialId | None = None
+    """A name for it; the provider's in lower case when absent. The same name replaces it."""
+
+
+class CredentialStored(Part):
+    tenant_id: TenantId
+    credential_id: CredentialId
+    provider: Provider
+    action: CredentialAction
+    dataset_status: str
+    """READY, when the dataset for what is loaded with it is there; else why not."""
+
+
+class CredentialRoutes:
+    def __init__(self, edge: Edge) -> None:
+        self._edge = edge
+
+    @endpoint(
+        "POST",
+        PATH,
+        Who.TENANT,
+        errors=("tenant_not_found", "too_many_credentials", "encryption_unavailable"),
+        example={
+            "provider": "OPENAI",
+            "credentials": {"api_key": "sk-0123456789abcdefghij"},
+        },
+    )
+    async def store(
+        self, call: Call, tenant_id: TenantId, body: CredentialBody
+    ) -> CredentialStored:
+        """Store a credential, or replace the one of that name. It is never shown again."""
+        tenant = call.own(tenant_id)
+        name = body.credential_id or CredentialId(body.provider.value.lower())
+        command = StoreCredentialV1(
+            tenant_id=tenant,
+            credential_id=name,
+            provider=body.provider,
+            sealed=await self._seal(tenant, name, body),
+            requested_by=call.who(),
+        )
+        stored = await self._edge.questions.ask(command, CredentialStoredV1)
+        return CredentialStored(
+            tenant_id=tenant,
+            credential_id=name,
+            provider=stored.provider,
+            action=stored.action,
+            dataset_status=await self._prepare_dataset(call, body.provider),
+        )
+
+    @endpoint("GET", PATH, Who.TENANT, errors=("tenant_not_found",))
+    async def list(self, call: Call, tenant_id: TenantId) -> CredentialListV1:
+        """List what is known of the credentials: everything but the secrets."""
+        query = ListCredentialsV1(tenant_id=call.own(tenant_id))
+        return await self._edge.questions.ask(query, CredentialListV1)
+
+    @endpoint(
+        "DELETE",
+        PATH + "/{credential_id}",
+        Who.TENANT,
+        status=204,
+        errors=("tenant_not_found", "credential_not_found"),
+    )
+    async def delete(self, call: Call, tenant_id: TenantId, credential_id: CredentialId) -> None:
+        """Destroy a credential: its ciphertext is gone, wherever it lay."""
+        command = DeleteCredentialV1(
+            tenant_id=call.own(tenant_id), credential_id=credential_id, requested_by=call.who()
+        )
+        await self._edge.questions.ask(command, CredentialDeletedV1)
+
+    async def _seal(self, tenant: TenantId, name: CredentialId, body: CredentialBody) -> SealedPart:
+        try:
+            secret = plaintext(body.provider, body.credentials)
+        except ValidationError as error:
+            raise _misshapen(body.provider, invalid(error)) from None
+        try:
+            return await self._edge.vault.seal(secret, Purpose(tenant, body.provider.value, name))
+        except KmsUnavailableError:
+            raise Problem(
+                503,
+                "encryption_unavailable",
+                "The credential cannot be encrypted right now and was not kept; try again.",
+                headers={"Retry-After": "1"},
+            ) from None
+
+    async def _prepare_dataset(self, call: Call, provider: Provider) -> str:
+        """Where loads with this credential go; without it the credential is stored all the same."""
+        if provider is Provider.GENERIC:
+            return "NONE"
+        command = RegisterDatasetV1(
+            tenant_id=call.tenant,
+            dataset=DatasetName(f"{call.tenant}_raw_{provider.value.lower()}"),
+            requested_by=call.who(),
+        )
+        try:
+            await self._edge.questions.ask(
+                command,
+                DatasetRegisteredV1,
+                within=self._edge.settings.provision_timeout_seconds,
+            )
+        except Problem as problem:
+            return f"MISSING: {problem.detail}"
+        return "READY"
+
+
+def _misshapen(provider: Provider, found: Problem) -> Problem:
+    faults = [Fault(f"/credentials{fault.pointer}", fault.detail) for fault in found.errors]
+    detail = f"These are not credentials of {provider}; see errors for each field."
+    return Problem(400, "invalid_request", detail, faults)

@@ -1,0 +1,74 @@
+"""What this instance remembers of API keys: bounded, and wrong about none for long.
+
+Keys that work and keys that do not are remembered apart, so that a stranger who
+tries a million of them pushes nobody else's key out.
+"""
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from datetime import datetime
+
+from contracts.identifiers import KeyHash, TenantId
+
+KEPT = 100_000
+REFUSED_KEPT = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is remembered of a key, until it must be asked again."""
+
+    tenant_id: TenantId
+    key_hash: KeyHash
+    usable: bool
+    ask_again_at: datetime
+    suspended: bool = False
+    last_four: str = ""
+    scopes: frozenset[str] = frozenset()
+    """Empty: everything its tenant may do."""
+    expires_at: datetime | None = None
+
+    def opens(self, now: datetime) -> bool:
+        return self.usable and (self.expires_at is None or self.expires_at > now)
+
+
+class KnownKeys:
+    """For one event loop."""
+
+    def __init__(self, kept: int = KEPT, refused_kept: int = REFUSED_KEPT) -> None:
+        self._good: OrderedDict[KeyHash, Known] = OrderedDict()
+        self._bad: OrderedDict[KeyHash, Known] = OrderedDict()
+        self._bounds = ((self._good, kept), (self._bad, refused_kept))
+        self._of_tenant: dict[TenantId, set[KeyHash]] = {}
+
+    def __len__(self) -> int:
+        return len(self._good) + len(self._bad)
+
+    def find(self, key_hash: KeyHash, now: datetime) -> Known | None:
+        known = self._good.get(key_hash)
+        if known is not None:
+            self._good.move_to_end(key_hash)
+        else:
+            known = self._bad.get(key_hash)
+        return known if known is not None and known.ask_again_at > now else None
+
+    def remember(self, known: Known) -> None:
+        self.forget(known.key_hash)
+        (self._good if known.usable else self._bad)[known.key_hash] = known
+        self._of_tenant.setdefault(known.tenant_id, set()).add(known.key_hash)
+        for keys, most in self._bounds:
+            while len(keys) > most:
+                self.forget(next(iter(keys)))
+
+    def forget(self, key_hash: KeyHash) -> None:
+        known = self._good.pop(key_hash, None) or self._bad.pop(key_hash, None)
+        if known is None:
+            return
+        others = self._of_tenant[known.tenant_id]
+        others.discard(key_hash)
+        if not others:
+            del self._of_tenant[known.tenant_id]
+
+    def forget_tenant(self, tenant_id: TenantId) -> None:
+        for key_hash in tuple(self._of_tenant.get(tenant_id, ())):
+            self.forget(key_hash)

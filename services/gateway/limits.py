@@ -1,0 +1,145 @@
+"""How often one may call: a token bucket for each address and one for each tenant.
+
+A bucket holds what may be done at once and fills evenly. A request that is
+turned away for a wrong key costs its address more than one that is not.
+"""
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from ipaddress import ip_address
+from math import ceil
+
+from aiohttp import web
+from aiohttp.typedefs import Middleware
+
+from contracts.identifiers import TenantId
+from libs.settings import GatewaySettings
+from libs.web.app import QUIET
+from libs.web.problem import Handler, Problem
+
+WINDOW_SECONDS = 60
+KEPT = 100_000
+COST_OF_A_WRONG_KEY = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How one bucket stands after a request."""
+
+    policy: str
+    quota: int
+    left: float
+    per_second: float
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """As the IETF's draft of RateLimit header fields has them."""
+        until_full = ceil((self.quota - self.left) / self.per_second)
+        return {
+            "RateLimit-Policy": f'"{self.policy}";q={self.quota};w={WINDOW_SECONDS}',
+            "RateLimit": f'"{self.policy}";r={max(0, int(self.left))};t={until_full}',
+        }
+
+
+class Buckets:
+    """Buckets of one kind, the longest unused forgotten. For one event loop."""
+
+    def __init__(self, policy: str, quota: int, clock: Callable[[], float]) -> None:
+        self._policy, self._quota, self._clock = policy, quota, clock
+        self._per_second = quota / WINDOW_SECONDS
+        self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
+
+    def take(self, who: str, cost: int = 1) -> Standing | None:
+        """Raises `Problem` when there is not one token; None when there is no limit."""
+        if not self._quota:
+            return None
+        now = self._clock()
+        left, at = self._buckets.get(who, (float(self._quota), now))
+        left = min(self._quota, left + (now - at) * self._per_second)
+        allowed = left >= 1
+        self._buckets[who] = (max(left - cost, -self._quota) if allowed else left, now)
+        self._buckets.move_to_end(who)
+        while len(self._buckets) > KEPT:
+            self._buckets.popitem(last=False)
+        standing = Standing(self._policy, self._quota, self._buckets[who][0], self._per_second)
+        if not allowed:
+            raise self._refusal(standing)
+        return standing
+
+    def _refusal(self, standing: Standing) -> Problem:
+        wait = max(1, ceil((1 - standing.left) / self._per_second))
+        return Problem(
+            429,
+            "rate_limited",
+            f"More than {self._quota} requests a minute from one {self._policy};"
+            f" try again in {wait} s, and spread them.",
+            headers={"Retry-After": str(wait), **standing.headers},
+        )
+
+
+STANDING = web.RequestKey("rate_limit_standing", Standing)
+
+
+class Limits:
+    """The gateway's limits. A tenant's own are checked where its key has been."""
+
+    def __init__(
+        self, settings: GatewaySettings, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._proxies = settings.trusted_proxies
+        self._addresses = Buckets("address", settings.rate_limit_address, clock)
+        self._tenants = Buckets("tenant", settings.rate_limit_tenant, clock)
+
+    def charge_tenant(self, request: web.Request, tenant: TenantId) -> None:
+        """Raises `Problem`."""
+        standing = self._tenants.take(tenant)
+        if standing is not None:
+            request[STANDING] = standing
+
+    def charge_wrong_key(self, request: web.Request) -> None:
+        """Raises `Problem` when the address has tried too often."""
+        self._addresses.take(self.address(request), COST_OF_A_WRONG_KEY)
+
+    def address(self, request: web.Request) -> str:
+        """The caller's, as the last proxy that is trusted has seen it.
+
+        An IPv6 caller has a whole /64 to choose from, so that is what counts.
+        """
+        seen = [part.strip() for part in request.headers.get("X-Forwarded-For", "").split(",")]
+        text = request.remote or ""
+        if self._proxies and len(seen) >= self._proxies:
+            text = seen[-self._proxies]
+        try:
+            address = ip_address(text)
+        except ValueError:
+            return "unknown"
+        if address.version == 6:  # noqa: PLR2004  the version it is about
+            return str(int(address) >> 64)
+        return text
+
+    @property
+    def middleware(self) -> Middleware:
+        @web.middleware
+        async def limited(request: web.Request, handler: Handler) -> web.StreamResponse:
+            if request.path in QUIET:
+                return await handler(request)
+            standing = self._addresses.take(self.address(request))
+            if standing is not None:
+                request[STANDING] = standing
+            try:
+                response = await handler(request)
+            except Problem as problem:
+                problem.headers = {**_headers(request), **problem.headers}
+                raise
+            if not response.prepared:
+                response.headers.update(_headers(request))
+            return response
+
+        return limited
+
+
+def _headers(request: web.Request) -> dict[str, str]:
+    standing = request.get(STANDING)
+    return standing.headers if standing is not None else {}
