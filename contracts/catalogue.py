@@ -142,6 +142,11 @@ CATALOGUE: tuple[Entry, ...] = (
     _tell(credentials.CredentialDeletedV1, TENANT),
     _ask(credentials.GetCredentialV1, by=EXECUTOR),
     _answer(credentials.CredentialV1, TENANT, recorded=False, to=EXECUTOR),
+    _ask(credentials.TestCredentialV1),
+    _tell(credentials.CredentialTestedV1, EXECUTOR),
+    _ask(credentials.RewrapCredentialV1),
+    Entry(credentials.KeepRewrappedV1, (EXECUTOR,), (TENANT,), recorded=False),
+    _tell(credentials.CredentialRewrappedV1, EXECUTOR),
     _ask(credentials.ListCredentialsV1),
     _answer(credentials.CredentialListV1, TENANT),
     # pipeline definitions

@@ -38,6 +38,8 @@ class StoreCredentialV1(Command, type="credential.store.v1", to=Service.TENANT):
 class CredentialAction(StrEnum):
     CREATED = "CREATED"
     UPDATED = "UPDATED"
+    REWRAPPED = "REWRAPPED"
+    """The same secret; its data key is wrapped by another version of the KMS key."""
 
 
 class CredentialStoredV1(Event, type="credential.stored.v1"):
@@ -93,3 +95,61 @@ class ListCredentialsV1(Query, type="credential.list.v1", to=Service.TENANT):
 class CredentialListV1(Reply, type="credential.page.v1"):
     tenant_id: TenantId
     credentials: tuple[CredentialPart, ...]
+
+
+class TestCredentialV1(Command, type="credential.test.v1", to=Service.EXECUTOR):
+    """Try a stored credential with its provider, as a pipeline would use it."""
+
+    __test__ = False  # its name begins like a test's
+
+    tenant_id: TenantId
+    credential_id: CredentialId
+    requested_by: str
+
+
+class CredentialVerdict(StrEnum):
+    WORKS = "works"
+    REFUSED = "refused"
+    """The provider does not let it in."""
+    UNREACHABLE = "unreachable"
+    """The provider did not answer; nothing is known of the credential."""
+    UNTESTABLE = "untestable"
+    """There is nobody to try it with."""
+
+
+class CredentialTestedV1(Event, type="credential.tested.v1"):
+    tenant_id: TenantId
+    credential_id: CredentialId
+    provider: Provider
+    verdict: CredentialVerdict
+    detail: str = ""
+    """What the provider said, without the secret."""
+    requested_by: str
+
+
+class RewrapCredentialV1(Command, type="credential.rewrap.v1", to=Service.EXECUTOR):
+    """Wrap a credential's data key by the newest version of the KMS key."""
+
+    tenant_id: TenantId
+    credential_id: CredentialId
+    requested_by: str
+
+
+class KeepRewrappedV1(Command, type="credential.keep_rewrapped.v1", to=Service.TENANT):
+    """Keep the same secret under another wrapping, unless it has been replaced meanwhile."""
+
+    tenant_id: TenantId
+    credential_id: CredentialId
+    provider: Provider
+    sealed: SealedPart
+    of: Utc
+    """When the secret itself was stored."""
+    requested_by: str
+
+
+class CredentialRewrappedV1(Event, type="credential.rewrapped.v1"):
+    """Wrapped anew; the tenant service is told to keep it."""
+
+    tenant_id: TenantId
+    credential_id: CredentialId
+    requested_by: str

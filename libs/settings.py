@@ -266,6 +266,15 @@ class ExecutorSettings(ServiceSettings):
     """How many steps of one run may go on at once."""
     price_per_tib_usd: Decimal = Field(default=Decimal("6.25"), ge=0)
     """What BigQuery asks on demand, for the estimates of plans."""
+    providers_at: str = ""
+    """URL of a stand-in for all providers when credentials are tried; in development only."""
+
+    @model_validator(mode="after")
+    def _credentials_go_to_their_providers(self) -> "ExecutorSettings":
+        if self.providers_at and self.environment is not Environment.DEVELOPMENT:
+            msg = "PROVIDERS_AT is allowed only with ENVIRONMENT=development"
+            raise ValueError(msg)
+        return self
 
 
 class AuditLogSettings(ServiceSettings):

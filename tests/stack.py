@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 ROOT = Path(__file__).parents[1]
 ADMIN_KEY = "cvadm_only-for-tests-0123456789abcdef"
-START_SECONDS = 90.0
+START_SECONDS = 240.0
 T = TypeVar("T")
 
 
@@ -90,6 +90,7 @@ class Stack:
                 return self
             if not line:
                 break
+        self.stop()
         raise StackError("".join(said))
 
     def stop(self) -> int:

@@ -30,6 +30,9 @@ class Api:
     async def post(self, path: str, body: Any) -> Any:
         return await self._call("POST", path, json=body)
 
+    async def delete(self, path: str, **query: str) -> Any:
+        return await self._call("DELETE", path, params=query)
+
     async def put_text(self, path: str, text: str) -> Any:
         headers = {"Content-Type": "application/yaml"}
         return await self._call("PUT", path, data=text.encode(), headers=headers)

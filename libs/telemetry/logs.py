@@ -49,7 +49,7 @@ class JsonFormatter(logging.Formatter):
         }
         for field in REQUEST_FIELDS:
             if (value := record.__dict__.get(field)) is not None:
-                line[field] = value
+                line[field] = mask(value) if isinstance(value, str) else value
         if record.exc_info:
             line["exception"] = mask(self.formatException(record.exc_info))
         return orjson.dumps(line, default=str).decode()

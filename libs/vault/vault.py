@@ -111,6 +111,22 @@ class Vault:
         except (InvalidTag, ValueError):
             raise CannotOpenError(purpose) from None
 
+    async def rewrap(self, sealed: SealedPart, purpose: Purpose) -> SealedPart:
+        """Wrap the same data key anew, by the KMS key's newest version; nothing is decrypted.
+
+        Raises `CannotOpenError` for any other purpose than it was sealed for.
+        """
+        bound = purpose.bound(sealed.version)
+        key = await self._unwrap(sealed, bound, purpose)
+        wrapped = b64encode(await self._wrap(key, bound))
+        return SealedPart(
+            version=sealed.version,
+            kms_key=self._settings.kms_key,
+            wrapped_key=wrapped,
+            nonce=b64encode(sealed.nonce),
+            ciphertext=b64encode(sealed.ciphertext),
+        )
+
     async def ensure_key(self) -> None:
         """Create the key ring and key unless they exist; for development."""
         ring, _, key = self._settings.kms_key.rpartition("/cryptoKeys/")

@@ -11,9 +11,11 @@ from libs.settings import Environment, ExecutorSettings
 from libs.slotlog.cloud_storage import Bucket, BucketSettings, Claims
 from libs.vault.vault import Vault, VaultSettings
 from libs.warehouse.warehouse import Warehouse, WarehouseSettings
+from services.executor.credential_care import CredentialCare
 from services.executor.credentials import StoredCredentials
 from services.executor.handlers import Runs
 from services.executor.planner import Planner
+from services.executor.providers import Places, Providers
 from services.executor.runner import Attempt, Surroundings
 from services.executor.steps.registry import step_types
 from services.executor.steps.tools import Tools
@@ -41,10 +43,11 @@ async def build(process: Process) -> Parts:
     vault = Vault.connect(VaultSettings(settings.kms_key_name, settings.kms_endpoint))
     development = settings.environment is Environment.DEVELOPMENT
     outgoing = Outgoing(OutgoingRules.of(development=development))
+    stored = StoredCredentials(process.bus.requester, vault)
     tools = Tools(
         warehouse=warehouse,
         files=bucket,
-        credentials=StoredCredentials(process.bus.requester, vault),
+        credentials=stored,
         outgoing=outgoing,
         clock=system_clock,
         price_per_tib_usd=settings.price_per_tib_usd,
@@ -65,6 +68,9 @@ async def build(process: Process) -> Parts:
     runs = Runs(Claims(bucket), settings.instance, start, settings.max_runs)
     runs.register(process.router)
     Planner(types, system_clock).register(process.router)
+    places = Places.at(settings.providers_at) if settings.providers_at else Places()
+    providers = Providers(places, system_clock)
+    CredentialCare(stored, vault, providers).register(process.router)
 
     async def finish() -> None:
         await runs.finish(settings.shutdown_grace_seconds / 2)

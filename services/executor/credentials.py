@@ -21,7 +21,7 @@ class StoredCredentials:
         self._vault = vault
 
     async def open(self, tenant_id: TenantId, credential_id: CredentialId) -> Credential:
-        found = await self._ask(tenant_id, credential_id)
+        found = await self.sealed(tenant_id, credential_id)
         provider = found.credential.provider.value
         try:
             secret = await self._vault.open(
@@ -34,7 +34,7 @@ class StoredCredentials:
             raise StepRetryError("credential_unavailable", str(error)) from None
         return Credential(provider, _fields(secret, credential_id))
 
-    async def _ask(self, tenant_id: TenantId, credential_id: CredentialId) -> CredentialV1:
+    async def sealed(self, tenant_id: TenantId, credential_id: CredentialId) -> CredentialV1:
         question = GetCredentialV1(tenant_id=tenant_id, credential_id=credential_id)
         try:
             return await self._requester.ask(question, CredentialV1, within=PATIENCE_SECONDS)

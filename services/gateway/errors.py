@@ -69,6 +69,7 @@ CODES: Mapping[str, Meaning] = {
     "too_many_keys": Meaning(422, "The tenant has as many keys as it may; revoke one first."),
     "key_expired": Meaning(422, "expires_at lies in the past."),
     "key_exists": Meaning(409, "This very key was issued before."),
+    "credential_unreadable": Meaning(422, "The credential cannot be opened; store it again."),
     "dataset_name": Meaning(422, "A dataset is named after its tenant, with something behind it."),
     "too_many_datasets": Meaning(422, "The tenant has as many datasets as it may."),
     "too_many_credentials": Meaning(422, "The tenant has as many credentials as it may."),

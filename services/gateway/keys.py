@@ -7,17 +7,12 @@ that lies in Secret Manager, so a stolen table of hashes opens nothing.
 
 import hmac
 import re
-import secrets
-import zlib
 from dataclasses import dataclass
 from hashlib import sha256
 
 from contracts.identifiers import InvalidIdentifierError, KeyHash, TenantId
+from libs.vault.keys import CHECKSUM_LENGTH, RANDOM_LENGTH, base62_checksum, random_base62
 
-ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-RANDOM_BITS = 256
-RANDOM_LENGTH = 43
-CHECKSUM_LENGTH = 6
 _FORM = re.compile(rf"(.+)_api_([0-9A-Za-z]{{{RANDOM_LENGTH + CHECKSUM_LENGTH}}})")
 
 
@@ -40,8 +35,8 @@ class ApiKey:
 
 
 def mint(tenant_id: TenantId) -> ApiKey:
-    body = f"{tenant_id}_api_{_base62(secrets.randbits(RANDOM_BITS), RANDOM_LENGTH)}"
-    return ApiKey(tenant_id, body + _checksum(body))
+    body = f"{tenant_id}_api_{random_base62()}"
+    return ApiKey(tenant_id, body + base62_checksum(body))
 
 
 def parse(text: str) -> ApiKey | None:
@@ -50,21 +45,9 @@ def parse(text: str) -> ApiKey | None:
     if match is None:
         return None
     body, checksum = text[:-CHECKSUM_LENGTH], text[-CHECKSUM_LENGTH:]
-    if not hmac.compare_digest(_checksum(body), checksum):
+    if not hmac.compare_digest(base62_checksum(body), checksum):
         return None
     try:
         return ApiKey(TenantId(match.group(1)), text)
     except InvalidIdentifierError:
         return None
-
-
-def _checksum(body: str) -> str:
-    return _base62(zlib.crc32(body.encode()), CHECKSUM_LENGTH)
-
-
-def _base62(number: int, length: int) -> str:
-    digits = ""
-    while number:
-        number, digit = divmod(number, len(ALPHABET))
-        digits = ALPHABET[digit] + digits
-    return digits.rjust(length, ALPHABET[0])

@@ -9,6 +9,7 @@ from aiohttp.typedefs import Middleware
 from contracts.calls import ActorKind, CallAnsweredV1, CallOutcome
 from contracts.identifiers import InvalidIdentifierError, TenantId
 from libs.bus.publisher import Publisher
+from libs.telemetry.logs import mask
 from libs.web.app import REQUEST_ID, TENANT
 from libs.web.problem import Handler, problem_of
 from services.gateway.auth import ACTOR, Actor
@@ -73,14 +74,14 @@ def call_of(request: web.Request, actor: Actor, status: int, code: str) -> CallA
         tenant_id=_whom(request, actor),
         actor=ActorKind(actor.kind),
         key=actor.key[:64],
-        user_id=request.headers.get("X-User-ID", "")[:200],
+        user_id=mask(request.headers.get("X-User-ID", "")[:200]),
         method=request.method,
         route=resource.canonical if resource else "",
-        target={name: value[:LONGEST_TARGET] for name, value in request.match_info.items()},
+        target={name: mask(text)[:LONGEST_TARGET] for name, text in request.match_info.items()},
         outcome=_outcome(status),
         status=status,
         code=code,
-        request_id=request.get(REQUEST_ID, ""),
+        request_id=mask(request.get(REQUEST_ID, "")),
     )
 
 

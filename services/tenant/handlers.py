@@ -7,7 +7,7 @@ message that comes again after a crash goes on where the first had got to.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from contracts.credentials import DeleteCredentialV1, StoreCredentialV1
+from contracts.credentials import DeleteCredentialV1, KeepRewrappedV1, StoreCredentialV1
 from contracts.datasets import RegisterDatasetV1
 from contracts.envelope import Wire
 from contracts.identifiers import TenantId
@@ -51,7 +51,7 @@ class Handlers:
         router.on(ProvisionTenantV1)(self.on_provision)
         router.on(OffboardTenantV1)(self.on_offboard)
         router.on(RegisterDatasetV1)(self.on_register_dataset)
-        router.on(StoreCredentialV1)(self.on_store_credential)
+        router.on(StoreCredentialV1, KeepRewrappedV1)(self.on_store_credential)
         router.on(DeleteCredentialV1)(self.on_delete_credential)
         router.on(SuspendTenantV1, ResumeTenantV1, ChangePlanV1)(self.on_command)
         router.on(IssueKeyV1, RotateKeyV1, RevokeKeyV1)(self.on_command)
@@ -114,7 +114,7 @@ class Handlers:
         return [*said, *await self.tenants.submit(tenant, done, context.envelope, "offboarded")]
 
     async def on_store_credential(
-        self, command: StoreCredentialV1, context: Context
+        self, command: StoreCredentialV1 | KeepRewrappedV1, context: Context
     ) -> Sequence[Emit]:
         tenant, name = command.tenant_id, command.credential_id
         ref = await self.ciphertexts.keep(tenant, name, context.envelope.id, command.sealed)
@@ -124,6 +124,7 @@ class Handlers:
             provider=command.provider,
             ref=ref,
             requested_by=command.requested_by,
+            only_if_of=command.of if isinstance(command, KeepRewrappedV1) else None,
         )
         said = await self.tenants.submit(tenant, keep, context.envelope)
         if ref not in (await self.tenants.state(tenant)).ciphertexts.values():

@@ -13,6 +13,7 @@ from libs.slotlog.memory import MemorySlotLog
 from libs.slotlog.writer import Writer
 from libs.warehouse.warehouse import Warehouse, WarehouseSettings
 from services.audit_log.handlers import Handlers as AuditHandlers
+from services.executor.credential_care import CredentialCare
 from services.executor.handlers import Runs
 from services.executor.planner import Planner
 from services.gateway import handlers as gateway
@@ -43,6 +44,7 @@ def registered(service: Service) -> set[type[Message]]:
         case Service.EXECUTOR:
             Runs(None, "", None, 1).register(router)  # type: ignore[arg-type] # only registered
             Planner({}, system_clock).register(router)
+            CredentialCare(None, None, None).register(router)  # type: ignore[arg-type] # the same
         case Service.AUDIT_LOG:
             AuditHandlers(nowhere(), system_clock).register(router)
     return set(router.handled)

@@ -3,7 +3,8 @@
 import pytest
 
 from contracts.identifiers import TenantId
-from services.gateway.keys import ALPHABET, mint, parse
+from libs.vault.keys import ALPHABET
+from services.gateway.keys import mint, parse
 
 ACME = TenantId("acme")
 

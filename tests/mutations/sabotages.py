@@ -78,7 +78,7 @@ SABOTAGES = (
     Sabotage(
         "a key with a wrong checksum is asked for",
         "services/gateway/keys.py",
-        "if not hmac.compare_digest(_checksum(body), checksum):",
+        "if not hmac.compare_digest(base62_checksum(body), checksum):",
         "if not hmac.compare_digest(checksum, checksum):",
         "tests/gateway",
     ),

@@ -1,11 +1,14 @@
-"""One platform for all of tenancy: two of every service, as in production."""
+"""One platform for all of tenancy, with a second gateway beside the first."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
 
-from tests.stack import Stack, StackError
+from tests.stack import ADMIN_KEY, ROOT, Stack, eventually, free_port
 from tests.tenancy.traces import TraceSink
 
 
@@ -18,26 +21,44 @@ def traces() -> Iterator[TraceSink]:
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory, traces: TraceSink) -> Iterator[Stack]:
     settings = {
-        "INSTANCES": "2",
         "OTEL_EXPORTER_OTLP_ENDPOINT": traces.url,
         "LOG_LEVEL": "DEBUG",
         "MAX_DELIVERIES": "2",
     }
-    for _ in range(5):  # the second gateway takes the next port, which may be somebody's
-        found = Stack(tmp_path_factory.mktemp("tenancy"), settings)
-        try:
-            found.start()
-        except StackError as error:
-            if "in use" not in str(error):
-                raise
-            continue
-        yield found
-        assert found.stop() == 0
-        return
-    pytest.fail("no two free ports beside each other")
+    found = Stack(tmp_path_factory.mktemp("tenancy"), settings).start()
+    yield found
+    assert found.stop() == 0
 
 
 @pytest.fixture(scope="session")
-def second(stack: Stack) -> Stack:
-    """The same platform through its second gateway."""
-    return replace(stack, port=stack.port + 1)
+def second(stack: Stack) -> Iterator[Stack]:
+    """The same platform through another gateway."""
+    ports, port = stack.ports(), free_port()
+    environment = {
+        "PORT": str(port),
+        "ADMIN_API_KEY": ADMIN_KEY,
+        "SECRETS_DIR": str(stack.state_dir / "secrets"),
+        "PUBSUB_EMULATOR_HOST": f"127.0.0.1:{ports['pubsub']['grpc']}",
+        "KMS_ENDPOINT": f"127.0.0.1:{ports['kms']['grpc']}",
+        "RATE_LIMIT_ADDRESS": "0",
+        "RATE_LIMIT_TENANT": "0",
+    }
+    log = stack.state_dir / "logs" / "second-gateway.log"
+    with log.open("w") as said:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "services.gateway"],
+            cwd=ROOT,
+            env={**os.environ, **environment},
+            stderr=said,
+        )
+        other = replace(stack, port=port)
+        try:
+            eventually(lambda: _is_ready(other), within=60)
+            yield other
+        finally:
+            process.terminate()
+            assert process.wait(20) == 0
+
+
+def _is_ready(gateway: Stack) -> None:
+    assert gateway.call("GET", "/readyz").status == 200

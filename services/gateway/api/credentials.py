@@ -6,12 +6,16 @@ from contracts.credentials import (
     CredentialAction,
     CredentialDeletedV1,
     CredentialListV1,
+    CredentialRewrappedV1,
     CredentialStoredV1,
+    CredentialTestedV1,
     DeleteCredentialV1,
     ListCredentialsV1,
     Provider,
+    RewrapCredentialV1,
     SealedPart,
     StoreCredentialV1,
+    TestCredentialV1,
 )
 from contracts.datasets import DatasetRegisteredV1, RegisterDatasetV1
 from contracts.identifiers import CredentialId, DatasetName, TenantId
@@ -23,6 +27,8 @@ from services.gateway.api.endpoint import Body, Call, Who, endpoint
 from services.gateway.credentials import plaintext
 
 PATH = "/api/v1/tenants/{tenant_id}/credentials"
+UNTRIED = ("credential_not_found", "credential_unreadable")
+TRYING_SECONDS = 15.0
 
 
 class CredentialBody(Body):
@@ -40,6 +46,11 @@ class CredentialStored(Part):
     action: CredentialAction
     dataset_status: str
     """READY, when the dataset for what is loaded with it is there; else why not."""
+
+
+class Rewrapped(Part):
+    tenant_id: TenantId
+    rewrapped: int
 
 
 class CredentialRoutes:
@@ -97,6 +108,44 @@ class CredentialRoutes:
             tenant_id=call.own(tenant_id), credential_id=credential_id, requested_by=call.who()
         )
         await self._edge.questions.ask(command, CredentialDeletedV1)
+
+    @endpoint(
+        "POST",
+        PATH + "/{credential_id}/test",
+        Who.TENANT,
+        errors=("tenant_not_found", *UNTRIED),
+    )
+    async def test(
+        self, call: Call, tenant_id: TenantId, credential_id: CredentialId
+    ) -> CredentialTestedV1:
+        """Try a credential with its provider, where there is something to try it with."""
+        command = TestCredentialV1(
+            tenant_id=call.own(tenant_id), credential_id=credential_id, requested_by=call.who()
+        )
+        return await self._edge.questions.ask(command, CredentialTestedV1, within=TRYING_SECONDS)
+
+    @endpoint(
+        "POST",
+        "/api/v1/admin/tenants/{tenant_id}/credentials/rewrap",
+        Who.ADMIN,
+        errors=("tenant_not_found", *UNTRIED),
+    )
+    async def rewrap(self, call: Call, tenant_id: TenantId) -> Rewrapped:
+        """Have a tenant's credentials wrapped by the newest version of the KMS key.
+
+        Nothing is entered again. Once all tenants' are done the old version may go.
+        """
+        found = await self._edge.questions.ask(
+            ListCredentialsV1(tenant_id=tenant_id), CredentialListV1
+        )
+        for part in found.credentials:
+            command = RewrapCredentialV1(
+                tenant_id=tenant_id,
+                credential_id=part.credential_id,
+                requested_by=call.who("admin"),
+            )
+            await self._edge.questions.ask(command, CredentialRewrappedV1, within=TRYING_SECONDS)
+        return Rewrapped(tenant_id=tenant_id, rewrapped=len(found.credentials))
 
     async def _seal(self, tenant: TenantId, name: CredentialId, body: CredentialBody) -> SealedPart:
         try:

@@ -14,6 +14,7 @@ from aiohttp import web
 from pydantic import BaseModel, ConfigDict
 
 from contracts.identifiers import TenantId
+from libs.telemetry.logs import mask
 from libs.web.problem import Problem
 from services.gateway.trail import WHOM
 
@@ -85,7 +86,7 @@ class Call:
 
     def who(self, fallback: str = "tenant") -> str:
         """Who did it, for the record: what the client says of itself, never trusted."""
-        said = self.request.headers.get("X-User-ID", "")[:200]
+        said = mask(self.request.headers.get("X-User-ID", "")[:200])
         return f"{fallback}:{said}" if said else fallback
 
 

@@ -11,7 +11,7 @@ from contracts.credentials import (
     Provider,
 )
 from contracts.identifiers import CredentialId, TenantId
-from contracts.message import Message
+from contracts.message import Message, Utc
 from services.tenant.domain.deciding import Outcome, refuse, unknown
 from services.tenant.domain.facts import CiphertextsGone, CredentialDropped, CredentialKept
 from services.tenant.domain.tenant import Tenant
@@ -27,6 +27,7 @@ class KeepCredential(Message):
     provider: Provider
     ref: str
     requested_by: str
+    only_if_of: Utc | None = None
 
 
 class ForgetCiphertexts(Message):
@@ -45,20 +46,38 @@ def keep_credential(state: Tenant, command: KeepCredential, now: datetime) -> Ou
         return refuse(
             tenant, "too_many_credentials", f"at most {MOST_CREDENTIALS}; delete one first"
         )
+    if command.only_if_of is not None and not _is_of(known, command):
+        detail = f"credential {name} has been replaced or deleted since"
+        return refuse(tenant, "credential_changed", detail)
+    rewrapped = command.only_if_of is not None
     part = CredentialPart(
         credential_id=name,
         provider=command.provider,
         created_at=known.created_at if known else now,
-        updated_at=now,
+        updated_at=command.only_if_of or now,
     )
     event = CredentialStoredV1(
         tenant_id=tenant,
         credential_id=name,
         provider=command.provider,
-        action=CredentialAction.UPDATED if known else CredentialAction.CREATED,
+        action=_action(known, rewrapped=rewrapped),
         requested_by=command.requested_by,
     )
     return (CredentialKept(part=part, ref=command.ref),), (event,)
+
+
+def _is_of(known: CredentialPart | None, command: KeepCredential) -> bool:
+    return (
+        known is not None
+        and known.updated_at == command.only_if_of
+        and known.provider is command.provider
+    )
+
+
+def _action(known: CredentialPart | None, *, rewrapped: bool) -> CredentialAction:
+    if rewrapped:
+        return CredentialAction.REWRAPPED
+    return CredentialAction.UPDATED if known else CredentialAction.CREATED
 
 
 def delete_credential(state: Tenant, command: DeleteCredentialV1, _: datetime) -> Outcome:
