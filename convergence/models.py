@@ -64,6 +64,14 @@ class Pipeline(Model):
     saved_at: datetime
 
 
+class Imported(Model):
+    """What became of one file."""
+
+    config_id: str
+    revision: int
+    action: str
+
+
 class Pipelines(Model):
     configs: Sequence[Pipeline]
     next_after: str | None = None

@@ -4,11 +4,17 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 
 from convergence import ask, models
-from convergence.cli.context import Output, connected, show
+from convergence.cli.context import CHOICES, Exit, Output, connected, show
+from convergence.client import Client
+from convergence.errors import ApiError
+from convergence.folder import FolderError, PipelineFile, read_folder
 
 app = typer.Typer(help="Pipeline definitions.", no_args_is_help=True)
+IMPORTED = ("config_id", "action", "revision")
+Folder = Annotated[Path, typer.Argument(exists=True, file_okay=False, help="configs/TENANT")]
 COLUMNS = ("config_id", "revision", "saved_at")
 File = Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="YAML or JSON.")]
 
@@ -41,6 +47,34 @@ def save(pipeline: str, file: File, output: Output = None) -> None:
     with connected() as client:
         saved = client(ask.save(pipeline, file.read_text(encoding="utf-8")))
         show(saved, ("config_id", "revision"), form=output)
+
+
+@app.command("import")
+def import_folder(folder: Folder, output: Output = None) -> None:
+    """Save every pipeline of configs/TENANT; what has not changed gets no new revision."""
+    try:
+        files = list(read_folder(folder))
+    except FolderError as error:
+        CHOICES.err.print(escape(str(error)))
+        raise typer.Exit(Exit.USAGE) from None
+    with connected() as client:
+        show([_imported(client, file) for file in files], IMPORTED, form=output)
+
+
+def _imported(client: Client, file: PipelineFile) -> models.Imported:
+    try:
+        there = client(ask.pipeline(file.config_id))
+    except ApiError as error:
+        if error.code != "config_not_found":
+            raise
+        there = None
+    if there is not None and there.source == file.source:
+        return models.Imported(
+            config_id=file.config_id, revision=there.revision, action="unchanged"
+        )
+    saved = client(ask.save(file.config_id, file.source))
+    action = "created" if there is None else "changed"
+    return models.Imported(config_id=file.config_id, revision=saved.revision, action=action)
 
 
 @app.command()

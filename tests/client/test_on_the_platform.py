@@ -119,11 +119,22 @@ def test_a_run_is_waited_for_and_its_end_is_the_exit_code(signed_in: Shell, tmp_
     assert (log.returncode, "make" in log.stdout, "SKIPPED" in log.stdout) == (1, True, True)
 
 
+def test_a_folder_is_imported_and_what_is_the_same_stays(signed_in: Shell, tmp_path: Path) -> None:
+    (tmp_path / "pipelines").mkdir()
+    (tmp_path / "pipelines" / "ones.yml").write_text(ONE_STEP.replace("ones", "imported"))
+    for action in ("created", "unchanged"):
+        done = signed_in("pipelines", "import", str(tmp_path), "-o", "json")
+        assert done.returncode == 0, done.stderr
+        assert [(one["config_id"], one["action"]) for one in json.loads(done.stdout)] == [
+            ("imported", action)
+        ]
+
+
 def test_faults_of_a_definition_are_told_by_line(signed_in: Shell, tmp_path: Path) -> None:
     file = tmp_path / "wrong.yml"
     file.write_text("pipeline_id: x\nsteps:\n  - id: a\n    ps_type: bq_etl.query\n    colour: 1\n")
     done = signed_in("pipelines", "save", "wrong", str(file))
-    assert (done.returncode, "line 3" in done.stderr) == (3, True)
+    assert (done.returncode, "line 5" in done.stderr) == (3, True)
 
 
 @pytest.mark.parametrize(

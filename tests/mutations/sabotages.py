@@ -98,7 +98,7 @@ SABOTAGES = (
         "tests/libs/vault",
     ),
     Sabotage(
-        "a schedule's time starts a run at each tick",
+        "a schedule that has run stays due",
         "services/scheduler/domain/schedules.py",
         "        due_at=cron.next_after(schedule.cron, schedule.time_zone, until),\n",
         "        due_at=first,\n",

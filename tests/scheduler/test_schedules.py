@@ -57,6 +57,8 @@ def test_each_due_time_starts_one_run_however_often_it_ticks() -> None:
     for _ in range(60):
         said += platform.pass_time(minutes=1)
         said += platform.look()
+        assert platform.ledger.first_due_at is not None
+        assert platform.ledger.first_due_at > platform.now
     runs = [m for m in said if isinstance(m, RunRequestedV1) and m.attempt == 1]
     assert len(runs) == len({run.run_id for run in runs}) == 6
     assert {run.trigger.type for run in runs} == {TriggerType.SCHEDULE}
