@@ -104,11 +104,12 @@ class Bus:
 
     async def _handle(self, delivery: Delivery) -> None:
         self.requester.offer(delivery.envelope, delivery.message)
-        await asyncio.gather(self._record(delivery), self._answer(delivery))
-
-    async def _record(self, delivery: Delivery) -> None:
-        if self._sink is not None and entry_of(delivery.envelope.type).recorded:
-            await self._sink.put(delivery)
+        if self._sink is None or not entry_of(delivery.envelope.type).recorded:
+            await self._answer(delivery)
+            return
+        recorded = self._sink.put(delivery)
+        await self._answer(delivery)
+        await recorded
 
     async def _answer(self, delivery: Delivery) -> None:
         handler = self._router.handler_for(delivery.message)

@@ -18,10 +18,10 @@ class BatchBounds:
 
 
 class Sink:
-    """`put` returns when the batch that holds its delivery has been handled.
+    """What `put` returns is done when the batch that holds its delivery has been handled.
 
     A batch that can never be handled is halved until what is at fault is alone:
-    only its own `put` raises `PermanentError`.
+    only its own future raises `PermanentError`.
     """
 
     def __init__(self, handler: BatchHandler, bounds: BatchBounds) -> None:
@@ -32,15 +32,16 @@ class Sink:
         self._full = asyncio.Event()
         self._worker: asyncio.Task[None] | None = None
 
-    async def put(self, delivery: Delivery) -> None:
+    def put(self, delivery: Delivery) -> "asyncio.Future[None]":
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        done.add_done_callback(_seen)
         self._waiting.append((delivery, done))
         self._bytes += len(delivery.received.data)
         if len(self._waiting) >= self._bounds.max_messages or self._bytes >= self._bounds.max_bytes:
             self._full.set()
         if self._worker is None:
             self._worker = asyncio.create_task(self._work())
-        await done
+        return done
 
     async def _work(self) -> None:
         try:
@@ -96,3 +97,9 @@ def _fail(batch: Sequence[Waiting], error: Exception) -> None:
     for _, done in batch:
         if not done.done():
             done.set_exception(error)
+
+
+def _seen(done: "asyncio.Future[None]") -> None:
+    """Whoever put it may have failed otherwise and not look any more."""
+    if not done.cancelled():
+        done.exception()
