@@ -6,6 +6,7 @@ python -m deploy.env_example
 from collections.abc import Iterator
 from pathlib import Path
 
+from deploy.parts import DeploySettings
 from libs.settings import (
     AuditLogSettings,
     ExecutorSettings,
@@ -14,7 +15,14 @@ from libs.settings import (
     ServiceSettings,
 )
 
-CLASSES = (ServiceSettings, GatewaySettings, SchedulerSettings, ExecutorSettings, AuditLogSettings)
+CLASSES = (
+    ServiceSettings,
+    GatewaySettings,
+    SchedulerSettings,
+    ExecutorSettings,
+    AuditLogSettings,
+    DeploySettings,
+)
 TARGET = Path(__file__).parents[1] / ".env.example"
 
 

@@ -6,7 +6,7 @@ import shutil
 import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -46,7 +46,6 @@ class Composed(Stack):
     """The stack of docker-compose.yml under a project name of its own."""
 
     state_dir: Path = Path()
-    images: dict[str, str] = field(default_factory=dict)
 
     def compose(self, *arguments: str) -> str:
         files = [part for name in FILES for part in ("-f", str(ROOT / name))]
@@ -86,6 +85,10 @@ class Composed(Stack):
         """End a container as a crash would."""
         docker("kill", *self.containers(service))
 
+    def stop_one(self, service: str) -> None:
+        """Tell a container to end, and wait until it has drained."""
+        docker("stop", *self.containers(service))
+
     def revive(self, service: str) -> None:
         docker("start", *self.containers(service))
 
@@ -106,22 +109,28 @@ class Composed(Stack):
         finally:
             docker("network", "connect", "--alias", service, network, container)
 
-    def roll(self, service: str, image: str = "") -> None:
-        """Start a new instance beside the old one, and then stop the old one."""
+    @contextmanager
+    def side_by_side(self, service: str, tag: str = "local") -> Iterator[None]:
+        """A new instance beside the old one, which is stopped in the end."""
         old = self.containers(service)
-        if image:
-            docker("tag", image, f"convergence/{service}:local")
-        if service == "gateway":  # its port can be published once
-            self.compose("up", "-d", "--no-build", "--no-deps", "--force-recreate", service)
-            self.ready()
-            return
+        self.settings = {**self.settings, f"{service.upper()}_TAG": tag}
         scale = ("--scale", f"{service}=2")
         self.compose("up", "-d", "--no-build", "--no-deps", "--no-recreate", *scale, service)
-        new = [one for one in self.containers(service) if one not in old]
-        for container in new:
-            eventually(partial(healthy, container), within=60)
+        for container in set(self.containers(service)) - set(old):
+            eventually(partial(healthy, container), within=90)
+        yield
         docker("stop", *old)
         docker("rm", *old)
+
+    def replace_gateway(self, tag: str = "local") -> None:
+        """Its port can be published once, so the old one goes first."""
+        self.settings = {**self.settings, "GATEWAY_TAG": tag}
+        self.compose("up", "-d", "--no-build", "--no-deps", "--force-recreate", "gateway")
+        self.ready()
+
+    def image_ids(self, service: str) -> set[str]:
+        form = ("--format", "{{.Image}}")
+        return {docker("inspect", *form, one).strip() for one in self.containers(service)}
 
     def ready(self) -> None:
         def is_ready() -> None:

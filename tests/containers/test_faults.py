@@ -1,48 +1,18 @@
 """Kill, pause and disconnect any container under a steady load; restart all of them in turn."""
 
-import asyncio
+import random
 import time
-from collections.abc import Iterator
 from contextlib import nullcontext
-from uuid import uuid4
 
 import pytest
 
-from libs.warehouse.warehouse import Warehouse, WarehouseSettings
 from tests.containers.compose import SERVICES, Composed
-from tests.containers.load import Load, prepare
-from tests.faults.checker import Finding, check_runs
+from tests.containers.load import Load
 
 pytestmark = [pytest.mark.containers, pytest.mark.timeout(600)]
 EVERYTHING = (*SERVICES, "local-cloud")
-QUIET_SECONDS = 120
-
-
-@pytest.fixture
-def load(composed: Composed) -> Iterator[Load]:
-    composed.ready()
-    found = Load(composed, prepare(composed, f"t{uuid4().hex[:8]}"))
-    with found:
-        found.more(4)
-        yield found
-    assert_nothing_lost_or_doubled(composed, found)
-
-
-def assert_nothing_lost_or_doubled(composed: Composed, load: Load) -> None:
-    found = asyncio.run(findings_when_quiet(composed.bigquery(), load.submitted))
-    broken = {one.promise: one.violations[:5] for one in found if one.violations}
-    assert not broken, (broken, load.statuses)
-
-
-async def findings_when_quiet(url: str, submitted: list[tuple[str, str]]) -> list[Finding]:
-    warehouse = Warehouse.connect(WarehouseSettings("convergence-local", endpoint=url))
-    end = time.monotonic() + QUIET_SECONDS
-    while True:
-        found = await check_runs(warehouse, submitted)
-        if not any(one.violations for one in found) or time.monotonic() > end:
-            await warehouse.close()
-            return found
-        await asyncio.sleep(0.5)
+BEHIND_THE_GATEWAY = tuple(service for service in SERVICES if service != "gateway")
+SEED, STEPS = 7, 12
 
 
 @pytest.mark.parametrize("service", EVERYTHING)
@@ -85,8 +55,28 @@ def test_a_disconnected_container_loses_nothing(
 
 def test_each_service_is_restarted_in_turn_while_runs_flow(composed: Composed, load: Load) -> None:
     for service in SERVICES:
-        with load.gateway_down() if service == "gateway" else nullcontext():
-            composed.roll(service)
-            composed.ready()
+        if service == "gateway":
+            with load.gateway_down():
+                composed.replace_gateway()
+        else:
+            with composed.side_by_side(service):
+                load.more(1)
         load.more(2)
+    composed.ready()
+    assert load.failures == []
+
+
+def test_any_order_of_stopping_and_starting_loses_nothing(composed: Composed, load: Load) -> None:
+    chance = random.Random(SEED)
+    stopped: set[str] = set()
+    for _ in range(STEPS):
+        service = chance.choice(BEHIND_THE_GATEWAY)
+        (composed.revive if service in stopped else composed.stop_one)(service)
+        stopped ^= {service}
+        load.more(1)
+    for service in chance.sample(sorted(stopped), len(stopped)):
+        composed.revive(service)
+    with load.gateway_down():
+        composed.replace_gateway()
+    load.more(3)
     assert load.failures == []

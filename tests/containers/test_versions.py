@@ -1,0 +1,30 @@
+"""Two versions of each service, side by side on the same topics: back and forth under a load."""
+
+import pytest
+
+from tests.containers.compose import Composed
+from tests.containers.load import Load
+from tests.containers.versions import build_old, old_ref
+
+pytestmark = [pytest.mark.containers, pytest.mark.timeout(900)]
+# Consumers first, as docs/deployment.md says; and the other way round.
+FORTH = ("audit_log", "executor", "scheduler", "tenant")
+
+
+@pytest.fixture(scope="module")
+def old_images() -> None:
+    build_old(old_ref())
+
+
+def test_going_back_and_forth_loses_nothing(
+    old_images: None, composed: Composed, load: Load
+) -> None:
+    for tag, order in (("old", FORTH[::-1]), ("local", FORTH)):
+        for service in order:
+            with composed.side_by_side(service, tag):
+                assert len(composed.image_ids(service)) == 2
+                load.more(2)
+        with load.gateway_down():
+            composed.replace_gateway(tag)
+        load.more(3)
+    assert load.failures == []
