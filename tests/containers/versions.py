@@ -1,6 +1,7 @@
-"""Images of an older version, from this repository's own history.
+"""Images of an older version: built from this repository's own history, or there already.
 
-OLD_REF chooses it; otherwise it is the last release, or the commit before this one.
+OLD_REF chooses a commit; otherwise it is the last release, or the commit before this
+one. OLD_TAG names images that are there, such as released ones.
 """
 
 import os
@@ -16,6 +17,14 @@ def old_ref() -> str:
     if chosen := os.environ.get("OLD_REF"):
         return chosen
     return _git("describe", "--tags", "--abbrev=0", "--match", "v*", "HEAD^") or "HEAD^"
+
+
+def old_tag() -> str:
+    """The tag of each service's older image, which is built unless it is there."""
+    if tag := os.environ.get("OLD_TAG"):
+        return tag
+    build_old(old_ref())
+    return "old"
 
 
 def build_old(ref: str) -> None:
