@@ -73,6 +73,11 @@ class Ledgers:
         """As of now, also of what other instances wrote."""
         return await self._writer.state(tenant)
 
+    async def remembered(self, tenant: TenantId) -> int:
+        """How much is remembered of what has ended."""
+        state = await self._known(tenant)
+        return len(state.ended) + len(state.backfills) + len(state.history)
+
     async def places(self) -> Places:
         return await self._places.state(ALL)
 

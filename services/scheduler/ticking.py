@@ -39,6 +39,7 @@ class Counts:
     triggered: int = 0
     queued: int = 0
     retried: int = 0
+    expired: int = 0
 
     def take(self, wires: Sequence[Wire]) -> None:
         """Sort what was said: a first attempt is a new run, or one that has waited."""
@@ -87,6 +88,7 @@ class TickHandler:
                 triggered_count=counts.triggered,
                 queued_count=counts.queued,
                 retried_count=counts.retried,
+                expired_count=counts.expired,
             )
         ]
 
@@ -124,6 +126,7 @@ class TickHandler:
     async def _look_at_all(
         self, tenants: Sequence[TenantId], job: TickJob, cause: Envelope, counts: Counts
     ) -> None:
+        before = [await self._ledgers.remembered(tenant) for tenant in tenants]
         looks = [
             self._ledgers.decide(
                 tenant,
@@ -134,6 +137,8 @@ class TickHandler:
             for tenant in tenants
         ]
         await self._publish(await asyncio.gather(*looks), counts)
+        after = [await self._ledgers.remembered(tenant) for tenant in tenants]
+        counts.expired += max(0, sum(before) - sum(after))
 
     async def _publish(self, answers: Sequence[Sequence[Wire]], counts: Counts) -> None:
         wires = [wire for answer in answers for wire in answer]

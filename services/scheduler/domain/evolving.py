@@ -15,6 +15,7 @@ from services.scheduler.domain.periods import first_due
 
 REMEMBERED_RUNS = 5_000
 REMEMBERED_REVISIONS = 100
+REMEMBERED_HISTORIES = 2_000
 NEWEST_COUNTS = 0.2
 
 Changes = dict[str, Any]
@@ -46,11 +47,11 @@ def _config_kept(state: Ledger, fact: facts.ConfigKept) -> Changes:
         bytes=len(config.source.encode()),
     )
     known = state.history.get(config.config_id, ())
-    history = (*known, revision)[-REMEMBERED_REVISIONS:]
-    return {
-        "configs": {**state.configs, config.config_id: config},
-        "history": {**state.history, config.config_id: history},
-    }
+    history = {**state.history, config.config_id: (*known, revision)[-REMEMBERED_REVISIONS:]}
+    deleted = (n for n in state.history if n not in state.configs and n != config.config_id)
+    while len(history) > REMEMBERED_HISTORIES and (oldest := next(deleted, None)) is not None:
+        del history[oldest]
+    return {"configs": {**state.configs, config.config_id: config}, "history": history}
 
 
 def _config_dropped(state: Ledger, fact: facts.ConfigDropped) -> Changes:
