@@ -22,7 +22,14 @@ OBJECT_USER, OBJECT_VIEWER = "roles/storage.objectUser", "roles/storage.legacyBu
 # The folders of the bucket that a service writes, and nobody else.
 FOLDERS = {
     Service.TENANT: ("ledger/tenant", "snapshots/tenant"),
-    Service.SCHEDULER: ("ledger/scheduler", "snapshots/scheduler"),
+    Service.SCHEDULER: (
+        "ledger/scheduler",
+        "snapshots/scheduler",
+        "ledger/scheduler-places",
+        "snapshots/scheduler-places",
+        "due",
+        "revisions",
+    ),
     Service.EXECUTOR: ("claims", "checkpoints"),
 }
 SYSTEM_DATASETS = ("tenants", "metadata")
