@@ -12,6 +12,7 @@ from contracts import (
     audit,
     backfills,
     calls,
+    costs,
     credentials,
     datasets,
     keys,
@@ -209,6 +210,11 @@ CATALOGUE: tuple[Entry, ...] = (
     _tell(steps.StepCompletedV1, EXECUTOR, GATEWAY),
     _ask(steps.ListStepsV1),
     _answer(steps.StepListV1, AUDIT_LOG),
+    # what tenants' clouds cost
+    _ask(costs.GetCostV1),
+    _answer(costs.CostV1, EXECUTOR),
+    _ask(costs.GetCostChangesV1),
+    _answer(costs.CostChangesV1, EXECUTOR),
     # data quality
     _tell(quality.QualityCheckedV1, EXECUTOR, GATEWAY),
     _ask(quality.ListQualityV1),

@@ -211,6 +211,32 @@ STEPS: dict[str, Any] = {
     "sent_at": FINISHED_AT,
 }
 
+COSTS: dict[str, Any] = {
+    "GetCostV1.group_by": ["service", "tag:team"],
+    "GetCostV1.from_date": "2026-03-01",
+    "GetCostV1.to_date": "2026-03-31",
+    "GetCostV1.provider": "aws",
+    "GetCostV1.limit": 200,
+    "CostRowPart.keys": ["Amazon Elastic Compute Cloud", "data"],
+    "billed_cost": "812.4400000000",
+    "effective_cost": "640.1233000000",
+    "list_cost": "990.0000000000",
+    "contracted_cost": "871.2000000000",
+    "charges": 1_488,
+    "truncated": False,
+    "CostChangePart.provider": "aws",
+    "billing_account_id": "012345678901",
+    "billing_period": "2026-03-01",
+    "CostChangePart.version": 2,
+    "billed_before": "4031.20",
+    "billed_after": "4007.75",
+    "effective_before": "3980.11",
+    "effective_after": "3956.66",
+    "period_closed": True,
+    "loaded_at": FINISHED_AT,
+    "GetCostChangesV1.limit": 50,
+}
+
 PLATFORM: dict[str, Any] = {
     "actor": "tenant",
     "CallAnsweredV1.key": "x7Qz",
@@ -368,5 +394,6 @@ VALUES: dict[str, Any] = {
     **PIPELINES,
     **RUNS,
     **STEPS,
+    **COSTS,
     **PLATFORM,
 }

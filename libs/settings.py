@@ -269,10 +269,26 @@ class ExecutorSettings(ServiceSettings):
     providers_at: str = ""
     """URL of a stand-in for all providers when credentials are tried; in development only."""
 
+    data_bucket: str = ""
+    """Bucket of deliveries and loads; empty means <project>-convergence-data."""
+    landing_folder: str = ""
+    """Deliveries on this machine's disk, a folder per tenant; only in development."""
+
     @model_validator(mode="after")
     def _credentials_go_to_their_providers(self) -> "ExecutorSettings":
         if self.providers_at and self.environment is not Environment.DEVELOPMENT:
             msg = "PROVIDERS_AT is allowed only with ENVIRONMENT=development"
+            raise ValueError(msg)
+        return self
+
+    @property
+    def deliveries_bucket(self) -> str:
+        return self.data_bucket or f"{self.gcp_project_id}-convergence-data"
+
+    @model_validator(mode="after")
+    def _local_files_stay_local(self) -> "ExecutorSettings":
+        if self.landing_folder and self.environment is not Environment.DEVELOPMENT:
+            msg = "LANDING_FOLDER is allowed only with ENVIRONMENT=development"
             raise ValueError(msg)
         return self
 

@@ -29,8 +29,9 @@ from deploy.local.demonstration import TENANT, DemoError, demonstrate
 from deploy.local.processes import Child, Children, ServiceDiedError
 from libs.bus.admin import PubSubAdmin
 from libs.local_cloud.supervisor import AlreadyRunningError, Choices, LocalCloud, StartError
+from libs.objects import Objects
 from libs.provisioning.keys import CredentialsKey
-from libs.settings import GatewaySettings, load
+from libs.settings import ExecutorSettings, GatewaySettings, load
 from libs.slotlog.cloud_storage import Bucket, BucketSettings
 from libs.warehouse.errors import WarehouseError
 from libs.warehouse.warehouse import Warehouse, WarehouseSettings
@@ -141,6 +142,12 @@ async def _prepare(settings: GatewaySettings, environment: dict[str, str]) -> No
     storage = Bucket(BucketSettings(project, settings.bucket, environment["STORAGE_EMULATOR_HOST"]))
     await storage.ensure()
     storage.close()
+    executor = load(ExecutorSettings)
+    data = Objects(
+        BucketSettings(project, executor.deliveries_bucket, environment["STORAGE_EMULATOR_HOST"])
+    )
+    await data.ensure()
+    data.close()
 
 
 def _start_services(stack: Stack, children: Children, admin_key: str) -> None:

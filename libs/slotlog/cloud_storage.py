@@ -59,7 +59,7 @@ class Bucket:
 
     def __init__(self, settings: BucketSettings) -> None:
         self._name = settings.bucket
-        self._client = _client(settings)
+        self._client = storage_client(settings)
         self._bucket = self._client.bucket(settings.bucket)
         self._pool = ThreadPoolExecutor(settings.threads, thread_name_prefix="storage")
 
@@ -262,7 +262,7 @@ class Claims:
         return holder == owner.encode()
 
 
-def _client(settings: BucketSettings) -> Client:
+def storage_client(settings: BucketSettings) -> Client:
     if not settings.endpoint:
         client = Client(project=settings.project_id)
     else:

@@ -1,16 +1,20 @@
 """The composition root of the executor."""
 
+from pathlib import Path
+
 from contracts.envelope import Envelope
 from contracts.message import Service
 from contracts.runs import RunRequestedV1
 from contracts.topology import durable_subscriptions, own_subscriptions
 from libs.clock import system_clock
+from libs.objects import Objects
 from libs.outgoing.client import Outgoing, OutgoingRules
 from libs.service import Parts, Process
 from libs.settings import Environment, ExecutorSettings
 from libs.slotlog.cloud_storage import Bucket, BucketSettings, Claims
 from libs.vault.vault import Vault, VaultSettings
 from libs.warehouse.warehouse import Warehouse, WarehouseSettings
+from services.executor.costs import Costs
 from services.executor.credential_care import CredentialCare
 from services.executor.credentials import StoredCredentials
 from services.executor.handlers import Runs
@@ -40,6 +44,11 @@ async def build(process: Process) -> Parts:
             threads=settings.max_runs,
         )
     )
+    data = Objects(
+        BucketSettings(
+            settings.gcp_project_id, settings.deliveries_bucket, settings.storage_emulator_host
+        )
+    )
     vault = Vault.connect(VaultSettings(settings.kms_key_name, settings.kms_endpoint))
     development = settings.environment is Environment.DEVELOPMENT
     outgoing = Outgoing(OutgoingRules.of(development=development))
@@ -47,11 +56,13 @@ async def build(process: Process) -> Parts:
     tools = Tools(
         warehouse=warehouse,
         files=bucket,
+        data=data,
         credentials=stored,
         outgoing=outgoing,
         clock=system_clock,
         price_per_tib_usd=settings.price_per_tib_usd,
         development=development,
+        landing_folder=Path(settings.landing_folder) if settings.landing_folder else None,
     )
     types = step_types(tools)
     surroundings = Surroundings(
@@ -71,12 +82,14 @@ async def build(process: Process) -> Parts:
     places = Places.at(settings.providers_at) if settings.providers_at else Places()
     providers = Providers(places, system_clock)
     CredentialCare(stored, vault, providers).register(process.router)
+    Costs(warehouse).register(process.router)
 
     async def finish() -> None:
         await runs.finish(settings.shutdown_grace_seconds / 2)
 
     async def close_bucket() -> None:
         bucket.close()
+        data.close()
 
     return Parts(
         router=process.router,

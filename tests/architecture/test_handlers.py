@@ -13,6 +13,7 @@ from libs.slotlog.memory import MemorySlotLog
 from libs.slotlog.writer import Writer
 from libs.warehouse.warehouse import Warehouse, WarehouseSettings
 from services.audit_log.handlers import Handlers as AuditHandlers
+from services.executor.costs import Costs
 from services.executor.credential_care import CredentialCare
 from services.executor.handlers import Runs
 from services.executor.planner import Planner
@@ -45,6 +46,7 @@ def registered(service: Service) -> set[type[Message]]:
             Runs(None, "", None, 1).register(router)  # type: ignore[arg-type] # only registered
             Planner({}, system_clock).register(router)
             CredentialCare(None, None, None).register(router)  # type: ignore[arg-type] # the same
+            Costs(nowhere()).register(router)
         case Service.AUDIT_LOG:
             AuditHandlers(nowhere(), system_clock).register(router)
     return set(router.handled)

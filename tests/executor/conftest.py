@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from libs.clock import system_clock
+from libs.objects import Objects
 from libs.outgoing.client import Outgoing, OutgoingRules
 from libs.slotlog.cloud_storage import Bucket, BucketSettings
 from libs.testing.processes import EmulatorProcess, emulator
@@ -50,11 +51,22 @@ async def bucket(storage: EmulatorProcess, tmp_path: Path) -> AsyncIterator[Buck
 
 
 @pytest.fixture
-async def tools(warehouse: Warehouse, bucket: Bucket) -> AsyncIterator[Tools]:
+async def data(storage: EmulatorProcess) -> AsyncIterator[Objects]:
+    found = Objects(
+        BucketSettings(PROJECT, "data", f"http://127.0.0.1:{storage.ports['http']}", threads=4)
+    )
+    await found.ensure()
+    yield found
+    found.close()
+
+
+@pytest.fixture
+async def tools(warehouse: Warehouse, bucket: Bucket, data: Objects) -> AsyncIterator[Tools]:
     outgoing = Outgoing(OutgoingRules.of(development=True))
     yield Tools(
         warehouse=warehouse,
         files=bucket,
+        data=data,
         credentials=NoCredentials(),
         outgoing=outgoing,
         clock=system_clock,

@@ -37,10 +37,15 @@ class Ledger:
     totals: dict[str, str]
 
     def frame(self, lines: Sequence[Line]) -> pl.DataFrame:
-        """As a CSV export would be read: text, in the columns of the whole ledger."""
-        columns = dict.fromkeys(name for line in self.lines for name in line.given)
-        rows = [[line.given.get(name, "") for name in columns] for line in lines]
-        return pl.DataFrame(rows, schema=list(columns), orient="row")
+        """As an export would be read: in the columns and types of the whole ledger."""
+        known = {id(line): number for number, line in enumerate(self.lines)}
+        more = [line for line in lines if id(line) not in known]
+        known |= {id(line): len(self.lines) + number for number, line in enumerate(more)}
+        every = [*self.lines, *more]
+        columns = dict.fromkeys(name for line in every for name in line.given)
+        rows = [[line.given.get(name, "") for name in columns] for line in every]
+        whole = pl.DataFrame(rows, schema=list(columns), orient="row", infer_schema_length=None)
+        return whole[[known[id(line)] for line in lines]]
 
     def convert(self, lines: Sequence[Line]) -> tuple[pl.DataFrame, Converter]:
         frame = self.frame(lines)

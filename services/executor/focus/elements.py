@@ -22,6 +22,13 @@ class ElementRows:
         if len(amounts) != 1:
             raise MappingError(where, "elements need exactly one decimal field to sum")
         self._amount = f"element_{amounts[0]}"
+        self._picks = {
+            f"{said.list}_{name}": (
+                f"element_{pick.field}",
+                compile_expression(f"{where}.elements.pick.{name}", pick.when, self.names),
+            )
+            for name, pick in said.pick.items()
+        }
         self.moved, self.left = f"{said.list}_moved", f"{said.list}_left"
 
     def of(self, frame: pl.DataFrame) -> pl.DataFrame:
@@ -45,11 +52,20 @@ class ElementRows:
         sums = elements.group_by(ROW).agg(
             pl.when(when).then(amount).sum().alias(self.moved),
             pl.when(when.not_()).then(amount).sum().alias(self.left),
+            *(
+                pl.col(field).filter(chosen).first().alias(name)
+                for name, (field, chosen) in self._picks.items()
+            ),
         )
         numbered = frame.with_columns(pl.int_range(pl.len(), dtype=pl.UInt32).alias(ROW))
         joined = numbered.join(sums, on=ROW, how="left", maintain_order="left")
         zero = pl.lit(0).cast(MONEY)
         return joined.with_columns(pl.col(self.moved, self.left).fill_null(zero).cast(MONEY))
+
+    @property
+    def added(self) -> set[str]:
+        """The columns that `sums` adds."""
+        return {self.moved, self.left, *self._picks}
 
     def moving(self, elements: pl.DataFrame) -> pl.DataFrame:
         return elements.filter(self._when.fill_null(value=False))

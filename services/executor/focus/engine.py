@@ -26,10 +26,10 @@ _PERIOD = ("period_start", "period_end")
 class Converter:
     """Not safe to share: one per export, or per stream of its batches."""
 
-    def __init__(self, mapping: Mapping, schema: pl.Schema) -> None:
-        """Raises `MappingError` or `MissingColumnsError`."""
+    def __init__(self, mapping: Mapping, schema: pl.Schema, tally: Tally | None = None) -> None:
+        """Adds to the tally if one is given. Raises `MappingError` or `MissingColumnsError`."""
         self._mapping = mapping
-        self.tally = Tally()
+        self.tally = Tally() if tally is None else tally
         self._flattened = flattened(schema)
         self._source = Source(mapping, list(self._flattened))
         self._elements = [ElementRows(mapping.name, said) for said in mapping.elements]
@@ -53,7 +53,7 @@ class Converter:
     ) -> pl.DataFrame:
         tally = self.tally
         tally.rows_in += rows.height
-        tally.rounded = self._source.rounded
+        tally.rounded += self._source.take_rounded()
         rows = _evaluate(rows, self._let)
         add_sums(tally.raw, rows.select(self._conserved))
         rows = self._look_up(rows)
@@ -129,7 +129,7 @@ class Converter:
         there = {*mapping.source, *mapping.objects, *_PERIOD}
         there |= {f"{HAS}{n}" for n, rule in mapping.source.items() if not rule.required}
         for each in self._elements:
-            there |= {each.moved, each.left}
+            there |= each.added
         self._let = layers(f"{mapping.name}.let", mapping.let, there)
         there |= set(mapping.let)
         self._conserved = [

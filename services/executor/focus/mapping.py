@@ -40,6 +40,8 @@ class ObjectPart(_Part):
     """Every column whose header begins so; the rest of the header is the key."""
     pairs: str = ""
     """A column of repeated {key, value}."""
+    within: str = ""
+    """The pairs' field that stands before a key, with a slash: a namespace."""
     json_text: str = ""
     """A column that holds JSON, with or without its braces."""
     columns: dict[str, str] = Field(default_factory=dict)
@@ -66,6 +68,13 @@ class Split(_Part):
     into: tuple[str, ...] = Field(min_length=2)
 
 
+class Pick(_Part):
+    """The first element that is as `when` says gives its `field`."""
+
+    field: str
+    when: str
+
+
 class Elements(_Part):
     """More rows out of a row: one for each element of a list that is as `when` says."""
 
@@ -74,6 +83,8 @@ class Elements(_Part):
     when: str
     """Sees the element's fields as `element_<field>`."""
     fields: dict[str, Literal["text", "decimal"]]
+    pick: dict[str, Pick] = Field(default_factory=dict)
+    """Seen by `let` as `<list>_<name>`; as are the sums `<list>_moved` and `<list>_left`."""
 
 
 class Mapping(_Part):
@@ -86,7 +97,7 @@ class Mapping(_Part):
     source: dict[str, SourceColumn]
     objects: dict[str, tuple[ObjectPart, ...]] = Field(default_factory=dict)
     billing_period: dict[str, str]
-    """`start` and `end`, or `month` (202601) with its `zone`, or `month_of` a time."""
+    """`start` and `end`, or `month_of` a time where they are absent; or `month` in a `zone`."""
     let: dict[str, str] = Field(default_factory=dict)
     lookups: dict[str, Lookup] = Field(default_factory=dict)
     then: dict[str, str] = Field(default_factory=dict)

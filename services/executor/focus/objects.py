@@ -20,12 +20,14 @@ def escaped(value: pl.Expr) -> pl.Expr:
     return value.str.replace_many(_RAW, _ESCAPED)
 
 
-def members_of_pairs(column: str, prefix: str) -> pl.Expr:
+def members_of_pairs(column: str, prefix: str, within: str) -> pl.Expr:
     """The members that a column of repeated {key, value} has, joined by commas."""
     pair = pl.element().struct
+    outer = [escaped(pair.field(within).fill_null("")), pl.lit("/")] if within else []
     one = pl.concat_str(
         [
             pl.lit(f'"{prefix}'),
+            *outer,
             escaped(pair.field("key")),
             pl.lit('":"'),
             escaped(pair.field("value").fill_null("")),

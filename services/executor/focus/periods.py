@@ -14,16 +14,19 @@ DECEMBER = 12
 
 def with_period(frame: pl.DataFrame, said: Mapping[str, str]) -> pl.DataFrame:
     """Adds `period_start` and `period_end`. Raises `BadValueError`."""
-    if "start" in said:
-        return frame.with_columns(
-            pl.col(said["start"]).alias("period_start"), pl.col(said["end"]).alias("period_end")
-        )
-    if "month_of" in said:
-        start = pl.col(said["month_of"]).dt.truncate("1mo")
-        return frame.with_columns(start.alias("period_start")).with_columns(
-            pl.col("period_start").dt.offset_by("1mo").alias("period_end")
-        )
+    if "month" not in said:
+        return _from_times(frame, said)
     return _from_months(frame, frame[said["month"]], ZoneInfo(said.get("zone", "UTC")))
+
+
+def _from_times(frame: pl.DataFrame, said: Mapping[str, str]) -> pl.DataFrame:
+    """As the bill says; where it does not, the month of another time."""
+    nothing = pl.lit(None, dtype=TIME)
+    start, end = (pl.col(said[n]) if n in said else nothing for n in ("start", "end"))
+    if "month_of" in said:
+        start = pl.coalesce(start, pl.col(said["month_of"]).dt.truncate("1mo"))
+        end = pl.coalesce(end, start.dt.offset_by("1mo"))
+    return frame.with_columns(start.alias("period_start"), end.alias("period_end"))
 
 
 def _from_months(frame: pl.DataFrame, months: pl.Series, zone: ZoneInfo) -> pl.DataFrame:

@@ -14,6 +14,8 @@ from services.executor.focus.mapping import ObjectPart, SourceColumn
 from services.executor.focus.specification import MONEY, TIME
 
 _PUNCTUATION = re.compile(r"[^a-z0-9]")
+_TRANSLATED = re.compile(r"\(([^()]+)\)\s*$")
+"""Localised exports name a column in their own language, and in English behind it."""
 _US_DATE = re.compile(r"(\d{1,2})/(\d{1,2})/(\d{4})(?: 00:00(?::00)?)?")
 _NULLS: dict[str, pl.DataType] = {
     "decimal": MONEY,
@@ -48,7 +50,7 @@ class Source:
         """Raises `MissingColumnsError`."""
         self._mapping = mapping
         self._header = list(header)
-        self.rounded = 0
+        self._rounded = 0
         self.found = _resolve(mapping, header)
 
     def read(self, frame: pl.DataFrame) -> pl.DataFrame:
@@ -66,13 +68,18 @@ class Source:
         typed = typed.with_columns(present)
         return typed.hstack(made) if made.width else typed
 
+    def take_rounded(self) -> int:
+        """How many values read since the last call had digits too fine to keep."""
+        found, self._rounded = self._rounded, 0
+        return found
+
     def _column(self, frame: pl.DataFrame, name: str, rule: SourceColumn) -> pl.Series:
         header = self.found.get(name)
         if header is None:
             return pl.Series(name, [None] * frame.height, dtype=_NULLS.get(rule.type, TIME))
         found = frame[header].alias(name)
         if rule.type == "decimal":
-            self.rounded += _too_fine(found)
+            self._rounded += _too_fine(found)
         return _typed(found, rule.type)
 
     def _object(self, parts: Sequence[ObjectPart]) -> pl.Expr:
@@ -86,7 +93,7 @@ class Source:
                     key = part.key + header.removeprefix(part.prefix)
                     yield objects.member(key, pl.when(value != "").then(value))
         elif part.pairs and part.pairs in self.found:
-            yield objects.members_of_pairs(self.found[part.pairs], part.key)
+            yield objects.members_of_pairs(self.found[part.pairs], part.key, part.within)
         elif part.json_text and part.json_text in self.found:
             yield objects.members_of_json(self.found[part.json_text])
         for key, name in part.columns.items():
@@ -98,6 +105,8 @@ def _resolve(mapping: FocusMapping, header: Sequence[str]) -> Mapping[str, str]:
     by_plain: dict[str, str] = {}
     for name in header:
         by_plain.setdefault(plain(name), name)
+        if in_parentheses := _TRANSLATED.search(name):
+            by_plain.setdefault(plain(in_parentheses.group(1)), name)
     found = {}
     for name, rule in mapping.source.items():
         for candidate in (name, *rule.names):

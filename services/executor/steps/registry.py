@@ -3,7 +3,10 @@
 from collections.abc import Mapping
 
 from services.executor.steps.bq_etl_query import BqEtlQuery
+from services.executor.steps.cost_focus import CostFocus
 from services.executor.steps.dq_check import DqCheck
+from services.executor.steps.ingest_api import IngestApi
+from services.executor.steps.ingest_file import IngestFile
 from services.executor.steps.notify_webhook import NotifyWebhook
 from services.executor.steps.step import StepType
 from services.executor.steps.tools import Tools
@@ -16,4 +19,7 @@ def step_types(tools: Tools) -> Mapping[str, StepType]:
         "dq.check": DqCheck(tools),
         "notify.webhook": NotifyWebhook(tools),
         "transform.sql": TransformSql(tools),
+        "ingest.api": IngestApi(tools),
+        "ingest.file": IngestFile(tools),
+        "cost.focus": CostFocus(tools),
     }

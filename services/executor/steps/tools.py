@@ -2,8 +2,10 @@
 
 from dataclasses import dataclass, field
 from decimal import Decimal
+from pathlib import Path
 
 from libs.clock import Clock
+from libs.objects import Objects
 from libs.outgoing.client import Outgoing
 from libs.slotlog.cloud_storage import Bucket
 from libs.warehouse.warehouse import Warehouse
@@ -20,12 +22,16 @@ class Tools:
     warehouse: Warehouse
     files: Bucket
     """For files of a run, below `StepRun.work_folder`."""
+    data: Objects
+    """What tenants deliver, and what has been made of it."""
     credentials: Credentials
     outgoing: Outgoing
     """The only way to call a URL that a tenant gave."""
     clock: Clock
     development: bool = False
     """Whether local folders and plain http are allowed."""
+    landing_folder: Path | None = None
+    """Deliveries on this machine's disk, a folder per tenant; only in development."""
     price_per_tib_usd: Decimal = Decimal("6.25")
     isolation: Isolation = field(init=False)
 

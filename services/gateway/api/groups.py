@@ -7,6 +7,7 @@ from services.gateway.api.admin import AdminRoutes
 from services.gateway.api.admin_tenants import AdminTenantRoutes
 from services.gateway.api.audit import AuditRoutes
 from services.gateway.api.backfills import BackfillRoutes
+from services.gateway.api.cost import CostRoutes
 from services.gateway.api.credentials import CredentialRoutes
 from services.gateway.api.endpoint import Endpoint, endpoints_of
 from services.gateway.api.events import EventRoutes
@@ -35,6 +36,7 @@ GROUPS = (
     SchedulerRoutes,
     HistoryRoutes,
     AuditRoutes,
+    CostRoutes,
     EventRoutes,
     QualityRoutes,
 )

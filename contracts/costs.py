@@ -1,0 +1,80 @@
+"""Messages about what a tenant's clouds and services cost, from its FOCUS tables."""
+
+from datetime import date
+from decimal import Decimal
+
+from pydantic import Field
+
+from contracts.identifiers import TenantId
+from contracts.message import Part, Query, Reply, Service, Utc
+
+DIMENSION = (
+    r"^(service|category|account|billing_account|region|provider|charge|resource|day|month"
+    r'|tag:[^"\\\x00-\x1f]{1,128})$'
+)
+MOST_ROWS = 1000
+
+
+class CostRowPart(Part):
+    """Sums of the charges that agree in what was asked to group by."""
+
+    keys: tuple[str, ...]
+    """One for each dimension; empty where charges have none."""
+    currency: str
+    billed_cost: Decimal
+    effective_cost: Decimal
+    list_cost: Decimal
+    contracted_cost: Decimal
+    charges: int
+
+
+class GetCostV1(Query, type="cost.get.v1", to=Service.EXECUTOR):
+    tenant_id: TenantId
+    group_by: tuple[str, ...] = Field(default=("service",), max_length=4)
+    """Each as `DIMENSION` says, e.g. `service`, `month`, `tag:team`."""
+    from_date: date
+    to_date: date
+    """Both inclusive: days in which charges began."""
+    provider: str = ""
+    """As `x_provider` names it, e.g. `aws`."""
+    limit: int = Field(default=200, ge=1, le=MOST_ROWS)
+
+
+class CostV1(Reply, type="cost.v1"):
+    """Ordered by effective cost, the dearest first."""
+
+    tenant_id: TenantId
+    groups: tuple[CostRowPart, ...]
+    truncated: bool = False
+    """Whether there are more rows than were asked for."""
+
+
+class CostChangePart(Part):
+    """One new version of a billing period that had been loaded before."""
+
+    provider: str
+    billing_account_id: str
+    billing_period: date
+    currency: str
+    version: int
+    billed_before: Decimal
+    billed_after: Decimal
+    effective_before: Decimal
+    effective_after: Decimal
+    period_closed: bool
+    """Whether the period had ended when this version came."""
+    loaded_at: Utc
+
+
+class GetCostChangesV1(Query, type="cost_changes.get.v1", to=Service.EXECUTOR):
+    tenant_id: TenantId
+    billing_period: date | None = None
+    """Its first day; none asks for the changes of all periods."""
+    limit: int = Field(default=200, ge=1, le=MOST_ROWS)
+
+
+class CostChangesV1(Reply, type="cost_changes.v1"):
+    """The newest first."""
+
+    tenant_id: TenantId
+    changes: tuple[CostChangePart, ...]

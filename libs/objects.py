@@ -1,0 +1,129 @@
+"""Files in Cloud Storage, whole: listed, fetched to disk, uploaded. Memory stays small."""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from google.api_core import exceptions as google_errors
+
+from libs.slotlog.cloud_storage import UNREACHABLE, BucketSettings, storage_client
+
+T = TypeVar("T")
+CHUNK = 8 << 20
+TIMEOUT = (3.0, 120.0)
+
+
+class ObjectsError(Exception):
+    """Cloud Storage did not do it; trying again is safe."""
+
+    def __init__(self, bucket: str, what: str, error: BaseException) -> None:
+        reason = f"{type(error).__name__}: {str(error)[:200]}"
+        super().__init__(f"Cloud Storage bucket {bucket} cannot be used for {what}: {reason}")
+
+
+@dataclass(frozen=True, slots=True)
+class StoredObject:
+    """What is known of an object without reading it."""
+
+    name: str
+    size: int
+    checksum: str
+    """Changes whenever the content does."""
+
+
+class Objects:
+    """The objects of one bucket. Safe to share between tasks."""
+
+    def __init__(self, settings: BucketSettings) -> None:
+        self.bucket = settings.bucket
+        self._client = storage_client(settings)
+        self._bucket = self._client.bucket(settings.bucket)
+        self._pool = ThreadPoolExecutor(settings.threads, thread_name_prefix="objects")
+
+    def uri(self, name: str) -> str:
+        return f"gs://{self.bucket}/{name}"
+
+    async def list(self, prefix: str, limit: int) -> list[StoredObject]:
+        """At most `limit` objects below a prefix, by name."""
+
+        def call() -> list[StoredObject]:
+            blobs = self._client.list_blobs(
+                self._bucket, prefix=prefix, max_results=limit, timeout=TIMEOUT
+            )
+            return [
+                StoredObject(blob.name, blob.size or 0, blob.crc32c or str(blob.generation))
+                for blob in blobs
+            ]
+
+        return await self._run(f"listing {prefix}", call)
+
+    async def download(self, name: str, path: Path) -> None:
+        """Raises `FileNotFoundError` when it has gone."""
+
+        def call() -> None:
+            blob = self._bucket.blob(name, chunk_size=CHUNK)
+            try:
+                blob.download_to_filename(str(path), timeout=TIMEOUT)
+            except google_errors.NotFound:
+                raise FileNotFoundError(name) from None
+
+        await self._run(f"fetching {name}", call)
+
+    async def upload(self, name: str, path: Path) -> None:
+        """Put a file's content under a name, over whatever was there."""
+
+        def call() -> None:
+            blob = self._bucket.blob(name, chunk_size=CHUNK)
+            blob.upload_from_filename(str(path), timeout=TIMEOUT)
+
+        await self._run(f"uploading {name}", call)
+
+    async def read(self, name: str) -> bytes | None:
+        """A small object; None when there is none."""
+
+        def call() -> bytes | None:
+            try:
+                return bytes(self._bucket.blob(name).download_as_bytes(timeout=TIMEOUT))
+            except google_errors.NotFound:
+                return None
+
+        return await self._run(f"reading {name}", call)
+
+    async def write(self, name: str, body: bytes) -> None:
+        def call() -> None:
+            self._bucket.blob(name).upload_from_string(body, timeout=TIMEOUT)
+
+        await self._run(f"writing {name}", call)
+
+    async def delete(self, *names: str) -> None:
+        """Those that are gone already are fine."""
+
+        def call() -> None:
+            self._bucket.delete_blobs(list(names), on_error=lambda _: None, timeout=TIMEOUT)
+
+        if names:
+            await self._run(f"deleting {names[0]}", call)
+
+    async def ensure(self) -> None:
+        """Create the bucket unless it exists; for development and deployment."""
+
+        def call() -> None:
+            try:
+                self._client.create_bucket(self._bucket, timeout=TIMEOUT)
+            except google_errors.Conflict:
+                return  # it exists
+
+        await self._run("creating it", call)
+
+    def close(self) -> None:
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._client.close()
+
+    async def _run(self, what: str, call: Callable[[], T]) -> T:
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._pool, call)
+        except (*UNREACHABLE, google_errors.NotFound) as error:
+            raise ObjectsError(self.bucket, what, error) from error

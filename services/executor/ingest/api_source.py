@@ -1,0 +1,130 @@
+"""A source that answers by HTTP, as declared: where, who, how it pages, what its records are."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Name = Annotated[str, Field(min_length=1, max_length=200)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class BearerAuth(_Part):
+    """`Authorization: Bearer <field of the credential>`."""
+
+    kind: Literal["bearer"]
+    credential: Name
+    field: Name = "api_key"
+
+
+class HeaderAuth(_Part):
+    kind: Literal["header"]
+    credential: Name
+    field: Name = "api_key"
+    header: Name
+
+
+class BasicAuth(_Part):
+    kind: Literal["basic"]
+    credential: Name
+    user_field: Name = "username"
+    password_field: Name = "password"  # noqa: S105  the name of a field
+
+
+class OAuth2Auth(_Part):
+    """Client credentials: a token is fetched, and fetched anew when it is refused."""
+
+    kind: Literal["oauth2"]
+    credential: Name
+    token_url: Name
+    id_field: Name = "client_id"
+    secret_field: Name = "client_secret"  # noqa: S105  the same
+    scope: str = ""
+
+
+Auth = Annotated[BearerAuth | HeaderAuth | BasicAuth | OAuth2Auth, Field(discriminator="kind")]
+
+
+class NoPages(_Part):
+    kind: Literal["none"] = "none"
+
+
+class TokenPages(_Part):
+    """The answer holds a token that asks for the next page; a cursor is the same."""
+
+    kind: Literal["token", "cursor"]
+    parameter: Name = "page"
+    next: Name = "next_page"
+    """Path of the token in the answer, dots between names."""
+
+
+class NumberedPages(_Part):
+    """Pages by number, or by the number of what was skipped; ends with a short page."""
+
+    kind: Literal["page", "offset"]
+    parameter: Name
+    first: int = Field(default=1, ge=0)
+    size: int = Field(ge=1, le=10_000)
+
+
+class LinkedPages(_Part):
+    """The `Link` header names the next page; it must be on the same host."""
+
+    kind: Literal["link"]
+
+
+Pages = Annotated[NoPages | TokenPages | NumberedPages | LinkedPages, Field(discriminator="kind")]
+
+
+class ApiSource(_Part):
+    """What one `ingest.api` step asks, and of whom."""
+
+    base_url: Name
+    path: str = Field(default="", max_length=1000)
+    auth: Auth | None = None
+    headers: dict[str, str] = Field(default_factory=dict, max_length=20)
+    query: dict[str, str | int | tuple[str, ...]] = Field(default_factory=dict, max_length=50)
+    """May use `{period.start_unix}`, `_date` and `_iso`, and the same of `end`."""
+    pages: Pages = NoPages()
+    records: tuple[str, ...] = Field(default=(), max_length=5)
+    """Names on the way to the records, lists within lists; none: the answer is the list."""
+    inherit: tuple[str, ...] = Field(default=(), max_length=20)
+    """What every record takes over from what it lies in."""
+    constant: dict[str, str] = Field(default_factory=dict, max_length=20)
+    """Added to every record."""
+    requests_per_second: float = Field(default=5.0, gt=0, le=100)
+    attempts: int = Field(default=6, ge=1, le=20)
+    """How often one page is asked for before the step gives up."""
+    timeout_seconds: float = Field(default=60.0, gt=0, le=600)
+    most_pages: int = Field(default=10_000, ge=1, le=100_000)
+
+
+class SelectionError(Exception):
+    """An answer without the records that the source promises."""
+
+    def __init__(self, path: tuple[str, ...], found: Any) -> None:
+        where = ".".join(path) or "the answer"
+        super().__init__(f"{where} should be a list of records but is {type(found).__name__}")
+
+
+def records_of(source: ApiSource, answer: Any) -> list[dict[str, Any]]:
+    """The records in an answer, with what they inherit. Raises `SelectionError`."""
+    inherited = dict.fromkeys(source.inherit)
+    return list(_records(source, answer, source.records, inherited))
+
+
+def _records(
+    source: ApiSource, node: Any, path: tuple[str, ...], inherited: dict[str, Any]
+) -> list[dict[str, Any]]:
+    if isinstance(node, list):
+        return [r for item in node for r in _records(source, item, path, inherited)]
+    if not isinstance(node, dict):
+        raise SelectionError(source.records, node)
+    inherited = {name: node.get(name, value) for name, value in inherited.items()}
+    if not path:
+        return [{**inherited, **node, **source.constant}]
+    if path[0] not in node or not isinstance(node[path[0]], list | dict):
+        raise SelectionError(source.records, node.get(path[0]))
+    return _records(source, node[path[0]], path[1:], inherited)

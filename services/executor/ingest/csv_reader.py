@@ -1,0 +1,178 @@
+"""CSV as it comes: any order of columns, BOM, encodings, gzip; read in bounded memory.
+
+Every value is text. What cannot be read is refused with its line; the line is
+looked for only then, by reading the file once more.
+"""
+
+import csv
+import gzip
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.csv as pa_csv
+
+from services.executor.ingest.errors import RefusedFileError
+
+BLOCK = 16 << 20
+MOST_HEADER = 1 << 20
+_BOMS = ((b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"), (b"\xef\xbb\xbf", "utf-8-sig"))
+
+
+@dataclass(frozen=True, slots=True)
+class CsvOptions:
+    delimiter: str = ","
+    encoding: str = ""
+    """Empty: as its first bytes say, else UTF-8."""
+    decimal_comma: bool = False
+
+
+class CsvFile:
+    """One CSV file on disk; `name` is what its sender calls it."""
+
+    def __init__(self, path: Path, name: str, options: CsvOptions) -> None:
+        """Raises `RefusedFileError` when it has no usable header."""
+        self._path, self._name, self._options = path, name, options
+        self._gzipped = _is_gzip(path)
+        self.encoding = options.encoding or self._guess()
+        self.header = self._header()
+
+    def batches(self) -> Iterator[pl.DataFrame]:
+        """The columns first, without rows. Raises `RefusedFileError`: then use none of it."""
+        bad: list[Any] = []
+
+        def refuse(row: Any) -> str:
+            bad.append(row)
+            return "error"
+
+        try:
+            yield pl.DataFrame(schema=dict.fromkeys(self.header, pl.String()))
+            with pa.input_stream(str(self._path), compression=self._compression) as stream:
+                for batch in pa_csv.open_csv(stream, **self._how(refuse)):
+                    frame = pl.from_arrow(batch)
+                    assert isinstance(frame, pl.DataFrame)  # noqa: S101  a batch is a frame
+                    yield frame
+        except pa.ArrowInvalid as error:
+            raise self._refusal(error, bad) from None
+        except (OSError, EOFError) as error:
+            raise self._broken(error) from None
+
+    def line_of(self, row: int) -> int | None:
+        """The line that the row with this number (from 0, without header) begins on."""
+        with self._text() as text:
+            reader = csv.reader(text, delimiter=self._options.delimiter)
+            before = 0
+            number = -2
+            for fields in reader:
+                if fields:
+                    number += 1
+                if number == row:
+                    return before + 1
+                before = reader.line_num
+        return None
+
+    @property
+    def _compression(self) -> str | None:
+        return "gzip" if self._gzipped else None
+
+    def _how(self, refuse: Any) -> dict[str, Any]:
+        encoding = {"utf-8-sig": "utf8", "utf-8": "utf8"}.get(self.encoding, self.encoding)
+        return {
+            "read_options": pa_csv.ReadOptions(
+                block_size=BLOCK, encoding=encoding, column_names=self.header, skip_rows=1
+            ),
+            "parse_options": pa_csv.ParseOptions(
+                delimiter=self._options.delimiter,
+                newlines_in_values=True,
+                invalid_row_handler=refuse,
+            ),
+            "convert_options": pa_csv.ConvertOptions(
+                column_types=dict.fromkeys(self.header, pa.string()),
+                strings_can_be_null=False,
+            ),
+        }
+
+    def _header(self) -> list[str]:
+        try:
+            with self._text() as text:
+                reader = csv.reader(text, delimiter=self._options.delimiter)
+                header = next(reader, None)
+        except UnicodeError as error:
+            raise self._undecodable(error) from None
+        except (OSError, EOFError) as error:
+            raise self._broken(error) from None
+        except csv.Error as error:
+            raise RefusedFileError(self._name, f"its header cannot be read: {error}") from None
+        if not header or not any(header):
+            raise RefusedFileError(self._name, "it is empty; a header line was expected", line=1)
+        if "" in header:
+            place = f"number {header.index('') + 1}"
+            raise RefusedFileError(self._name, "this column has no name", line=1, column=place)
+        for name in header:
+            if header.count(name) > 1:
+                raise RefusedFileError(
+                    self._name, "two columns have this name", line=1, column=name
+                )
+        return header
+
+    def _refusal(self, error: pa.ArrowInvalid, bad: list[Any]) -> RefusedFileError:
+        if bad:
+            expected, found = bad[0].expected_columns, bad[0].actual_columns
+            problem = f"this row has {found} values where the header has {expected} columns"
+            return RefusedFileError(self._name, problem, line=self._ragged_line(expected))
+        if "UTF8" in str(error) or "UTF-8" in str(error):
+            return self._undecodable(error)
+        return RefusedFileError(self._name, f"it cannot be read as CSV: {error}")
+
+    def _ragged_line(self, expected: int) -> int | None:
+        with self._text() as text:
+            reader = csv.reader(text, delimiter=self._options.delimiter)
+            before = 0
+            for fields in reader:
+                if fields and len(fields) != expected:
+                    return before + 1
+                before = reader.line_num
+        return None
+
+    def _undecodable(self, error: BaseException) -> RefusedFileError:
+        line = None
+        with self._bytes() as raw:
+            for number, text in enumerate(raw, 1):
+                try:
+                    text.decode(self.encoding)
+                except UnicodeError:
+                    line = number
+                    break
+        reason = f"it is not {self.encoding.upper()} text ({type(error).__name__}); "
+        hint = "say which encoding it has with `encoding`, e.g. latin-1"
+        return RefusedFileError(self._name, reason + hint, line=line)
+
+    def _broken(self, error: BaseException) -> RefusedFileError:
+        problem = f"it ends too early or is damaged ({error}); send it again"
+        return RefusedFileError(self._name, problem)
+
+    def _guess(self) -> str:
+        try:
+            with self._bytes() as raw:
+                first = raw.read(4)
+        except (OSError, EOFError) as error:
+            raise self._broken(error) from None
+        return next((name for bom, name in _BOMS if first.startswith(bom)), "utf-8")
+
+    def _text(self) -> IO[str]:
+        if self._gzipped:
+            return gzip.open(self._path, "rt", encoding=self.encoding, newline="")
+        return self._path.open("r", encoding=self.encoding, newline="")
+
+    def _bytes(self) -> IO[bytes]:
+        if self._gzipped:
+            return gzip.open(self._path, "rb")  # type: ignore[return-value]
+        return self._path.open("rb")
+
+
+def _is_gzip(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(2) == b"\x1f\x8b"

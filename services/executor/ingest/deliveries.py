@@ -1,0 +1,62 @@
+"""What has been loaded into a slice of a table: one pointer per slice, moved after the swap.
+
+`loads/<tenant>/<table>/<slice>/current.json` names the load that the table holds.
+Its parts stay, so that later steps can read what was delivered.
+"""
+
+import hashlib
+from collections.abc import Iterable, Mapping
+
+from pydantic import BaseModel, ConfigDict
+
+from libs.objects import Objects
+from services.executor.ingest.places import FoundFile
+
+
+class Delivery(BaseModel):
+    """A load that has been committed."""
+
+    model_config = ConfigDict(frozen=True)
+
+    load_id: str
+    files: tuple[str, ...] = ()
+    parts: tuple[str, ...] = ()
+    rows: int = 0
+    facts: dict[str, str] = {}
+
+
+class Deliveries:
+    """The current delivery of each slice of a tenant's tables."""
+
+    def __init__(self, objects: Objects) -> None:
+        self._objects = objects
+
+    async def current(self, tenant: str, table: str, slice_: str) -> Delivery | None:
+        body = await self._objects.read(_pointer(tenant, table, slice_))
+        return Delivery.model_validate_json(body) if body is not None else None
+
+    async def commit(self, tenant: str, table: str, slice_: str, delivery: Delivery) -> None:
+        """Point to a delivery; the parts of the one before it are deleted."""
+        before = await self.current(tenant, table, slice_)
+        body = delivery.model_dump_json().encode()
+        await self._objects.write(_pointer(tenant, table, slice_), body)
+        if before is not None and before.load_id != delivery.load_id:
+            await self._objects.delete(*before.parts)
+
+
+def folder_of(tenant: str, table: str, slice_: str, load_id: str) -> str:
+    return f"loads/{tenant}/{table}/{slice_}/{load_id}"
+
+
+def _pointer(tenant: str, table: str, slice_: str) -> str:
+    return f"loads/{tenant}/{table}/{slice_}/current.json"
+
+
+def load_id_of(files: Iterable[FoundFile], said: Mapping[str, object]) -> str:
+    """The same for the same content read in the same way; else another."""
+    digest = hashlib.sha256()
+    for file in sorted(files, key=lambda f: f.name):
+        digest.update(f"{file.name}\0{file.size}\0{file.checksum}\n".encode())
+    for name in sorted(said):
+        digest.update(f"{name}={said[name]}\n".encode())
+    return digest.hexdigest()[:32]

@@ -1,0 +1,35 @@
+"""What goes wrong with a delivery, phrased for the tenant who sent it.
+
+IngestError
+├── NothingDeliveredError   no file, or only empty ones
+└── RefusedFileError        a file cannot be read as it should be: file, line, column
+"""
+
+
+class IngestError(Exception):
+    """Base; `code` is stable. Nothing of the delivery has been loaded."""
+
+    code = "ingest_error"
+
+
+class NothingDeliveredError(IngestError):
+    code = "nothing_delivered"
+
+    def __init__(self, pattern: str, where: str, hint: str = "") -> None:
+        more = f"; {hint}" if hint else ""
+        super().__init__(f"no file matches {pattern!r} in {where}{more}")
+
+
+class RefusedFileError(IngestError):
+    code = "file_refused"
+
+    def __init__(
+        self, file: str, problem: str, *, line: int | None = None, column: str = ""
+    ) -> None:
+        self.file, self.line, self.column, self.problem = file, line, column, problem
+        place = file
+        if line is not None:
+            place += f", line {line}"
+        if column:
+            place += f", column {column}"
+        super().__init__(f"{place}: {problem}")

@@ -1,0 +1,153 @@
+"""Rows on their way to BigQuery: Parquet parts of bounded size in the data bucket."""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import polars as pl
+import pyarrow.parquet as pq
+
+from libs.objects import Objects
+from libs.warehouse.schema import Column, Type
+
+PART_ROWS = 500_000
+_NAME = re.compile(r"[^A-Za-z0-9_]")
+MONEY = pl.Decimal(38, 18)
+INSTANT = pl.Datetime("us", "UTC")
+
+
+@dataclass(slots=True)
+class PartWriter:
+    """Writes frames as numbered parts below a prefix; a new schema begins a new part."""
+
+    objects: Objects
+    prefix: str
+    folder: Path
+    names: list[str] = field(default_factory=list)
+    rows: int = 0
+    columns: dict[str, Column] = field(default_factory=dict)
+    """Of all parts together, in the order of their first appearance."""
+    _file: pq.ParquetWriter | None = None
+    _schema: pl.Schema | None = None
+    _in_part: int = 0
+
+    async def add(self, frame: pl.DataFrame) -> None:
+        """Raises `ColumnConflictError` when a column has had another type before."""
+        if frame.schema != self._schema or self._in_part >= PART_ROWS:
+            await self._finish_part()
+            for column in columns_of(frame.schema):
+                self._know(column)
+        self._schema = frame.schema
+        await asyncio.to_thread(self._write, frame)
+        self.rows += frame.height
+        self._in_part += frame.height
+
+    async def finish(self) -> None:
+        await self._finish_part()
+
+    @property
+    def uris(self) -> tuple[str, ...]:
+        return tuple(self.objects.uri(name) for name in self.names)
+
+    def _know(self, column: Column) -> None:
+        before = self.columns.setdefault(column.name, column)
+        if before.type != column.type:
+            raise ColumnConflictError(column.name, before.type, column.type)
+
+    def _write(self, frame: pl.DataFrame) -> None:
+        table = frame.to_arrow(compat_level=pl.CompatLevel.oldest())
+        if self._file is None:
+            self._file = pq.ParquetWriter(self._path, table.schema, compression="zstd")
+        self._file.write_table(table)
+
+    @property
+    def _path(self) -> Path:
+        return self.folder / f"part-{len(self.names):05d}.parquet"
+
+    async def _finish_part(self) -> None:
+        if self._file is None:
+            return
+        await asyncio.to_thread(self._file.close)
+        self._file, self._in_part = None, 0
+        name = f"{self.prefix}/{self._path.name}"
+        await self.objects.upload(name, self._path)
+        await asyncio.to_thread(self._path.unlink)
+        self.names.append(name)
+
+
+class ColumnConflictError(Exception):
+    def __init__(self, column: str, first: str, then: str) -> None:
+        super().__init__(
+            f"column {column} is {first} in one place and {then} in another; declare its type"
+            " in `columns`"
+        )
+
+
+async def each(batches: Iterator[pl.DataFrame]) -> AsyncIterator[pl.DataFrame]:
+    """Batches that are read in a thread, one ahead of nobody: memory holds one at a time."""
+    while (batch := await asyncio.to_thread(next, batches, None)) is not None:
+        yield batch
+
+
+def column_name(header: str) -> str:
+    """A header as BigQuery can name it."""
+    name = _NAME.sub("_", header.removeprefix("\ufeff"))[:300]
+    return f"_{name}" if name[:1].isdecimal() or not name else name
+
+
+def tabular(frame: pl.DataFrame) -> pl.DataFrame:
+    """Fit for a flat table: names of BigQuery, nested values as JSON text."""
+    names: dict[str, str] = {}
+    for header in frame.columns:
+        name = column_name(header)
+        while name.lower() in names:
+            name += "_"
+        names[name.lower()] = name
+    return frame.select(
+        _scalar(pl.col(header), type_).alias(name)
+        for (header, type_), name in zip(frame.schema.items(), names.values(), strict=True)
+    )
+
+
+def _scalar(value: pl.Expr, type_: pl.DataType) -> pl.Expr:
+    if isinstance(type_, pl.Struct):
+        return value.struct.json_encode()
+    if isinstance(type_, pl.List):
+        wrapped = pl.struct(value.alias("v")).struct.json_encode()
+        return pl.when(value.is_not_null()).then(wrapped.str.slice(5).str.head(-1))
+    if isinstance(type_, pl.Decimal):
+        return value.cast(MONEY)
+    if isinstance(type_, pl.Datetime):
+        return _instant(value, type_)
+    if isinstance(type_, pl.Null):
+        return value.cast(pl.String)
+    return value
+
+
+def _instant(value: pl.Expr, type_: pl.Datetime) -> pl.Expr:
+    if type_.time_zone is None:
+        return value.cast(pl.Datetime("us")).dt.replace_time_zone("UTC")
+    return value.dt.convert_time_zone("UTC").cast(INSTANT)
+
+
+def columns_of(schema: pl.Schema) -> list[Column]:
+    return [Column(name, _type_of(type_)) for name, type_ in schema.items()]
+
+
+def _type_of(type_: pl.DataType) -> Type:
+    if isinstance(type_, pl.Decimal):
+        return "BIGNUMERIC"
+    if isinstance(type_, pl.Datetime):
+        return "TIMESTAMP"
+    if type_.is_integer():
+        return "INT64"
+    if type_.is_float():
+        return "FLOAT64"
+    known: dict[type[pl.DataType], Type] = {
+        pl.Boolean: "BOOL",
+        pl.Date: "DATE",
+        pl.Binary: "BYTES",
+    }
+    return known.get(type(type_), "STRING")

@@ -1,0 +1,139 @@
+"""Files of any kind as batches of rows. Memory is bounded by the batch, not by the file."""
+
+import gzip
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Literal, Protocol
+
+import orjson
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from services.executor.ingest.csv_reader import CsvFile, CsvOptions
+from services.executor.ingest.errors import RefusedFileError
+
+Format = Literal["csv", "parquet", "ndjson"]
+ROWS = 100_000
+JSON_BLOCK = 16 << 20
+_SUFFIXES: dict[str, Format] = {
+    ".csv": "csv",
+    ".parquet": "parquet",
+    ".ndjson": "ndjson",
+    ".jsonl": "ndjson",
+    ".json": "ndjson",
+}
+
+
+class Reader(Protocol):
+    """One file."""
+
+    def batches(self) -> Iterator[pl.DataFrame]:
+        """Raises `RefusedFileError`; what came before it must then not be used."""
+
+    def line_of(self, row: int) -> int | None:
+        """Where a row stands in the file, if it has lines."""
+
+
+def open_reader(path: Path, name: str, format_: Format | None, options: CsvOptions) -> Reader:
+    """Raises `RefusedFileError` for a file that cannot be one of its kind."""
+    if path.stat().st_size == 0:
+        raise RefusedFileError(name, "it is empty: no byte in it")
+    match format_ or _format_of(name):
+        case "csv":
+            return CsvFile(path, name, options)
+        case "parquet":
+            return ParquetFile(path, name)
+        case "ndjson":
+            return JsonLines(path, name)
+
+
+class ParquetFile:
+    def __init__(self, path: Path, name: str) -> None:
+        self._name = name
+        try:
+            self._file = pq.ParquetFile(path, memory_map=True)
+        except (pa.ArrowException, OSError) as error:
+            problem = f"it is not a whole Parquet file: {str(error)[:200]}"
+            raise RefusedFileError(name, problem) from None
+
+    def batches(self) -> Iterator[pl.DataFrame]:
+        try:
+            for batch in self._file.iter_batches(batch_size=ROWS):
+                frame = pl.from_arrow(batch)
+                assert isinstance(frame, pl.DataFrame)  # noqa: S101  a batch is a frame
+                yield frame
+        except (pa.ArrowException, OSError) as error:
+            problem = f"it is damaged: {str(error)[:200]}"
+            raise RefusedFileError(self._name, problem) from None
+
+    def line_of(self, row: int) -> int | None:  # noqa: ARG002  Parquet has no lines
+        return None
+
+
+class JsonLines:
+    """One JSON object per line. Its batches may differ in their columns."""
+
+    def __init__(self, path: Path, name: str) -> None:
+        self._path, self._name = path, name
+
+    def batches(self) -> Iterator[pl.DataFrame]:
+        first = 1
+        for block, lines in self._blocks():
+            yield self._frame(block, first)
+            first += lines
+
+    def line_of(self, row: int) -> int | None:
+        return row + 1
+
+    def _frame(self, block: list[bytes], first: int) -> pl.DataFrame:
+        rows = []
+        for offset, text in enumerate(block):
+            try:
+                row = orjson.loads(text)
+            except orjson.JSONDecodeError as error:
+                problem = f"this is not JSON: {error}"
+                raise RefusedFileError(self._name, problem, line=first + offset) from None
+            if not isinstance(row, dict):
+                problem = "a JSON object was expected"
+                raise RefusedFileError(self._name, problem, line=first + offset)
+            rows.append(row)
+        try:
+            return pl.from_dicts(rows, infer_schema_length=None)
+        except (pl.exceptions.PolarsError, TypeError, OverflowError) as error:
+            problem = f"values of one field have different types: {str(error)[:200]}"
+            raise RefusedFileError(self._name, problem, line=first) from None
+
+    def _blocks(self) -> Iterator[tuple[list[bytes], int]]:
+        block: list[bytes] = []
+        size = lines = 0
+        try:
+            with self._open() as file:
+                for line in file:
+                    lines += 1
+                    if line.strip():
+                        block.append(line)
+                        size += len(line)
+                    if size >= JSON_BLOCK:
+                        yield block, lines
+                        block, size, lines = [], 0, 0
+        except (OSError, EOFError) as error:
+            problem = f"it ends too early or is damaged ({error}); send it again"
+            raise RefusedFileError(self._name, problem) from None
+        if block:
+            yield block, lines
+
+    def _open(self) -> IO[bytes]:
+        with self._path.open("rb") as file:
+            gzipped = file.read(2) == b"\x1f\x8b"
+        return gzip.open(self._path, "rb") if gzipped else self._path.open("rb")  # type: ignore[return-value]
+
+
+def _format_of(name: str) -> Format:
+    base = name.lower().removesuffix(".gz").removesuffix(".gzip")
+    for suffix, format_ in _SUFFIXES.items():
+        if base.endswith(suffix):
+            return format_
+    known = ", ".join(_SUFFIXES)
+    problem = f"its name does not say what it is; say `format`, or use one of {known}"
+    raise RefusedFileError(name, problem)

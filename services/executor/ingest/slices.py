@@ -1,0 +1,85 @@
+"""Stage, check, swap: a slice of a table is replaced whole, in one transaction, or not at all."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from libs.warehouse.jobs import LoadJob, QueryJob
+from libs.warehouse.schema import Table
+from libs.warehouse.warehouse import Warehouse
+
+
+@dataclass(frozen=True, slots=True)
+class SliceLoad:
+    """Rows in parts, to take the place of those that `where` selects."""
+
+    stage_job: str
+    swap_job: str
+    staged: str
+    """`dataset.table` for the rows until they are in their place."""
+    target: Table
+    """Its columns are those of the parts."""
+    uris: tuple[str, ...]
+    rows: int
+    where: str
+    """Which rows give way."""
+    parameters: Mapping[str, object]
+    before: Sequence[str] = ()
+    """Statements for the same transaction, ahead of the swap; `{staged}` is the new rows' table."""
+    beside: Sequence[Table] = ()
+    """Tables that these statements need."""
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+class RowsLostError(Exception):
+    """BigQuery did not take in as many rows as were written; nothing was swapped."""
+
+    def __init__(self, table: str, written: int, staged: int) -> None:
+        super().__init__(f"{table}: {written} rows were written but {staged} arrived")
+
+
+class SliceLoader:
+    """Safe to share. Every job has an id made from the caller's, so that it happens once."""
+
+    def __init__(self, warehouse: Warehouse) -> None:
+        self._warehouse = warehouse
+
+    async def replace(self, load: SliceLoad) -> tuple[str, ...]:
+        """The ids of the jobs. Raises `JobFailedError`, `UnavailableError`, `RowsLostError`."""
+        await self._warehouse.ensure(load.target, *load.beside)
+        jobs = [await self._stage(load)] if load.uris else []
+        swap = QueryJob(
+            job_id=load.swap_job,
+            sql=self._swap(load),
+            parameters=load.parameters,
+            labels=load.labels,
+        )
+        jobs.append((await self._warehouse.run_query_job(swap)).job_id)
+        await self._warehouse.drop(load.staged)
+        return tuple(jobs)
+
+    async def _stage(self, load: SliceLoad) -> str:
+        job = LoadJob(
+            job_id=load.stage_job,
+            uris=load.uris,
+            destination=load.staged,
+            source_format="PARQUET",
+            write_disposition="WRITE_TRUNCATE",
+            schema=load.target.columns,
+            labels=load.labels,
+        )
+        done = await self._warehouse.run_load_job(job)
+        if done.rows != load.rows:
+            raise RowsLostError(load.target.path, load.rows, done.rows)
+        return done.job_id
+
+    def _swap(self, load: SliceLoad) -> str:
+        project, target = self._warehouse.project, load.target.path
+        names = ", ".join(f"`{column.name}`" for column in load.target.columns)
+        there = f"`{project}.{load.staged}`"
+        statements = [text.replace("{staged}", there) for text in load.before]
+        statements.append(f"DELETE FROM `{project}.{target}` WHERE {load.where}")  # noqa: S608  checked
+        if load.uris:
+            statements.append(
+                f"INSERT INTO `{project}.{target}` ({names}) SELECT {names} FROM {there}"  # noqa: S608  as above
+            )
+        return f"BEGIN TRANSACTION; {'; '.join(statements)}; COMMIT TRANSACTION;"

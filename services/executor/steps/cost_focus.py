@@ -1,0 +1,189 @@
+"""`cost.focus`: a delivery becomes FOCUS 1.4 rows, which replace its billing periods.
+
+Correction style *Replacement*: per provider, billing account and billing period
+the newest delivery holds alone. Nothing takes its place before it is checked.
+"""
+
+import asyncio
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import polars as pl
+from pydantic import BaseModel, ConfigDict, Field
+
+from contracts.quality import CheckPart, CheckStatus, QualityCheckedV1, Severity
+from services.executor.focus.checks import checks_of
+from services.executor.focus.engine import Converter
+from services.executor.focus.errors import BadValueError
+from services.executor.focus.mapping import Mapping, load_mapping
+from services.executor.focus.tables import COSTS, WHERE, costs_table, history, loads_table
+from services.executor.focus.tally import Tally
+from services.executor.ingest.deliveries import Deliveries, Delivery, folder_of, load_id_of
+from services.executor.ingest.errors import RefusedFileError
+from services.executor.ingest.parts import PartWriter, each
+from services.executor.ingest.readers import ParquetFile
+from services.executor.ingest.slices import SliceLoad, SliceLoader
+from services.executor.steps.phrasing import phrased
+from services.executor.steps.raw_load import slice_of
+from services.executor.steps.step import StepError, StepResult, StepRun, StepType
+from services.executor.steps.targets import target_of
+from services.executor.steps.tools import Tools
+
+ENGINE_VERSION = 1
+
+
+class Config(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    mapping: str = Field(pattern=r"^[a-z0-9_]{1,60}$")
+    source_table: str = Field(min_length=3, max_length=1400)
+    """The table that an ingest step filled, and `slice` what it filled."""
+    provider: str = Field(default="", pattern=r"^([a-z][a-z0-9_]{0,40})?$")
+    """Whose bill it is, where the mapping fits several."""
+    slice: str = Field(min_length=1, max_length=300)
+    target_table: str = Field(default=f"${{tenant_id}}.{COSTS}", min_length=3, max_length=1400)
+
+
+class CostFocus(StepType):
+    def __init__(self, tools: Tools) -> None:
+        self._data = tools.data
+        self._warehouse = tools.warehouse
+        self._clock = tools.clock
+        self._deliveries = Deliveries(tools.data)
+        self._slices = SliceLoader(tools.warehouse)
+
+    async def run(self, given: StepRun) -> StepResult:
+        request, config = given.request, given.config(Config)
+        source = target_of(config.source_table, request)
+        target = target_of(config.target_table, request)
+        slice_ = slice_of(config.slice, request)
+        tenant, made_of = str(request.tenant_id), f"{source}.{slice_}"
+        with phrased():
+            mapping = load_mapping(config.mapping)
+            if config.provider:
+                mapping = mapping.model_copy(update={"provider": config.provider})
+            delivery = await self._delivered(tenant, source, slice_)
+            load_id = load_id_of((), _identity(delivery, mapping))
+            current = await self._deliveries.current(tenant, target, made_of)
+            if current is not None and current.load_id == load_id:
+                given.tell.progress(rows=current.rows, note="nothing new was delivered")
+                return StepResult(current.rows)
+            work = _Work(given, mapping, target, made_of, load_id, self._clock())
+            with TemporaryDirectory(prefix="focus-") as spool:
+                folder = folder_of(tenant, target, made_of, load_id)
+                parts = PartWriter(self._data, folder, Path(spool))
+                tally = await self._convert(work, delivery, parts)
+            self._check(work, tally)
+            jobs = await self._slices.replace(self._load(work, parts, tally))
+            await self._data.delete(*parts.names)
+            done = Delivery(load_id=load_id, rows=parts.rows)
+            await self._deliveries.commit(tenant, target, made_of, done)
+        return StepResult(parts.rows, 0, jobs)
+
+    async def cancel(self, given: StepRun) -> None:
+        for part in ("stage", "swap"):
+            await self._warehouse.cancel_job(given.job_id_of(part))
+
+    async def _delivered(self, tenant: str, table: str, slice_: str) -> Delivery:
+        found = await self._deliveries.current(tenant, table, slice_)
+        if found is None:
+            detail = f"{table} holds no slice {slice_}: let an ingest step fill it first"
+            raise StepError("nothing_delivered", detail)
+        return found
+
+    async def _convert(self, work: "_Work", delivery: Delivery, parts: PartWriter) -> Tally:
+        tally, converter, schema = Tally(), None, None
+        own = {"x_provider": work.mapping.provider, "x_load_id": work.load_id}
+        for name in delivery.parts:
+            path = parts.folder / "delivered"
+            await self._data.download(name, path)
+            async for batch in each(ParquetFile(path, name).batches()):
+                if converter is None or batch.schema != schema:
+                    converter, schema = Converter(work.mapping, batch.schema, tally), batch.schema
+                rows = await asyncio.to_thread(_converted, converter, batch)
+                await parts.add(rows.with_columns(pl.lit(v).alias(k) for k, v in own.items()))
+                work.given.tell.progress(rows=parts.rows)
+        await parts.finish()
+        return tally
+
+    def _check(self, work: "_Work", tally: Tally) -> None:
+        """Tell every check; raises `StepError` for one that must not fail."""
+        checks, request = tuple(checks_of(tally)), work.given.request
+        work.given.tell.say(
+            "quality",
+            QualityCheckedV1(
+                tenant_id=request.tenant_id,
+                run_id=request.run_id,
+                attempt=request.attempt,
+                step_id=work.given.step.step_id,
+                table=work.target,
+                checked_at=work.now,
+                checks=checks,
+            ),
+        )
+        bad = [check for check in checks if _stops(check)]
+        if bad:
+            found = f"{bad[0].observed} instead of {bad[0].expected}; {bad[0].detail}"
+            raise StepError(bad[0].name, f"{work.target} was left as it was: {found}")
+
+    def _load(self, work: "_Work", parts: PartWriter, tally: Tally) -> SliceLoad:
+        given, mapping = work.given, work.mapping
+        dataset, _, name = work.target.partition(".")
+        table = costs_table(dataset, name, list(mapping.keep))
+        keys = sorted({f"{account}|{start:%Y-%m-%d}" for start, account, _ in tally.billed})
+        return SliceLoad(
+            stage_job=given.job_id_of("stage"),
+            swap_job=given.job_id_of("swap"),
+            staged=given.staging_table,
+            target=table,
+            beside=(loads_table(dataset),),
+            uris=parts.uris,
+            rows=parts.rows,
+            where=WHERE,
+            parameters={
+                "provider": mapping.provider,
+                "keys": keys or [""],
+                "load_id": work.load_id,
+                "mapping": f"{mapping.name}@{mapping.version}",
+                "source": work.source,
+                "loaded_at": work.now,
+            },
+            before=(history(self._warehouse.project, table),) if parts.rows else (),
+            labels=given.labels,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """One load of a table: by which mapping, of what."""
+
+    given: StepRun
+    mapping: Mapping
+    target: str
+    source: str
+    load_id: str
+    now: datetime
+
+
+def _converted(converter: Converter, batch: pl.DataFrame) -> pl.DataFrame:
+    try:
+        return converter.convert(batch)
+    except BadValueError as error:
+        file, row = batch.select("x_file", "x_row").row(error.row)
+        problem = f"row {row + 1}: {str(error.value)[:80]!r} is not {error.expected}"
+        raise RefusedFileError(file, problem, column=error.column) from None
+
+
+def _identity(delivery: Delivery, mapping: Mapping) -> dict[str, object]:
+    """Whatever would make the result another one."""
+    return {
+        "delivery": delivery.load_id,
+        "mapping": mapping.model_dump_json(),
+        "engine": ENGINE_VERSION,
+    }
+
+
+def _stops(check: CheckPart) -> bool:
+    return check.severity is Severity.FAIL and check.status is not CheckStatus.PASSED

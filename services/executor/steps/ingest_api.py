@@ -1,0 +1,158 @@
+"""`ingest.api`: what an API answers for a period becomes a slice of a table of the tenant.
+
+Each page is kept as it comes, so that a run that was interrupted goes on from
+there. The slice is replaced whole, and only when the last page is there.
+"""
+
+import asyncio
+import calendar
+import hashlib
+import re
+from collections.abc import AsyncIterator, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import polars as pl
+from pydantic import Field
+
+from contracts.identifiers import CredentialId, InvalidIdentifierError
+from services.executor.ingest.api_client import ApiClient, SourceUnavailableError
+from services.executor.ingest.api_pages import Collector, PageStore
+from services.executor.ingest.api_source import ApiSource
+from services.executor.steps.phrasing import phrased
+from services.executor.steps.raw_load import RawLoader, Target, slice_of, with_own
+from services.executor.steps.step import StepError, StepResult, StepRetryError, StepRun, StepType
+from services.executor.steps.targets import target_of
+from services.executor.steps.tools import Tools
+from services.executor.steps.variables import fill_name
+
+_PERIOD = re.compile(r"\{period\.(start|end)_(unix|date|iso)\}")
+_MONTH = re.compile(r"(\d{4})-(0[1-9]|1[0-2])")
+
+
+class Config(ApiSource):
+    target_table: str = Field(min_length=3, max_length=1400)
+    slice: str = Field(min_length=1, max_length=300)
+    """The month that is asked for: `2026-11`, `current` or `previous`."""
+
+
+class IngestApi(StepType):
+    def __init__(self, tools: Tools) -> None:
+        self._files = tools.files
+        self._credentials = tools.credentials
+        self._outgoing = tools.outgoing
+        self._loader = RawLoader(tools)
+
+    async def run(self, given: StepRun) -> StepResult:
+        request, config = given.request, given.config(Config)
+        table = target_of(config.target_table, request)
+        slice_ = slice_of(config.slice, request)
+        query = _query(config, given, slice_)
+        with phrased():
+            store = PageStore(self._files, given.work_folder)
+            try:
+                pages = await self._collect(given, config, query, store)
+            except SourceUnavailableError as error:
+                raise StepRetryError(error.code, str(error)) from error
+            load_id = await _content_of(store, pages)
+            target = Target(table, slice_, load_id, (config.base_url + config.path,))
+            done = await self._loader.unchanged(given, target)
+            if done is None:
+                frames = _frames(store, pages, target, config)
+                done = await self._loader.replace(given, target, frames)
+            await store.forget(pages)
+            return done
+
+    async def cancel(self, given: StepRun) -> None:
+        await self._loader.cancel(given)
+
+    async def _collect(
+        self, given: StepRun, config: Config, query: Mapping[str, Any], store: PageStore
+    ) -> int:
+        secrets = await self._secrets(given, config)
+        client = ApiClient(config, self._outgoing, secrets)
+        return await Collector(config, client, store).collect(query)
+
+    async def _secrets(self, given: StepRun, config: Config) -> Mapping[str, str]:
+        if config.auth is None:
+            return {}
+        try:
+            credential_id = CredentialId(fill_name(config.auth.credential, given.request))
+        except InvalidIdentifierError as error:
+            raise StepError("invalid_config", f"auth.credential: {error}") from None
+        opened = await self._credentials.open(given.request.tenant_id, credential_id)
+        return opened.fields
+
+
+async def _content_of(store: PageStore, pages: int) -> str:
+    """Names what came, whatever day it was asked for."""
+    digest = hashlib.sha256()
+    for number in range(pages):
+        page = await store.page(number) or {}
+        digest.update(repr(page.get("records")).encode())
+    return digest.hexdigest()[:32]
+
+
+async def _frames(
+    store: PageStore, pages: int, target: Target, config: Config
+) -> AsyncIterator[pl.DataFrame]:
+    row = 0
+    for number in range(pages):
+        page = await store.page(number) or {}
+        if page.get("records"):
+            frame = await asyncio.to_thread(_frame, page["records"])
+            yield with_own(frame, target, f"{config.path}, page {number + 1}", row)
+            row += frame.height
+
+
+def _frame(records: list[dict[str, Any]]) -> pl.DataFrame:
+    """All scalars as text: what one page leaves out another has, and amounts stay exact."""
+    columns = dict.fromkeys(name for record in records for name in _flat(record))
+    rows = [[flat.get(name) for name in columns] for flat in map(_flat, records)]
+    return pl.DataFrame(rows, schema=dict.fromkeys(columns, pl.String()), orient="row")
+
+
+def _flat(record: Mapping[str, Any], prefix: str = "") -> dict[str, str | None]:
+    found: dict[str, str | None] = {}
+    for name, value in record.items():
+        if isinstance(value, Mapping):
+            found |= _flat(value, f"{prefix}{name}.")
+        elif value is None or isinstance(value, str):
+            found[prefix + name] = value
+        elif isinstance(value, bool):
+            found[prefix + name] = str(value).lower()
+        else:
+            found[prefix + name] = str(value)
+    return found
+
+
+def _query(config: Config, given: StepRun, slice_: str) -> dict[str, Any]:
+    times = _times(slice_)
+
+    def fill(text: Any) -> Any:
+        if isinstance(text, tuple):
+            return [fill(one) for one in text]
+        if not isinstance(text, str):
+            return text
+        if "{period." in text and not times:
+            detail = f"slice {slice_!r} is no month, but the query asks for {{period.…}}"
+            raise StepError("invalid_config", detail)
+        text = _PERIOD.sub(lambda m: times[f"{m.group(1)}_{m.group(2)}"], text)
+        return fill_name(text, given.request)
+
+    return {name: fill(value) for name, value in config.query.items()}
+
+
+def _times(slice_: str) -> dict[str, str]:
+    match = _MONTH.fullmatch(slice_)
+    if match is None:
+        return {}
+    year, month = int(match.group(1)), int(match.group(2))
+    start = datetime(year, month, 1, tzinfo=UTC)
+    end = start + timedelta(days=calendar.monthrange(year, month)[1])
+    found = {}
+    for name, at in (("start", start), ("end", end)):
+        found[f"{name}_unix"] = str(int(at.timestamp()))
+        found[f"{name}_date"] = at.date().isoformat()
+        found[f"{name}_iso"] = at.strftime("%Y-%m-%dT%H:%M:%SZ")
+    return found

@@ -1,0 +1,39 @@
+"""What goes wrong in ingestion and cost steps, as step errors."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from libs.objects import ObjectsError
+from libs.warehouse.errors import (
+    JobFailedError,
+    RowRejectedError,
+    SchemaConflictError,
+    UnavailableError,
+)
+from services.executor.focus.errors import FocusError
+from services.executor.ingest.errors import IngestError
+from services.executor.ingest.parts import ColumnConflictError
+from services.executor.ingest.slices import RowsLostError
+from services.executor.steps.step import StepError, StepRetryError, StepUnknownError
+
+
+@contextmanager
+def phrased() -> Iterator[None]:
+    """Turns the errors of libraries and engines into `StepError`s of the right class."""
+    try:
+        yield
+    except (IngestError, FocusError) as error:
+        raise StepError(error.code, str(error)) from error
+    except ColumnConflictError as error:
+        raise StepError("column_conflict", str(error)) from error
+    except (SchemaConflictError, RowRejectedError) as error:
+        raise StepError("schema_conflict", str(error)) from error
+    except RowsLostError as error:
+        raise StepRetryError("rows_lost", str(error)) from error
+    except JobFailedError as error:
+        kind = StepRetryError if error.retryable else StepError
+        raise kind(f"bigquery_{error.reason or 'error'}", error.message) from error
+    except UnavailableError as error:
+        raise StepUnknownError("bigquery_unavailable", str(error)) from error
+    except ObjectsError as error:
+        raise StepUnknownError("storage_unavailable", str(error)) from error

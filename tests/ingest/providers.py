@@ -1,0 +1,166 @@
+"""Providers' APIs as they behave: pages, keys, limits, and answers that break off.
+
+A server of our own, in their shapes. `faults` are what the next requests meet,
+one each: a status, `truncated`, `slow` or nothing; then it answers well again.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from aiohttp import web
+
+ADMIN_KEY = "sk-admin-0123456789-canary"
+DAY = 86400
+
+
+@dataclass(slots=True)
+class Provider:
+    """What the server knows, and what it was asked."""
+
+    url: str = ""
+    faults: deque[int | str | None] = field(default_factory=deque)
+    asked: list[str] = field(default_factory=list)
+    tokens: int = 0
+    days: int = 30
+    per_page: int = 7
+
+    def application(self) -> web.Application:
+        app = web.Application(middlewares=[self._trouble])
+        app.router.add_get("/v1/organization/costs", self.openai_costs)
+        app.router.add_get("/v1/organizations/cost_report", self.anthropic_costs)
+        app.router.add_get("/items/{kind}", self.items)
+        app.router.add_post("/token", self.token)
+        return app
+
+    @web.middleware
+    async def _trouble(self, request: web.Request, handler: Any) -> web.StreamResponse:
+        self.asked.append(request.path_qs)
+        fault = self.faults.popleft() if self.faults else None
+        if fault == "truncated":
+            return await self._truncated(request)
+        if fault == "slow":
+            await asyncio.sleep(5)
+        elif fault == 429:
+            return web.json_response({"error": "slow down"}, status=429, headers=_AT_ONCE)
+        elif fault is not None:
+            return web.json_response({"error": "trouble"}, status=int(fault))
+        answer: web.StreamResponse = await handler(request)
+        return answer
+
+    async def _truncated(self, request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Length": "5000"})
+        await response.prepare(request)
+        await response.write(b'{"object": "page", "data": [')
+        if request.transport is not None:
+            request.transport.close()
+        return response
+
+    async def openai_costs(self, request: web.Request) -> web.Response:
+        if request.headers.get("Authorization") != f"Bearer {ADMIN_KEY}":
+            return web.json_response({"error": {"message": "no admin key"}}, status=401)
+        start, end = int(request.query["start_time"]), int(request.query["end_time"])
+        first = int(request.query.get("page", "p_0").removeprefix("p_"))
+        days = list(range(start, min(end, start + self.days * DAY), DAY))
+        page = days[first : first + self.per_page]
+        more = first + self.per_page < len(days)
+        body = {
+            "object": "page",
+            "data": [_openai_bucket(day) for day in page],
+            "has_more": more,
+            "next_page": f"p_{first + self.per_page}" if more else None,
+        }
+        return web.json_response(body)
+
+    async def anthropic_costs(self, request: web.Request) -> web.Response:
+        if request.headers.get("x-api-key") != ADMIN_KEY:
+            return web.json_response({"error": {"type": "authentication_error"}}, status=401)
+        if "anthropic-version" not in request.headers:
+            return web.json_response({"error": {"type": "invalid_request_error"}}, status=400)
+        start = datetime.fromisoformat(request.query["starting_at"])
+        second = request.query.get("page") == "page_2"
+        at = int(start.timestamp()) + (DAY if second else 0)
+        body = {
+            "data": [_anthropic_bucket(at)],
+            "has_more": not second,
+            "next_page": None if second else "page_2",
+        }
+        return web.json_response(body)
+
+    async def items(self, request: web.Request) -> web.Response:
+        """Ten items, paged as `kind` says; opened by a token where it is `oauth`."""
+        kind = request.match_info["kind"]
+        if kind == "oauth" and request.headers.get("Authorization") != f"Bearer t{self.tokens}":
+            return web.json_response({"error": "expired"}, status=401)
+        at = {
+            "page": (int(request.query.get("p", 1)) - 1) * 4,
+            "offset": int(request.query.get("skip", 0)),
+            "link": int(request.query.get("from", 0)),
+        }.get(kind, 0)
+        size = 10 if kind in {"oauth", "basic"} else 4
+        found = [{"id": number} for number in range(at, min(at + size, 10))]
+        headers = {}
+        if kind == "link" and at + 4 < 10:
+            headers["Link"] = f'<{self.url}/items/link?from={at + 4}>; rel="next"'
+        return web.json_response(found, headers=headers)
+
+    async def token(self, request: web.Request) -> web.Response:
+        form = await request.post()
+        if form.get("client_secret") != ADMIN_KEY:
+            return web.json_response({"error": "invalid_client"}, status=401)
+        self.tokens += 1
+        return web.json_response({"access_token": f"t{self.tokens}", "expires_in": 3600})
+
+
+_AT_ONCE = {"retry-after-ms": "10"}
+
+
+def _openai_bucket(day: int) -> dict[str, Any]:
+    """One line item a day, and nothing at all on some days."""
+    results = [] if day // DAY % 5 == 0 else [_openai_result(day)]
+    return {"object": "bucket", "start_time": day, "end_time": day + DAY, "results": results}
+
+
+def _openai_result(day: int) -> dict[str, Any]:
+    return {
+        "object": "organization.costs.result",
+        "amount": {"value": day // DAY % 7 + 0.06, "currency": "usd"},
+        "line_item": "gpt-5, input tokens",
+        "project_id": "proj_a",
+        "quantity": 1000,
+        "quantity_unit": "tokens",
+        "api_key_id": None,
+    }
+
+
+def _anthropic_bucket(at: int) -> dict[str, Any]:
+    start, end = (datetime.fromtimestamp(t, UTC).isoformat() for t in (at, at + DAY))
+    result = {
+        "currency": "USD",
+        "amount": "123.4500",
+        "workspace_id": "wrkspc_1",
+        "description": "Claude Opus Usage - Input Tokens",
+        "cost_type": "tokens",
+        "model": "claude-opus",
+        "service_tier": "standard",
+        "token_type": "uncached_input_tokens",
+        "context_window": "0-200k",
+    }
+    return {"starting_at": start, "ending_at": end, "results": [result]}
+
+
+@asynccontextmanager
+async def serve() -> AsyncIterator[Provider]:
+    provider = Provider()
+    runner = web.AppRunner(provider.application())
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    host, port = runner.addresses[0][:2]
+    provider.url = f"http://{host}:{port}"
+    yield provider
+    await runner.cleanup()

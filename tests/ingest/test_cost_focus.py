@@ -1,0 +1,138 @@
+"""From a delivered file to FOCUS rows in BigQuery, and what happens when it comes again."""
+
+import gzip
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from services.executor.steps.step import StepError
+from tests.focus.ledger import Line, load_ledger
+from tests.ingest.surroundings import Surroundings
+
+LEDGER = load_ledger("aws_cur")
+RAW = {
+    "files": "aws/${parameters.period}/*.csv.gz",
+    "target_table": "${tenant_id}.raw_aws",
+    "slice": "${parameters.period}",
+}
+FOCUS = {
+    "mapping": "aws_cur",
+    "source_table": "${tenant_id}.raw_aws",
+    "slice": "${parameters.period}",
+}
+PERIOD = "2026-11"
+
+
+def cur(lines: Any) -> bytes:
+    return gzip.compress(LEDGER.frame(lines).write_csv().encode(), mtime=0)
+
+
+async def load(around: Surroundings, lines: Any) -> int:
+    around.deliver(f"aws/{PERIOD}/cur-1.csv.gz", cur(lines))
+    await around.run("ingest.file", RAW, period=PERIOD)
+    return (await around.run("cost.focus", FOCUS, period=PERIOD)).rows
+
+
+async def test_a_bill_becomes_focus_rows_that_add_up_to_it(around: Surroundings) -> None:
+    rows = await load(around, LEDGER.lines)
+    (sums,) = await around.rows(
+        "SELECT COUNT(*) AS n, SUM(BilledCost) AS billed, SUM(EffectiveCost) AS effective,"
+        " MIN(BillingAccountId) AS account FROM $.focus_costs"
+    )
+    assert str(rows) == LEDGER.totals["rows_out"]
+    assert sums == {
+        "n": rows,
+        "billed": Decimal(LEDGER.totals["BilledCost"]),
+        "effective": Decimal(LEDGER.totals["EffectiveCost"]),
+        "account": "012345678901",
+    }
+    assert around.heard.checks["cost_is_conserved"] == "PASSED"
+    assert around.heard.checks["rows_are_accounted_for"] == "PASSED"
+    (raw,) = await around.rows("SELECT COUNT(*) AS n, COUNT(DISTINCT x_row) AS r FROM $.raw_aws")
+    assert raw == {"n": len(LEDGER.lines), "r": len(LEDGER.lines)}
+
+
+async def test_the_same_delivery_again_changes_nothing(around: Surroundings) -> None:
+    first = await load(around, LEDGER.lines)
+    assert await load(around, LEDGER.lines) == first
+    assert around.heard.notes == [
+        "the same files are loaded already",
+        "nothing new was delivered",
+    ]
+    (kept,) = await around.rows("SELECT COUNT(*) AS n, MAX(version) AS v FROM $.focus_loads")
+    assert kept == {"n": 1, "v": 1}
+
+
+async def test_a_restated_period_replaces_the_one_before_and_tells_by_how_much(
+    around: Surroundings,
+) -> None:
+    await load(around, LEDGER.lines)
+    fewer = [line for line in LEDGER.lines if line.title != "Value added tax"]
+    await load(around, fewer)
+    (sums,) = await around.rows("SELECT SUM(BilledCost) AS billed FROM $.focus_costs")
+    before = Decimal(LEDGER.totals["BilledCost"])
+    assert sums["billed"] == before - Decimal("23.45")
+    versions = await around.rows(
+        "SELECT version, billed_cost, billed_before, period_closed FROM $.focus_loads"
+        " ORDER BY version"
+    )
+    assert [tuple(v.values()) for v in versions] == [
+        (1, before, None, True),
+        (2, before - Decimal("23.45"), before, True),
+    ]
+
+
+async def test_other_periods_and_accounts_are_left_alone(around: Surroundings) -> None:
+    await load(around, LEDGER.lines)
+    other = Line(
+        "another account",
+        {**LEDGER.lines[0].given, "bill_payer_account_id": "999999999999"},
+        (),
+    )
+    around.deliver("aws/other/cur.csv.gz", cur([other]))
+    await around.run("ingest.file", RAW, period="other")
+    await around.run("cost.focus", FOCUS, period="other")
+    accounts = await around.rows(
+        "SELECT BillingAccountId AS a, COUNT(*) AS n FROM $.focus_costs GROUP BY 1 ORDER BY 1"
+    )
+    assert [tuple(row.values()) for row in accounts] == [
+        ("012345678901", int(LEDGER.totals["rows_out"])),
+        ("999999999999", 1),
+    ]
+
+
+async def test_a_bill_that_does_not_add_up_leaves_the_table_as_it_was(
+    around: Surroundings,
+) -> None:
+    rows = await load(around, LEDGER.lines)
+    broken = [line for line in LEDGER.lines if line.title != "Its negation"]
+    with pytest.raises(StepError, match=r"28\.541176") as caught:
+        await load(around, broken)
+    assert caught.value.code == "cost_is_conserved"
+    assert around.heard.checks["cost_is_conserved"] == "FAILED"
+    (kept,) = await around.rows("SELECT COUNT(*) AS n FROM $.focus_costs")
+    assert kept["n"] == rows
+
+
+async def test_a_bad_amount_is_refused_with_file_row_and_column(around: Surroundings) -> None:
+    given = {**LEDGER.lines[0].given, "line_item_unblended_cost": "12,50"}
+    bad = Line("bad", given, ())
+    with pytest.raises(StepError) as caught:
+        await load(around, [LEDGER.lines[1], bad])
+    assert caught.value.code == "file_refused"
+    assert caught.value.detail == (
+        "aws/2026-11/cur-1.csv.gz, column line_item_unblended_cost: row 2: '12,50' is not a number"
+    )
+
+
+async def test_nothing_to_convert_is_said_in_words(around: Surroundings) -> None:
+    with pytest.raises(StepError, match="let an ingest step fill it first"):
+        await around.run("cost.focus", FOCUS, period="2020-01")
+
+
+@pytest.mark.parametrize("name", ["source_table", "target_table"])
+async def test_tables_of_others_are_refused(around: Surroundings, name: str) -> None:
+    config = {**FOCUS, name: "somebody_else.raw_aws"}
+    with pytest.raises(StepError, match="is not yours"):
+        await around.run("cost.focus", config, period=PERIOD)

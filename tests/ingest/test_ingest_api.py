@@ -1,0 +1,230 @@
+"""Declared sources against providers' own behaviour: pages, limits, crashes, bad answers."""
+
+from collections.abc import AsyncIterator
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from pydantic import TypeAdapter
+
+from services.executor.ingest.api_source import ApiSource
+from services.executor.steps.step import Credential, StepError, StepRetryError
+from tests.ingest.providers import ADMIN_KEY, DAY, Provider, serve
+from tests.ingest.surroundings import Surroundings
+
+SLICE = "2026-11"
+START = 1793491200  # of November 2026, in seconds
+
+
+@pytest.fixture
+async def provider() -> AsyncIterator[Provider]:
+    async with serve() as found:
+        yield found
+
+
+def openai(provider: Provider, **more: Any) -> dict[str, Any]:
+    return {
+        "base_url": f"{provider.url}/v1",
+        "path": "/organization/costs",
+        "auth": {"kind": "bearer", "credential": "openai"},
+        "query": {
+            "start_time": "{period.start_unix}",
+            "end_time": "{period.end_unix}",
+            "bucket_width": "1d",
+            "group_by": ["project_id", "line_item"],
+        },
+        "pages": {"kind": "token", "parameter": "page", "next": "next_page"},
+        "records": ["data", "results"],
+        "inherit": ["start_time", "end_time"],
+        "constant": {"organization_id": "org-1"},
+        "requests_per_second": 100,
+        "target_table": "${tenant_id}.raw_openai_costs",
+        "slice": SLICE,
+        **more,
+    }
+
+
+def with_key(around: Surroundings, **fields: str) -> None:
+    around.credentials.known["openai"] = Credential("OPENAI", fields or {"api_key": ADMIN_KEY})
+
+
+def items(provider: Provider, kind: str, pages: dict[str, Any], **more: Any) -> dict[str, Any]:
+    return {
+        "base_url": provider.url,
+        "path": f"/items/{kind}",
+        "pages": pages,
+        "requests_per_second": 100,
+        "target_table": "${tenant_id}.items",
+        "slice": SLICE,
+        **more,
+    }
+
+
+async def test_a_month_is_read_page_by_page_and_becomes_focus(
+    around: Surroundings, provider: Provider
+) -> None:
+    with_key(around)
+    done = await around.run("ingest.api", openai(provider))
+    assert (done.rows, len(provider.asked)) == (24, 5)
+    assert provider.asked[0].endswith("group_by=project_id&group_by=line_item")
+    focus = {"mapping": "openai_costs", "source_table": "${tenant_id}.raw_openai_costs"}
+    await around.run("cost.focus", {**focus, "slice": SLICE})
+    (raw,) = await around.rows(
+        "SELECT SUM(CAST(amount_value AS BIGNUMERIC)) AS c FROM $.raw_openai_costs"
+    )
+    (row,) = await around.rows(
+        "SELECT SUM(BilledCost) AS c, COUNT(*) AS n, MIN(BillingAccountId) AS a,"
+        " MIN(ChargePeriodStart) AS first FROM $.focus_costs"
+    )
+    assert (row["c"], row["n"], row["a"]) == (raw["c"], 24, "org-1")
+    days = range(START // DAY, START // DAY + 30)
+    assert row["c"] == sum(Decimal(day % 7) + Decimal("0.06") for day in days if day % 5)
+
+
+@pytest.mark.parametrize("fault", [429, 500, 503, "truncated"])
+async def test_what_passes_is_tried_again(
+    around: Surroundings, provider: Provider, fault: int | str
+) -> None:
+    with_key(around)
+    provider.faults.extend([fault, fault])
+    assert (await around.run("ingest.api", openai(provider))).rows == 24
+    assert len(provider.asked) == 7
+
+
+async def test_a_slow_answer_is_given_up_and_tried_again(
+    around: Surroundings, provider: Provider
+) -> None:
+    with_key(around)
+    provider.faults.append("slow")
+    done = await around.run("ingest.api", openai(provider, timeout_seconds=0.3))
+    assert done.rows == 24
+
+
+async def test_a_source_that_stays_down_may_be_tried_later(
+    around: Surroundings, provider: Provider
+) -> None:
+    with_key(around)
+    provider.faults.extend([429] * 10)
+    with pytest.raises(StepRetryError, match="did not answer in 3 tries; last: it answered 429"):
+        await around.run("ingest.api", openai(provider, attempts=3))
+
+
+async def test_a_run_goes_on_from_the_last_page_it_kept(
+    around: Surroundings, provider: Provider
+) -> None:
+    with_key(around)
+    config = openai(provider, attempts=1)
+    given = around.given("ingest.api", config)
+    provider.faults.extend([None, None, 500])
+    step = around.types["ingest.api"]
+    with pytest.raises(StepRetryError):
+        await step.run(given)
+    asked = len(provider.asked)
+    assert (await step.run(given)).rows == 24
+    assert len(provider.asked) - asked == 3
+    assert provider.asked[asked].endswith("page=p_14")
+
+
+async def test_a_wrong_key_is_said_and_never_shown(
+    around: Surroundings, provider: Provider
+) -> None:
+    with_key(around, api_key="sk-wrong-canary")
+    with pytest.raises(StepError) as caught:
+        await around.run("ingest.api", openai(provider))
+    assert caught.value.code == "source_refused"
+    assert "check the credential" in caught.value.detail
+    assert "canary" not in str(caught.value)
+    assert len(provider.asked) == 1
+
+
+async def test_a_credential_without_the_field_is_said(
+    around: Surroundings, provider: Provider
+) -> None:
+    with_key(around, other="x")
+    with pytest.raises(StepError, match="no field 'api_key'; it has other"):
+        await around.run("ingest.api", openai(provider))
+
+
+async def test_header_keys_and_iso_periods(around: Surroundings, provider: Provider) -> None:
+    with_key(around)
+    config = {
+        **openai(provider),
+        "path": "/organizations/cost_report",
+        "auth": {"kind": "header", "credential": "openai", "header": "x-api-key"},
+        "headers": {"anthropic-version": "2023-06-01"},
+        "query": {"starting_at": "{period.start_iso}", "ending_at": "{period.end_iso}"},
+        "inherit": ["starting_at", "ending_at"],
+        "target_table": "${tenant_id}.raw_anthropic",
+    }
+    assert (await around.run("ingest.api", config)).rows == 2
+    rows = await around.rows("SELECT amount, starting_at FROM $.raw_anthropic ORDER BY 2")
+    assert [row["amount"] for row in rows] == ["123.4500", "123.4500"]
+    assert rows[1]["starting_at"].startswith("2026-11-02T00:00:00")
+
+
+@pytest.mark.parametrize(
+    ("kind", "pages", "asked"),
+    [
+        ("page", {"kind": "page", "parameter": "p", "size": 4}, 3),
+        ("offset", {"kind": "offset", "parameter": "skip", "size": 4}, 3),
+        ("link", {"kind": "link"}, 3),
+        ("none", {"kind": "none"}, 1),
+    ],
+)
+async def test_every_way_to_page(
+    around: Surroundings, provider: Provider, kind: str, pages: dict[str, Any], asked: int
+) -> None:
+    done = await around.run("ingest.api", items(provider, kind, pages))
+    assert len(provider.asked) == asked
+    assert done.rows == (4 if kind == "none" else 10)
+
+
+async def test_a_token_is_fetched_and_fetched_anew(
+    around: Surroundings, provider: Provider
+) -> None:
+    with_key(around, client_id="me", client_secret=ADMIN_KEY)
+    auth = {"kind": "oauth2", "credential": "openai", "token_url": f"{provider.url}/token"}
+    config = items(provider, "oauth", {"kind": "none"}, auth=auth)
+    assert (await around.run("ingest.api", config)).rows == 10
+    provider.faults.extend([None, 401])
+    assert (await around.run("ingest.api", config)).rows == 10
+    assert provider.tokens == 3
+
+
+async def test_the_same_answers_are_not_loaded_again(
+    around: Surroundings, provider: Provider
+) -> None:
+    with_key(around)
+    for _ in range(2):
+        assert (await around.run("ingest.api", openai(provider))).rows == 24
+    assert around.heard.notes == ["the same files are loaded already"]
+
+
+async def test_a_month_without_records_empties_its_slice(
+    around: Surroundings, provider: Provider
+) -> None:
+    with_key(around)
+    await around.run("ingest.api", openai(provider))
+    provider.days = 0
+    assert (await around.run("ingest.api", openai(provider))).rows == 0
+    (left,) = await around.rows("SELECT COUNT(*) AS n FROM $.raw_openai_costs")
+    assert left["n"] == 0
+
+
+async def test_records_that_are_not_there_are_said(
+    around: Surroundings, provider: Provider
+) -> None:
+    with_key(around)
+    with pytest.raises(StepError, match=r"page 1: data\.rows should be a list of records"):
+        await around.run("ingest.api", openai(provider, records=["data", "rows"]))
+
+
+async def test_too_many_pages_are_refused(around: Surroundings, provider: Provider) -> None:
+    with_key(around)
+    with pytest.raises(StepError, match="more than most_pages=2"):
+        await around.run("ingest.api", openai(provider, most_pages=2))
+
+
+def test_a_source_with_a_wrong_word_is_refused() -> None:
+    with pytest.raises(ValueError, match="pages"):
+        TypeAdapter(ApiSource).validate_python({"base_url": "x", "pages": {"kind": "scroll"}})

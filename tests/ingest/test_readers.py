@@ -1,0 +1,173 @@
+"""Files as they really come: each is read, or refused with its file, line and column."""
+
+import gzip
+import tracemalloc
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from services.executor.ingest.csv_reader import CsvOptions
+from services.executor.ingest.errors import RefusedFileError
+from services.executor.ingest.places import BadPatternError, checked, matches
+from services.executor.ingest.readers import Format, open_reader
+
+TABLE = "account,cost\n007,1.5\n008,2\n"
+
+
+def read(
+    folder: Path,
+    content: bytes,
+    name: str = "bill.csv",
+    options: CsvOptions | None = None,
+    format_: Format | None = None,
+) -> pl.DataFrame:
+    path = folder / "file"
+    path.write_bytes(content)
+    reader = open_reader(path, name, format_, options or CsvOptions())
+    return pl.concat(list(reader.batches()), how="diagonal")
+
+
+@pytest.mark.parametrize(
+    ("content", "options"),
+    [
+        pytest.param(TABLE.encode(), CsvOptions(), id="plain"),
+        pytest.param(gzip.compress(TABLE.encode()), CsvOptions(), id="gzip"),
+        pytest.param(b"\xef\xbb\xbf" + TABLE.encode(), CsvOptions(), id="byte order mark"),
+        pytest.param(TABLE.encode("utf-16"), CsvOptions(), id="UTF-16 by its mark"),
+        pytest.param(TABLE.replace(",", ";").encode(), CsvOptions(";"), id="semicolons"),
+        pytest.param(TABLE.replace("\n", "\r\n").encode(), CsvOptions(), id="CRLF"),
+        pytest.param(TABLE.rstrip().encode(), CsvOptions(), id="no line end at the end"),
+        pytest.param(b'"account","cost"\n"007","1.5"\n"008","2"\n', CsvOptions(), id="quoted"),
+    ],
+)
+def test_a_table_is_read_as_text(tmp_path: Path, content: bytes, options: CsvOptions) -> None:
+    frame = read(tmp_path, content, options=options)
+    assert frame.to_dict(as_series=False) == {"account": ["007", "008"], "cost": ["1.5", "2"]}
+
+
+def test_latin_1_is_read_when_it_is_said(tmp_path: Path) -> None:
+    content = "name\nMünchen\n".encode("latin-1")
+    assert read(tmp_path, content, options=CsvOptions(encoding="latin-1"))["name"][0] == "München"
+    with pytest.raises(RefusedFileError, match="it is not UTF-8 text") as caught:
+        read(tmp_path, content)
+    assert (caught.value.file, caught.value.line) == ("bill.csv", 2)
+
+
+def test_line_breaks_within_quotes_belong_to_the_value(tmp_path: Path) -> None:
+    frame = read(tmp_path, b'a,b\n"x\ny",1\nz,2\n')
+    assert frame["a"].to_list() == ["x\ny", "z"]
+
+
+def test_a_header_alone_is_a_delivery_of_nothing(tmp_path: Path) -> None:
+    assert read(tmp_path, b"account,cost\n").shape == (0, 2)
+
+
+@pytest.mark.parametrize(
+    ("content", "line", "column", "said"),
+    [
+        pytest.param(b"", None, "", "no byte in it", id="empty"),
+        pytest.param(b"\n\n", 1, "", "it is empty", id="blank lines"),
+        pytest.param(b"a,,c\n1,2,3\n", 1, "number 2", "has no name", id="nameless column"),
+        pytest.param(b"a,b,a\n1,2,3\n", 1, "a", "two columns", id="name twice"),
+        pytest.param(b"a,b\n1,2\n3\n", 3, "", "1 values where the header has 2", id="short row"),
+        pytest.param(b"a,b\n1,2,3\n", 2, "", "3 values where the header has 2", id="long row"),
+        pytest.param(
+            b'a,b\n"x\ny",2\n3\n', 4, "", "1 values where", id="short row after a line break"
+        ),
+        pytest.param(
+            gzip.compress(b"a,b\n" + b"1,2\n" * 99_999)[:-200], None, "", "too early", id="cut gzip"
+        ),
+        pytest.param(gzip.compress(TABLE.encode())[:15], None, "", "too early", id="hardly a gzip"),
+    ],
+)
+def test_a_bad_csv_is_refused_in_its_place(
+    tmp_path: Path, content: bytes, line: int | None, column: str, said: str
+) -> None:
+    with pytest.raises(RefusedFileError, match=said) as caught:
+        read(tmp_path, content)
+    found = caught.value
+    assert (found.file, found.line, found.column) == ("bill.csv", line, column)
+
+
+def test_json_lines_are_read_whatever_fields_they_have(tmp_path: Path) -> None:
+    content = b'{"a": 1, "n": {"x": [1, 2]}}\n\n{"b": "2"}\n'
+    for name, data in (("f.ndjson", content), ("f.jsonl.gz", gzip.compress(content))):
+        frame = read(tmp_path, data, name)
+        assert frame.to_dicts() == [
+            {"a": 1, "n": {"x": [1, 2]}, "b": None},
+            {"a": None, "n": None, "b": "2"},
+        ]
+
+
+@pytest.mark.parametrize(
+    ("content", "line", "said"),
+    [
+        (b'{"a": 1}\n{"a": \n', 2, "this is not JSON"),
+        (b'{"a": 1}\n[1]\n', 2, "a JSON object was expected"),
+        (gzip.compress(b'{"a": 1}\n' * 9999)[:-50], None, "too early"),
+    ],
+)
+def test_bad_json_lines_are_refused(
+    tmp_path: Path, content: bytes, line: int | None, said: str
+) -> None:
+    with pytest.raises(RefusedFileError, match=said) as caught:
+        read(tmp_path, content, "f.ndjson")
+    assert caught.value.line == line
+
+
+def test_parquet_is_read_with_its_types_and_refused_when_cut(tmp_path: Path) -> None:
+    frame = pl.DataFrame({"a": [1, 2], "tags": [[{"key": "k", "value": "v"}], []]})
+    frame.write_parquet(tmp_path / "whole")
+    content = (tmp_path / "whole").read_bytes()
+    assert read(tmp_path, content, "f.parquet").equals(frame)
+    with pytest.raises(RefusedFileError, match="not a whole Parquet file"):
+        read(tmp_path, content[:-20], "f.parquet")
+
+
+def test_a_name_that_says_nothing_needs_a_format(tmp_path: Path) -> None:
+    with pytest.raises(RefusedFileError, match="say `format`"):
+        read(tmp_path, TABLE.encode(), "bill.dat")
+    assert read(tmp_path, TABLE.encode(), "bill.dat", format_="csv").height == 2
+
+
+@pytest.mark.parametrize("rows", [100_000, 500_000])
+def test_memory_is_bounded_by_the_batch(tmp_path: Path, rows: int) -> None:
+    path = tmp_path / "file"
+    with gzip.open(path, "wt", compresslevel=1) as file:
+        file.write("a,b,c\n")
+        for _ in range(rows // 1000):
+            file.write("some text,0.1234567890,another text\n" * 1000)
+    tracemalloc.start()
+    seen = widest = 0
+    for batch in open_reader(path, "f.csv.gz", None, CsvOptions()).batches():
+        seen += batch.height
+        widest = max(widest, int(batch.estimated_size()))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert seen == rows
+    assert max(widest, peak) < 48 << 20
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    ["/etc/passwd", "../other/x.csv", "a/../../x", "", "a\\b", "a/\0"],
+)
+def test_a_pattern_never_leaves_its_folder(pattern: str) -> None:
+    with pytest.raises(BadPatternError):
+        checked(pattern)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "name", "fits"),
+    [
+        ("a/*.csv", "a/x.csv", True),
+        ("a/*.csv", "a/b/x.csv", False),
+        ("a/*/x.csv", "a/b/x.csv", True),
+        ("a/x?.csv", "a/x1.csv", True),
+        ("a/[xy].csv", "a/z.csv", False),
+        ("a/x.csv", "a/x.csv.gz", False),
+    ],
+)
+def test_wild_cards_match_within_a_folder(pattern: str, name: str, *, fits: bool) -> None:
+    assert matches(name, checked(pattern)) is fits
