@@ -117,7 +117,7 @@ class Composed(Stack):
         scale = ("--scale", f"{service}=2")
         self.compose("up", "-d", "--no-build", "--no-deps", "--no-recreate", *scale, service)
         for container in set(self.containers(service)) - set(old):
-            eventually(partial(healthy, container), within=90)
+            eventually(partial(healthy, container), within=180)
         yield
         docker("stop", *old)
         docker("rm", *old)
@@ -137,7 +137,7 @@ class Composed(Stack):
             answer = self.call("GET", "/readyz")
             assert answer.status == 200, answer.body
 
-        eventually(is_ready, within=90)
+        eventually(is_ready, within=180)
 
     def bigquery(self) -> str:
         return "http://" + self.compose("port", "local-cloud", "9050").strip()

@@ -14,7 +14,7 @@ from tests.containers.load import Load, prepare
 from tests.faults.checker import Finding, check_runs
 
 SETTINGS = {"LEASE_SECONDS": "6", "TICK_SECONDS": "1", "MAX_ATTEMPTS": "50"}
-QUIET_SECONDS = 120
+QUIET_SECONDS = 180
 
 
 @pytest.fixture(scope="session")

@@ -53,7 +53,7 @@ class Load:
         finally:
             self._gateway_down.clear()
 
-    def more(self, wanted: int, within: float = 60.0) -> None:
+    def more(self, wanted: int, within: float = 180.0) -> None:
         """Wait until so many more runs have been accepted."""
         goal, end = len(self.submitted) + wanted, time.monotonic() + within
         while len(self.submitted) < goal:

@@ -9,7 +9,7 @@ import pytest
 from tests.containers.compose import SERVICES, Composed
 from tests.containers.load import Load
 
-pytestmark = [pytest.mark.containers, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.containers, pytest.mark.timeout(900)]
 EVERYTHING = (*SERVICES, "local-cloud")
 BEHIND_THE_GATEWAY = tuple(service for service in SERVICES if service != "gateway")
 SEED, STEPS = 7, 12

@@ -6,7 +6,7 @@ from tests.containers.compose import Composed
 from tests.containers.load import Load
 from tests.containers.versions import old_tag
 
-pytestmark = [pytest.mark.containers, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.containers, pytest.mark.timeout(1800)]
 # Consumers first, as docs/deployment.md says; and the other way round.
 FORTH = ("audit_log", "executor", "scheduler", "tenant")
 
