@@ -6,17 +6,21 @@ from typing import TypeVar
 from aiohttp import web
 from pydantic import BaseModel, ValidationError
 
-from libs.web.problem import Problem, invalid
+from libs.web.problem import Fault, Problem, invalid
 
 Model = TypeVar("Model", bound=BaseModel)
 MAX_DEPTH = 50
 
 
 async def read_model(request: web.Request, model: type[Model]) -> Model:
-    """Parse a JSON body; an empty one is `{}`. Unknown fields are refused by the model."""
-    text = await read_text(request)
+    """Parse a JSON body; an empty one is `{}`. Unknown fields are refused by the model.
+
+    Types are JSON's own: a number is no text and a text no number.
+    """
+    text = await read_text(request) or "{}"
+    parse_json(text)
     try:
-        return model.model_validate(parse_json(text or "{}"))
+        return model.model_validate_json(text, strict=True)
     except ValidationError as error:
         raise invalid(error) from None
 
@@ -36,12 +40,17 @@ async def read_text(request: web.Request) -> str:
 def parse_json(text: str) -> object:
     """Parse JSON of bounded depth; raises `JSONDecodeError` or `Problem`."""
     try:
-        found = json.loads(text)
+        found = json.loads(text, parse_constant=_no_number)
     except RecursionError:
         raise _too_deep() from None
     if _is_deeper(found, MAX_DEPTH):
         raise _too_deep()
     return found
+
+
+def _no_number(text: str) -> None:
+    detail = f"{text} is not a number in JSON"
+    raise Problem(400, "invalid_json", detail, [Fault("", detail)])
 
 
 def _too_deep() -> Problem:

@@ -112,7 +112,7 @@ class Telling:
     def _body(self) -> dict[str, Any]:
         _, kind = self._signature.body or ("", Text)
         if issubclass(kind, Text):
-            schema = {"type": "string", "description": (kind.__doc__ or "").strip()}
+            schema = {"description": (kind.__doc__ or "").strip()}
             content = {m: {"schema": schema, "example": kind.example} for m in kind.media}
             return {"required": True, "content": content}
         example = self._declared.example

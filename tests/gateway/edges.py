@@ -85,9 +85,13 @@ def silence(_: Message) -> None:
     return None
 
 
-def edge_on(script: Script = silence, settings: GatewaySettings | None = None) -> Edge:
+def edge_on(
+    script: Script = silence,
+    settings: GatewaySettings | None = None,
+    requester: ScriptedRequester | None = None,
+) -> Edge:
     settings = settings or GatewaySettings(admin_api_key=SecretStr(ADMIN_KEY))
-    requester = ScriptedRequester(script)
+    requester = requester or ScriptedRequester(script)
     return Edge(
         settings=settings,
         questions=Questions(requester, settings.question_timeout_seconds),

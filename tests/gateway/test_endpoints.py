@@ -49,6 +49,7 @@ async def test_it_opens_only_with_its_key(url: str, declared: Endpoint, path: st
         assert body["code"] in {"api_key_required", "invalid_api_key", "admin_key_required"}
 
 
+NO_REVISION = {"data": "a: 1", "headers": {"If-Match": "²"}}
 TENANT_KEY = {"X-API-Key": KEY.text}
 
 
@@ -58,12 +59,20 @@ TENANT_KEY = {"X-API-Key": KEY.text}
         ("GET", "/api/v1/tenants/me?colour=red", {}, "/colour"),
         ("GET", "/api/v1/pipelines/runs?limit=201", {}, "/limit"),
         ("GET", "/api/v1/pipelines/runs?from=soon", {}, "/from"),
+        ("GET", "/api/v1/pipelines/runs?to=0", {}, "/to"),
+        ("POST", "/api/v1/pipelines/run/ones", {"json": {"priority": "1"}}, "/priority"),
+        ("PUT", "/api/v1/pipelines/configs/x", {}, ""),
         ("GET", "/api/v1/pipelines/runs?limit=1&limit=2", {}, ""),
         ("GET", f"/api/v1/pipelines/runs/{RUN}?wait=nan", {}, "/wait"),
         ("GET", "/api/v1/pipelines/runs/1", {}, "/run_id"),
         ("POST", "/api/v1/pipelines/run/ones", {"json": {"colour": "red"}}, "/colour"),
         ("POST", "/api/v1/pipelines/run/ones", {"json": {"date": "2026-02-30"}}, "/date"),
-        ("PUT", "/api/v1/pipelines/configs/x", {"headers": {"If-Match": "²"}}, "/If-Match"),
+        (
+            "PUT",
+            "/api/v1/pipelines/configs/x",
+            {"data": "a: 1", "headers": {"If-Match": "²"}},
+            "/If-Match",
+        ),
     ],
 )
 async def test_what_does_not_fit_is_refused_with_its_place(
@@ -90,3 +99,15 @@ async def test_an_admin_key_opens_no_tenant(url: str) -> None:
     headers = {"X-Admin-Key": ADMIN_KEY}
     status, body = await ask(url, "GET", "/api/v1/tenants/me", headers=headers)
     assert (status, body["code"]) == (401, "api_key_required")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        f"/api/v1/pipelines/runs/{RUN}?wait=5&since=3",
+        "/api/v1/pipelines/runs?limit=5&to=2026-03-14",
+    ],
+)
+async def test_numbers_and_days_of_a_query_are_read(url: str, path: str) -> None:
+    status, body = await ask(url, "GET", path, headers=TENANT_KEY)
+    assert (status, body["code"]) == (504, "no_answer_yet")

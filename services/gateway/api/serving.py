@@ -130,6 +130,9 @@ async def _read_body(request: web.Request, kind: type[Body] | type[Text]) -> Bod
     if issubclass(kind, Body):
         return await read_model(request, kind)
     text = await read_text(request)
+    if not text.strip():
+        detail = "The body is empty; send what this endpoint is to read."
+        raise Problem(400, "invalid_request", detail, [Fault("", detail)])
     if len(text.encode()) > kind.max_bytes:
         meaning = CODES[kind.too_large]
         raise Problem(meaning.status, kind.too_large, meaning.text)

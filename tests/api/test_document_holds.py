@@ -1,0 +1,69 @@
+"""Schemathesis asks what the document allows and what it forbids, and reads every answer by it."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, Phase, assume, settings
+from requests import Request
+from schemathesis import Case
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    ignored_auth,
+    negative_data_rejection,
+    response_headers_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+from services.gateway.openapi import PATH
+from tests.api.threads import ExampleRequester, in_a_thread
+from tests.gateway.edges import ADMIN_KEY, KEY, edge_on
+
+DOCUMENT: dict[str, Any] = json.loads(PATH.read_text())
+KEYS = {"TenantKey": {"X-API-Key": KEY.text}, "AdminKey": {"X-Admin-Key": ADMIN_KEY}}
+CHECKS = [
+    not_a_server_error,
+    status_code_conformance,
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+    negative_data_rejection,
+    ignored_auth,
+]
+EXAMPLES = 10
+LONGEST_LINE = 8000
+SCHEMA = schemathesis.openapi.from_dict(DOCUMENT).exclude(
+    path_regex="/events$"  # a stream that ends with its run; tests/gateway has its suite
+)
+
+
+@pytest.fixture(scope="module")
+def url() -> Iterator[str]:
+    with in_a_thread(edge_on(requester=ExampleRequester())) as found:
+        yield found
+
+
+def keys_of(case: Case[Any]) -> dict[str, str]:
+    """The headers with which the document says that an operation opens."""
+    security = case.operation.definition.raw["security"]
+    name = next((name for option in security for name in option), "")
+    return KEYS.get(name, {})
+
+
+@SCHEMA.parametrize()
+@settings(
+    max_examples=EXAMPLES,
+    deadline=None,
+    derandomize=True,
+    phases=[Phase.explicit, Phase.generate],
+    suppress_health_check=list(HealthCheck),
+)
+def test_every_answer_is_documented(case: Case[Any], url: str) -> None:
+    # A line of more than 8 KiB is refused before any application sees it, in aiohttp's own words.
+    asked = Request(**case.as_transport_kwargs(base_url=url)).prepare()
+    assume(len(asked.url or "") < LONGEST_LINE)
+    case.call_and_validate(base_url=url, headers=keys_of(case), checks=CHECKS, timeout=10)
