@@ -21,8 +21,10 @@ class SliceLoad:
     uris: tuple[str, ...]
     rows: int
     where: str
-    """Which rows give way."""
+    """Which rows give way; may speak of `{staged}` and `{target}`."""
     parameters: Mapping[str, object]
+    only: str = ""
+    """Which of the staged rows take their place: all, unless said."""
     before: Sequence[str] = ()
     """Statements for the same transaction, ahead of the swap; `{staged}` is the new rows' table."""
     beside: Sequence[Table] = ()
@@ -75,11 +77,15 @@ class SliceLoader:
     def _swap(self, load: SliceLoad) -> str:
         project, target = self._warehouse.project, load.target.path
         names = ", ".join(f"`{column.name}`" for column in load.target.columns)
-        there = f"`{project}.{load.staged}`"
-        statements = [text.replace("{staged}", there) for text in load.before]
-        statements.append(f"DELETE FROM `{project}.{target}` WHERE {load.where}")  # noqa: S608  checked
+        there, here = f"`{project}.{load.staged}`", f"`{project}.{target}`"
+
+        def filled(text: str) -> str:
+            return text.replace("{staged}", there).replace("{target}", here)
+
+        statements = [filled(text) for text in load.before]
+        statements.append(f"DELETE FROM {here} WHERE {filled(load.where)}")  # noqa: S608  checked
         if load.uris:
             statements.append(
-                f"INSERT INTO `{project}.{target}` ({names}) SELECT {names} FROM {there}"  # noqa: S608  as above
+                f"INSERT INTO {here} ({names}) SELECT {names} FROM {there} {filled(load.only)}"  # noqa: S608  as above
             )
         return f"BEGIN TRANSACTION; {'; '.join(statements)}; COMMIT TRANSACTION;"

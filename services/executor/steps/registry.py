@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from services.executor.steps.bq_etl_query import BqEtlQuery
+from services.executor.steps.compliance_ocsf import ComplianceOcsf
 from services.executor.steps.cost_focus import CostFocus
 from services.executor.steps.dq_check import DqCheck
 from services.executor.steps.ingest_api import IngestApi
@@ -21,5 +22,6 @@ def step_types(tools: Tools) -> Mapping[str, StepType]:
         "transform.sql": TransformSql(tools),
         "ingest.api": IngestApi(tools),
         "ingest.file": IngestFile(tools),
+        "compliance.ocsf": ComplianceOcsf(tools),
         "cost.focus": CostFocus(tools),
     }
