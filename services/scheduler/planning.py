@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from contracts.backfills import BackfillListV1, ListBackfillsV1
 from contracts.identifiers import TenantId
 from contracts.message import Message
+from contracts.platform import CommandRefusedV1
 from contracts.quota import GetSchedulerStatusV1, SchedulerStatusV1
 from contracts.schedules import ListSchedulesV1, ScheduleListV1
 from libs.bus.message import Context
@@ -37,12 +38,18 @@ class PlanHandlers:
 
     async def on_list_backfills(self, query: ListBackfillsV1, _: Context) -> Sequence[Message]:
         state = await self._ledgers.state(query.tenant_id)
-        found = (
+        found = [
             one.about
             for one in state.backfills.values()
             if query.config_id in {None, one.about.config_id}
             and query.backfill_id in {None, one.id}
-        )
+        ]
+        name, whole = query.config_id, query.backfill_id is None
+        if name is not None and whole and not found and name not in state.configs:
+            detail = f"there is no pipeline {name}"
+            return [
+                CommandRefusedV1(tenant_id=query.tenant_id, code="config_not_found", detail=detail)
+            ]
         newest_first = sorted(found, key=lambda about: about.created_at, reverse=True)
         return [BackfillListV1(tenant_id=query.tenant_id, backfills=tuple(newest_first))]
 

@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 
 from tests.stack import ADMIN_KEY, ROOT, Stack, eventually, free_port
+from tests.tenancy.providers import ProviderStandIn
 from tests.tenancy.traces import TraceSink
 
 
@@ -19,8 +20,17 @@ def traces() -> Iterator[TraceSink]:
 
 
 @pytest.fixture(scope="session")
-def stack(tmp_path_factory: pytest.TempPathFactory, traces: TraceSink) -> Iterator[Stack]:
+def providers() -> Iterator[ProviderStandIn]:
+    with ProviderStandIn() as stand_in:
+        yield stand_in
+
+
+@pytest.fixture(scope="session")
+def stack(
+    tmp_path_factory: pytest.TempPathFactory, traces: TraceSink, providers: ProviderStandIn
+) -> Iterator[Stack]:
     settings = {
+        "PROVIDERS_AT": providers.url,
         "OTEL_EXPORTER_OTLP_ENDPOINT": traces.url,
         "LOG_LEVEL": "DEBUG",
         "MAX_DELIVERIES": "2",

@@ -38,7 +38,7 @@ class Twin:
 def settled(stack: Stack, name: str) -> Twin:
     twin, mark = Twin(name, f"mark-of-{name}-7f3a"), f"mark-of-{name}-7f3a"
     stack.onboard(name, plan="SCALE")
-    config, credential = f"secret_{name}_plan", f"hidden-{name}"
+    config, credential = f"secret_{name}_plan", f"hidden-{name}-id"
     definition = ONE_STEP.replace("One step, whatever there is.", mark)
     path = f"/api/v1/pipelines/configs/{config}"
     assert stack.call("PUT", path, text=definition, tenant=name).status == 200
@@ -51,11 +51,15 @@ def settled(stack: Stack, name: str) -> Twin:
     path = f"/api/v1/tenants/{name}/credentials"
     hidden = {**generic, "credential_id": credential}
     assert stack.call("POST", path, hidden, tenant=name).status == 200
+    path, days = f"/api/v1/pipelines/configs/{config}/backfills", {"from": "2026-02-01"}
+    backfill = stack.call("POST", path, {**days, "to": "2026-02-01"}, tenant=name)
+    assert backfill.status == 202, backfill.body
     twin.ids = {
         "tenant_id": name,
         "config_id": config,
         "pipeline": config,
         "run_id": run["run_id"],
+        "backfill_id": backfill.body["backfill_id"],
         "credential_id": credential,
         "key_hash": key["api_key_hash"],
     }

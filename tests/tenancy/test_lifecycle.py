@@ -1,17 +1,22 @@
 """A tenant's life over HTTP, with two gateways: keys, credentials, plans, coming and going."""
 
+import os
 import time
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
+from libs.provisioning.keys import CredentialsKey
+from libs.settings import GatewaySettings
 from tests.pipelines import ONE_STEP
 from tests.stack import Answer, Stack, eventually
 from tests.tenancy.secrets_of_tests import credentials
 
 KEYS, ADMIN = "/api/v1/tenants/api-keys", "/api/v1/admin"
 SOON_SECONDS = 2.0
+STORED = "credential.stored.v1"
+PROJECT = os.environ.get("GCP_PROJECT_ID", "convergence-local")
 
 
 @pytest.fixture(scope="module")
@@ -167,6 +172,46 @@ def test_a_misshapen_credential_is_refused_by_field_and_never_repeated(
     assert answer.status == 400
     assert [error["pointer"] for error in answer.body["errors"]] == [pointer]
     assert "c4n4ry" not in str(answer.body)
+
+
+@pytest.mark.parametrize(
+    ("provider", "mark", "verdict"),
+    [
+        ("AZURE", "good", "works"),
+        ("OPENAI", "good", "works"),
+        ("OPENAI", "bad", "refused"),
+        ("GENERIC", "good", "untestable"),
+    ],
+)
+def test_a_credential_is_tried_with_its_provider(
+    stack: Stack, acme: str, provider: str, mark: str, verdict: str
+) -> None:
+    path = f"/api/v1/tenants/{acme}/credentials"
+    body = {"provider": provider, "credentials": credentials(mark)[provider]}
+    name = good(stack.call("POST", path, body, tenant=acme))["credential_id"]
+    tried = good(stack.call("POST", f"{path}/{name}/test", tenant=acme))
+    assert (tried["verdict"], tried["provider"]) == (verdict, provider)
+    assert stack.call("POST", f"{path}/none/test", tenant=acme).status == 404
+
+
+def test_a_rotated_kms_key_needs_no_credential_entered_again(stack: Stack, acme: str) -> None:
+    path = f"/api/v1/tenants/{acme}/credentials"
+    body = {"provider": "ANTHROPIC", "credentials": credentials("good")["ANTHROPIC"]}
+    good(stack.call("POST", path, body, tenant=acme))
+    before = good(stack.call("GET", path, tenant=acme))
+    key = GatewaySettings(gcp_project_id=PROJECT).kms_key_name
+    CredentialsKey(key, f"127.0.0.1:{stack.ports()['kms']['grpc']}").rotate()
+    done = good(stack.call("POST", f"{ADMIN}/tenants/{acme}/credentials/rewrap"))
+    assert done["rewrapped"] == len(before["credentials"])
+
+    def kept() -> None:
+        shown = good(stack.call("GET", f"/api/v1/audit/events?type={STORED}", tenant=acme))
+        assert '"action":"REWRAPPED"' in str(shown)
+
+    eventually(kept, within=30)
+    assert good(stack.call("GET", path, tenant=acme)) == before
+    tried = good(stack.call("POST", f"{path}/anthropic/test", tenant=acme))
+    assert tried["verdict"] == "works"
 
 
 def test_a_further_dataset_can_be_used_by_pipelines(stack: Stack, acme: str) -> None:

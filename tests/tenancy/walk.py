@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
-NOT_OF_A_TENANT = frozenset({"provider", "domain", "template"})
-"""Parts of a path that name what all tenants share."""
+NOT_OF_A_TENANT = {"provider": "GCP", "domain": "cost", "template": "daily", "revision": "1"}
+"""Parts of a path that name nothing of one tenant alone."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Operation:
     def filled(self, values: Mapping[str, str]) -> str:
         path = self.path
         for name in self._parameters("path"):
-            path = path.replace("{" + name + "}", values.get(name, "GCP"))
+            path = path.replace("{" + name + "}", {**NOT_OF_A_TENANT, **values}[name])
         return path
 
 

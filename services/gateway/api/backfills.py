@@ -103,7 +103,7 @@ class BackfillRoutes:
         location = f"{call.request.path}/{done.backfill.backfill_id}"
         return Answer(done.backfill, {"Location": location})
 
-    @endpoint("GET", PATH, Who.TENANT)
+    @endpoint("GET", PATH, Who.TENANT, errors=("config_not_found",))
     async def list(self, call: Call, config_id: ConfigId) -> BackfillsShown:
         """List a pipeline's backfills, the newest first."""
         query = ListBackfillsV1(tenant_id=call.tenant, config_id=config_id)
@@ -124,6 +124,7 @@ class BackfillRoutes:
         self, call: Call, config_id: ConfigId, backfill_id: BackfillId, body: ActionBody
     ) -> BackfillPart:
         """Pause, resume or cancel a backfill."""
+        await self.show(call, config_id, backfill_id)
         return await self._change(call, backfill_id, body.action)
 
     @endpoint("DELETE", ONE, Who.TENANT, errors=CHANGING)
@@ -131,6 +132,7 @@ class BackfillRoutes:
         self, call: Call, config_id: ConfigId, backfill_id: BackfillId
     ) -> BackfillPart:
         """Cancel a backfill; its runs that have begun go on."""
+        await self.show(call, config_id, backfill_id)
         return await self._change(call, backfill_id, BackfillAction.CANCEL)
 
     async def _change(

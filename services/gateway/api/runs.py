@@ -173,7 +173,7 @@ class RunRoutes:
 def _trigger(
     call: Call, body: RunBody | RetryBody, kind: TriggerType = TriggerType.API
 ) -> TriggerPart:
-    user = call.request.headers.get("X-User-ID", "")[:200]
+    user = call.user_id
     return TriggerPart(type=kind, by=body.trigger_by, user_id=user)
 
 

@@ -1,0 +1,34 @@
+"""Stands in for every provider: lets in what does not say `bad`."""
+
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Self
+
+
+class ProviderStandIn:
+    """Listens on loopback while its block runs."""
+
+    def __init__(self) -> None:
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                length = int(self.headers.get("Content-Length") or 0)
+                said = self.rfile.read(length).decode() + str(self.headers)
+                self.send_response(401 if "bad" in said else 200)
+                self.end_headers()
+
+            do_POST = do_GET  # noqa: N815  the server's own name
+
+            def log_message(self, *_: object) -> None:
+                """Nothing on standard error."""
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
