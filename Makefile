@@ -36,6 +36,7 @@ contracts: $(VENV)/ready ## Generate schemas, AsyncAPI, topology and diagram fro
 
 bench: $(VENV)/ready ## Measure hops, latency and throughput on this machine
 	@$(BIN)/python -m tests.bench.bench_bus
+	@$(BIN)/python -m tests.bench.bench_auth
 	@$(BIN)/python -m tests.bench.bench_scheduler
 	@$(BIN)/python -m tests.bench.bench_gateway
 	@$(BIN)/python -m tests.bench.run

@@ -21,7 +21,7 @@ PUBLISHER, SUBSCRIBER = "roles/pubsub.publisher", "roles/pubsub.subscriber"
 OBJECT_USER, OBJECT_VIEWER = "roles/storage.objectUser", "roles/storage.legacyBucketReader"
 # The folders of the bucket that a service writes, and nobody else.
 FOLDERS = {
-    Service.TENANT: ("ledger/tenant", "snapshots/tenant"),
+    Service.TENANT: ("ledger/tenant", "snapshots/tenant", "ciphertexts", "claims/datasets"),
     Service.SCHEDULER: (
         "ledger/scheduler",
         "snapshots/scheduler",
@@ -137,6 +137,8 @@ def _secrets(names: Names) -> Iterator[Grant]:
     encrypt, decrypt = "roles/cloudkms.cryptoKeyEncrypter", "roles/cloudkms.cryptoKeyDecrypter"
     yield Grant(f"key:{names.kms_key}", encrypt, names.account(Service.GATEWAY))
     yield Grant(f"key:{names.kms_key}", decrypt, names.account(Service.EXECUTOR))
+    # To wrap data keys anew after a rotation; what it may open it may also close.
+    yield Grant(f"key:{names.kms_key}", encrypt, names.account(Service.EXECUTOR))
     for secret in ("api-key-pepper", "admin-api-key"):
         role = "roles/secretmanager.secretAccessor"
         yield Grant(f"secret:{secret}", role, names.account(Service.GATEWAY))
