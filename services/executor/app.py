@@ -76,7 +76,7 @@ async def build(process: Process) -> Parts:
     def start(request: RunRequestedV1, cause: Envelope) -> Attempt:
         return Attempt(request, cause, surroundings)
 
-    runs = Runs(Claims(bucket), settings.instance, start, settings.max_runs)
+    runs = Runs(Claims(bucket), settings.instance, start, system_clock, settings.max_runs)
     runs.register(process.router)
     Planner(types, system_clock).register(process.router)
     places = Places.at(settings.providers_at) if settings.providers_at else Places()

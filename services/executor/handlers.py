@@ -10,6 +10,7 @@ from contracts.runs import RunCancelRequestedV1, RunRequestedV1
 from libs.bus.errors import RetryableError
 from libs.bus.message import Context
 from libs.bus.router import Router
+from libs.clock import Clock
 from libs.slotlog.log import SlotLogError
 from libs.telemetry.context import bind
 from services.executor.runner import Attempt, AttemptLostError
@@ -32,11 +33,13 @@ class Runs:
         claims: ClaimPort,
         owner: str,
         start: Callable[[RunRequestedV1, Envelope], Attempt],
+        clock: Clock,
         most: int,
     ) -> None:
         self._claims = claims
         self._owner = owner
         self._start = start
+        self._clock = clock
         self._room = asyncio.Semaphore(most)
         self._attempts: dict[Key, Attempt] = {}
         self._tasks: dict[Key, asyncio.Task[None]] = {}
@@ -67,12 +70,28 @@ class Runs:
         if self._stopping:
             reason = "this executor is stopping; another takes the run"
             raise RetryableError(reason)
+        if self._is_late(event, context.envelope):
+            return False
+        self._leave_older(event)
         mine = await self._claims.claim(f"{event.run_id}/{event.attempt}", self._owner)
         if not mine or key in self._tasks:
             return False
         attempt = self._attempts[key] = self._start(event, context.envelope)
         self._tasks[key] = asyncio.create_task(self._run(key, attempt))
         return True
+
+    def _is_late(self, event: RunRequestedV1, envelope: Envelope) -> bool:
+        """Its lease has ended before anybody began, so another attempt is requested."""
+        late = (self._clock() - envelope.time).total_seconds() > event.lease_seconds
+        if late:
+            LOG.warning("attempt %d of run %s came too late", event.attempt, event.run_id)
+        return late
+
+    def _leave_older(self, event: RunRequestedV1) -> None:
+        """What an older attempt would say is not applied any more; its jobs are adopted."""
+        for (run_id, attempt), task in self._tasks.items():
+            if run_id == str(event.run_id) and attempt < event.attempt:
+                task.cancel()
 
     async def on_run_cancel_requested(self, event: RunCancelRequestedV1, _: Context) -> None:
         """Every executor hears it; the one that has the attempt acts."""

@@ -43,7 +43,7 @@ def registered(service: Service) -> set[type[Message]]:
             parts = Neighbours(*[None] * 5)  # type: ignore[arg-type] # only registered
             scheduler.register(router, parts)
         case Service.EXECUTOR:
-            Runs(None, "", None, 1).register(router)  # type: ignore[arg-type] # only registered
+            Runs(None, "", None, system_clock, 1).register(router)  # type: ignore[arg-type] # only registered
             Planner({}, system_clock).register(router)
             CredentialCare(None, None, None).register(router)  # type: ignore[arg-type] # the same
             Costs(nowhere()).register(router)
