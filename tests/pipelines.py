@@ -24,6 +24,23 @@ steps:
 """
 
 
+THREE_KINDS = """
+pipeline_id: planned
+steps:
+  - id: good
+    ps_type: bq_etl.query
+    config: {source_query: "SELECT ${date} AS day", target_table: "${tenant_id}.planned"}
+  - id: thief
+    ps_type: bq_etl.query
+    needs: [good]
+    config: {source_query: "SELECT * FROM tenants.events", target_table: "${tenant_id}.stolen"}
+  - id: told
+    ps_type: notify.webhook
+    needs: [thief]
+    config: {url: "https://hooks.example/x"}
+"""
+
+
 def reading(table: str) -> str:
     return f"""
 pipeline_id: reading

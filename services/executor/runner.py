@@ -115,6 +115,9 @@ class Attempt:
     def _take_over(self, dag: Dag, said: StepCompletedV1) -> Dag:
         if said.step_id in dag.states:
             return dag
+        if said.run_id != self.request.run_id:  # of the run that this one repeats
+            own = {"run_id": self.request.run_id, "attempt": self.request.attempt}
+            said = said.model_copy(update=own)
         self._checkpoints.add(said)
         self._report.step_kept(said)
         self._results[said.step_id] = StepResult(

@@ -6,7 +6,7 @@ import os
 import pytest
 
 from libs.warehouse.warehouse import Warehouse, WarehouseSettings
-from tests.pipelines import BAD_SQL, ONE_STEP, reading
+from tests.pipelines import BAD_SQL, ONE_STEP, THREE_KINDS, reading
 from tests.stack import Stack, eventually
 
 TENANT = "acme_cloud"
@@ -112,6 +112,21 @@ def test_a_failing_step_fails_the_run_with_its_reason(stack: Stack, tenant: str)
         assert states == {"make": "FAILED", "after": "SKIPPED"}
 
     eventually(steps_are_told, within=5)
+
+
+def test_a_plan_says_what_would_be_done_and_refused(stack: Stack, tenant: str) -> None:
+    saved = stack.call("PUT", f"{CONFIGS}/planned", text=THREE_KINDS, tenant=tenant)
+    assert saved.status == 200, saved.body
+    answer = stack.call("POST", f"{CONFIGS}/planned/plan", {"date": "2026-01-31"}, tenant=tenant)
+    assert answer.status == 200, answer.body
+    good, thief, told = answer.body["steps"]
+    assert (good["verdict"], good["sql"]) == ("allowed", "SELECT @run_date AS day")
+    assert good["writes"] == [f"{tenant}.planned"]
+    assert (thief["verdict"], thief["error"]["code"]) == ("refused", "sql_not_allowed")
+    assert (told["level"], "hooks.example" in told["note"]) == (3, True)
+    assert (answer.body["allowed"], answer.body["quota"]["would"]) == (False, "start")
+    missing = stack.call("POST", f"{CONFIGS}/nothing/plan", {}, tenant=tenant)
+    assert (missing.status, missing.body["code"]) == (404, "config_not_found")
 
 
 def test_a_tenant_cannot_read_or_see_another(stack: Stack, tenant: str) -> None:

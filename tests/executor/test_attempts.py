@@ -248,8 +248,19 @@ async def test_a_run_that_is_asked_for_again_does_what_is_wanted(
     )
     await stage.run(request)
     broken, stage.acting.ran = False, []
-    retry = {"attempt": 2, "generation": 2, "resume_from": resume_from}
-    await stage.attempt(request.model_copy(update=retry)).run()
+    new = requested(
+        *request.definition.steps,
+        generation=2,
+        resume_from=resume_from,
+        retry_of=request.run_id,
+        retry_of_attempts=1,
+    )
+    stage.sent.messages.clear()
+    await stage.attempt(new).run()
+    assert sorted(stage.acting.ran) == again
+    said = stage.sent.all(StepCompletedV1)
+    assert {(one.run_id, one.step_id) for one in said} == {(new.run_id, s) for s in "abcd"}
+    await stage.attempt(new.model_copy(update={"attempt": 2})).run()
     assert sorted(stage.acting.ran) == again
 
 

@@ -15,6 +15,7 @@ from services.gateway.api.health import HealthRoutes
 from services.gateway.api.history import HistoryRoutes
 from services.gateway.api.keys import KeyRoutes
 from services.gateway.api.pipelines import PipelineRoutes
+from services.gateway.api.planning import PlanRoutes
 from services.gateway.api.quality import QualityRoutes
 from services.gateway.api.runs import RunRoutes
 from services.gateway.api.scheduler import SchedulerRoutes
@@ -29,6 +30,7 @@ GROUPS = (
     KeyRoutes,
     CredentialRoutes,
     PipelineRoutes,
+    PlanRoutes,
     ScheduleRoutes,
     BackfillRoutes,
     TemplateRoutes,
