@@ -28,6 +28,7 @@ from contracts import (
     templates,
     tenants,
     ticks,
+    webhooks,
 )
 from contracts.message import EVERY_SERVICE, Kind, Message, Service
 
@@ -187,13 +188,13 @@ CATALOGUE: tuple[Entry, ...] = (
     _ask(runs.SubmitRunV1),
     _tell(runs.RunRequestedV1, SCHEDULER, EXECUTOR, GATEWAY, AUDIT_LOG),
     _tell(runs.RunQueuedV1, SCHEDULER, GATEWAY),
-    _tell(runs.RunRejectedV1, SCHEDULER, GATEWAY),
+    _tell(runs.RunRejectedV1, SCHEDULER, GATEWAY, AUDIT_LOG),
     _ask(runs.CancelRunV1),
     Entry(runs.RunCancelRequestedV1, (SCHEDULER,), (EXECUTOR,), heard_by_every=(EXECUTOR,)),
     _ask(runs.RetryRunV1),
     _ask(runs.ExplainRunV1),
     _answer(runs.RunExplainedV1, SCHEDULER),
-    _tell(runs.RunFinishedV1, SCHEDULER, GATEWAY),
+    _tell(runs.RunFinishedV1, SCHEDULER, GATEWAY, AUDIT_LOG),
     _tell(runs.AttemptStartedV1, EXECUTOR, SCHEDULER, GATEWAY),
     _tell(runs.AttemptHeartbeatV1, EXECUTOR, SCHEDULER, GATEWAY),
     _tell(runs.AttemptReturnedV1, EXECUTOR, SCHEDULER, GATEWAY),
@@ -216,11 +217,25 @@ CATALOGUE: tuple[Entry, ...] = (
     _ask(costs.GetCostChangesV1),
     _answer(costs.CostChangesV1, EXECUTOR),
     # data quality
-    _tell(quality.QualityCheckedV1, EXECUTOR, GATEWAY),
+    _tell(quality.QualityCheckedV1, EXECUTOR, GATEWAY, AUDIT_LOG),
     _ask(quality.ListQualityV1),
     _answer(quality.QualityListV1, AUDIT_LOG),
     # notifications
     _tell(notifications.WebhookDeliveredV1, EXECUTOR, GATEWAY),
+    # webhooks
+    _ask(webhooks.SaveWebhookV1),
+    _tell(webhooks.WebhookSavedV1, AUDIT_LOG),
+    _ask(webhooks.DeleteWebhookV1),
+    _tell(webhooks.WebhookDeletedV1, AUDIT_LOG),
+    _ask(webhooks.RotateWebhookV1),
+    _tell(webhooks.WebhookRotatedV1, AUDIT_LOG),
+    _ask(webhooks.SendNoticeV1),
+    _tell(webhooks.NoticeDueV1, AUDIT_LOG),
+    _tell(webhooks.NoticeSentV1, AUDIT_LOG),
+    _ask(webhooks.ListWebhooksV1),
+    _answer(webhooks.WebhookListV1, AUDIT_LOG),
+    _ask(webhooks.ListNoticesV1),
+    _answer(webhooks.NoticeListV1, AUDIT_LOG),
     # quota
     _ask(quota.GetQuotaV1),
     _answer(quota.QuotaV1, SCHEDULER),

@@ -386,8 +386,37 @@ SCHEDULING: dict[str, Any] = {
     "DefinitionCheckedV1.definition": None,
 }
 
+WEBHOOKS: dict[str, Any] = {
+    "SaveWebhookV1.webhook_id": "wh_operations",
+    "WebhookSavedV1.webhook_id": "wh_operations",
+    "DeleteWebhookV1.webhook_id": "wh_operations",
+    "WebhookDeletedV1.webhook_id": "wh_operations",
+    "RotateWebhookV1.webhook_id": "wh_operations",
+    "WebhookRotatedV1.webhook_id": "wh_operations",
+    "SendNoticeV1.webhook_id": "wh_operations",
+    "NoticeDueV1.webhook_id": "wh_operations",
+    "NoticeSentV1.webhook_id": "wh_operations",
+    "WebhookPart.webhook_id": "wh_operations",
+    "ListNoticesV1.webhook_id": "wh_operations",
+    "url": "https://hooks.acme.example/convergence",
+    "notices": ["run.failed", "dq.failed"],
+    "notice": "run.failed",
+    "notice_id": "msg_0d4c8e6b-5a0f-5f6e-9a59-6f1c2b1e7a21",
+    "secret_version": 2,
+    "WebhookPart.previous_secret_until": FINISHED_AT,
+    "WebhookPart.is_active": True,
+    "WebhookPart.waiting": 1,
+    "next_try_at": FINISHED_AT,
+    "NoticeSentV1.detail": "hooks.acme.example answered 503; 200 to 299 takes a notice",
+    "NoticeSentV1.delivered": False,
+    "NoticeSentV1.http_status": 503,
+    "ListNoticesV1.after": "00001773480451402000|0d4c8e6b",
+    "NoticeListV1.next_after": "00001773480451401000|0d4c8e6b",
+}
+
 VALUES: dict[str, Any] = {
     **SCHEDULING,
+    **WEBHOOKS,
     **RECORDED,
     **TENANT,
     **KEYS_AND_CREDENTIALS,

@@ -104,3 +104,10 @@ class DatasetName(Identifier):
 
     pattern = re.compile(r"[a-z][a-z0-9_]{2,99}")
     rule = "use 3 to 100 lower-case letters, digits and underscores, starting with a letter"
+
+
+class WebhookId(Identifier):
+    """An address of a tenant that is told what happens."""
+
+    pattern = re.compile(r"[a-z0-9][a-z0-9_-]{0,99}")
+    rule = ConfigId.rule

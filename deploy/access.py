@@ -31,6 +31,7 @@ FOLDERS = {
         "revisions",
     ),
     Service.EXECUTOR: ("claims", "checkpoints"),
+    Service.AUDIT_LOG: ("ledger/audit-log", "snapshots/audit-log"),
 }
 SYSTEM_DATASETS = ("tenants", "metadata")
 
@@ -139,6 +140,7 @@ def _secrets(names: Names) -> Iterator[Grant]:
     yield Grant(f"key:{names.kms_key}", decrypt, names.account(Service.EXECUTOR))
     # To wrap data keys anew after a rotation; what it may open it may also close.
     yield Grant(f"key:{names.kms_key}", encrypt, names.account(Service.EXECUTOR))
-    for secret in ("api-key-pepper", "admin-api-key"):
-        role = "roles/secretmanager.secretAccessor"
+    role = "roles/secretmanager.secretAccessor"
+    for secret in ("api-key-pepper", "admin-api-key", "webhook-signing-key"):
         yield Grant(f"secret:{secret}", role, names.account(Service.GATEWAY))
+    yield Grant("secret:webhook-signing-key", role, names.account(Service.AUDIT_LOG))

@@ -78,6 +78,7 @@ def _key(settings: DeploySettings) -> Iterator[Part]:
 def _secrets(settings: DeploySettings) -> Iterator[Part]:
     project, endpoint = settings.gcp_project_id, settings.secret_manager_endpoint
     yield RandomSecret(project, "api-key-pepper", endpoint)
+    yield RandomSecret(project, "webhook-signing-key", endpoint)
     yield RandomSecret(project, "admin-api-key", endpoint, ADMIN_KEY_PREFIX)
 
 

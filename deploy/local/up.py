@@ -105,6 +105,7 @@ async def run(stack: Stack, stop: asyncio.Event) -> None:
         await _prepare(settings, environment)
         admin_key = settings.admin_api_key.get_secret_value() or stack.secret("admin-api-key")
         stack.secret("api-key-pepper")
+        stack.secret("webhook-signing-key")
         children = Children(stack.logs)
         ending.push_async_callback(children.stop)
         stack.begin(f"starting {', '.join(SERVICES)}")

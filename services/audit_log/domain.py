@@ -20,12 +20,14 @@ from contracts.runs import (
     SubmitRunV1,
 )
 from contracts.steps import StepCompletedV1, StepStartedV1, StepStatus
+from contracts.webhooks import SaveWebhookV1
 from services.audit_log.state import state_rows
 
 # Within one attempt, the higher rank says the later thing; from 10 on it is the end.
 # Below 0 it was only asked for: known of a run, but no run by itself.
 _ASKED, _QUEUED, _REQUESTED, _STARTED, _REJECTED, _FINISHED = -1, 0, 1, 2, 10, 11
 _WITHHELD = "withheld"
+_NOT_KEPT: dict[type[Message], str] = {StoreCredentialV1: "sealed", SaveWebhookV1: "url"}
 TIB = 1 << 40
 _NANO = Decimal("0.000000001")
 
@@ -49,11 +51,13 @@ def event_row(envelope: Envelope, message: Message, data: bytes, now: datetime) 
 
 
 def _kept(message: Message, data: bytes) -> str:
-    """The body as it was published, but for ciphertext: a deleted credential is to be gone."""
-    if not isinstance(message, StoreCredentialV1):
-        return data.decode()
-    said = message.model_dump(mode="json", exclude={"sealed"})
-    return json.dumps({**said, "sealed": _WITHHELD})
+    """The body as it was published, but for what is to be gone when its owner deletes it."""
+    for kind, field in _NOT_KEPT.items():
+        if isinstance(message, kind):
+            return json.dumps(
+                {**message.model_dump(mode="json", exclude={field}), field: _WITHHELD}
+            )
+    return data.decode()
 
 
 def run_row(envelope: Envelope, message: Message, now: datetime) -> dict[str, Any] | None:

@@ -16,9 +16,11 @@ from contracts.audit import (
     RunCostPart,
     UsagePart,
 )
+from contracts.identifiers import TenantId
 from contracts.quality import CheckPart, ListQualityV1, QualityRowPart
 from contracts.runs import ErrorPart, GetRunV1, ListRunsV1, RunPart, TriggerPart, TriggerType
 from contracts.steps import ListStepsV1, StepRowPart
+from contracts.webhooks import ListNoticesV1, NoticeSentV1
 from libs.warehouse.warehouse import Warehouse
 from services.audit_log.openlineage import run_event
 from services.audit_log.reading import Conditions, Reader, Row
@@ -138,6 +140,38 @@ class Records:
         page, more = rows[: query.limit], len(rows) > query.limit
         events = tuple(run_event(row, self._project) for row in page)
         return events, page[-1]["row_key"] if more else ""
+
+    async def notices(self, query: ListNoticesV1) -> tuple[tuple[NoticeSentV1, ...], str]:
+        """Newest first."""
+        key = f"{_MICROS.replace('checked_at', 'event_time')} || '|' || event_id"
+        wanted = (
+            Conditions()
+            .add("event_type = @type", type=NoticeSentV1.wire_type)
+            .add("JSON_VALUE(data, '$.webhook_id') = @webhook", webhook=query.webhook_id)
+            .add(f"{key} < @after", after=query.after)
+        )
+        rows = await self._reader.select(
+            "events",
+            query.tenant_id,
+            wanted,
+            columns=f"data, {key} AS row_key",
+            tail=f"ORDER BY row_key DESC LIMIT {query.limit + 1}",
+        )
+        page, more = rows[: query.limit], len(rows) > query.limit
+        tries = tuple(NoticeSentV1.decode(row["data"].encode()) for row in page)
+        return tries, page[-1]["row_key"] if more else ""
+
+    async def quota_used(self, tenant: TenantId, day: date) -> dict[str, tuple[int, int]]:
+        """What of each limit is used on this day: (runs, limit)."""
+        wanted = Conditions().add("usage_date = @day", day=day)
+        rows = await self._reader.select("tenant_usage_quotas", tenant, wanted)
+        if not rows:
+            return {}
+        row = rows[0]
+        return {
+            "daily": (row["pipelines_run_today"], row["daily_limit"] or 0),
+            "monthly": (int(row["pipelines_run_month"]), row["monthly_limit"] or 0),
+        }
 
     async def usage(self, query: ListUsageV1) -> tuple[tuple[UsagePart, ...], str]:
         wanted = (

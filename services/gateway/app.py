@@ -17,6 +17,7 @@ from services.gateway.limits import Limits
 from services.gateway.live import LiveRuns
 from services.gateway.questions import Questions
 from services.gateway.readiness import PlatformReadiness
+from services.gateway.signing import Signing
 from services.gateway.site import console_routes, document_routes
 from services.gateway.trail import Trail
 
@@ -47,6 +48,7 @@ async def build(process: Process) -> Parts:
         auth=auth,
         live=live,
         pages=Pages(Cursors(pepper)),
+        signing=Signing(secrets),
         pepper=pepper,
         vault=vault,
         clock=system_clock,

@@ -47,6 +47,8 @@ CODES: Mapping[str, Meaning] = {
     "credential_not_found": Meaning(404, "The tenant has no such credential."),
     "key_not_found": Meaning(404, "The tenant has no such key."),
     "run_not_found": Meaning(404, "The tenant has no such run."),
+    "notice_not_found": Meaning(404, "The notice is not known any more."),
+    "webhook_not_found": Meaning(404, "The tenant has no such webhook."),
     "tenant_not_found": Meaning(404, "There is no such tenant, or it is not yours."),
     # the state it is in
     "run_ended": Meaning(409, "The run has ended; an end never changes."),
@@ -66,6 +68,7 @@ CODES: Mapping[str, Meaning] = {
     "confirmation_required": Meaning(422, "Name what may be recreated in `confirm`."),
     "unknown_plan": Meaning(422, "There is no plan of this name."),
     "tenant_id_reserved": Meaning(422, "This name belongs to the platform; choose another."),
+    "too_many_webhooks": Meaning(422, "The tenant has as many webhooks as it may; delete one."),
     "too_many_keys": Meaning(422, "The tenant has as many keys as it may; revoke one first."),
     "key_expired": Meaning(422, "expires_at lies in the past."),
     "key_exists": Meaning(409, "This very key was issued before."),
@@ -80,6 +83,7 @@ CODES: Mapping[str, Meaning] = {
     "too_many_streams": Meaning(429, "Too many event streams are open; close some."),
     # the platform
     "encryption_unavailable": Meaning(503, "Nothing was kept; try again."),
+    "secret_unavailable": Meaning(503, "A signing secret cannot be made now; try again."),
     "authentication_unavailable": Meaning(503, "The key cannot be checked now; try again."),
     "overloaded": Meaning(503, "Too many requests wait; try again in a moment."),
     "no_answer_yet": Meaning(504, "No answer in time; it may still be done. Look, or repeat."),

@@ -13,6 +13,8 @@ from libs.slotlog.memory import MemorySlotLog
 from libs.slotlog.writer import Writer
 from libs.warehouse.warehouse import Warehouse, WarehouseSettings
 from services.audit_log.handlers import Handlers as AuditHandlers
+from services.audit_log.notice_handlers import NoticeHandlers
+from services.audit_log.notice_store import NoticeDecider
 from services.executor.costs import Costs
 from services.executor.credential_care import CredentialCare
 from services.executor.handlers import Runs
@@ -49,6 +51,8 @@ def registered(service: Service) -> set[type[Message]]:
             Costs(nowhere()).register(router)
         case Service.AUDIT_LOG:
             AuditHandlers(nowhere(), system_clock).register(router)
+            streams = Writer(log, NoticeDecider(), service=service)
+            NoticeHandlers(streams, None, None, system_clock).register(router)  # type: ignore[arg-type] # only registered
     return set(router.handled)
 
 

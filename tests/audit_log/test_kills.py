@@ -19,6 +19,7 @@ import pytest
 from contracts.topology import topology
 from libs.bus.admin import PubSubAdmin
 from libs.bus.pubsub import PubSubSettings, PubSubTransport
+from libs.slotlog.cloud_storage import Bucket, BucketSettings
 from libs.testing.processes import ROOT, emulator
 from libs.warehouse.warehouse import Warehouse
 from services.audit_log import verify
@@ -73,7 +74,11 @@ class Platform:
 def audit_log(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[tuple[AuditLog, dict[str, int]]]:
-    with emulator("pubsub") as pubsub, emulator("bigquery") as bigquery:
+    with (
+        emulator("pubsub") as pubsub,
+        emulator("bigquery") as bigquery,
+        emulator("storage") as storage,
+    ):
         host = f"127.0.0.1:{pubsub.ports['grpc']}"
         monkeypatch.setenv("PUBSUB_EMULATOR_HOST", host)
         PubSubAdmin(PROJECT).apply(topology())
@@ -82,6 +87,7 @@ def audit_log(
             "PUBSUB_EMULATOR_HOST": host,
             "BIGQUERY_ENDPOINT": f"http://127.0.0.1:{bigquery.ports['rest']}",
             "BIGQUERY_STORAGE_ENDPOINT": f"127.0.0.1:{bigquery.ports['grpc']}",
+            "STORAGE_EMULATOR_HOST": f"http://127.0.0.1:{storage.ports['http']}",
             "PORT": "0",
         }
         with (tmp_path / "audit_log.log").open("ab") as log:
@@ -98,6 +104,10 @@ async def platform(audit_log: tuple[AuditLog, dict[str, int]]) -> AsyncIterator[
     host = service.environment["PUBSUB_EMULATOR_HOST"]
     warehouse = connect(ports)
     await warehouse.ensure(*OBJECTS)
+    endpoint = service.environment["STORAGE_EMULATOR_HOST"]
+    bucket = Bucket(BucketSettings(PROJECT, f"{PROJECT}-convergence-ledger", endpoint))
+    await bucket.ensure()
+    bucket.close()
     transport = PubSubTransport(PubSubSettings(project_id=PROJECT, emulator_host=host))
     yield Platform(service, transport, warehouse)
     await transport.close()

@@ -17,6 +17,7 @@ from contracts.tenants import TenantStatus
 from libs.bus.errors import NoAnswerError, RefusedError
 from libs.bus.requester import Requester
 from libs.settings import Environment, GatewaySettings
+from libs.vault.secrets import Secrets, SecretSettings
 from libs.vault.vault import KmsUnavailableError, Purpose
 from libs.web.app import About, create_app
 from libs.web.server import serve
@@ -29,6 +30,7 @@ from services.gateway.auth import Authenticator
 from services.gateway.limits import Limits
 from services.gateway.live import LiveRuns
 from services.gateway.questions import Questions
+from services.gateway.signing import Signing
 
 PEPPER = b"pepper-of-tests"
 ADMIN_KEY = "cvadm_only-for-tests"
@@ -98,6 +100,7 @@ def edge_on(
         auth=Authenticator(requester, PEPPER, settings, lambda: NOW, Limits(settings)),
         live=LiveRuns(),
         pages=Pages(Cursors(PEPPER)),
+        signing=Signing(Secrets(SecretSettings("convergence-local"))),
         pepper=PEPPER,
         vault=NoKms(),
         clock=lambda: NOW,

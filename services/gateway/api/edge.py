@@ -12,6 +12,7 @@ from services.gateway.api.pages import Pages
 from services.gateway.auth import Authenticator
 from services.gateway.live import LiveRuns
 from services.gateway.questions import Questions
+from services.gateway.signing import Signing
 
 RUNS = "/api/v1/pipelines/runs"
 READING_SECONDS = 10.0
@@ -33,6 +34,7 @@ class Edge:
     auth: Authenticator
     live: LiveRuns
     pages: Pages
+    signing: Signing
     pepper: bytes
     vault: Sealer
     clock: Clock

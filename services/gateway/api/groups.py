@@ -22,6 +22,7 @@ from services.gateway.api.scheduler import SchedulerRoutes
 from services.gateway.api.schedules import ScheduleRoutes
 from services.gateway.api.templates import TemplateRoutes
 from services.gateway.api.tenants import TenantRoutes
+from services.gateway.api.webhooks import WebhookRoutes
 
 GROUPS = (
     AdminRoutes,
@@ -41,6 +42,7 @@ GROUPS = (
     CostRoutes,
     EventRoutes,
     QualityRoutes,
+    WebhookRoutes,
 )
 
 
