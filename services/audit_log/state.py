@@ -10,6 +10,7 @@ from contracts.envelope import Envelope
 from contracts.keys import KeyIssuedV1, KeyPart, KeyRevokedV1, KeyRotatedV1
 from contracts.message import Message
 from contracts.pipelines import ConfigDeletedV1, ConfigSavedV1
+from contracts.schedules import ScheduleDeletedV1, ScheduleSavedV1
 from contracts.tenants import (
     LimitsPart,
     PlanChangedV1,
@@ -63,6 +64,10 @@ def _said(message: Message) -> Iterator[Said]:
             yield "credential", message.credential_id, {"is_active": False}
         case ConfigSavedV1():
             yield "config", message.config_id, _saved(message)
+        case ScheduleSavedV1():
+            yield "config", message.schedule.config_id, _scheduled(message)
+        case ScheduleDeletedV1():
+            yield "config", message.config_id, _NOT_SCHEDULED
         case ConfigDeletedV1():
             yield "config", message.config_id, {"is_active": False}
         case _:
@@ -123,6 +128,19 @@ def _key(key: KeyPart, created_at: datetime, by: str) -> dict[str, Any]:
         "expires_at": key.expires_at.isoformat() if key.expires_at else None,
         "created_at": created_at.isoformat(),
         "created_by": by,
+    }
+
+
+_NOT_SCHEDULED = {"cron": "", "time_zone": "", "is_scheduled": False, "next_run_time": ""}
+
+
+def _scheduled(message: ScheduleSavedV1) -> dict[str, Any]:
+    schedule = message.schedule
+    return {
+        "cron": schedule.cron,
+        "time_zone": schedule.time_zone,
+        "is_scheduled": schedule.enabled,
+        "next_run_time": message.next_times[0].isoformat() if message.next_times else "",
     }
 
 

@@ -139,8 +139,20 @@ _CONFIGS = _current(
         "revision": _number("revision"),
         "is_active": f"{_text('is_active')} = 'true'",
         "saved_by": _text("saved_by"),
+        "last_cron": _text("cron"),
+        "last_time_zone": _text("time_zone"),
+        "is_scheduled": f"{_text('is_scheduled')} = 'true'",
+        "last_next_time": _text("next_run_time"),
     },
 )
+_SCHEDULED_CONFIGS = f"""
+SELECT
+  * EXCEPT (last_cron, last_time_zone, last_next_time, is_scheduled),
+  NULLIF(last_cron, '') AS cron, NULLIF(last_time_zone, '') AS time_zone,
+  COALESCE(is_scheduled, FALSE) AS is_scheduled,
+  CAST(NULLIF(last_next_time, '') AS TIMESTAMP) AS next_run_time
+FROM ({_CONFIGS})
+"""  # noqa: S608  declared names
 
 _SCHEDULED = """
 SELECT
@@ -264,7 +276,7 @@ VIEWS: tuple[View, ...] = (
     View("tenants", "tenant_subscriptions", _SUBSCRIPTIONS),
     View("tenants", "tenant_api_keys", _KEYS),
     View("tenants", "tenant_cloud_credentials", _CREDENTIALS, "Never the secrets themselves"),
-    View("tenants", "tenant_pipeline_configs", _CONFIGS),
+    View("tenants", "tenant_pipeline_configs", _SCHEDULED_CONFIGS),
     View("tenants", "tenant_scheduled_pipeline_runs", _SCHEDULED),
     View("tenants", "tenant_pipeline_execution_queue", _QUEUE),
     View("tenants", "tenant_usage_quotas", _QUOTAS),

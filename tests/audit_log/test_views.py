@@ -22,6 +22,7 @@ from contracts.runs import (
     TriggerPart,
     TriggerType,
 )
+from contracts.schedules import ScheduleDeletedV1, SchedulePart, ScheduleSavedV1
 from contracts.tenants import (
     LimitsPart,
     PlanChangedV1,
@@ -182,6 +183,18 @@ async def test_a_config_shows_its_newest_revision(recorder: Recorder) -> None:
     await recorder.record_badly(*saved)
     (row,) = await recorder.rows("tenants.pipeline_configs", tenant_id=tenant)
     assert (row["pipeline_yaml"], row["revision"], row["is_active"]) == ("# 2", 2, True)
+    cron = SchedulePart(config_id=CONFIG, cron="0 6 * * *", time_zone="Europe/Berlin")
+    await recorder.record_badly(
+        ScheduleSavedV1(tenant_id=tenant, schedule=cron, next_times=(START,), requested_by="ann")
+    )
+    (row,) = await recorder.rows("tenants.tenant_pipeline_configs", tenant_id=tenant)
+    assert (row["cron"], row["is_scheduled"], row["next_run_time"]) == ("0 6 * * *", True, START)
+    assert (row["revision"], row["is_active"]) == (2, True)
+    await recorder.record_badly(
+        ScheduleDeletedV1(tenant_id=tenant, config_id=CONFIG, requested_by="ann")
+    )
+    (row,) = await recorder.rows("tenants.tenant_pipeline_configs", tenant_id=tenant)
+    assert (row["cron"], row["is_scheduled"], row["next_run_time"]) == (None, False, None)
     gone = ConfigDeletedV1(tenant_id=tenant, config_id=CONFIG, revision=2, requested_by="ann")
     await recorder.record_badly(gone)
     (row,) = await recorder.rows("tenants.tenant_pipeline_configs", tenant_id=tenant)
