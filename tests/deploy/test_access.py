@@ -49,7 +49,7 @@ def test_nobody_has_an_owner_editor_or_admin_role() -> None:
 
 def test_no_two_services_write_the_same_folder_and_each_write_is_bound_to_folders() -> None:
     writes = [g for g in ALL if g.role == "roles/storage.objectUser"]
-    assert len(writes) == 3
+    assert len(writes) == 4
     folders = [part for g in writes for part in g.condition.split(" || ")]
     assert len(set(folders)) == len(folders)
     assert all("resource.name.startsWith" in folder for folder in folders)
