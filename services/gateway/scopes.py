@@ -2,7 +2,17 @@
 
 from http import HTTPMethod
 
-AREAS = ("audit", "cost", "credentials", "keys", "pipelines", "runs", "schedules", "tenant")
+AREAS = (
+    "audit",
+    "cost",
+    "credentials",
+    "keys",
+    "notifications",
+    "pipelines",
+    "runs",
+    "schedules",
+    "tenant",
+)
 ALL = frozenset(f"{area}:{right}" for area in AREAS for right in ("read", "write"))
 
 _READING = frozenset({HTTPMethod.GET, HTTPMethod.HEAD, HTTPMethod.OPTIONS})
@@ -11,6 +21,7 @@ _BY_FIRST = {
     "audit": "audit",
     "cost": "cost",
     "costs": "cost",
+    "notifications": "notifications",
     "usage": "cost",
     "pipelines": "pipelines",
     "scheduler": "schedules",
