@@ -230,7 +230,7 @@ CATALOGUE: tuple[Entry, ...] = (
     _ask(webhooks.RotateWebhookV1),
     _tell(webhooks.WebhookRotatedV1, AUDIT_LOG),
     _ask(webhooks.SendNoticeV1),
-    _tell(webhooks.NoticeDueV1, AUDIT_LOG),
+    _tell(webhooks.NoticeRaisedV1, AUDIT_LOG),
     _tell(webhooks.NoticeSentV1, AUDIT_LOG),
     _ask(webhooks.ListWebhooksV1),
     _answer(webhooks.WebhookListV1, AUDIT_LOG),

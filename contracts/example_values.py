@@ -394,7 +394,7 @@ WEBHOOKS: dict[str, Any] = {
     "RotateWebhookV1.webhook_id": "wh_operations",
     "WebhookRotatedV1.webhook_id": "wh_operations",
     "SendNoticeV1.webhook_id": "wh_operations",
-    "NoticeDueV1.webhook_id": "wh_operations",
+    "NoticeRaisedV1.webhook_id": "wh_operations",
     "NoticeSentV1.webhook_id": "wh_operations",
     "WebhookPart.webhook_id": "wh_operations",
     "ListNoticesV1.webhook_id": "wh_operations",

@@ -79,7 +79,7 @@ class SendNoticeV1(Command, type="notice.send.v1", to=Service.AUDIT_LOG):
     requested_by: str
 
 
-class NoticeDueV1(Event, type="notice.due.v1"):
+class NoticeRaisedV1(Event, type="notice.raised.v1"):
     """It will be sent, and sent again until it is taken."""
 
     tenant_id: TenantId

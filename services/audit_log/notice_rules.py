@@ -14,7 +14,7 @@ from contracts.runs import RunFinishedV1, RunRejectedV1, RunStatus
 from contracts.webhooks import (
     DeleteWebhookV1,
     Notice,
-    NoticeDueV1,
+    NoticeRaisedV1,
     NoticeSentV1,
     RotateWebhookV1,
     SaveWebhookV1,
@@ -145,8 +145,8 @@ def _due(  # noqa: PLR0913, PLR0917  what a notice is made of
     return Due(webhook_id=webhook_id, notice=notice, body=text, run_id=run_id, next_at=now)
 
 
-def _announced(tenant: TenantId, notice_id: str, due: Due) -> NoticeDueV1:
-    return NoticeDueV1(
+def _announced(tenant: TenantId, notice_id: str, due: Due) -> NoticeRaisedV1:
+    return NoticeRaisedV1(
         tenant_id=tenant,
         webhook_id=due.webhook_id,
         notice_id=notice_id,

@@ -25,7 +25,7 @@ from contracts.runs import RunStatus
 from contracts.webhooks import (
     DeleteWebhookV1,
     Notice,
-    NoticeDueV1,
+    NoticeRaisedV1,
     NoticeSentV1,
     RotateWebhookV1,
     SaveWebhookV1,
@@ -234,7 +234,7 @@ async def test_a_notice_is_sent_again_when_asked_for(webhooks: Webhooks) -> None
         tenant_id=TENANT, webhook_id=HOOK, notice_id=sent.notice_id, requested_by="ann"
     )
     (due,) = await webhooks.submit(again)
-    assert NoticeDueV1.decode(due.data).notice_id == sent.notice_id
+    assert NoticeRaisedV1.decode(due.data).notice_id == sent.notice_id
     second = (await webhooks.until_sent(2))[-1]
     assert (second.notice_id, second.delivered) == (sent.notice_id, True)
     unknown = again.model_copy(update={"notice_id": "msg_other"})

@@ -15,7 +15,7 @@ from contracts.catalogue import (
 from contracts.message import EVERY_SERVICE, Kind, Service
 
 QUESTIONS = {Kind.COMMAND, Kind.QUERY}
-PAST_WITHOUT_ED = {"heartbeat"}
+PAST_WITHOUT_ED = {"heartbeat", "sent"}
 every_entry = pytest.mark.parametrize("entry", CATALOGUE, ids=lambda e: e.model.wire_type)
 questions = pytest.mark.parametrize(
     "entry",

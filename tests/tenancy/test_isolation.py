@@ -54,7 +54,16 @@ def settled(stack: Stack, name: str) -> Twin:
     path, days = f"/api/v1/pipelines/configs/{config}/backfills", {"from": "2026-02-01"}
     backfill = stack.call("POST", path, {**days, "to": "2026-02-01"}, tenant=name)
     assert backfill.status == 202, backfill.body
+    path = "/api/v1/notifications/webhooks"
+    hook = {"url": f"http://127.0.0.1:9/{mark}", "events": ["run.failed"], "description": mark}
+    webhook = stack.call("POST", path, hook, tenant=name)
+    assert webhook.status == 201, webhook.body
+    webhook_id = webhook.body["webhook_id"]
+    notice = stack.call("POST", f"{path}/{webhook_id}/test", tenant=name)
+    assert notice.status in {200, 202}, notice.body
     twin.ids = {
+        "webhook_id": webhook_id,
+        "notice_id": notice.body["notice_id"],
         "tenant_id": name,
         "config_id": config,
         "pipeline": config,

@@ -14,8 +14,8 @@ from contracts.webhooks import (
     ListNoticesV1,
     ListWebhooksV1,
     Notice,
-    NoticeDueV1,
     NoticeListV1,
+    NoticeRaisedV1,
     NoticeSentV1,
     RotateWebhookV1,
     SaveWebhookV1,
@@ -36,6 +36,7 @@ from services.gateway.api.pages import LISTING, Item, PageQuery
 PATH = "/api/v1/notifications/webhooks"
 ONE = PATH + "/{webhook_id}"
 UNKNOWN = ("webhook_not_found",)
+OF_ONE = {**LISTING, "errors": (*LISTING["errors"], *UNKNOWN)}
 NOT_STORED = {"Cache-Control": "no-store"}
 
 
@@ -146,12 +147,12 @@ class WebhookRoutes:
         return Answer(shown, NOT_STORED)
 
     @endpoint("POST", ONE + "/test", Who.TENANT, status=202, errors=UNKNOWN)
-    async def test(self, call: Call, webhook_id: WebhookId) -> NoticeDueV1:
+    async def test(self, call: Call, webhook_id: WebhookId) -> NoticeRaisedV1:
         """Send a test notice."""
         command = SendNoticeV1(
             tenant_id=call.tenant, webhook_id=webhook_id, requested_by=call.who()
         )
-        return await self._edge.questions.ask(command, NoticeDueV1)
+        return await self._edge.questions.ask(command, NoticeRaisedV1)
 
     @endpoint(
         "POST",
@@ -160,7 +161,7 @@ class WebhookRoutes:
         status=202,
         errors=(*UNKNOWN, "notice_not_found"),
     )
-    async def redeliver(self, call: Call, webhook_id: WebhookId, notice_id: str) -> NoticeDueV1:
+    async def redeliver(self, call: Call, webhook_id: WebhookId, notice_id: str) -> NoticeRaisedV1:
         """Send a notice again, under its own id."""
         command = SendNoticeV1(
             tenant_id=call.tenant,
@@ -168,13 +169,16 @@ class WebhookRoutes:
             notice_id=notice_id[:100],
             requested_by=call.who(),
         )
-        return await self._edge.questions.ask(command, NoticeDueV1)
+        return await self._edge.questions.ask(command, NoticeRaisedV1)
 
-    @endpoint("GET", ONE + "/deliveries", Who.TENANT, answers=DeliveriesShown, **LISTING)
+    @endpoint("GET", ONE + "/deliveries", Who.TENANT, answers=DeliveriesShown, **OF_ONE)
     async def deliveries(
         self, call: Call, webhook_id: WebhookId, query: PageQuery
     ) -> web.StreamResponse:
         """List the tries to deliver, the newest first."""
+        known = await self._edge.questions.ask(ListWebhooksV1(tenant_id=call.tenant), WebhookListV1)
+        if webhook_id not in {one.webhook_id for one in known.webhooks}:
+            raise Problem(404, "webhook_not_found", f"There is no webhook {webhook_id}.")
 
         async def fetch(after: str, limit: int) -> tuple[Sequence[Item], str]:
             wanted = ListNoticesV1(
