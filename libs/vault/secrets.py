@@ -16,6 +16,7 @@ from typing import Any, Self
 import google_crc32c
 import grpc
 from google.api_core.exceptions import GoogleAPICallError, NotFound, RetryError
+from google.auth.exceptions import GoogleAuthError
 from google.cloud.secretmanager_v1 import SecretManagerServiceAsyncClient
 from google.cloud.secretmanager_v1.services.secret_manager_service.transports import (
     SecretManagerServiceGrpcAsyncIOTransport,
@@ -109,7 +110,7 @@ class Secrets:
         except NotFound:
             places = [str(self._settings.directory)] if self._settings.directory else []
             raise SecretNotFoundError(name, [*places, f"Secret Manager ({version})"]) from None
-        except (GoogleAPICallError, RetryError) as error:
+        except (GoogleAPICallError, RetryError, GoogleAuthError) as error:
             raise SecretUnavailableError(name, type(error).__name__) from error
         data = bytes(found.payload.data)
         if found.payload.data_crc32c != google_crc32c.value(data):

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from functools import cache
 from typing import TypeVar, cast
 
+from contracts.costs import CostV1, GetCostV1
 from contracts.examples import example_part
 from contracts.keys import FindKeyV1
 from contracts.message import Message
@@ -31,7 +32,16 @@ class ExampleRequester(ScriptedRequester):
         del within, wanted, id_
         if isinstance(question, FindKeyV1):
             return [cast("M", found_key(question))]
-        return [cast("M", example_of(answers[0]))]
+        answer = example_of(answers[0])
+        if isinstance(question, GetCostV1) and isinstance(answer, CostV1):
+            answer = _grouped(answer, len(question.group_by))
+        return [cast("M", answer)]
+
+
+def _grouped(answer: CostV1, by: int) -> CostV1:
+    """The example, with as many keys in each group as were asked for."""
+    groups = [row.model_copy(update={"keys": ("some",) * by}) for row in answer.groups]
+    return answer.model_copy(update={"groups": tuple(groups)})
 
 
 @contextmanager
