@@ -34,7 +34,8 @@ class Api:
         return await self._call("DELETE", path, params=query)
 
     async def put_text(self, path: str, text: str) -> Any:
-        headers = {"Content-Type": "application/yaml"}
+        # Whatever is there gives way: the definition comes with the product.
+        headers = {"Content-Type": "application/yaml", "If-Match": "*"}
         return await self._call("PUT", path, data=text.encode(), headers=headers)
 
     async def _call(self, method: str, path: str, **options: Any) -> Any:

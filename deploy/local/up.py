@@ -28,17 +28,20 @@ from deploy.local.api import Api, ApiError
 from deploy.local.demonstration import TENANT, DemoError, demonstrate
 from deploy.local.processes import Child, Children, ServiceDiedError
 from libs.bus.admin import PubSubAdmin
+from libs.bus.errors import TopologyError
 from libs.local_cloud.supervisor import AlreadyRunningError, Choices, LocalCloud, StartError
 from libs.objects import Objects
 from libs.provisioning.keys import CredentialsKey
-from libs.settings import ExecutorSettings, GatewaySettings, load
+from libs.settings import EXIT_BAD_SETTING, ExecutorSettings, GatewaySettings, load
 from libs.slotlog.cloud_storage import Bucket, BucketSettings
+from libs.slotlog.log import SlotLogError
 from libs.warehouse.errors import WarehouseError
 from libs.warehouse.warehouse import Warehouse, WarehouseSettings
 
 SERVICES = ("tenant", "scheduler", "executor", "audit_log", "gateway")
 READY_SECONDS = 60.0
 SECRET_BYTES = 32
+MOST = 65_536
 RUN_PATH = "/api/v1/pipelines/run/cost_by_service"
 FAILURES = (
     AlreadyRunningError,
@@ -48,6 +51,9 @@ FAILURES = (
     StartError,
     TimeoutError,
     WarehouseError,
+    OSError,
+    SlotLogError,
+    TopologyError,
     aiohttp.ClientError,
 )
 
@@ -250,13 +256,22 @@ async def _main(stack: Stack) -> int:
     return 0
 
 
+def _number(variable: str, otherwise: int) -> int:
+    """A setting that is a number; ends the process with status 2 when it is none."""
+    said = os.environ.get(variable) or str(otherwise)
+    if said.isdecimal() and int(said) < MOST:
+        return int(said)
+    sys.stderr.write(f"{variable}: {said[:50]!r} is not a whole number below {MOST}\n")
+    sys.exit(EXIT_BAD_SETTING)
+
+
 def main() -> int:
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     stack = Stack(
         state_dir=Path(os.environ.get("STATE_DIR") or ".local").absolute(),
-        port=int(os.environ.get("PORT") or os.environ.get("API_PORT") or 8080),
+        port=_number("PORT", _number("API_PORT", 8080)),
         demo=os.environ.get("DEMO", "1") not in {"0", "false", "no"},
-        instances=int(os.environ.get("INSTANCES") or 1),
+        instances=_number("INSTANCES", 1),
         faults=os.environ.get("FAULTS") == "1",
     )
     return asyncio.run(_main(stack))
