@@ -11,7 +11,6 @@ could not be reached or refused. What is unknown is named and left alone.
 """
 
 import argparse
-import os
 import sys
 
 from deploy.parts import NAMES, DeploySettings, parts
@@ -23,9 +22,7 @@ BY_HAND, FAILED = 1, 3
 
 def main(argv: list[str] | None = None) -> int:
     chosen = _arguments(argv)
-    if chosen.project:
-        os.environ["GCP_PROJECT_ID"] = chosen.project
-    settings = load(DeploySettings)
+    settings = load(DeploySettings, project=chosen.project)
     found: list[Change] = []
     try:
         for name, part in parts(settings, chosen.only):

@@ -9,7 +9,6 @@ Run it by a schedule: an alert waits for its lines. Exit codes: 0 when all is fr
 import argparse
 import asyncio
 import logging
-import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -91,9 +90,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--project", help="otherwise GCP_PROJECT_ID")
     parser.add_argument("--hours", type=float, default=26.0, help="how long a success is fresh")
     chosen = parser.parse_args(argv)
-    if chosen.project:
-        os.environ["GCP_PROJECT_ID"] = chosen.project
-    settings = load(ServiceSettings)
+    settings = load(ServiceSettings, project=chosen.project)
     logs.configure("freshness", settings.log_level.value)
     return asyncio.run(_report(settings, chosen.hours))
 

@@ -12,7 +12,6 @@ All take --project. Exit codes: 0 done, 1 something was left undone (it says wha
 """
 
 import argparse
-import os
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -149,9 +148,7 @@ COMMANDS = {
 
 def main(argv: list[str] | None = None) -> int:
     chosen = _arguments(argv)
-    if chosen.project:
-        os.environ["GCP_PROJECT_ID"] = chosen.project
-    settings = load(DeploySettings)
+    settings = load(DeploySettings, project=chosen.project)
     try:
         return COMMANDS[chosen.command](settings, chosen)
     except (OperatingError, ProvisioningError, WarehouseError) as error:

@@ -307,10 +307,13 @@ class AuditLogSettings(ServiceSettings):
 Settings = TypeVar("Settings", bound=ServiceSettings)
 
 
-def load(cls: type[Settings]) -> Settings:
-    """Read the environment; ends the process with status 2 when a value is bad."""
+def load(cls: type[Settings], *, project: str | None = None) -> Settings:
+    """Read the environment; ends the process with status 2 when a value is bad.
+
+    A command's `--project` goes before the variable.
+    """
     try:
-        found = cls()
+        found = cls(gcp_project_id=project) if project else cls()
     except ValidationError as error:
         for line in explain(error):
             sys.stderr.write(line + "\n")
