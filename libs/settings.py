@@ -92,7 +92,7 @@ class ServiceSettings(BaseSettings):
     ledger_bucket: str = ""
     """Bucket of the slot log and the claims; `<project>-convergence-ledger` when empty."""
     secrets_dir: Path | None = None
-    """Folder of secret files (mode 0600), looked at before Secret Manager in development."""
+    """Folder of secret files (mode 0600), looked at before Secret Manager."""
     kms_project_id: str = ""
     """Project of the KMS key; the project above when empty."""
     kms_location: str = "global"

@@ -14,7 +14,7 @@ from pathlib import Path
 
 LOG = logging.getLogger(__name__)
 ROOT = Path(__file__).parents[2]
-STOP_SECONDS = 6.0
+STOP_SECONDS = 5.5
 PIDS_FILE = "processes.json"
 WATCH_SECONDS = 0.2
 QUICK_DEATH_SECONDS = 2.0
@@ -94,10 +94,10 @@ class Children:
         child.started = asyncio.get_running_loop().time()
         with self.log_of(child.name).open("ab") as log:
             child.process = subprocess.Popen(  # noqa: S603  our own modules
-                [sys.executable, "-m", child.module, *child.arguments],
+                [sys.executable, "-m", "deploy.local.kept", child.module, *child.arguments],
                 cwd=ROOT,
                 env={**os.environ, **child.environment},
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.PIPE,  # closes with us: a child ends then, however we ended
                 stdout=log,
                 stderr=log,
                 start_new_session=True,  # Ctrl-C is ours to handle, in order

@@ -40,6 +40,7 @@ from libs.warehouse.warehouse import Warehouse, WarehouseSettings
 
 SERVICES = ("tenant", "scheduler", "executor", "audit_log", "gateway")
 READY_SECONDS = 60.0
+GRACE_SECONDS = "4"  # of a service that is to stop: Ctrl-C ends everything within 10 s
 SECRET_BYTES = 32
 MOST = 65_536
 RUN_PATH = "/api/v1/pipelines/run/cost_by_service"
@@ -158,7 +159,11 @@ async def _prepare(settings: GatewaySettings, environment: dict[str, str]) -> No
 
 
 def _start_services(stack: Stack, children: Children, admin_key: str) -> None:
-    common = {"SECRETS_DIR": str(stack.state_dir / "secrets")}
+    grace = os.environ.get("SHUTDOWN_GRACE_SECONDS") or GRACE_SECONDS
+    common = {
+        "SECRETS_DIR": str(stack.state_dir / "secrets"),
+        "SHUTDOWN_GRACE_SECONDS": grace,
+    }
     for name, number in itertools.product(SERVICES, range(stack.instances)):
         own = {"PORT": "0"}
         if name == "gateway":
@@ -243,7 +248,7 @@ def _check_port(port: int) -> None:
 
 async def _main(stack: Stack) -> int:
     stop, loop = asyncio.Event(), asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         loop.add_signal_handler(number, stop.set)
     try:
         await run(stack, stop)

@@ -7,7 +7,6 @@ import argparse
 import asyncio
 import logging
 import signal
-import sys
 import time
 
 from google.api_core.exceptions import GoogleAPICallError, RetryError
@@ -54,13 +53,10 @@ async def _main() -> None:
     parser = argparse.ArgumentParser(prog="python -m libs.local_cloud.ticks")
     parser.add_argument("--project", default="convergence-local")
     parser.add_argument("--every", type=float, default=60.0, help="seconds between ticks")
-    parser.add_argument("--with-parent", action="store_true", help="end when stdin closes")
     chosen = parser.parse_args()
     stop, loop = asyncio.Event(), asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    if chosen.with_parent:
-        loop.add_reader(sys.stdin.fileno(), stop.set)
     await Ticker(chosen.project, chosen.every).run(stop)
 
 

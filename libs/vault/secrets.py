@@ -1,4 +1,4 @@
-"""Secrets of the platform: a file first, in development; then Secret Manager.
+"""Secrets of the platform: a file first, then Secret Manager.
 
 SecretError
 ├── SecretNotFoundError   nowhere; says where it was looked for
@@ -49,7 +49,7 @@ class SecretUnavailableError(SecretError):
 
 @dataclass(frozen=True, slots=True)
 class SecretSettings:
-    """Where secrets are; no directory outside development."""
+    """Where secrets are."""
 
     project_id: str
     directory: Path | None = None

@@ -6,6 +6,7 @@ import random
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from functools import partial
 
 import pytest
@@ -53,9 +54,11 @@ def submit(stack: Stack, tenant: str, number: int) -> tuple[str, str]:
     return eventually(accepted, within=60)
 
 
-def run_under_fire(stack: Stack, runs: int, kills: int, seed: int) -> list[tuple[str, str]]:
-    """Submit runs from several clients while services are killed at random."""
-    chance = random.Random(seed)
+def run_under_fire(
+    stack: Stack, runs: int, kills: int, seed: int
+) -> tuple[list[tuple[str, str]], list[datetime]]:
+    """Submit runs from several clients while services are killed at random; tells both."""
+    chance, killed = random.Random(seed), []
     tenants = prepare(stack, max(2, runs // 25))
     with ThreadPoolExecutor(8) as clients:
         futures = [
@@ -64,9 +67,10 @@ def run_under_fire(stack: Stack, runs: int, kills: int, seed: int) -> list[tuple
         ]
         for _ in range(kills):
             stack.kill(chance.choice(SERVICES))
+            killed.append(datetime.now(UTC))
             until = time.monotonic() + chance.uniform(0.2, 1.0)
             eventually(partial(_passed, until), within=5)
-        return [future.result() for future in futures]
+        return [future.result() for future in futures], killed
 
 
 def _passed(moment: float) -> None:
@@ -84,6 +88,19 @@ def wait_for_all(stack: Stack, submitted: list[tuple[str, str]], within: float) 
         assert not open_runs, f"{len(open_runs)} runs have not ended"
 
     eventually(all_ended, within=within)
+
+
+def met_by(stack: Stack, submitted: list[tuple[str, str]], killed: list[datetime]) -> list[int]:
+    """How many runs were accepted and not yet ended at each kill."""
+    spans = []
+    for tenant, run_id in submitted:
+        run = stack.call("GET", f"/api/v1/pipelines/runs/{run_id}", tenant=tenant).body
+        spans.append((datetime.fromisoformat(run["submitted_at"]), _ended(run)))
+    return [sum(begun <= moment <= ended for begun, ended in spans) for moment in killed]
+
+
+def _ended(run: dict[str, str]) -> datetime:
+    return datetime.fromisoformat(run["finished_at"])
 
 
 async def findings_when_quiet(stack: Stack, submitted: list[tuple[str, str]]) -> list[Finding]:
@@ -105,10 +122,12 @@ async def findings_when_quiet(stack: Stack, submitted: list[tuple[str, str]]) ->
 
 
 def assert_nothing_broken(stack: Stack, runs: int, kills: int, seed: int) -> None:
-    submitted = run_under_fire(stack, runs, kills, seed)
+    submitted, killed = run_under_fire(stack, runs, kills, seed)
     assert len(set(submitted)) == runs
     wait_for_all(stack, submitted, within=150)
     found = asyncio.run(findings_when_quiet(stack, submitted))
+    met = met_by(stack, submitted, killed)
+    assert sum(map(bool, met)) >= kills / 2
     broken = {one.promise: one.violations[:5] for one in found if one.violations}
     assert not broken, broken
 

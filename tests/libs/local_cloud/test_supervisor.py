@@ -1,5 +1,6 @@
 """The local cloud as one thing: up together, kept up, gone together."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -72,6 +73,23 @@ def test_the_command_starts_says_and_stops(tmp_path: Path) -> None:
     assert running.wait(10) == 0
     running.stdout.close()
     assert not answers(port)
+
+
+def test_an_ephemeral_cloud_keeps_nothing(tmp_path: Path) -> None:
+    running = subprocess.Popen(
+        [sys.executable, "-m", "libs.local_cloud", "--ephemeral", "--only", "storage"],
+        cwd=ROOT,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert running.stdout is not None
+    assert running.stdout.readline().startswith("export STORAGE_EMULATOR_HOST=")
+    assert list(tmp_path.glob("convergence-*/storage"))
+    running.terminate()
+    assert running.wait(10) == 0
+    running.stdout.close()
+    assert not list(tmp_path.iterdir())
 
 
 def test_emulators_end_with_their_supervisor_even_on_sigkill(tmp_path: Path) -> None:
