@@ -1,9 +1,12 @@
-"""What holds for every test."""
+"""What holds for every test, and one platform for all that need no other."""
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+
+from tests.stack import Stack
 
 
 @pytest.fixture(autouse=True)
@@ -16,3 +19,18 @@ def _environment_stays() -> Iterator[None]:
 
 def _environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"}
+
+
+@pytest.fixture(scope="session")
+def landing(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder from which the platform may load files."""
+    return tmp_path_factory.mktemp("landing")
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory, landing: Path) -> Iterator[Stack]:
+    """Shared: each module onboards tenants of its own."""
+    settings = {"LANDING_FOLDER": str(landing), "TICK_SECONDS": "1"}
+    found = Stack(tmp_path_factory.mktemp("stack"), settings).start()
+    yield found
+    assert found.stop() == 0

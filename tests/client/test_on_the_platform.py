@@ -5,7 +5,6 @@ import os
 import stat
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,15 +16,12 @@ from tests.pipelines import BAD_SQL, ONE_STEP
 from tests.stack import ADMIN_KEY, ROOT, Stack, free_port
 
 pytestmark = pytest.mark.timeout(240)  # a whole platform starts first
-TENANT = "acme_cloud"
+TENANT = "client_inc"
 
 
-@pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    found = Stack(tmp_path_factory.mktemp("stack")).start()
-    found.onboard(TENANT)
-    yield found
-    assert found.stop() == 0
+@pytest.fixture(scope="module", autouse=True)
+def _tenant(stack: Stack) -> None:
+    stack.onboard(TENANT)
 
 
 @dataclass(slots=True)

@@ -15,13 +15,6 @@ def browser() -> Iterator[Browser]:
         yield found
 
 
-@pytest.fixture(scope="module")
-def stack(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    found = Stack(tmp_path_factory.mktemp("stack")).start()
-    yield found
-    assert found.stop() == 0
-
-
 @pytest.fixture(params=["light", "dark", "phone"])
 def look(request: pytest.FixtureRequest) -> str:
     return str(request.param)

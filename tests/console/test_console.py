@@ -10,7 +10,7 @@ from tests.pipelines import BAD_SQL, ONE_STEP
 from tests.stack import ADMIN_KEY, Stack, eventually
 
 pytestmark = pytest.mark.timeout(240)  # a browser beside a whole platform
-TENANT = "acme_cloud"
+TENANT = "console_inc"
 MOST_BYTES = 200_000
 
 

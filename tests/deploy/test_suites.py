@@ -18,13 +18,6 @@ from tests.stack import ADMIN_KEY, Stack
 pytestmark = pytest.mark.timeout(300)
 
 
-@pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    found = Stack(tmp_path_factory.mktemp("suites"), {"TICK_SECONDS": "1"}).start()
-    yield found
-    assert found.stop() == 0
-
-
 @pytest.fixture
 def key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ADMIN_API_KEY", ADMIN_KEY)

@@ -1,6 +1,5 @@
 """A bill on disk, a pipeline, and what it cost by HTTP: through all five services."""
 
-from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -16,19 +15,6 @@ OTHER = "other_costs"
 LEDGER = load_ledger("aws_cur")
 TEMPLATE = ROOT / "services/scheduler/templates/aws/cost/cur.yml"
 NOVEMBER = "from=2026-10-01&to=2026-11-30"
-
-
-@pytest.fixture(scope="module")
-def landing(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("landing")
-
-
-@pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory, landing: Path) -> Iterator[Stack]:
-    settings = {"LANDING_FOLDER": str(landing)}
-    found = Stack(tmp_path_factory.mktemp("stack"), settings).start()
-    yield found
-    assert found.stop() == 0
 
 
 @pytest.fixture(scope="module")
