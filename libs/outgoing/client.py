@@ -9,6 +9,7 @@ from urllib.parse import urljoin, urlsplit
 
 import aiohttp
 from multidict import CIMultiDictProxy
+from yarl import URL
 
 from libs.outgoing.addresses import Look, PublicResolver, check_literal, checked_url, look_up
 from libs.outgoing.errors import (
@@ -21,7 +22,8 @@ from libs.outgoing.errors import (
 CHUNK = 64 << 10
 MOST_REDIRECTS = 3
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
-_NOT_FOR_OTHERS = frozenset({"authorization", "cookie", "x-api-key"})
+_FOR_ANYBODY = frozenset({"accept", "accept-encoding", "content-type", "range", "user-agent"})
+"""Headers that follow a redirect to another host: no other may hold a key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,8 @@ class Call:
     body: bytes | None = field(default=None, repr=False)
     total_seconds: float | None = None
     max_bytes: int | None = None
+    exact: bool = False
+    """The URL is sent as it is written, because it has been signed."""
 
     @property
     def host(self) -> str:
@@ -137,7 +141,7 @@ class Outgoing:
             response.close()
             before, url = url, urljoin(url, target)
             if urlsplit(before).netloc != urlsplit(url).netloc:
-                headers = {k: v for k, v in headers.items() if k.lower() not in _NOT_FOR_OTHERS}
+                headers = {k: v for k, v in headers.items() if k.lower() in _FOR_ANYBODY}
         raise UnreachableError(call.host, f"it redirects more than {MOST_REDIRECTS} times")
 
     async def _request(
@@ -147,7 +151,11 @@ class Outgoing:
         check_literal(host, allow_private=self._rules.allow_private)
         try:
             return await self._open().request(
-                call.method, url, headers=headers, data=call.body, allow_redirects=False
+                call.method,
+                URL(url, encoded=call.exact),
+                headers=headers,
+                data=call.body,
+                allow_redirects=False,
             )
         except OutgoingError:
             raise

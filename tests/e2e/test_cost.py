@@ -14,6 +14,11 @@ TENANT = "acme_costs"
 OTHER = "other_costs"
 LEDGER = load_ledger("aws_cur")
 TEMPLATE = ROOT / "services/scheduler/templates/aws/cost/cur.yml"
+DEFAULTS = {
+    name: said["default"]
+    for name, said in yaml.safe_load(TEMPLATE.read_text())["parameters"]["properties"].items()
+    if "default" in said
+}
 NOVEMBER = "from=2026-10-01&to=2026-11-30"
 
 
@@ -36,7 +41,7 @@ def deliver(landing: Path, lines: list[Line]) -> None:
 
 
 def run(stack: Stack, tenant: str) -> Any:
-    body = {"parameters": {"period": "2026-11", "files": "*.csv"}}
+    body = {"parameters": {**DEFAULTS, "period": "2026-11"}}
     started = stack.call("POST", "/api/v1/pipelines/run/aws_cur", body, tenant=tenant)
     assert started.status == 202, started.body
     return stack.wait_for_run(tenant, started.body["run_id"], within=60)

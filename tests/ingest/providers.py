@@ -18,7 +18,7 @@ ADMIN_KEY = "sk-admin-0123456789-canary"
 DAY = 86400
 
 
-@dataclass(slots=True)
+@dataclass
 class Provider:
     """What the server knows, and what it was asked."""
 
@@ -154,8 +154,8 @@ def _anthropic_bucket(at: int) -> dict[str, Any]:
 
 
 @asynccontextmanager
-async def serve() -> AsyncIterator[Provider]:
-    provider = Provider()
+async def serve(provider: Provider | None = None) -> AsyncIterator[Provider]:
+    provider = provider or Provider()
     runner = web.AppRunner(provider.application())
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)

@@ -1,6 +1,7 @@
 """Declared sources against providers' own behaviour: pages, limits, crashes, bad answers."""
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -9,6 +10,7 @@ from pydantic import TypeAdapter
 
 from services.executor.ingest.api_source import ApiSource
 from services.executor.steps.step import Credential, StepError, StepRetryError
+from tests.ingest.clouds import AWS_KEYS, PRINCIPAL, serve_clouds
 from tests.ingest.providers import ADMIN_KEY, DAY, Provider, serve
 from tests.ingest.surroundings import Surroundings
 
@@ -228,3 +230,28 @@ async def test_too_many_pages_are_refused(around: Surroundings, provider: Provid
 def test_a_source_with_a_wrong_word_is_refused() -> None:
     with pytest.raises(ValueError, match="pages"):
         TypeAdapter(ApiSource).validate_python({"base_url": "x", "pages": {"kind": "scroll"}})
+
+
+@pytest.mark.parametrize(
+    ("path", "auth", "fields"),
+    [
+        ("/aws/items", {"kind": "aws", "service": "ce"}, AWS_KEYS),
+        ("/azure/items", {"kind": "azure"}, PRINCIPAL),
+        ("/google/items", {"kind": "google"}, {}),
+    ],
+)
+async def test_clouds_let_in_what_their_own_libraries_sign(
+    around: Surroundings, path: str, auth: dict[str, Any], fields: dict[str, str]
+) -> None:
+    async with serve_clouds({}) as clouds:
+        around.tools = replace(around.tools, azure_login=f"{clouds.url}/login")
+        with_key(around, **(fields or clouds.service_account))
+        config = {
+            **items(clouds, "none", {"kind": "none"}, path=path),
+            "auth": {**auth, "credential": "openai"},
+            "query": {"a b": "c/d+é"},
+        }
+        assert (await around.run("ingest.api", config)).rows == 1
+        with_key(around, wrong="x")
+        with pytest.raises(StepError, match="credential"):
+            await around.run("ingest.api", config)

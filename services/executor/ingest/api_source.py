@@ -44,7 +44,37 @@ class OAuth2Auth(_Part):
     scope: str = ""
 
 
-Auth = Annotated[BearerAuth | HeaderAuth | BasicAuth | OAuth2Auth, Field(discriminator="kind")]
+class AwsAuth(_Part):
+    """Signature Version 4, by the credential's access_key_id and secret_access_key."""
+
+    kind: Literal["aws"]
+    credential: Name
+    service: Name
+    """As AWS names it in signatures: `ce`, `securityhub`, `s3`."""
+    region: str = Field(default="", max_length=40)
+    """Empty: the credential's own, else us-east-1."""
+
+
+class GoogleAuth(_Part):
+    """A token of the service account whose JSON key the credential is."""
+
+    kind: Literal["google"]
+    credential: Name
+    scopes: tuple[Name, ...] = ("https://www.googleapis.com/auth/cloud-platform.read-only",)
+
+
+class AzureAuth(_Part):
+    """A token of the service principal: tenant_id, client_id, client_secret."""
+
+    kind: Literal["azure"]
+    credential: Name
+    scope: Name = "https://management.azure.com/.default"
+
+
+Auth = Annotated[
+    BearerAuth | HeaderAuth | BasicAuth | OAuth2Auth | AwsAuth | GoogleAuth | AzureAuth,
+    Field(discriminator="kind"),
+]
 
 
 class NoPages(_Part):

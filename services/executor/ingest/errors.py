@@ -2,6 +2,7 @@
 
 IngestError
 ├── NothingDeliveredError   no file, or only empty ones
+├── ChangedError            a file was replaced while it was read; trying again may help
 └── RefusedFileError        a file cannot be read as it should be: file, line, column
 """
 
@@ -18,6 +19,13 @@ class NothingDeliveredError(IngestError):
     def __init__(self, pattern: str, where: str, hint: str = "") -> None:
         more = f"; {hint}" if hint else ""
         super().__init__(f"no file matches {pattern!r} in {where}{more}")
+
+
+class ChangedError(IngestError):
+    code = "delivery_changed"
+
+    def __init__(self, file: str) -> None:
+        super().__init__(f"{file} was replaced or deleted after it was listed")
 
 
 class RefusedFileError(IngestError):

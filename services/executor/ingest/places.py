@@ -1,11 +1,11 @@
-"""Where a tenant's files lie: its own folder of the landing bucket, or of a local disk.
+"""Where a tenant's files lie: its own folder of the landing bucket, of a local disk, or a bucket.
 
 A pattern never leaves the tenant's folder, whatever dots and slashes it has.
 """
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Protocol
@@ -14,6 +14,7 @@ from libs.objects import Objects
 from services.executor.ingest.errors import IngestError, NothingDeliveredError
 
 MOST_FILES = 10_000
+MOST_LISTED = 200_000
 _WILD = re.compile(r"[*?\[]")
 
 
@@ -31,39 +32,37 @@ class FoundFile:
     name: str
     size: int
     checksum: str
+    modified: str = ""
+    """When, as its place writes times; empty where that is not known."""
 
 
 class Place(Protocol):
     """Where files are found, and brought from to this machine's disk."""
 
-    async def find(self, tenant: str, pattern: str) -> list[FoundFile]:
-        """Those that match, by name; raises `NothingDeliveredError` if none does."""
+    name: str
+    """What a tenant calls it."""
 
-    async def fetch(self, tenant: str, file: FoundFile, spool: Path) -> Path:
+    def below(self, prefix: str) -> AsyncIterator[FoundFile]:
+        """All files whose names begin like this, by name. Raises `IngestError`."""
+
+    async def fetch(self, file: FoundFile, spool: Path) -> Path:
         """The file on disk: itself, or a copy at `spool`."""
 
 
 class LandingBucket:
     """`landing/<tenant>/` of the platform's data bucket."""
 
-    def __init__(self, objects: Objects) -> None:
-        self._objects = objects
+    def __init__(self, objects: Objects, tenant: str) -> None:
+        self._objects, self._root = objects, f"landing/{tenant}/"
+        self.name = f"gs://{objects.bucket}/{self._root}"
 
-    async def find(self, tenant: str, pattern: str) -> list[FoundFile]:
-        parts = checked(pattern)
-        root = f"landing/{tenant}/"
-        literal = _WILD.split(pattern)[0]
-        listed = await self._objects.list(root + literal, MOST_FILES + 1)
-        found = [
-            FoundFile(o.name.removeprefix(root), o.size, o.checksum)
-            for o in listed
-            if matches(o.name.removeprefix(root), parts)
-        ]
-        return _some(found, pattern, f"gs://{self._objects.bucket}/{root}")
+    async def below(self, prefix: str) -> AsyncIterator[FoundFile]:
+        for found in await self._objects.list(self._root + prefix, MOST_LISTED):
+            yield FoundFile(found.name.removeprefix(self._root), found.size, found.checksum)
 
-    async def fetch(self, tenant: str, file: FoundFile, spool: Path) -> Path:
+    async def fetch(self, file: FoundFile, spool: Path) -> Path:
         try:
-            await self._objects.download(f"landing/{tenant}/{file.name}", spool)
+            await self._objects.download(self._root + file.name, spool)
         except FileNotFoundError:
             raise NothingDeliveredError(file.name, "the landing bucket", "it has gone") from None
         return spool
@@ -72,50 +71,55 @@ class LandingBucket:
 class LocalFolder:
     """`<root>/<tenant>/` of this machine; for development."""
 
-    def __init__(self, root: Path) -> None:
-        self._root = root.resolve()
+    def __init__(self, root: Path, tenant: str) -> None:
+        self._folder = root.resolve() / tenant
+        self.name = f"your folder of {root.name}"
 
-    async def find(self, tenant: str, pattern: str) -> list[FoundFile]:
-        parts = checked(pattern)
-        folder = self._root / tenant
-        found = []
-        for path in sorted(folder.rglob("*")):
-            name = path.relative_to(folder).as_posix()
-            inside = path.resolve().is_relative_to(folder)
-            if path.is_file() and inside and matches(name, parts):
-                digest = hashlib.sha256()
-                with path.open("rb") as file:
-                    while block := file.read(1 << 20):
-                        digest.update(block)
-                found.append(FoundFile(name, path.stat().st_size, digest.hexdigest()))
-        return _some(found, pattern, f"your folder of {self._root.name}")
+    async def below(self, prefix: str) -> AsyncIterator[FoundFile]:
+        for path in sorted(self._folder.rglob("*")):
+            name = path.relative_to(self._folder).as_posix()
+            inside = path.resolve().is_relative_to(self._folder)
+            if path.is_file() and inside and name.startswith(prefix):
+                yield FoundFile(name, path.stat().st_size, _digest(path))
 
-    async def fetch(self, tenant: str, file: FoundFile, spool: Path) -> Path:  # noqa: ARG002
-        return self._root / tenant / file.name
+    async def fetch(self, file: FoundFile, spool: Path) -> Path:  # noqa: ARG002
+        return self._folder / file.name
 
 
-class Anywhere:
-    """Asks one place after the other; the first that has something answers."""
+class Either:
+    """Two places as one; a file that both have is the first one's."""
 
-    def __init__(self, places: Sequence[Place]) -> None:
-        self._places = places
+    def __init__(self, first: Place, second: Place) -> None:
+        self._first, self._second = first, second
+        self.name = second.name
 
-    async def find(self, tenant: str, pattern: str) -> list[FoundFile]:
-        missing: NothingDeliveredError | None = None
-        for place in self._places:
-            try:
-                return await place.find(tenant, pattern)
-            except NothingDeliveredError as error:
-                missing = error
-        assert missing is not None  # noqa: S101  there is at least one place
-        raise missing
+    async def below(self, prefix: str) -> AsyncIterator[FoundFile]:
+        found = {file.name: file async for file in self._second.below(prefix)}
+        found |= {file.name: file async for file in self._first.below(prefix)}
+        for name in sorted(found):
+            yield found[name]
 
-    async def fetch(self, tenant: str, file: FoundFile, spool: Path) -> Path:
-        for place in self._places[:-1]:
-            found = await place.fetch(tenant, file, spool)
-            if found.exists():
-                return found
-        return await self._places[-1].fetch(tenant, file, spool)
+    async def fetch(self, file: FoundFile, spool: Path) -> Path:
+        found = await self._first.fetch(file, spool)
+        return found if found.exists() else await self._second.fetch(file, spool)
+
+
+async def find(place: Place, pattern: str) -> list[FoundFile]:
+    """The files that match; raises `NothingDeliveredError` if none does."""
+    parts = checked(pattern)
+    found = []
+    listed = 0
+    async for file in place.below(_WILD.split(pattern)[0]):
+        listed += 1
+        if matches(file.name, parts):
+            found.append(file)
+        if listed >= MOST_LISTED:
+            raise BadPatternError(pattern, f"more than {MOST_LISTED} files begin like it")
+        if len(found) > MOST_FILES:
+            raise BadPatternError(pattern, f"it matches more than {MOST_FILES} files")
+    if not found:
+        raise NothingDeliveredError(pattern, place.name)
+    return found
 
 
 def checked(pattern: str) -> tuple[str, ...]:
@@ -135,9 +139,9 @@ def matches(name: str, parts: Sequence[str]) -> bool:
     )
 
 
-def _some(found: list[FoundFile], pattern: str, where: str) -> list[FoundFile]:
-    if not found:
-        raise NothingDeliveredError(pattern, where)
-    if len(found) > MOST_FILES:
-        raise BadPatternError(pattern, f"it matches more than {MOST_FILES} files")
-    return found
+def _digest(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()

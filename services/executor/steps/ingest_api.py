@@ -5,29 +5,25 @@ there. The slice is replaced whole, and only when the last page is there.
 """
 
 import asyncio
-import calendar
 import hashlib
-import re
 from collections.abc import AsyncIterator, Mapping
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import polars as pl
 from pydantic import Field
 
-from contracts.identifiers import CredentialId, InvalidIdentifierError
-from services.executor.ingest.api_client import ApiClient, SourceUnavailableError
+from services.executor.ingest.api_client import ApiClient
 from services.executor.ingest.api_pages import Collector, PageStore
 from services.executor.ingest.api_source import ApiSource
+from services.executor.ingest.authorize import authorizer
+from services.executor.steps.months import fill_month
+from services.executor.steps.opened import fields_of
 from services.executor.steps.phrasing import phrased
 from services.executor.steps.raw_load import RawLoader, Target, slice_of, with_own
-from services.executor.steps.step import StepError, StepResult, StepRetryError, StepRun, StepType
+from services.executor.steps.step import StepResult, StepRun, StepType
 from services.executor.steps.targets import target_of
 from services.executor.steps.tools import Tools
 from services.executor.steps.variables import fill_name
-
-_PERIOD = re.compile(r"\{period\.(start|end)_(unix|date|iso)\}")
-_MONTH = re.compile(r"(\d{4})-(0[1-9]|1[0-2])")
 
 
 class Config(ApiSource):
@@ -38,9 +34,7 @@ class Config(ApiSource):
 
 class IngestApi(StepType):
     def __init__(self, tools: Tools) -> None:
-        self._files = tools.files
-        self._credentials = tools.credentials
-        self._outgoing = tools.outgoing
+        self._tools = tools
         self._loader = RawLoader(tools)
 
     async def run(self, given: StepRun) -> StepResult:
@@ -49,11 +43,8 @@ class IngestApi(StepType):
         slice_ = slice_of(config.slice, request)
         query = _query(config, given, slice_)
         with phrased():
-            store = PageStore(self._files, given.work_folder)
-            try:
-                pages = await self._collect(given, config, query, store)
-            except SourceUnavailableError as error:
-                raise StepRetryError(error.code, str(error)) from error
+            store = PageStore(self._tools.files, given.work_folder)
+            pages = await self._collect(given, config, query, store)
             load_id = await _content_of(store, pages)
             target = Target(table, slice_, load_id, (config.base_url + config.path,))
             done = await self._loader.unchanged(given, target)
@@ -69,19 +60,11 @@ class IngestApi(StepType):
     async def _collect(
         self, given: StepRun, config: Config, query: Mapping[str, Any], store: PageStore
     ) -> int:
-        secrets = await self._secrets(given, config)
-        client = ApiClient(config, self._outgoing, secrets)
-        return await Collector(config, client, store).collect(query)
-
-    async def _secrets(self, given: StepRun, config: Config) -> Mapping[str, str]:
-        if config.auth is None:
-            return {}
-        try:
-            credential_id = CredentialId(fill_name(config.auth.credential, given.request))
-        except InvalidIdentifierError as error:
-            raise StepError("invalid_config", f"auth.credential: {error}") from None
-        opened = await self._credentials.open(given.request.tenant_id, credential_id)
-        return opened.fields
+        named = config.auth.credential if config.auth is not None else ""
+        fields = await fields_of(self._tools, given, named)
+        outgoing = self._tools.outgoing
+        let_in = authorizer(config.auth, fields, outgoing, self._tools.azure_login)
+        return await Collector(config, ApiClient(config, outgoing, let_in), store).collect(query)
 
 
 async def _content_of(store: PageStore, pages: int) -> str:
@@ -127,32 +110,11 @@ def _flat(record: Mapping[str, Any], prefix: str = "") -> dict[str, str | None]:
 
 
 def _query(config: Config, given: StepRun, slice_: str) -> dict[str, Any]:
-    times = _times(slice_)
-
     def fill(text: Any) -> Any:
         if isinstance(text, tuple):
             return [fill(one) for one in text]
         if not isinstance(text, str):
             return text
-        if "{period." in text and not times:
-            detail = f"slice {slice_!r} is no month, but the query asks for {{period.…}}"
-            raise StepError("invalid_config", detail)
-        text = _PERIOD.sub(lambda m: times[f"{m.group(1)}_{m.group(2)}"], text)
-        return fill_name(text, given.request)
+        return fill_name(fill_month(text, slice_), given.request)
 
     return {name: fill(value) for name, value in config.query.items()}
-
-
-def _times(slice_: str) -> dict[str, str]:
-    match = _MONTH.fullmatch(slice_)
-    if match is None:
-        return {}
-    year, month = int(match.group(1)), int(match.group(2))
-    start = datetime(year, month, 1, tzinfo=UTC)
-    end = start + timedelta(days=calendar.monthrange(year, month)[1])
-    found = {}
-    for name, at in (("start", start), ("end", end)):
-        found[f"{name}_unix"] = str(int(at.timestamp()))
-        found[f"{name}_date"] = at.date().isoformat()
-        found[f"{name}_iso"] = at.strftime("%Y-%m-%dT%H:%M:%SZ")
-    return found

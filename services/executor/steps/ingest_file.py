@@ -4,18 +4,30 @@ The slice is replaced whole: staged, checked, swapped in one transaction. The
 same files read in the same way are not loaded again.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Annotated
 
 import polars as pl
 from pydantic import BaseModel, ConfigDict, Field
 
 from services.executor.ingest.csv_reader import CsvOptions
 from services.executor.ingest.deliveries import load_id_of
+from services.executor.ingest.manifests import delivered, kind_of
 from services.executor.ingest.parts import each
-from services.executor.ingest.places import Anywhere, FoundFile, LandingBucket, LocalFolder
+from services.executor.ingest.places import (
+    Either,
+    FoundFile,
+    LandingBucket,
+    LocalFolder,
+    Place,
+    find,
+)
 from services.executor.ingest.readers import Format, open_reader
+from services.executor.ingest.sources import Reach, is_remote, remote
+from services.executor.steps.months import fill_month
+from services.executor.steps.opened import fields_of
 from services.executor.steps.phrasing import phrased
 from services.executor.steps.raw_load import RawLoader, Target, slice_of, with_own
 from services.executor.steps.step import StepResult, StepRun, StepType
@@ -24,13 +36,22 @@ from services.executor.steps.tools import Tools
 from services.executor.steps.variables import fill_name
 
 READER_VERSION = 1
+Files = Annotated[str, Field(min_length=1, max_length=2000)]
 
 
 class Config(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    files: str = Field(min_length=1, max_length=1000)
-    """Below the tenant's landing folder, with wild cards: `aws/cur/2026-11/*.csv.gz`."""
+    files: Files | tuple[Files, ...] = Field(min_length=1)
+    """Below the tenant's landing folder, with wild cards: `aws/cur/2026-11/*.csv.gz`; or with
+    `s3://`, `gs://`, `az://` or `https://` in front. `{period.month}` is that of the slice."""
+    credential: str = Field(default="", max_length=200)
+    """A stored credential that lets us into a bucket."""
+    region: str = Field(default="", max_length=200)
+    endpoint: str = Field(default="", max_length=500)
+    """Of a store that speaks like S3, Cloud Storage or Azure Blob."""
+    manifest: str = Field(default="", max_length=200)
+    """`files` are manifests of this provider: the newest whole delivery is read."""
     target_table: str = Field(min_length=3, max_length=1400)
     slice: str = Field(min_length=1, max_length=300)
     """What the delivery is the whole of, e.g. `2026-11`; its rows replace those before."""
@@ -41,38 +62,64 @@ class Config(BaseModel):
 
 class IngestFile(StepType):
     def __init__(self, tools: Tools) -> None:
-        local = [LocalFolder(tools.landing_folder)] if tools.landing_folder else []
-        self._place = Anywhere([*local, LandingBucket(tools.data)])
+        self._tools = tools
         self._loader = RawLoader(tools)
 
     async def run(self, given: StepRun) -> StepResult:
         request, config = given.request, given.config(Config)
         table = target_of(config.target_table, request)
         slice_ = slice_of(config.slice, request)
-        with phrased():
-            pattern = fill_name(config.files, request)
-            files = await self._place.find(str(request.tenant_id), pattern)
+        with phrased(), TemporaryDirectory(prefix="fetch-") as spool:
+            found = await self._found(given, config, slice_, Path(spool) / "manifest")
+            files = list(found)
             load_id = load_id_of(files, {**config.model_dump(), "reader": READER_VERSION})
             target = Target(table, slice_, load_id, tuple(file.name for file in files))
             if (done := await self._loader.unchanged(given, target)) is not None:
                 return done
-            with TemporaryDirectory(prefix="fetch-") as spool:
-                frames = self._frames(given, config, target, files, Path(spool))
-                return await self._loader.replace(given, target, frames)
+            frames = self._frames(config, target, found, Path(spool))
+            return await self._loader.replace(given, target, frames)
 
     async def cancel(self, given: StepRun) -> None:
         await self._loader.cancel(given)
 
+    async def _found(
+        self, given: StepRun, config: Config, slice_: str, spool: Path
+    ) -> dict[FoundFile, Place]:
+        """What is to be read, each file once, and where."""
+        found: dict[FoundFile, Place] = {}
+        for written in [config.files] if isinstance(config.files, str) else config.files:
+            wanted = fill_month(fill_name(written, given.request), slice_)
+            if not wanted:
+                continue
+            place, pattern = await self._place(given, config, wanted)
+            files = await find(place, pattern)
+            if kind := kind_of(fill_name(config.manifest, given.request)):
+                files = await delivered(place, kind, files, spool)
+            found |= dict.fromkeys(files, place)
+        return found
+
+    async def _place(self, given: StepRun, config: Config, files: str) -> tuple[Place, str]:
+        tools, request = self._tools, given.request
+        if is_remote(files):
+            reach = Reach(
+                tools.outgoing,
+                await fields_of(tools, given, config.credential),
+                tools.azure_login,
+                fill_name(config.region, request),
+                fill_name(config.endpoint, request),
+                unknown=f"unknown at {tools.clock().isoformat()}",
+            )
+            return remote(files, reach)
+        landing: Place = LandingBucket(tools.data, str(request.tenant_id))
+        if tools.landing_folder:
+            landing = Either(LocalFolder(tools.landing_folder, str(request.tenant_id)), landing)
+        return landing, files
+
     async def _frames(
-        self,
-        given: StepRun,
-        config: Config,
-        target: Target,
-        files: Sequence[FoundFile],
-        spool: Path,
+        self, config: Config, target: Target, found: Mapping[FoundFile, Place], spool: Path
     ) -> AsyncIterator[pl.DataFrame]:
-        for file in files:
-            path = await self._place.fetch(str(given.request.tenant_id), file, spool / "file")
+        for file, place in found.items():
+            path = await place.fetch(file, spool / "file")
             options = CsvOptions(config.delimiter, config.encoding)
             row = 0
             async for batch in each(open_reader(path, file.name, config.format, options).batches()):

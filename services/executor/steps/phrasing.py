@@ -11,7 +11,8 @@ from libs.warehouse.errors import (
     UnavailableError,
 )
 from services.executor.focus.errors import FocusError
-from services.executor.ingest.errors import IngestError
+from services.executor.ingest.asking import SourceUnavailableError
+from services.executor.ingest.errors import ChangedError, IngestError
 from services.executor.ingest.parts import ColumnConflictError
 from services.executor.ingest.slices import RowsLostError
 from services.executor.steps.step import StepError, StepRetryError, StepUnknownError
@@ -22,6 +23,8 @@ def phrased() -> Iterator[None]:
     """Turns the errors of libraries and engines into `StepError`s of the right class."""
     try:
         yield
+    except (SourceUnavailableError, ChangedError) as error:
+        raise StepRetryError(error.code, str(error)) from error
     except (IngestError, FocusError) as error:
         raise StepError(error.code, str(error)) from error
     except ColumnConflictError as error:

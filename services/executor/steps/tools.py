@@ -5,6 +5,7 @@ from decimal import Decimal
 from pathlib import Path
 
 from libs.clock import Clock
+from libs.cloud_auth.azure import LOGIN
 from libs.objects import Objects
 from libs.outgoing.client import Outgoing
 from libs.slotlog.cloud_storage import Bucket
@@ -32,6 +33,8 @@ class Tools:
     """Whether local folders and plain http are allowed."""
     landing_folder: Path | None = None
     """Deliveries on this machine's disk, a folder per tenant; only in development."""
+    azure_login: str = LOGIN
+    """Where Microsoft lets service principals in; elsewhere only in tests."""
     price_per_tib_usd: Decimal = Decimal("6.25")
     isolation: Isolation = field(init=False)
 

@@ -1,0 +1,129 @@
+"""Providers' lists of what belongs to one delivery: only a whole delivery is read.
+
+AWS writes a manifest per report and month (`reportKeys`), or per export and month
+(`dataFiles`); Azure one per run, and every run is the whole month again.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any, Literal
+
+import orjson
+
+from services.executor.ingest.errors import IngestError, RefusedFileError
+from services.executor.ingest.places import FoundFile, Place
+
+Kind = Literal["", "aws", "azure"]
+KINDS: tuple[Kind, ...] = ("", "aws", "azure")
+LARGEST = 16 << 20
+MOST = 1000
+
+
+class IncompleteDeliveryError(IngestError):
+    code = "delivery_incomplete"
+
+    def __init__(self, manifest: str, missing: str) -> None:
+        super().__init__(f"{manifest}: {missing} is not there, or not whole; deliver it again")
+
+
+class UnknownManifestError(IngestError):
+    code = "invalid_config"
+
+    def __init__(self, written: str) -> None:
+        super().__init__(f"manifest {written[:40]!r}: there are aws and azure")
+
+
+def kind_of(written: str) -> Kind:
+    """Raises `UnknownManifestError`."""
+    for kind in KINDS:
+        if kind == written:
+            return kind
+    raise UnknownManifestError(written)
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """What one manifest says: which files, and how large where it tells."""
+
+    manifest: FoundFile
+    at: str
+    files: Mapping[str, int]
+
+
+async def delivered(
+    place: Place, kind: Kind, manifests: Sequence[FoundFile], spool: Path
+) -> list[FoundFile]:
+    """The files of the newest delivery that is whole.
+
+    Raises `RefusedFileError` for what is no manifest, `IncompleteDeliveryError`.
+    """
+    if len(manifests) > MOST:
+        problem = f"more than {MOST} manifests match; name the folder of one month"
+        raise RefusedFileError(manifests[0].name, problem)
+    read = [await _read(place, kind, file, spool) for file in manifests]
+    missing = ""
+    for listed in sorted(read, key=lambda one: (one.at, one.manifest.name), reverse=True):
+        found, lacking = await _resolve(place, listed)
+        if not lacking:
+            return found
+        missing = missing or lacking
+    newest = max(read, key=lambda one: (one.at, one.manifest.name))
+    raise IncompleteDeliveryError(newest.manifest.name, missing)
+
+
+async def _read(place: Place, kind: Kind, file: FoundFile, spool: Path) -> Listed:
+    if file.size > LARGEST:
+        raise RefusedFileError(file.name, f"it is larger than {LARGEST} bytes: no manifest")
+    path = await place.fetch(file, spool)
+    try:
+        said: Any = orjson.loads(path.read_bytes())
+        return _azure(file, said) if kind == "azure" else _aws(file, said)
+    except orjson.JSONDecodeError as error:
+        raise RefusedFileError(file.name, f"this is not JSON: {error}") from None
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        problem = f"it is not a manifest of {kind}: {type(error).__name__} {str(error)[:100]}"
+        raise RefusedFileError(file.name, problem) from None
+
+
+def _aws(file: FoundFile, said: Any) -> Listed:
+    keys = said["reportKeys"] if "reportKeys" in said else said["dataFiles"]
+    files = {_key(str(key)): -1 for key in keys}
+    if not files:
+        raise RefusedFileError(file.name, "it lists no file")
+    return Listed(file, file.modified, files)
+
+
+def _azure(file: FoundFile, said: Any) -> Listed:
+    files = {str(blob["blobName"]): int(blob["byteCount"]) for blob in said["blobs"]}
+    return Listed(file, str(said["runInfo"]["submittedTime"]), files)
+
+
+def _key(written: str) -> str:
+    """`s3://bucket/key` as the key."""
+    return written.split("/", 3)[3] if written.startswith("s3://") else written
+
+
+async def _resolve(place: Place, listed: Listed) -> tuple[list[FoundFile], str]:
+    """The files, and the first that is missing. A copied folder keeps the tails of names."""
+    folder = PurePosixPath(listed.manifest.name).parent
+    found = []
+    for name, size in listed.files.items():
+        if ".." in PurePosixPath(name).parts:
+            raise RefusedFileError(listed.manifest.name, f"it names {name[:100]!r}")
+        tail = PurePosixPath(name)
+        near = [folder / tail.name, folder / tail.parent.name / tail.name]
+        file = await _first(place, [name, *map(str, near)])
+        if file is None or (size >= 0 and file.size != size):
+            return [], name
+        found.append(file)
+    return found, ""
+
+
+async def _first(place: Place, names: Sequence[str]) -> FoundFile | None:
+    for name in dict.fromkeys(names):
+        async for file in place.below(name):
+            if file.name == name:
+                return file
+            break
+    return None

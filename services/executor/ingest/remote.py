@@ -1,0 +1,142 @@
+"""Files of a tenant's own buckets, by HTTP, through the one guarded way out."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TypeVar
+
+from libs.outgoing.client import Answered, Call, Outgoing, Streamed
+from libs.outgoing.errors import OutgoingError, UnreachableError
+from services.executor.ingest.asking import (
+    PassingError,
+    SourceRefusedError,
+    passes,
+    patiently,
+    retry_after,
+)
+from services.executor.ingest.authorize import Authorizer
+from services.executor.ingest.errors import ChangedError, NothingDeliveredError
+from services.executor.ingest.places import FoundFile
+from services.executor.ingest.stores import Store, WebFile
+
+ATTEMPTS = 5
+LISTING_BYTES = 16 << 20
+LARGEST_FILE = 64 << 30
+LISTING_SECONDS, FILE_SECONDS = 60.0, 3600.0
+UNAUTHORIZED, NOT_FOUND, CHANGED = 401, 404, 412
+OK = range(200, 300)
+_NO_HEAD = frozenset({403, 405, 501})
+"""Answers to HEAD that say nothing of GET: a signed URL is good for one method."""
+T = TypeVar("T")
+
+
+class Reached:
+    """Asks one host, again where that may help. For one step; not safe to share."""
+
+    def __init__(self, outgoing: Outgoing, authorizer: Authorizer) -> None:
+        self._outgoing, self._authorizer = outgoing, authorizer
+
+    async def answer(self, call: Call) -> Answered:
+        """Raises `IngestError`."""
+
+        async def read(answer: Streamed) -> Answered:
+            return Answered(answer.status, answer.headers, await answer.read())
+
+        limited = replace(call, max_bytes=LISTING_BYTES, total_seconds=LISTING_SECONDS)
+        return await self._ask(limited, read)
+
+    async def save(self, call: Call, file: FoundFile, path: Path) -> None:
+        """The body of the answer as a file. Raises `IngestError`."""
+
+        async def read(answer: Streamed) -> None:
+            got = 0
+            with path.open("wb") as target:
+                async for chunk in answer.chunks():
+                    got += len(chunk)
+                    target.write(chunk)
+            if file.size >= 0 and got != file.size and "Content-Encoding" not in answer.headers:
+                raise PassingError(f"{file.name} has {file.size} bytes but {got} came")
+
+        limited = replace(call, max_bytes=LARGEST_FILE, total_seconds=FILE_SECONDS)
+        await self._ask(limited, read, file.name)
+
+    async def _ask(self, call: Call, read: Callable[[Streamed], Awaitable[T]], file: str = "") -> T:
+        async def once() -> T:
+            try:
+                let_in = await self._authorizer.authorized(call)
+                async with self._outgoing.stream(let_in) as answer:
+                    await self._judge(call.host, answer, file)
+                    return await read(answer)
+            except UnreachableError as error:
+                raise PassingError(str(error)) from None
+            except OutgoingError as error:
+                raise SourceRefusedError(call.host, 0, str(error)) from None
+
+        return await patiently(call.host, ATTEMPTS, once)
+
+    async def _judge(self, host: str, answer: Streamed, file: str) -> None:
+        status = answer.status
+        if status in OK:
+            return
+        if status == UNAUTHORIZED and self._authorizer.renew():
+            raise PassingError("the token is not taken any more", 0.0)
+        if passes(status):
+            raise PassingError(f"it answered {status}", retry_after(answer.headers))
+        if file and status in {NOT_FOUND, CHANGED}:
+            raise ChangedError(file)
+        said = (await answer.read())[:300].decode(errors="replace")
+        raise SourceRefusedError(host, status, " ".join(said.split()))
+
+
+class RemotePlace:
+    """A bucket of the tenant's own."""
+
+    def __init__(self, store: Store, reached: Reached) -> None:
+        self._store, self._reached = store, reached
+        self.name = store.name
+
+    async def below(self, prefix: str) -> AsyncIterator[FoundFile]:
+        after = ""
+        while True:
+            answer = await self._reached.answer(self._store.listing(prefix, after))
+            files, following = self._store.listed(answer.body)
+            for file in files:
+                yield file
+            if not following or following == after:
+                return
+            after = following
+
+    async def fetch(self, file: FoundFile, spool: Path) -> Path:
+        await self._reached.save(self._store.content(file), file, spool)
+        return spool
+
+
+class WebPlace:
+    """One file by its URL."""
+
+    def __init__(self, file: WebFile, reached: Reached, unknown: str) -> None:
+        """`unknown` stands for the checksum of a file whose server tells none."""
+        self._file, self._reached, self._unknown = file, reached, unknown
+        self.name = file.name
+        self._exact = file.url.isascii()
+
+    async def below(self, prefix: str) -> AsyncIterator[FoundFile]:
+        if not self._file.file.startswith(prefix):
+            return
+        try:
+            answer = await self._reached.answer(Call("HEAD", self._file.url, exact=self._exact))
+        except SourceRefusedError as error:
+            if error.status == NOT_FOUND:
+                raise NothingDeliveredError(self._file.file, self.name) from None
+            if error.status not in _NO_HEAD:
+                raise
+            yield FoundFile(self._file.file, -1, self._unknown)
+            return
+        told = answer.headers.get("ETag") or answer.headers.get("Last-Modified")
+        length = int(answer.headers.get("Content-Length", -1))
+        yield FoundFile(self._file.file, length, told or self._unknown)
+
+    async def fetch(self, file: FoundFile, spool: Path) -> Path:
+        call = Call("GET", self._file.url, {"Accept-Encoding": "identity"}, exact=self._exact)
+        await self._reached.save(call, file, spool)
+        return spool

@@ -1,0 +1,313 @@
+"""Files of a tenant's own buckets: listed, let in, fetched whole, or refused in words."""
+
+import gzip
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from typing import Any
+
+import orjson
+import pytest
+
+from libs.outgoing.client import Outgoing, OutgoingRules
+from services.executor.steps.step import Credential, StepError, StepRetryError
+from tests.ingest.clouds import AWS_KEYS, PRINCIPAL, SIGNATURE, Clouds, serve_clouds
+from tests.ingest.surroundings import Surroundings, emulators
+
+BILL = b"account,cost\n007,1.5\n008,2\n"
+OBJECTS = {
+    "cur/2026-11/a b+c.csv": BILL,
+    "cur/2026-11/b.csv.gz": gzip.compress(BILL, mtime=0),
+    "cur/2026-11/c.csv": BILL,
+    "cur/2026-11/deep/d.csv": BILL,
+    "cur/2026-12/a.csv": BILL,
+}
+
+
+@pytest.fixture
+async def clouds(around: Surroundings) -> AsyncIterator[Clouds]:
+    async with serve_clouds(OBJECTS) as found:
+        around.tools = replace(around.tools, azure_login=f"{found.url}/login")
+        known = {"aws": AWS_KEYS, "azure": PRINCIPAL, "gcp": found.service_account}
+        known |= {"sas": {"sas_token": f"?{SIGNATURE}"}, "web": {"api_key": "let-me-in"}}
+        around.credentials.known |= {n: Credential(n.upper(), f) for n, f in known.items()}
+        yield found
+
+
+def config(files: str, credential: str = "", **more: Any) -> dict[str, Any]:
+    return {
+        "files": files,
+        "credential": credential,
+        "target_table": "${tenant_id}.raw",
+        "slice": "2026-11",
+        **more,
+    }
+
+
+def s3(clouds: Clouds, files: str = "s3://bills/cur/{period.month}/*", **more: Any) -> Any:
+    return config(files, "aws", endpoint=f"{clouds.url}/s3", **more)
+
+
+def azure(clouds: Clouds, credential: str = "azure") -> dict[str, Any]:
+    files = "az://account1/exports/cur/{period.month}/*"
+    return config(files, credential, endpoint=f"{clouds.url}/blob")
+
+
+async def loaded_files(around: Surroundings) -> list[str]:
+    rows = await around.rows("SELECT DISTINCT x_file AS f FROM $.raw ORDER BY 1")
+    return [row["f"] for row in rows]
+
+
+MONTH = [name for name in OBJECTS if name.startswith("cur/2026-11/") and "deep" not in name]
+
+
+async def test_s3_is_listed_page_by_page_and_read_by_signed_calls(
+    around: Surroundings, clouds: Clouds
+) -> None:
+    assert (await around.run("ingest.file", s3(clouds))).rows == 6
+    assert await loaded_files(around) == MONTH
+    asked = len(clouds.asked)
+    assert asked == 5  # two pages, three files
+    assert (await around.run("ingest.file", s3(clouds))).rows == 6
+    assert around.heard.notes == ["the same files are loaded already"]
+    assert len(clouds.asked) == asked + 2
+
+
+@pytest.mark.parametrize("credential", ["azure", "sas"])
+async def test_azure_blobs_are_read_by_a_principal_or_a_shared_signature(
+    around: Surroundings, clouds: Clouds, credential: str
+) -> None:
+    assert (await around.run("ingest.file", azure(clouds, credential))).rows == 6
+    assert await loaded_files(around) == MONTH
+    assert clouds.tokens == (1 if credential == "azure" else 0)
+
+
+async def test_cloud_storage_is_read_by_a_service_account(
+    around: Surroundings, clouds: Clouds
+) -> None:
+    for name, content in OBJECTS.items():
+        await around.tools.data.write(f"{around.tenant}/{name}", content)
+    endpoint = f"http://127.0.0.1:{emulators()['storage'].ports['http']}"
+    files = f"gs://test-data/{around.tenant}/cur/{{period.month}}/*"
+    done = await around.run("ingest.file", config(files, "gcp", endpoint=endpoint))
+    assert (done.rows, clouds.tokens) == (6, 1)
+    assert await loaded_files(around) == [f"{around.tenant}/{name}" for name in MONTH]
+
+
+@pytest.mark.parametrize("fault", [500, 429, "truncated"])
+async def test_what_passes_is_asked_again(
+    around: Surroundings, clouds: Clouds, fault: int | str
+) -> None:
+    clouds.faults.extend([None, None, fault, None, fault])
+    assert (await around.run("ingest.file", s3(clouds))).rows == 6
+    assert len(clouds.asked) == 7
+
+
+async def test_a_token_that_is_not_taken_any_more_is_fetched_anew(
+    around: Surroundings, clouds: Clouds
+) -> None:
+    clouds.faults.extend([None, None, None, 401])
+    assert (await around.run("ingest.file", azure(clouds))).rows == 6
+    assert clouds.tokens == 2
+
+
+async def test_a_file_that_is_replaced_meanwhile_is_not_mixed_in(
+    around: Surroundings, clouds: Clouds
+) -> None:
+    clouds.faults.extend([None, None, 412])
+    with pytest.raises(StepRetryError, match="replaced or deleted after it was listed"):
+        await around.run("ingest.file", s3(clouds))
+    assert (await around.run("ingest.file", s3(clouds))).rows == 6
+
+
+@pytest.mark.parametrize(
+    ("files", "credential", "said"),
+    [
+        ("s3://bills/cur/2026-11/*", "wrong_aws", r"answered 403 .*may not read"),
+        ("s3://bills/cur/2026-11/*", "", "answered 403"),
+        ("s3://bills/cur/2020-01/*", "aws", r"no file matches .* in s3://bills"),
+        ("s3://bills", "aws", "write s3://bucket/path"),
+        ("az://account1/exports", "azure", "write s3://bucket/path"),
+        ("s3://bills/cur/2026-11/*", "half_aws", "no field 'secret_access_key'"),
+        ("az://account1/exports/cur/*/*", "wrong_azure", "does not let the credential in"),
+        ("az://account1/exports/cur/*/*", "lost_azure", "no such directory"),
+        ("gs://bills/*", "azure", "not the JSON key of a service account"),
+        ("s3://bills/cur/{period.week}/*", "aws", r"\{period.week\} is not known"),
+    ],
+)
+async def test_what_cannot_be_read_is_said_without_the_secret(
+    around: Surroundings, clouds: Clouds, files: str, credential: str, said: str
+) -> None:
+    wrong = {
+        "wrong_aws": {**AWS_KEYS, "secret_access_key": "wrong-canary"},
+        "half_aws": {"access_key_id": "AKID"},
+        "wrong_azure": {**PRINCIPAL, "client_secret": "wrong-canary"},
+        "lost_azure": {**PRINCIPAL, "tenant_id": "nowhere.example"},
+    }
+    around.credentials.known |= {n: Credential("AWS", f) for n, f in wrong.items()}
+    endpoint = f"{clouds.url}/{'s3' if files.startswith('s3') else 'blob'}"
+    with pytest.raises(StepError, match=said) as caught:
+        await around.run("ingest.file", config(files, credential, endpoint=endpoint))
+    assert not isinstance(caught.value, StepRetryError)
+    assert "canary" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ({"manifest": "${parameters.kind}"}, "manifest 'gcp': there are aws and azure"),
+        ({"region": "eu-west-1.example.com/"}, "is no region of AWS"),
+    ],
+)
+async def test_words_that_do_not_fit_are_refused(
+    around: Surroundings, clouds: Clouds, more: dict[str, str], said: str
+) -> None:
+    with pytest.raises(StepError, match=said):
+        await around.run("ingest.file", s3(clouds, **more), kind="gcp")
+
+
+async def test_a_bucket_that_is_away_may_be_tried_later(
+    around: Surroundings, clouds: Clouds
+) -> None:
+    clouds.faults.extend([429] * 5)
+    with pytest.raises(StepRetryError, match="did not answer in 5 tries; last: it answered 429"):
+        await around.run("ingest.file", s3(clouds))
+
+
+async def test_a_listing_that_is_a_bomb_is_refused(around: Surroundings, clouds: Clouds) -> None:
+    clouds.objects["cur/2026-11/&.csv"] = BILL
+    assert (await around.run("ingest.file", s3(clouds))).rows == 8
+    clouds.objects["bomb.xml/"] = b'<!DOCTYPE x [<!ENTITY a "aaaa">]><x>&a;</x>'
+    with pytest.raises(StepError, match="the answer to a listing is none"):
+        await around.run("ingest.file", config("s3://bomb.xml/x/*", endpoint=f"{clouds.url}/web"))
+
+
+async def test_a_file_by_https(around: Surroundings, clouds: Clouds) -> None:
+    name = "cur/2026-11/b.csv.gz"
+    for _ in range(2):
+        done = await around.run("ingest.file", config(f"{clouds.url}/web/{name}"))
+        assert done.rows == 2
+    assert around.heard.notes == ["the same files are loaded already"]
+    assert await loaded_files(around) == [f"web/{name}"]
+
+
+async def test_a_signed_url_is_read_and_its_signature_kept_out_of_the_rows(
+    around: Surroundings, clouds: Clouds
+) -> None:
+    clouds.objects["plain/x.csv"] = BILL
+    url = f"{clouds.url}/web/plain/x.csv?sig=for%20GET%20only"
+    assert (await around.run("ingest.file", config(url))).rows == 2
+    assert await loaded_files(around) == ["web/plain/x.csv"]
+
+
+async def test_https_with_a_key(around: Surroundings, clouds: Clouds) -> None:
+    clouds.objects["secret/x.csv"] = BILL
+    url = f"{clouds.url}/web/secret/x.csv"
+    with pytest.raises(StepError, match="answered 401"):
+        await around.run("ingest.file", config(url))
+    assert (await around.run("ingest.file", config(url, "web"))).rows == 2
+    with pytest.raises(StepError, match="no file matches"):
+        await around.run("ingest.file", config(f"{clouds.url}/web/none.csv"))
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"files": "https://169.254.169.254/latest/meta-data"},
+        {"files": "https://127.0.0.1/x.csv"},
+        {"files": "http://example.com/x.csv"},
+        {"files": "s3://bills/x/*", "endpoint": "https://10.0.0.1"},
+        {"files": "gs://bills/x/*", "endpoint": "https://[::1]"},
+        {"files": "gs://bills/x/*", "credential": "inside"},
+    ],
+)
+async def test_no_source_leads_inside(around: Surroundings, more: dict[str, str]) -> None:
+    async with serve_clouds({}) as clouds:
+        inside = {**clouds.service_account, "token_uri": "https://169.254.169.254/token"}
+        around.credentials.known["inside"] = Credential("GCP", inside)
+        around.tools = replace(around.tools, outgoing=Outgoing(OutgoingRules()))
+        with pytest.raises(StepError, match=r"not public|only https") as caught:
+            await around.run("ingest.file", {**config("-"), **more})
+        assert not isinstance(caught.value, StepRetryError)
+        await around.tools.outgoing.close()
+
+
+def aws_manifest(*names: str) -> bytes:
+    said = {
+        "assemblyId": "1",
+        "bucket": "bills",
+        "billingPeriod": {"start": "20261101T000000.000Z", "end": "20261201T000000.000Z"},
+        "reportKeys": list(names),
+    }
+    return orjson.dumps(said)
+
+
+async def test_a_manifest_of_aws_says_which_files_are_the_delivery(
+    around: Surroundings, clouds: Clouds
+) -> None:
+    folder = "r/20261101-20261201"
+    clouds.objects |= {
+        f"{folder}/r-Manifest.json": aws_manifest(f"{folder}/new/r-1.csv", f"{folder}/new/r-2.csv"),
+        f"{folder}/old/r-1.csv": BILL,
+        f"{folder}/new/r-1.csv": BILL,
+        f"{folder}/new/r-2.csv": BILL,
+    }
+    files = "s3://bills/r/{period.start_compact}-{period.end_compact}/*-Manifest.json"
+    assert (await around.run("ingest.file", s3(clouds, files, manifest="aws"))).rows == 4
+    assert await loaded_files(around) == [f"{folder}/new/r-1.csv", f"{folder}/new/r-2.csv"]
+    del clouds.objects[f"{folder}/new/r-2.csv"]
+    with pytest.raises(StepError, match=r"new/r-2\.csv is not there"):
+        await around.run("ingest.file", s3(clouds, files, manifest="aws"))
+
+
+async def test_an_export_of_aws_and_a_copied_folder_are_found_by_their_manifest(
+    around: Surroundings,
+) -> None:
+    said = {"dataFiles": ["s3://bills/p/e/data/BILLING_PERIOD=2026-11/e-1.csv"]}
+    around.deliver("e/e-Manifest.json", orjson.dumps(said))
+    around.deliver("e/e-1.csv", BILL)
+    done = await around.run("ingest.file", config("e/*-Manifest.json", manifest="aws"))
+    assert done.rows == 2
+    assert await loaded_files(around) == ["e/e-1.csv"]
+
+
+def azure_manifest(at: str, *blobs: tuple[str, int]) -> bytes:
+    said = {
+        "manifestVersion": "2024-04-01",
+        "blobCount": len(blobs),
+        "blobs": [{"blobName": name, "byteCount": size} for name, size in blobs],
+        "runInfo": {"runId": at, "submittedTime": at, "startDate": "2026-11-01T00:00:00"},
+    }
+    return orjson.dumps(said)
+
+
+async def test_the_newest_whole_run_of_azure_is_read(around: Surroundings) -> None:
+    def run(day: str, size: int, content: bytes = BILL) -> None:
+        name = f"x/20261101-20261130/{day}/part_0_0001.csv"
+        around.deliver(name, content)
+        manifest = azure_manifest(f"2026-11-{day}T06:00:00Z", (name, size))
+        around.deliver(f"x/20261101-20261130/{day}/manifest.json", manifest)
+
+    month = "x/{period.start_compact}-{period.last_compact}/*/manifest.json"
+    run("20", len(BILL))
+    run("21", len(BILL))
+    run("22", len(BILL) + 1)  # still being written
+    assert (await around.run("ingest.file", config(month, manifest="azure"))).rows == 2
+    assert await loaded_files(around) == ["x/20261101-20261130/21/part_0_0001.csv"]
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"{", "this is not JSON"),
+        (b"[]", "not a manifest of aws"),
+        (b"{}", "not a manifest of aws: KeyError 'dataFiles'"),
+        (aws_manifest(), "it lists no file"),
+        (aws_manifest("../other/x.csv"), "it names"),
+    ],
+)
+async def test_what_is_no_manifest_is_refused(
+    around: Surroundings, content: bytes, said: str
+) -> None:
+    around.deliver("m/Manifest.json", content)
+    with pytest.raises(StepError, match=said):
+        await around.run("ingest.file", config("m/Manifest.json", manifest="aws"))
