@@ -1,8 +1,11 @@
 """Makes the system tables and views through a gateway, and waits until a run would succeed.
 
     ADMIN_API_KEY=… python -m deploy.bootstrap --url https://api.example.com
+    ADMIN_API_KEY=… python -m deploy.bootstrap --recreate tables --confirm tenants
 
-May be repeated: what is there already stays as it is. Exit codes: 0 when the
+Says what was done to each object. May be repeated: what is there already stays
+as it is. --recreate copies every table to a snapshot, drops it and makes it anew;
+`python -m deploy.operations restore` brings its rows back. Exit codes: 0 when the
 platform is ready, 1 when it is not within --seconds, 2 without a key.
 """
 
@@ -13,6 +16,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from collections import Counter
 from typing import Any
 
 CALL_SECONDS = 60.0
@@ -36,16 +40,30 @@ def main(argv: list[str] | None = None) -> int:
         return NO_KEY
     end = time.monotonic() + chosen.seconds
     try:
-        done = _until(end, f"{chosen.url}/api/v1/admin/bootstrap", key, {})
-        for made in done["objects"]:
-            if made["action"] != "unchanged":
-                print(f"{made['action']} {made['name']}")
+        _tell(_bootstrapped(chosen, end, key))
         _until(end, f"{chosen.url}/readyz", key)
     except (RefusedError, OSError, ValueError) as error:
         print(f"not ready: {error}", file=sys.stderr)
         return NOT_READY
     print("ready: a run would succeed")
     return 0
+
+
+def _bootstrapped(chosen: argparse.Namespace, end: float, key: str) -> Any:
+    url = f"{chosen.url}/api/v1/admin/bootstrap"
+    if not chosen.recreate:
+        return _until(end, url, key, {})
+    _until(end, f"{chosen.url}/readyz", key)
+    # Once only: asked again, it would begin again.
+    return _ask(url, key, {f"force_recreate_{chosen.recreate}": True, "confirm": chosen.confirm})
+
+
+def _tell(done: Any) -> None:
+    for made in done["objects"]:
+        print(f"{made['action']} {made['name']}")
+    counts = Counter(made["action"] for made in done["objects"])
+    told = ", ".join(f"{count} {action}" for action, count in counts.items())
+    print(f"schema version {done['schema_version']}: {told}")
 
 
 def _until(end: float, url: str, key: str, body: Any = None) -> Any:
@@ -79,6 +97,12 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m deploy.bootstrap")
     parser.add_argument("--url", default="http://127.0.0.1:8080", help="of the gateway")
     parser.add_argument("--seconds", type=float, default=120.0, help="how long to wait")
+    parser.add_argument(
+        "--recreate",
+        choices=("tables", "dataset"),
+        help="the platform's tables, or all that the dataset holds, views too",
+    )
+    parser.add_argument("--confirm", default="", help="the dataset to be recreated: its name")
     found = parser.parse_args(argv)
     found.url = found.url.rstrip("/")
     return found

@@ -121,6 +121,16 @@ def _ensure_view(client: bigquery.Client, wanted: View) -> ObjectAction:
     return ObjectAction.MIGRATED
 
 
+def made_like(client: bigquery.Client, source: str, target: str) -> bool:
+    """Whether the source is older than the target, which is made if it is not there."""
+    found = client.get_table(f"{client.project}.{source}", retry=RETRY, timeout=DEADLINE)
+    wanted = bigquery.Table(f"{client.project}.{target}", schema=found.schema)
+    wanted.time_partitioning = found.time_partitioning
+    wanted.clustering_fields = found.clustering_fields
+    made = client.create_table(wanted, exists_ok=True, retry=RETRY, timeout=DEADLINE)
+    return bool(found.created and made.created and found.created <= made.created)
+
+
 def field_of(column: Column) -> bigquery.SchemaField:
     return bigquery.SchemaField(
         column.name, column.type, mode=column.mode, description=column.description

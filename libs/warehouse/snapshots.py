@@ -21,7 +21,12 @@ from libs.warehouse.warehouse import WarehouseSettings, client_of
 FAILURES = (GoogleAPICallError, GoogleAuthError, RetryError, requests.RequestException)
 TIMEOUT = 30.0
 COPY_SECONDS = 3600.0
+LABELS = {"convergence": "snapshot"}
 T = TypeVar("T")
+
+
+def snapshot_name(dataset: str, moment: datetime) -> str:
+    return f"{dataset}_snapshot_{moment:%Y%m%d_%H%M%S}"
 
 
 class SnapshotError(WarehouseError):
@@ -43,12 +48,9 @@ class Snapshots:
         self._dataset = dataset
         self._location = settings.location
 
-    def name_of(self, moment: datetime) -> str:
-        return f"{self._dataset}_snapshot_{moment:%Y%m%d_%H%M%S}"
-
     def take(self, moment: datetime) -> tuple[str, list[Copied]]:
         """Copy every table; returns the snapshot's name and what it holds."""
-        name = self.name_of(moment)
+        name = snapshot_name(self._dataset, moment)
         tables = self._tables(self._dataset)
         self._asked(f"creating {name}", lambda: self._create(name))
         return name, [self._copy(self._dataset, name, table, "WRITE_EMPTY") for table in tables]
@@ -73,7 +75,7 @@ class Snapshots:
     def _create(self, name: str) -> None:
         dataset = bigquery.Dataset(f"{self._client.project}.{name}")
         dataset.location = self._location
-        dataset.labels = {"convergence": "snapshot"}
+        dataset.labels = dict(LABELS)
         self._client.create_dataset(dataset, timeout=TIMEOUT)
 
     def _tables(self, dataset: str) -> list[str]:

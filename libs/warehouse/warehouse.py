@@ -264,31 +264,31 @@ class Warehouse:
 
     async def tables(self, dataset: str) -> list[str]:
         """Names of the physical tables of a dataset; none when there is no such dataset."""
+        return await self._listed(dataset, "TABLE")
 
+    async def views(self, dataset: str) -> list[str]:
+        return await self._listed(dataset, "VIEW")
+
+    async def _listed(self, dataset: str, kind: str) -> list[str]:
         def call() -> list[str]:
             try:
                 listed = self._client.list_tables(
                     f"{self.project}.{dataset}", retry=migrate.RETRY, timeout=DEADLINE
                 )
-                return [item.table_id for item in listed if item.table_type == "TABLE"]
+                return [item.table_id for item in listed if item.table_type == kind]
             except NotFound:
                 return []
 
         return await self._run(f"listing {dataset}", call)
 
-    async def copy_table(self, source: str, target: str) -> None:
-        """Copy `dataset.table` to `dataset.table`, replacing what is there."""
+    async def made_like(self, source: str, target: str) -> bool:
+        """Make an empty table with the columns of another, and say which of the two is older.
 
-        def call() -> None:
-            sql = f"SELECT * FROM `{self.project}.{source}`"  # noqa: S608  declared names
-            config = bigquery.QueryJobConfig(
-                destination=f"{self.project}.{target}", write_disposition="WRITE_TRUNCATE"
-            )
-            self._client.query_and_wait(
-                sql, job_config=config, retry=migrate.RETRY, api_timeout=DEADLINE
-            )
-
-        await self._run(f"copying {source}", call)
+        True when the source is: then it is what the target was made after. A target
+        that is there already stays as it is.
+        """
+        call = partial(migrate.made_like, self._client, source, target)
+        return await self._run(f"making {target}", call)
 
     async def check(self) -> None:
         """Raise `UnavailableError` unless BigQuery answers."""

@@ -4,7 +4,6 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from decimal import Decimal
 from typing import Any
 from uuid import uuid4
@@ -23,7 +22,6 @@ from contracts.message import Message
 from contracts.platform import (
     BootstrapPlatformV1,
     CommandRefusedV1,
-    ObjectAction,
     ObjectPart,
     PlatformBootstrappedV1,
 )
@@ -41,9 +39,9 @@ from libs.warehouse.errors import (
     UnavailableError,
     WarehouseError,
 )
-from libs.warehouse.schema import Table
 from libs.warehouse.warehouse import Warehouse
 from services.audit_log import tables
+from services.audit_log.bootstrap import Bootstrap
 from services.audit_log.chain import Chains
 from services.audit_log.domain import rows_of
 from services.audit_log.lineage import lineage_of, lineage_rows
@@ -51,6 +49,7 @@ from services.audit_log.measures import Measures
 from services.audit_log.store import Records
 
 LOG = logging.getLogger(__name__)
+DATASET_NAMES = tuple(dataset.name for dataset in tables.DATASETS)
 
 
 class NotBootstrappedError(RetryableError):
@@ -80,6 +79,7 @@ class Handlers:
         self._clock = clock
         self._given = given or Given()
         self.measures = Measures(clock)
+        self._bootstrap = Bootstrap(warehouse, clock)
         self._chains = Chains(self._given.writer)
         self._writing = asyncio.Lock()
         self._bootstrapped = False
@@ -162,16 +162,14 @@ class Handlers:
             raise NotBootstrappedError
         self._bootstrapped = True
 
-    async def on_bootstrap(self, command: BootstrapPlatformV1, _: Context) -> Sequence[Message]:
+    async def on_bootstrap(
+        self, command: BootstrapPlatformV1, context: Context
+    ) -> Sequence[Message]:
         forced = command.force_recreate_dataset or command.force_recreate_tables
-        if forced and command.confirm != "tenants":
-            detail = (
-                'recreating drops every record: repeat with confirm: "tenants"; '
-                "a snapshot of each table is taken first"
-            )
-            return [CommandRefusedV1(code="confirmation_required", detail=detail)]
+        if forced and command.confirm not in DATASET_NAMES:
+            return [_unconfirmed()]
         try:
-            done = [*(await self._recreate() if forced else ()), *await self._ensure()]
+            done = await (self._recreate(command, context) if forced else self._bootstrap.ensure())
         except SchemaConflictError as error:
             return [CommandRefusedV1(code="schema_conflict", detail=str(error))]
         except WarehouseError as error:
@@ -179,31 +177,13 @@ class Handlers:
         self._bootstrapped = True
         return [PlatformBootstrappedV1(schema_version=tables.SCHEMA_VERSION, objects=tuple(done))]
 
-    async def _ensure(self) -> list[ObjectPart]:
-        results = await self._warehouse.ensure(*tables.OBJECTS)
-        done = [ObjectPart(name=result.name, action=result.action) for result in results]
-        if any(part.action is not ObjectAction.UNCHANGED for part in done):
-            row = {"version": tables.SCHEMA_VERSION, "applied_at": self._clock()}
-            await self._warehouse.append(tables.SCHEMA_VERSIONS, [row])
-        return done
-
-    async def _recreate(self) -> list[ObjectPart]:
-        """Copy each log beside itself, then drop it; the next step makes it anew."""
-        done = []
-        present = set(await self._warehouse.tables("tenants"))
-        for table in tables.TABLES:
-            if table.dataset == "tenants" and table.name in present:
-                done += await self._snapshot_and_drop(table, self._clock())
-        return done
-
-    async def _snapshot_and_drop(self, table: Table, now: datetime) -> list[ObjectPart]:
-        copy = f"{table.path}_before_{now:%Y%m%d%H%M%S}"
-        await self._warehouse.copy_table(table.path, copy)
-        await self._warehouse.drop(table.path)
-        return [
-            ObjectPart(name=copy, action=ObjectAction.SNAPSHOT),
-            ObjectPart(name=table.path, action=ObjectAction.RECREATED),
-        ]
+    async def _recreate(self, command: BootstrapPlatformV1, context: Context) -> list[ObjectPart]:
+        """Nothing is appended here meanwhile; what follows begins chains of its own."""
+        async with self._writing:
+            self._chains.end()
+            return await self._bootstrap.recreate(
+                command.confirm, whole=command.force_recreate_dataset, cause=context.envelope
+            )
 
     async def on_get_run(self, query: GetRunV1, _: Context) -> Sequence[Message]:
         run = await self._records.run(query)
@@ -244,3 +224,12 @@ class Handlers:
     async def on_list_run_costs(self, query: ListRunCostsV1, _: Context) -> Sequence[Message]:
         costs, after = await self._records.costs(query)
         return [RunCostListV1(tenant_id=query.tenant_id, costs=costs, next_after=after)]
+
+
+def _unconfirmed() -> CommandRefusedV1:
+    names = " or ".join(f'"{name}"' for name in DATASET_NAMES)
+    detail = (
+        f"recreating empties a dataset: repeat with confirm: {names}, the one it is to be; "
+        "each of its tables is copied to a snapshot first"
+    )
+    return CommandRefusedV1(code="confirmation_required", detail=detail)

@@ -44,7 +44,8 @@ _STEPS = """
 SELECT
   run_id AS pipeline_logging_id, run_id, tenant_id, step_id, step_type, attempt, status,
   start_time, end_time, duration_ms, row_count, bytes_billed, job_ids,
-  error_code, error_message, DATE(event_time) AS ingestion_date, slot_ms, cost_usd
+  error_code, error_message, DATE(event_time) AS ingestion_date, slot_ms, cost_usd,
+  row_count AS `rows`, bytes_billed AS bytes
 FROM `{project}.tenants.step_log`
 WHERE TRUE
 QUALIFY ROW_NUMBER() OVER (

@@ -22,9 +22,9 @@ from contracts.platform import CommandRefusedV1
 from libs.bus.errors import RetryableError
 from libs.bus.message import Context
 from libs.bus.router import Router
+from libs.warehouse.data_tables import COSTS, LOADS
 from libs.warehouse.errors import UnavailableError
 from libs.warehouse.warehouse import Warehouse
-from services.executor.focus.tables import COSTS, LOADS
 
 MOST_BYTES = 1 << 40
 TAG = "tag:"

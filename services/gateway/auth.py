@@ -2,6 +2,7 @@
 
 import asyncio
 import hmac
+import logging
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import sha256
@@ -21,6 +22,7 @@ from services.gateway import keys, scopes
 from services.gateway.known_keys import Known, KnownKeys
 from services.gateway.limits import Limits
 
+LOG = logging.getLogger(__name__)
 TRUSTED_FOR = timedelta(minutes=5)
 UNKNOWN_FOR = timedelta(seconds=10)
 MOST_ASKING = 1_000
@@ -118,6 +120,8 @@ class Authenticator:
         given = sha256(request.headers.get("X-Admin-Key", "").encode()).digest()
         matches = [hmac.compare_digest(given, key) for key in self._admin_keys]
         if not any(matches):
+            if "X-Admin-Key" in request.headers:
+                LOG.warning("a wrong admin key from %s", self._limits.address(request))
             self._limits.charge_wrong_key(request)
             raise Problem(
                 401, "admin_key_required", "This needs an admin key in the X-Admin-Key header."

@@ -30,6 +30,7 @@ CODES: Mapping[str, Meaning] = {
     "unknown_step": Meaning(400, "The definition has no such step."),
     "body_too_large": Meaning(413, "The body has more bytes than this endpoint takes."),
     "definition_too_large": Meaning(413, "A definition may have 256 KiB at most."),
+    "method_not_allowed": Meaning(405, "The path is right, the method is not; see Allow."),
     # who is asking
     "api_key_required": Meaning(401, "Send your tenant's key in X-API-Key."),
     "invalid_api_key": Meaning(401, "The key is not valid, or not any more."),
@@ -40,6 +41,7 @@ CODES: Mapping[str, Meaning] = {
     "onboarding_closed": Meaning(403, "No new tenants are taken in."),
     "plan_needs_admin": Meaning(403, "Only an operator gives this plan."),
     # what it is about
+    "not_found": Meaning(404, "There is nothing at this path; check its spelling."),
     "config_not_found": Meaning(404, "The tenant has no such pipeline."),
     "backfill_not_found": Meaning(404, "The tenant has no such backfill."),
     "schedule_not_found": Meaning(404, "The pipeline has no schedule."),
@@ -82,6 +84,7 @@ CODES: Mapping[str, Meaning] = {
     "queue_full": Meaning(429, "As many runs wait as may wait; try again when some have started."),
     "too_many_streams": Meaning(429, "Too many event streams are open; close some."),
     # the platform
+    "internal_error": Meaning(500, "Something went wrong on our side; report the trace_id."),
     "encryption_unavailable": Meaning(503, "Nothing was kept; try again."),
     "secret_unavailable": Meaning(503, "A signing secret cannot be made now; try again."),
     "authentication_unavailable": Meaning(503, "The key cannot be checked now; try again."),

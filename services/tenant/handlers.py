@@ -93,7 +93,7 @@ class Handlers:
             return refusal[1]
         try:
             await self.provisioner.claim(tenant, name)
-            await self.provisioner.make(tenant, (name,))
+            await self.provisioner.add(tenant, name)
         except DatasetTakenError as error:
             return [_taken(tenant, error)]
         return await self.tenants.submit(tenant, command, context.envelope)

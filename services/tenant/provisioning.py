@@ -1,4 +1,4 @@
-"""What each tenant has in BigQuery: its datasets, and views on its own records."""
+"""What each tenant has in BigQuery: datasets, data tables, and views on its own records."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -6,6 +6,7 @@ from typing import Protocol
 from contracts.identifiers import TenantId
 from contracts.platform import ObjectPart
 from libs.bus.errors import RetryableError
+from libs.warehouse.data_tables import data_tables
 from libs.warehouse.errors import ForeignDatasetError, WarehouseError
 from libs.warehouse.schema import Dataset, Object, View
 from libs.warehouse.warehouse import Warehouse
@@ -13,6 +14,7 @@ from libs.warehouse.warehouse import Warehouse
 _RECORDS = {
     "x_meta_pipeline_runs": "tenant_pipeline_runs",
     "x_meta_step_logs": "tenant_step_logs",
+    "x_meta_dq_results": "tenant_dq_results",
 }
 
 
@@ -46,9 +48,16 @@ class Provisioner:
             raise DatasetTakenError(dataset)
 
     async def make(self, tenant: TenantId, datasets: Sequence[str]) -> tuple[ObjectPart, ...]:
-        """Raises `DatasetTakenError` for a dataset that the platform did not make for it."""
+        """Everything; raises `DatasetTakenError` for a dataset that is not the tenant's."""
+        return await self._ensure(*objects_for(tenant, datasets))
+
+    async def add(self, tenant: TenantId, dataset: str) -> None:
+        """A further dataset alone; raises `DatasetTakenError` as `make` does."""
+        await self._ensure(_dataset(tenant, dataset))
+
+    async def _ensure(self, *objects: Object) -> tuple[ObjectPart, ...]:
         try:
-            results = await self._warehouse.ensure(*objects_for(tenant, datasets))
+            results = await self._warehouse.ensure(*objects)
         except ForeignDatasetError as error:
             raise DatasetTakenError(error.name) from error
         except WarehouseError as error:
@@ -66,6 +75,7 @@ def objects_for(tenant: TenantId, datasets: Sequence[str]) -> tuple[Object, ...]
     """Everything to be made, in order; making it again changes nothing."""
     return (
         *(_dataset(tenant, name) for name in datasets),
+        *data_tables(tenant),
         *(_own_rows(tenant, name, source) for name, source in _RECORDS.items()),
         View(tenant, "tenant_comprehensive_view", _comprehensive(tenant)),
     )
@@ -83,11 +93,19 @@ def _own_rows(tenant: TenantId, name: str, source: str) -> View:
 
 
 def _comprehensive(tenant: TenantId) -> str:
-    return (
-        "SELECT r.*, s.step_id, s.step_type, s.status AS step_status,"  # noqa: S608  as above
-        " s.duration_ms, s.row_count, s.error_message AS step_error"
-        f" FROM `{{project}}.tenants.tenant_pipeline_runs` AS r"
-        f" LEFT JOIN `{{project}}.tenants.tenant_step_logs` AS s"
-        " ON s.tenant_id = r.tenant_id AND s.pipeline_logging_id = r.pipeline_logging_id"
-        f" WHERE r.tenant_id = '{tenant}'"
-    )
+    """A row per step of every run, with what was found of its data."""
+    return f"""
+SELECT
+  r.*, s.step_id, s.step_type, s.status AS step_status, s.duration_ms, s.row_count,
+  s.error_message AS step_error, q.dq_checks, q.dq_failed
+FROM `{{project}}.tenants.tenant_pipeline_runs` AS r
+LEFT JOIN `{{project}}.tenants.tenant_step_logs` AS s
+  ON s.tenant_id = r.tenant_id AND s.pipeline_logging_id = r.pipeline_logging_id
+LEFT JOIN (
+  SELECT tenant_id, run_id, step_id, COUNT(*) AS dq_checks,
+    COUNTIF(status != 'PASSED') AS dq_failed
+  FROM `{{project}}.tenants.tenant_dq_results`
+  GROUP BY tenant_id, run_id, step_id
+) AS q ON q.tenant_id = s.tenant_id AND q.run_id = s.run_id AND q.step_id = s.step_id
+WHERE r.tenant_id = '{tenant}'
+"""  # noqa: S608  as above

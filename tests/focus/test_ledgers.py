@@ -5,6 +5,7 @@ from functools import cache
 
 import pytest
 
+from libs.warehouse.data_tables import FOCUS, FOCUS_VERSION
 from services.executor.focus.engine import Converter
 from services.executor.focus.mapping import load_mapping
 from services.executor.focus.specification import focus
@@ -74,3 +75,10 @@ def test_subcategories_belong_to_their_categories(name: str) -> None:
     frame, _ = ledger.convert(ledger.lines)
     pairs = set(frame.select("ServiceCategory", "ServiceSubcategory").iter_rows())
     assert all(sub in focus().subcategories[category] for category, sub in pairs)
+
+
+def test_a_tenants_table_has_the_columns_of_the_specification() -> None:
+    types = {"text": "STRING", "decimal": "BIGNUMERIC", "time": "TIMESTAMP", "json": "STRING"}
+    specified = [(name, types[rule.type]) for name, rule in focus().columns.items()]
+    assert [(column.name, column.type) for column in FOCUS] == specified
+    assert focus().version == FOCUS_VERSION

@@ -25,7 +25,8 @@ from contracts.tenants import (
 from libs.slotlog.cloud_storage import Bucket
 from libs.warehouse.schema import Dataset
 from libs.warehouse.warehouse import Warehouse
-from tests.tenant.desk import Desk, key, kinds, onboarding
+from services.audit_log.tables import QUALITY_LOG, RUN_LOG, STEP_LOG
+from tests.tenant.desk import NOW, Desk, key, kinds, onboarding
 
 ACME = TenantId("acme")
 BILLING = CredentialId("billing")
@@ -49,14 +50,62 @@ async def views(warehouse: Warehouse, dataset: str) -> set[str]:
     return {row["table_name"] for row in await warehouse.query(sql)}
 
 
+async def record_a_run(warehouse: Warehouse, tenant: str) -> None:
+    """One run of one step with two checks, as audit_log writes them."""
+    run_id = f"run-of-{tenant}"
+    base = {"event_time": NOW, "recorded_at": NOW, "tenant_id": tenant, "run_id": run_id}
+    step = {**base, "step_id": "one", "attempt": 1}
+    run = {**base, "event_id": "r", "attempt": 1, "status": "COMPLETED", "rank": 11}
+    done = {**step, "event_id": "s", "step_type": "dq.check", "status": "COMPLETED"}
+    check = {
+        **step,
+        "event_id": "q",
+        "table_name": f"{tenant}.focus_costs",
+        "check_kind": "rows",
+        "severity": "warn",
+        "checked_at": NOW,
+    }
+    verdicts = ["PASSED", "FAILED"]
+    checks = [
+        {**check, "check_number": number, "check_name": f"c{number}", "status": verdict}
+        for number, verdict in enumerate(verdicts)
+    ]
+    await warehouse.append(RUN_LOG, [run])
+    await warehouse.append(STEP_LOG, [done])
+    await warehouse.append(QUALITY_LOG, checks)
+
+
 async def test_a_tenant_is_announced_when_what_it_needs_is_there(
     desk: Desk, warehouse: Warehouse
 ) -> None:
     said = await desk.give(onboarding("made_whole", first_key=key(1)))
     assert kinds(said) == ["tenant.onboarded.v1", "key.issued.v1"]
-    assert {"x_meta_pipeline_runs", "x_meta_step_logs", "tenant_comprehensive_view"} <= await views(
-        warehouse, "made_whole"
-    )
+    assert await views(warehouse, "made_whole") == {
+        "x_meta_pipeline_runs",
+        "x_meta_step_logs",
+        "x_meta_dq_results",
+        "tenant_comprehensive_view",
+    }
+    assert set(await warehouse.tables("made_whole")) == {
+        "focus_costs",
+        "focus_loads",
+        "ocsf_compliance_findings",
+    }
+
+
+async def test_a_tenants_views_show_its_own_records_and_nobody_elses(
+    desk: Desk, warehouse: Warehouse
+) -> None:
+    for name in ("own", "own_too"):
+        await desk.expect(onboarding(name), TenantOnboardedV1)
+        await record_a_run(warehouse, name)
+    for name in ("own", "own_too"):
+        for view in sorted(await views(warehouse, name)):
+            rows = await warehouse.query(f"SELECT tenant_id, run_id FROM {name}.{view}")
+            assert {(row["tenant_id"], row["run_id"]) for row in rows} == {(name, f"run-of-{name}")}
+    (row,) = await warehouse.query("SELECT * FROM own.tenant_comprehensive_view")
+    shown = [row[name] for name in ("status", "step_status", "dq_checks", "dq_failed")]
+    assert shown == ["COMPLETED", "COMPLETED", 2, 1]
 
 
 async def test_a_dataset_that_is_not_ours_is_never_given_to_a_tenant(

@@ -1,61 +1,7 @@
-"""The tables that FOCUS rows go to, and the statement that keeps each period's history."""
+"""The statement that keeps the history of FOCUS tables' periods."""
 
-from collections.abc import Sequence
-
-from libs.warehouse.schema import Column, Table, Type, required
-from services.executor.focus.specification import Kind, focus
-
-COSTS = "focus_costs"
-LOADS = "focus_loads"
-_TYPES: dict[Kind, Type] = {
-    "text": "STRING",
-    "decimal": "BIGNUMERIC",
-    "time": "TIMESTAMP",
-    "json": "STRING",
-}
-OWN = (Column("x_provider", "STRING"), Column("x_load_id", "STRING"))
-
-
-def costs_table(dataset: str, name: str, kept: Sequence[str]) -> Table:
-    """All 65 columns, and native ones beside them; a day's partition holds a period."""
-    columns = [Column(name, _TYPES[rule.type]) for name, rule in focus().columns.items()]
-    native = [Column(f"x_{name}", "STRING") for name in kept]
-    return Table(
-        dataset,
-        name,
-        (*columns, *native, *OWN),
-        partition_by="BillingPeriodStart",
-        cluster_by=("x_provider", "ServiceName"),
-        description=f"FOCUS {focus().version} Cost and Usage",
-    )
-
-
-def loads_table(dataset: str) -> Table:
-    """A row for each version of each billing period: what it held, and what the one before did."""
-    return Table(
-        dataset,
-        LOADS,
-        (
-            required("load_id", "STRING"),
-            required("provider", "STRING"),
-            required("billing_account_id", "STRING"),
-            required("billing_period", "DATE"),
-            required("currency", "STRING"),
-            required("version", "INT64"),
-            required("row_count", "INT64"),
-            required("billed_cost", "BIGNUMERIC"),
-            required("effective_cost", "BIGNUMERIC"),
-            Column("billed_before", "BIGNUMERIC"),
-            Column("effective_before", "BIGNUMERIC"),
-            required("period_closed", "BOOL", "Whether the period had ended when it was loaded"),
-            required("mapping", "STRING"),
-            required("source", "STRING"),
-            required("loaded_at", "TIMESTAMP"),
-        ),
-        partition_by="loaded_at",
-        cluster_by=("provider", "billing_period"),
-    )
-
+from libs.warehouse.data_tables import LOADS
+from libs.warehouse.schema import Table
 
 WHERE = (
     "x_provider = @provider AND CONCAT(BillingAccountId, '|',"

@@ -1,50 +1,16 @@
-"""The table of findings: the newest of each, whole as JSON, with columns to ask by."""
+"""Rows of the table of findings: the newest of each, whole as JSON, with columns to ask by."""
 
 import json
 from collections.abc import Sequence
 
 import polars as pl
 
-from libs.warehouse.schema import Column, Table
+from libs.warehouse.data_tables import FINDING
 from services.executor.ocsf.finding import CATEGORY, CLASS, Finding
 
-FINDINGS = "ocsf_compliance_findings"
 TIME = pl.Datetime("us", "UTC")
-COLUMNS = (
-    Column("finding_uid", "STRING"),
-    Column("title", "STRING"),
-    Column("time", "TIMESTAMP"),
-    Column("created_time", "TIMESTAMP"),
-    Column("category_uid", "INT64"),
-    Column("class_uid", "INT64"),
-    Column("type_uid", "INT64"),
-    Column("activity_id", "INT64"),
-    Column("severity_id", "INT64"),
-    Column("severity", "STRING"),
-    Column("status_id", "INT64"),
-    Column("compliance_status_id", "INT64"),
-    Column("compliance_status", "STRING"),
-    Column("control", "STRING"),
-    Column("cloud_provider", "STRING"),
-    Column("cloud_account_uid", "STRING"),
-    Column("cloud_region", "STRING"),
-    Column("resource_uid", "STRING"),
-    Column("ocsf", "STRING", description="The event as OCSF writes it, JSON"),
-    Column("x_load_id", "STRING"),
-)
 _KINDS: dict[str, pl.DataType] = {"STRING": pl.String(), "INT64": pl.Int64(), "TIMESTAMP": TIME}
-SCHEMA = {column.name: _KINDS[column.type] for column in COLUMNS}
-
-
-def findings_table(dataset: str, name: str) -> Table:
-    return Table(
-        dataset,
-        name,
-        COLUMNS,
-        partition_by="time",
-        cluster_by=("cloud_provider", "finding_uid"),
-        description=f"OCSF Compliance Finding (class {CLASS}), the newest of each",
-    )
+SCHEMA = {column.name: _KINDS[column.type] for column in FINDING}
 
 
 def frame_of(findings: Sequence[Finding], load_id: str) -> pl.DataFrame:

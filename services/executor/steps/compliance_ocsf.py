@@ -11,6 +11,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from libs.warehouse.data_tables import FINDINGS, findings_table
 from services.executor.ingest.deliveries import Delivery, folder_of, load_id_of
 from services.executor.ingest.errors import RefusedFileError
 from services.executor.ingest.parts import PartWriter, each
@@ -18,7 +19,7 @@ from services.executor.ingest.readers import ParquetFile
 from services.executor.ingest.slices import SliceLoad, SliceLoader
 from services.executor.ocsf.finding import BadFindingError, Finding
 from services.executor.ocsf.providers import READERS, Reader
-from services.executor.ocsf.tables import FINDINGS, NEWEST, REPLACED, findings_table, frame_of
+from services.executor.ocsf.tables import NEWEST, REPLACED, frame_of
 from services.executor.steps.phrasing import phrased
 from services.executor.steps.raw_load import RawLoader, slice_of
 from services.executor.steps.step import StepError, StepResult, StepRun, StepType

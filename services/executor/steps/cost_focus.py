@@ -14,11 +14,12 @@ import polars as pl
 from pydantic import BaseModel, ConfigDict, Field
 
 from contracts.quality import CheckPart, CheckStatus, QualityCheckedV1, Severity
+from libs.warehouse.data_tables import COSTS, costs_table, loads_table
 from services.executor.focus.checks import checks_of
 from services.executor.focus.engine import Converter
 from services.executor.focus.errors import BadValueError
 from services.executor.focus.mapping import Mapping, load_mapping
-from services.executor.focus.tables import COSTS, WHERE, costs_table, history, loads_table
+from services.executor.focus.tables import WHERE, history
 from services.executor.focus.tally import Tally
 from services.executor.ingest.deliveries import Deliveries, Delivery, folder_of, load_id_of
 from services.executor.ingest.errors import RefusedFileError

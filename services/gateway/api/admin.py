@@ -7,9 +7,11 @@ from services.gateway.api.endpoint import Body, Call, Who, endpoint
 
 class BootstrapBody(Body):
     force_recreate_dataset: bool = False
+    """Make anew all that a dataset holds: tables, views, and what is not the platform's."""
     force_recreate_tables: bool = False
+    """Make the platform's tables anew."""
     confirm: str = ""
-    """With force: the name of the dataset that may be recreated."""
+    """With force: the dataset, `tenants` or `metadata`. A snapshot is taken first."""
 
 
 class AdminRoutes:
