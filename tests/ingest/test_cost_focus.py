@@ -126,6 +126,27 @@ async def test_a_bad_amount_is_refused_with_file_row_and_column(around: Surround
     )
 
 
+async def test_a_bill_with_decimal_commas_and_days_first_is_read_when_it_is_said(
+    around: Surroundings,
+) -> None:
+    given = {
+        **LEDGER.lines[0].given,
+        "line_item_unblended_cost": "1.012,5",
+        "pricing_public_on_demand_cost": "1.012,50",
+        "line_item_usage_amount": "1",
+        "line_item_usage_start_date": "03.11.2026",
+        "line_item_usage_end_date": "04/11/2026",
+    }
+    around.deliver(f"aws/{PERIOD}/cur-1.csv.gz", cur([Line("written in Europe", given, ())]))
+    raw = {**RAW, "decimal_comma": True, "day_first": True}
+    await around.run("ingest.file", raw, period=PERIOD)
+    await around.run("cost.focus", FOCUS, period=PERIOD)
+    (row,) = await around.rows(
+        "SELECT BilledCost AS c, CAST(DATE(ChargePeriodStart) AS STRING) AS d FROM $.focus_costs"
+    )
+    assert row == {"c": Decimal("1012.5"), "d": "2026-11-03"}
+
+
 async def test_nothing_to_convert_is_said_in_words(around: Surroundings) -> None:
     with pytest.raises(StepError, match="let an ingest step fill it first"):
         await around.run("cost.focus", FOCUS, period="2020-01")

@@ -33,6 +33,16 @@ def read(
     [
         pytest.param(TABLE.encode(), CsvOptions(), id="plain"),
         pytest.param(gzip.compress(TABLE.encode()), CsvOptions(), id="gzip"),
+        pytest.param(
+            gzip.compress(TABLE[:20].encode()) + gzip.compress(TABLE[20:].encode()),
+            CsvOptions(),
+            id="gzip in two pieces",
+        ),
+        pytest.param(
+            TABLE.replace("1.5", '"1.5"').encode("cp1252"),
+            CsvOptions(encoding="cp1252"),
+            id="windows",
+        ),
         pytest.param(b"\xef\xbb\xbf" + TABLE.encode(), CsvOptions(), id="byte order mark"),
         pytest.param(TABLE.encode("utf-16"), CsvOptions(), id="UTF-16 by its mark"),
         pytest.param(TABLE.replace(",", ";").encode(), CsvOptions(";"), id="semicolons"),
@@ -52,6 +62,11 @@ def test_latin_1_is_read_when_it_is_said(tmp_path: Path) -> None:
     with pytest.raises(RefusedFileError, match="it is not UTF-8 text") as caught:
         read(tmp_path, content)
     assert (caught.value.file, caught.value.line) == ("bill.csv", 2)
+
+
+def test_an_unknown_encoding_is_said(tmp_path: Path) -> None:
+    with pytest.raises(RefusedFileError, match="encoding 'klingon' is not known"):
+        read(tmp_path, TABLE.encode(), options=CsvOptions(encoding="klingon"))
 
 
 def test_line_breaks_within_quotes_belong_to_the_value(tmp_path: Path) -> None:

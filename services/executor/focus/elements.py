@@ -5,7 +5,7 @@ import polars as pl
 from services.executor.focus.errors import MappingError
 from services.executor.focus.expressions import compile_expression
 from services.executor.focus.mapping import Elements
-from services.executor.focus.specification import MONEY
+from services.executor.ingest.values import MONEY
 
 ROW = "\0row"
 _TYPES: dict[str, pl.DataType] = {"text": pl.String(), "decimal": MONEY}

@@ -18,6 +18,7 @@ from services.executor.focus.periods import with_period
 from services.executor.focus.source import HAS, Source
 from services.executor.focus.specification import focus
 from services.executor.focus.tally import Tally, add_sums
+from services.executor.ingest.values import PLAIN, Style
 
 PART = "part"
 _PERIOD = ("period_start", "period_end")
@@ -26,12 +27,18 @@ _PERIOD = ("period_start", "period_end")
 class Converter:
     """Not safe to share: one per export, or per stream of its batches."""
 
-    def __init__(self, mapping: Mapping, schema: pl.Schema, tally: Tally | None = None) -> None:
+    def __init__(
+        self,
+        mapping: Mapping,
+        schema: pl.Schema,
+        tally: Tally | None = None,
+        style: Style = PLAIN,
+    ) -> None:
         """Adds to the tally if one is given. Raises `MappingError` or `MissingColumnsError`."""
         self._mapping = mapping
         self.tally = Tally() if tally is None else tally
         self._flattened = flattened(schema)
-        self._source = Source(mapping, list(self._flattened))
+        self._source = Source(mapping, list(self._flattened), style)
         self._elements = [ElementRows(mapping.name, said) for said in mapping.elements]
         self._lookups = {name: load_lookup(said.table) for name, said in mapping.lookups.items()}
         self._compile()

@@ -2,8 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import cast
 
 import polars as pl
 
@@ -11,12 +10,12 @@ from services.executor.focus import objects
 from services.executor.focus.errors import BadValueError, MissingColumnsError
 from services.executor.focus.mapping import Mapping as FocusMapping
 from services.executor.focus.mapping import ObjectPart, SourceColumn
-from services.executor.focus.specification import MONEY, TIME
+from services.executor.focus.specification import TIME
+from services.executor.ingest.values import EXPECTED, MONEY, PLAIN, Kind, Style, bad, read
 
 _PUNCTUATION = re.compile(r"[^a-z0-9]")
 _TRANSLATED = re.compile(r"\(([^()]+)\)\s*$")
 """Localised exports name a column in their own language, and in English behind it."""
-_US_DATE = re.compile(r"(\d{1,2})/(\d{1,2})/(\d{4})(?: 00:00(?::00)?)?")
 _NULLS: dict[str, pl.DataType] = {
     "decimal": MONEY,
     "text": pl.String(),
@@ -24,17 +23,8 @@ _NULLS: dict[str, pl.DataType] = {
     "pairs": pl.Null(),
     "list": pl.Null(),
 }
-NOTHING = ["", "NULL", "null", "None"]
-"""What stands for no number and no time."""
 DECIMALS = 18
-_TOO_FINE = rf"\.\d{{{DECIMALS}}}\d*[1-9]"
-EXPECTED = {
-    "decimal": "a number",
-    "time": "a date or time",
-    "end": "a date or time",
-    "last_day": "a date",
-    "epoch": "seconds since 1970",
-}
+_TOO_FINE = rf"[.,]\d{{{DECIMALS}}}\d*[1-9]"
 HAS = "has_"
 
 
@@ -46,9 +36,9 @@ def plain(header: str) -> str:
 class Source:
     """One export's header, resolved once; `read` takes its rows batch by batch."""
 
-    def __init__(self, mapping: FocusMapping, header: Sequence[str]) -> None:
+    def __init__(self, mapping: FocusMapping, header: Sequence[str], style: Style = PLAIN) -> None:
         """Raises `MissingColumnsError`."""
-        self._mapping = mapping
+        self._mapping, self._style = mapping, style
         self._header = list(header)
         self._rounded = 0
         self.found = _resolve(mapping, header)
@@ -80,7 +70,7 @@ class Source:
         found = frame[header].alias(name)
         if rule.type == "decimal":
             self._rounded += _too_fine(found)
-        return _typed(found, rule.type)
+        return _typed(found, rule.type, self._style)
 
     def _object(self, parts: Sequence[ObjectPart]) -> pl.Expr:
         return objects.object_of([m for part in parts for m in self._members(part)])
@@ -119,27 +109,17 @@ def _resolve(mapping: FocusMapping, header: Sequence[str]) -> Mapping[str, str]:
     return found
 
 
-def _typed(values: pl.Series, kind: str) -> pl.Series:
+def _typed(values: pl.Series, kind: str, style: Style) -> pl.Series:
     if kind in {"text", "json"}:
         text = values.cast(pl.String)
         return text.set(text == "", None)
     if kind in {"pairs", "list"}:
         return values
-    if kind == "decimal":
-        return _decimals(values)
-    return _times(values, kind)
-
-
-def _decimals(values: pl.Series) -> pl.Series:
-    if values.dtype.is_float():
-        values = values.cast(pl.String)
-    if values.dtype != pl.String:
-        return values.cast(MONEY)
-    text = values.str.strip_chars()
-    text = text.set(text.is_in(NOTHING), None)
-    read = text.cast(MONEY, strict=False)
-    _refuse_unread(values, text, read, "decimal")
-    return read
+    of = cast("Kind", kind)
+    found = read(values, of, style)
+    if wrong := bad(values, found):
+        raise BadValueError(values.name, wrong.row, wrong.value, EXPECTED[of])
+    return found
 
 
 def _too_fine(values: pl.Series) -> int:
@@ -150,53 +130,3 @@ def _too_fine(values: pl.Series) -> int:
     if not isinstance(longest, int) or longest <= DECIMALS:
         return 0
     return int(values.str.contains(_TOO_FINE).sum())
-
-
-def _times(values: pl.Series, kind: str) -> pl.Series:
-    """Exports repeat their times: each different text is read once."""
-    different = values.drop_nulls().unique()
-    read: dict[Any, datetime | None] = {}
-    for value in different:
-        if value not in NOTHING:
-            read[value] = _time(value, kind)
-            if read[value] is None:
-                row = int(values.eq_missing(value).arg_max() or 0)
-                raise BadValueError(values.name, row, value, EXPECTED[kind])
-    known = pl.DataFrame({"value": list(read), "time": list(read.values())}, strict=False)
-    if not read:
-        return pl.Series(values.name, [None] * len(values), dtype=TIME)
-    known = known.with_columns(pl.col("value").cast(values.dtype), pl.col("time").cast(TIME))
-    joined = (
-        values.alias("value").to_frame().join(known, on="value", how="left", maintain_order="left")
-    )
-    return joined["time"].alias(values.name)
-
-
-def _time(value: Any, kind: str) -> datetime | None:
-    try:
-        if kind == "epoch":
-            return datetime.fromtimestamp(int(value), UTC)
-        found = value if isinstance(value, datetime) else _from_text(str(value).strip())
-    except (ValueError, OverflowError):
-        return None
-    found = found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
-    if kind == "end" and found.second == 59:  # noqa: PLR2004  an inclusive last second
-        return found.replace(microsecond=0) + timedelta(seconds=1)
-    if kind == "last_day":
-        return found + timedelta(days=1)
-    return found
-
-
-def _from_text(text: str) -> datetime:
-    us = _US_DATE.fullmatch(text)
-    if us is not None:
-        month, day, year = map(int, us.groups())
-        return datetime(year, month, day, tzinfo=UTC)
-    return datetime.fromisoformat(text.removesuffix(" UTC"))
-
-
-def _refuse_unread(raw: pl.Series, text: pl.Series, read: pl.Series, kind: str) -> None:
-    bad = read.is_null() & text.is_not_null()
-    if bad.any():
-        row = int(bad.arg_max() or 0)
-        raise BadValueError(raw.name, row, raw[row], EXPECTED[kind])

@@ -8,10 +8,10 @@ import polars as pl
 import yaml
 from pydantic import BaseModel, ConfigDict
 
+from services.executor.ingest.values import INSTANT, MONEY
+
 HERE = Path(__file__).parent
-MONEY = pl.Decimal(38, 18)
-"""Amounts are kept to eighteen decimals; finer digits are rounded half to even and counted."""
-TIME = pl.Datetime("us", "UTC")
+TIME = INSTANT
 Kind = Literal["text", "decimal", "time", "json"]
 DTYPES: dict[Kind, pl.DataType] = {
     "text": pl.String(),

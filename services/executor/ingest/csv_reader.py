@@ -4,6 +4,7 @@ Every value is text. What cannot be read is refused with its line; the line is
 looked for only then, by reading the file once more.
 """
 
+import codecs
 import csv
 import gzip
 from collections.abc import Iterator
@@ -27,7 +28,6 @@ class CsvOptions:
     delimiter: str = ","
     encoding: str = ""
     """Empty: as its first bytes say, else UTF-8."""
-    decimal_comma: bool = False
 
 
 class CsvFile:
@@ -37,6 +37,8 @@ class CsvFile:
         """Raises `RefusedFileError` when it has no usable header."""
         self._path, self._name, self._options = path, name, options
         self._gzipped = _is_gzip(path)
+        if options.encoding and not _is_known(options.encoding):
+            raise RefusedFileError(name, f"encoding {options.encoding!r} is not known")
         self.encoding = options.encoding or self._guess()
         self.header = self._header()
 
@@ -171,6 +173,14 @@ class CsvFile:
         if self._gzipped:
             return gzip.open(self._path, "rb")  # type: ignore[return-value]
         return self._path.open("rb")
+
+
+def _is_known(encoding: str) -> bool:
+    try:
+        codecs.lookup(encoding)
+    except LookupError:
+        return False
+    return True
 
 
 def _is_gzip(path: Path) -> bool:

@@ -22,6 +22,8 @@ class Delivery(BaseModel):
     files: tuple[str, ...] = ()
     parts: tuple[str, ...] = ()
     rows: int = 0
+    aside: int = 0
+    """Rows that did not fit the contract and are in quarantine."""
     facts: dict[str, str] = {}
 
 

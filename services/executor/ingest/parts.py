@@ -11,11 +11,10 @@ import pyarrow.parquet as pq
 
 from libs.objects import Objects
 from libs.warehouse.schema import Column, Type
+from services.executor.ingest.values import INSTANT, MONEY
 
 PART_ROWS = 500_000
 _NAME = re.compile(r"[^A-Za-z0-9_]")
-MONEY = pl.Decimal(38, 18)
-INSTANT = pl.Datetime("us", "UTC")
 
 
 @dataclass(slots=True)

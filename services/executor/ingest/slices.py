@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from libs.warehouse.jobs import LoadJob, QueryJob
-from libs.warehouse.schema import Table
+from libs.warehouse.schema import Column, Table
 from libs.warehouse.warehouse import Warehouse
 
 
@@ -27,6 +27,8 @@ class SliceLoad:
     """Which of the staged rows take their place: all, unless said."""
     before: Sequence[str] = ()
     """Statements for the same transaction, ahead of the swap; `{staged}` is the new rows' table."""
+    staged_only: Sequence[Column] = ()
+    """Columns of the staged rows that the target has not."""
     beside: Sequence[Table] = ()
     """Tables that these statements need."""
     labels: Mapping[str, str] = field(default_factory=dict)
@@ -66,7 +68,7 @@ class SliceLoader:
             destination=load.staged,
             source_format="PARQUET",
             write_disposition="WRITE_TRUNCATE",
-            schema=load.target.columns,
+            schema=(*load.target.columns, *load.staged_only),
             labels=load.labels,
         )
         done = await self._warehouse.run_load_job(job)

@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 import polars as pl
 from pydantic import BaseModel, ConfigDict, Field
 
-from contracts.quality import CheckPart, CheckStatus, QualityCheckedV1, Severity
+from contracts.quality import CheckPart, CheckStatus, Severity
 from libs.warehouse.data_tables import COSTS, costs_table, loads_table
 from services.executor.focus.checks import checks_of
 from services.executor.focus.engine import Converter
@@ -26,7 +26,9 @@ from services.executor.ingest.errors import RefusedFileError
 from services.executor.ingest.parts import PartWriter, each
 from services.executor.ingest.readers import ParquetFile
 from services.executor.ingest.slices import SliceLoad, SliceLoader
+from services.executor.ingest.values import Style
 from services.executor.steps.phrasing import phrased
+from services.executor.steps.quality import quality
 from services.executor.steps.raw_load import slice_of
 from services.executor.steps.step import StepError, StepResult, StepRun, StepType
 from services.executor.steps.targets import target_of
@@ -96,13 +98,15 @@ class CostFocus(StepType):
 
     async def _convert(self, work: "_Work", delivery: Delivery, parts: PartWriter) -> Tally:
         tally, converter, schema = Tally(), None, None
+        style = Style.of(delivery.facts)
         own = {"x_provider": work.mapping.provider, "x_load_id": work.load_id}
         for name in delivery.parts:
             path = parts.folder / "delivered"
             await self._data.download(name, path)
             async for batch in each(ParquetFile(path, name).batches()):
                 if converter is None or batch.schema != schema:
-                    converter, schema = Converter(work.mapping, batch.schema, tally), batch.schema
+                    converter = Converter(work.mapping, batch.schema, tally, style)
+                    schema = batch.schema
                 rows = await asyncio.to_thread(_converted, converter, batch)
                 await parts.add(rows.with_columns(pl.lit(v).alias(k) for k, v in own.items()))
                 work.given.tell.progress(rows=parts.rows)
@@ -111,19 +115,8 @@ class CostFocus(StepType):
 
     def _check(self, work: "_Work", tally: Tally) -> None:
         """Tell every check; raises `StepError` for one that must not fail."""
-        checks, request = tuple(checks_of(tally)), work.given.request
-        work.given.tell.say(
-            "quality",
-            QualityCheckedV1(
-                tenant_id=request.tenant_id,
-                run_id=request.run_id,
-                attempt=request.attempt,
-                step_id=work.given.step.step_id,
-                table=work.target,
-                checked_at=work.now,
-                checks=checks,
-            ),
-        )
+        checks = tuple(checks_of(tally))
+        work.given.tell.say("quality", quality(work.given, work.target, work.now, checks))
         bad = [check for check in checks if _stops(check)]
         if bad:
             found = f"{bad[0].observed} instead of {bad[0].expected}; {bad[0].detail}"

@@ -1,11 +1,12 @@
 """`dq.check`: all checks of one table in one scan; results as an event, failures as an error."""
 
-from contracts.quality import CheckPart, CheckStatus, QualityCheckedV1, Severity
+from contracts.quality import CheckPart, CheckStatus, Severity
 from libs.warehouse.errors import JobFailedError, UnavailableError
 from libs.warehouse.jobs import QueryJob
 from services.executor.steps.checks import Config, Scan, compile_checks
 from services.executor.steps.findings import findings_of
 from services.executor.steps.isolation import failed_job
+from services.executor.steps.quality import quality
 from services.executor.steps.step import (
     StepError,
     StepPlan,
@@ -71,17 +72,8 @@ class DqCheck(StepType):
         return bound
 
     def _tell(self, given: StepRun, config: Config, checks: tuple[CheckPart, ...]) -> None:
-        request = given.request
-        event = QualityCheckedV1(
-            tenant_id=request.tenant_id,
-            run_id=request.run_id,
-            attempt=request.attempt,
-            step_id=given.step.step_id,
-            table=fill_name(config.table, request),
-            checked_at=self._tools.clock(),
-            checks=checks,
-        )
-        given.tell.say("quality", event)
+        table = fill_name(config.table, given.request)
+        given.tell.say("quality", quality(given, table, self._tools.clock(), checks))
 
 
 def _judge(given: StepRun, checks: tuple[CheckPart, ...]) -> None:

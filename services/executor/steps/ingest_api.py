@@ -16,17 +16,18 @@ from services.executor.ingest.api_client import ApiClient
 from services.executor.ingest.api_pages import Collector, PageStore
 from services.executor.ingest.api_source import ApiSource
 from services.executor.ingest.authorize import authorizer
+from services.executor.ingest.contract import Contract, Contracted, Rows
 from services.executor.steps.months import fill_month
 from services.executor.steps.opened import fields_of
 from services.executor.steps.phrasing import phrased
-from services.executor.steps.raw_load import RawLoader, Target, slice_of, with_own
+from services.executor.steps.raw_load import RawLoader, Target, numbers, slice_of, with_own
 from services.executor.steps.step import StepResult, StepRun, StepType
 from services.executor.steps.targets import target_of
 from services.executor.steps.tools import Tools
 from services.executor.steps.variables import fill_name
 
 
-class Config(ApiSource):
+class Config(ApiSource, Contracted):
     target_table: str = Field(min_length=3, max_length=1400)
     slice: str = Field(min_length=1, max_length=300)
     """The month that is asked for: `2026-11`, `current` or `previous`."""
@@ -49,8 +50,9 @@ class IngestApi(StepType):
             target = Target(table, slice_, load_id, (config.base_url + config.path,))
             done = await self._loader.unchanged(given, target)
             if done is None:
-                frames = _frames(store, pages, target, config)
-                done = await self._loader.replace(given, target, frames)
+                contract = await self._loader.contract(given, table, config)
+                rows = _rows(store, pages, target, contract, config.path)
+                done = await self._loader.replace(given, target, contract, rows)
             await store.forget(pages)
             return done
 
@@ -76,16 +78,21 @@ async def _content_of(store: PageStore, pages: int) -> str:
     return digest.hexdigest()[:32]
 
 
-async def _frames(
-    store: PageStore, pages: int, target: Target, config: Config
-) -> AsyncIterator[pl.DataFrame]:
+async def _rows(
+    store: PageStore, pages: int, target: Target, contract: Contract, path: str
+) -> AsyncIterator[Rows]:
     row = 0
     for number in range(pages):
         page = await store.page(number) or {}
         if page.get("records"):
             frame = await asyncio.to_thread(_frame, page["records"])
-            yield with_own(frame, target, f"{config.path}, page {number + 1}", row)
+            file, which = f"{path}, page {number + 1}", numbers(row, frame.height)
+            yield with_own(contract.sort(frame, file, which, _no_line), target, file)
             row += frame.height
+
+
+def _no_line(_: int) -> None:
+    """Answers have no lines that a tenant could look up."""
 
 
 def _frame(records: list[dict[str, Any]]) -> pl.DataFrame:

@@ -4,14 +4,16 @@ The slice is replaced whole: staged, checked, swapped in one transaction. The
 same files read in the same way are not loaded again.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated
 
-import polars as pl
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
+from services.executor.ingest.contract import Contract, Contracted, Rows
 from services.executor.ingest.csv_reader import CsvOptions
 from services.executor.ingest.deliveries import load_id_of
 from services.executor.ingest.manifests import delivered, kind_of
@@ -29,7 +31,7 @@ from services.executor.ingest.sources import Reach, is_remote, remote
 from services.executor.steps.months import fill_month
 from services.executor.steps.opened import fields_of
 from services.executor.steps.phrasing import phrased
-from services.executor.steps.raw_load import RawLoader, Target, slice_of, with_own
+from services.executor.steps.raw_load import RawLoader, Target, numbers, slice_of, with_own
 from services.executor.steps.step import StepResult, StepRun, StepType
 from services.executor.steps.targets import target_of
 from services.executor.steps.tools import Tools
@@ -39,7 +41,7 @@ READER_VERSION = 1
 Files = Annotated[str, Field(min_length=1, max_length=2000)]
 
 
-class Config(BaseModel):
+class Config(Contracted):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     files: Files | tuple[Files, ...] = Field(min_length=1)
@@ -76,8 +78,11 @@ class IngestFile(StepType):
             target = Target(table, slice_, load_id, tuple(file.name for file in files))
             if (done := await self._loader.unchanged(given, target)) is not None:
                 return done
-            frames = self._frames(config, target, found, Path(spool))
-            return await self._loader.replace(given, target, frames)
+            contract = await self._loader.contract(given, table, config)
+            reading = _Reading(config, target, contract)
+            return await self._loader.replace(
+                given, target, contract, self._rows(reading, found, Path(spool))
+            )
 
     async def cancel(self, given: StepRun) -> None:
         await self._loader.cancel(given)
@@ -115,14 +120,28 @@ class IngestFile(StepType):
             landing = Either(LocalFolder(tools.landing_folder, str(request.tenant_id)), landing)
         return landing, files
 
-    async def _frames(
-        self, config: Config, target: Target, found: Mapping[FoundFile, Place], spool: Path
-    ) -> AsyncIterator[pl.DataFrame]:
+    async def _rows(
+        self, reading: "_Reading", found: Mapping[FoundFile, Place], spool: Path
+    ) -> AsyncIterator[Rows]:
+        config, sort = reading.config, reading.contract.sort
         for file, place in found.items():
             path = await place.fetch(file, spool / "file")
-            options = CsvOptions(config.delimiter, config.encoding)
+            reader = open_reader(
+                path, file.name, config.format, CsvOptions(config.delimiter, config.encoding)
+            )
             row = 0
-            async for batch in each(open_reader(path, file.name, config.format, options).batches()):
-                yield with_own(batch, target, file.name, row)
+            async for batch in each(reader.batches()):
+                which = numbers(row, batch.height)
+                rows = await asyncio.to_thread(sort, batch, file.name, which, reader.line_of)
+                yield with_own(rows, reading.target, file.name)
                 row += batch.height
             (spool / "file").unlink(missing_ok=True)
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """How the files of one load are read."""
+
+    config: Config
+    target: Target
+    contract: Contract

@@ -6,17 +6,36 @@ nested values and all, in the data bucket, for the steps that make something of 
 
 import re
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import polars as pl
 
+from contracts.quality import CheckPart, CheckStatus, Severity
 from contracts.runs import RunRequestedV1
 from libs.warehouse.schema import Column, Table
+from services.executor.ingest.contract import (
+    MOST_ASIDE,
+    Contract,
+    Contracted,
+    Contracts,
+    Rows,
+    TooManyAsideError,
+)
 from services.executor.ingest.deliveries import Deliveries, Delivery, folder_of
 from services.executor.ingest.parts import PartWriter, tabular
+from services.executor.ingest.quarantine import (
+    KEPT,
+    STAGED,
+    SUFFIX,
+    emptying,
+    parameters,
+    putting,
+    quarantine_of,
+)
 from services.executor.ingest.slices import SliceLoad, SliceLoader
+from services.executor.steps.quality import quality
 from services.executor.steps.step import StepError, StepResult, StepRun
 from services.executor.steps.tools import Tools
 from services.executor.steps.variables import fill_name
@@ -28,6 +47,8 @@ OWN = (
     Column("x_file", "STRING"),
     Column("x_row", "INT64"),
 )
+_STAGED = frozenset(column.name for column in STAGED)
+_PLATFORMS = _STAGED | {column.name for column in OWN}
 DECEMBER = 12
 
 
@@ -45,9 +66,9 @@ class RawLoader:
     """Safe to share between runs."""
 
     def __init__(self, tools: Tools) -> None:
-        self._data = tools.data
-        self._warehouse = tools.warehouse
+        self._data, self._warehouse, self._clock = tools.data, tools.warehouse, tools.clock
         self.deliveries = Deliveries(tools.data)
+        self._contracts = Contracts(tools.data)
         self._slices = SliceLoader(tools.warehouse)
 
     async def unchanged(self, given: StepRun, target: Target) -> StepResult | None:
@@ -59,42 +80,113 @@ class RawLoader:
         given.tell.progress(rows=current.rows, note="the same files are loaded already")
         return StepResult(current.rows)
 
+    async def contract(self, given: StepRun, table: str, said: Contracted) -> Contract:
+        known = await self._contracts.known(str(given.request.tenant_id), table)
+        return Contract(said.contract, said.columns, known, said.style)
+
     async def replace(
-        self, given: StepRun, target: Target, frames: AsyncIterator[pl.DataFrame]
+        self, given: StepRun, target: Target, contract: Contract, sorted_: AsyncIterator[Rows]
     ) -> StepResult:
+        """Raises what `phrased` knows. The rows have their own columns already."""
         tenant = str(given.request.tenant_id)
         folder = folder_of(tenant, target.table, target.slice, target.load_id)
         with TemporaryDirectory(prefix="load-") as spool:
-            (Path(spool) / "flat").mkdir()
-            raw = PartWriter(self._data, f"{folder}/raw", Path(spool))
-            flat = PartWriter(self._data, f"{folder}/flat", Path(spool) / "flat")
-            async for frame in frames:
-                await raw.add(frame)
-                await flat.add(tabular(frame))
-                given.tell.progress(rows=raw.rows)
-            await raw.finish()
-            await flat.finish()
-        jobs = await self._slices.replace(_slice_load(given, target, flat))
+            raw, flat, aside = await self._write(given, folder, Path(spool), sorted_)
+        before = await self.deliveries.current(tenant, target.table, target.slice)
+        load = _slice_load(given, target, flat)
+        if aside:
+            load = self._putting_aside(load, target, contract)
+        elif before is not None and before.aside:
+            load = self._emptying_quarantine(load, target)
+        jobs = await self._slices.replace(load)
         await self._data.delete(*flat.names)
         done = Delivery(
-            load_id=target.load_id, files=target.files, parts=tuple(raw.names), rows=raw.rows
+            load_id=target.load_id,
+            files=target.files,
+            parts=tuple(raw.names),
+            rows=raw.rows,
+            aside=aside,
+            facts=contract.style.said(),
         )
         await self.deliveries.commit(tenant, target.table, target.slice, done)
+        await self._contracts.learn(tenant, target.table, _names(flat))
+        self._tell(given, target, contract, done)
         return StepResult(raw.rows, 0, jobs)
 
     async def cancel(self, given: StepRun) -> None:
         for part in ("stage", "swap"):
             await self._warehouse.cancel_job(given.job_id_of(part))
 
+    async def _write(
+        self, given: StepRun, folder: str, spool: Path, sorted_: AsyncIterator[Rows]
+    ) -> tuple[PartWriter, PartWriter, int]:
+        (spool / "flat").mkdir()
+        raw = PartWriter(self._data, f"{folder}/raw", spool)
+        flat = PartWriter(self._data, f"{folder}/flat", spool / "flat")
+        aside: list[pl.DataFrame] = []
+        async for rows in sorted_:
+            await raw.add(rows.kept)
+            await flat.add(tabular(rows.kept))
+            if rows.aside.height:
+                aside.append(rows.aside)
+                if (number := sum(frame.height for frame in aside)) > MOST_ASIDE:
+                    raise TooManyAsideError(number)
+            given.tell.progress(rows=raw.rows)
+        for frame in aside:
+            await flat.add(frame)
+        await raw.finish()
+        await flat.finish()
+        return raw, flat, sum(frame.height for frame in aside)
 
-def with_own(frame: pl.DataFrame, target: Target, file: str, row: int) -> pl.DataFrame:
-    """The frame, and in every row where it comes from; `row` is the number of its first."""
-    return frame.with_columns(
+    def _putting_aside(self, load: SliceLoad, target: Target, contract: Contract) -> SliceLoad:
+        more = parameters(contract, self._clock())
+        load = self._emptying_quarantine(load, target)
+        return replace(
+            load,
+            staged_only=STAGED,
+            only=KEPT,
+            before=(*load.before, putting(self._warehouse.project, target.table)),
+            parameters={**load.parameters, **more},
+        )
+
+    def _emptying_quarantine(self, load: SliceLoad, target: Target) -> SliceLoad:
+        before = (emptying(self._warehouse.project, target.table),)
+        return replace(load, before=before, beside=(quarantine_of(target.table),))
+
+    def _tell(self, given: StepRun, target: Target, contract: Contract, done: Delivery) -> None:
+        if not contract.puts_aside:
+            return
+        check = CheckPart(
+            name="rows_fit_the_contract",
+            kind=contract.mode,
+            severity=Severity.WARN,
+            status=CheckStatus.FAILED if done.aside else CheckStatus.PASSED,
+            observed=str(done.aside),
+            expected="0",
+            row_count=done.rows,
+            failing_rows=done.aside,
+            detail=f"they are in {target.table}{SUFFIX}" if done.aside else "",
+        )
+        given.tell.say("quality", quality(given, target.table, self._clock(), (check,)))
+
+
+def with_own(rows: Rows, target: Target, file: str) -> Rows:
+    """The rows, and in each of them where it comes from."""
+    own = (
         pl.lit(target.slice).alias("x_slice"),
         pl.lit(target.load_id).alias("x_load_id"),
         pl.lit(file).alias("x_file"),
-        pl.int_range(row, row + pl.len(), dtype=pl.Int64).alias("x_row"),
     )
+    return Rows(rows.kept.with_columns(own), rows.aside.with_columns(own))
+
+
+def numbers(first: int, height: int) -> pl.Series:
+    """Of rows that follow each other in a file."""
+    return pl.int_range(first, first + height, dtype=pl.Int64, eager=True)
+
+
+def _names(flat: PartWriter) -> tuple[str, ...]:
+    return tuple(name for name in flat.columns if name not in _PLATFORMS)
 
 
 def slice_of(written: str, request: RunRequestedV1) -> str:
@@ -115,7 +207,7 @@ def slice_of(written: str, request: RunRequestedV1) -> str:
 
 def _slice_load(given: StepRun, target: Target, parts: PartWriter) -> SliceLoad:
     dataset, _, name = target.table.partition(".")
-    columns = tuple(parts.columns.values()) or OWN
+    columns = tuple(c for n, c in parts.columns.items() if n not in _STAGED) or OWN
     return SliceLoad(
         stage_job=given.job_id_of("stage"),
         swap_job=given.job_id_of("swap"),

@@ -8,6 +8,7 @@ from services.executor.steps.cost_focus import CostFocus
 from services.executor.steps.dq_check import DqCheck
 from services.executor.steps.ingest_api import IngestApi
 from services.executor.steps.ingest_file import IngestFile
+from services.executor.steps.ingest_replay import IngestReplay
 from services.executor.steps.notify_webhook import NotifyWebhook
 from services.executor.steps.step import StepType
 from services.executor.steps.tools import Tools
@@ -22,6 +23,7 @@ def step_types(tools: Tools) -> Mapping[str, StepType]:
         "transform.sql": TransformSql(tools),
         "ingest.api": IngestApi(tools),
         "ingest.file": IngestFile(tools),
+        "ingest.replay": IngestReplay(tools),
         "compliance.ocsf": ComplianceOcsf(tools),
         "cost.focus": CostFocus(tools),
     }

@@ -1,0 +1,195 @@
+"""What a table may take in: columns, their types, and what becomes of rows that do not fit.
+
+`evolve` takes new columns in, `freeze` refuses a file that has one; `discard_row`
+puts the row aside, `discard_value` only what does not fit of it, and the row in
+whole is kept aside as well. A value that is not of its column's declared type is
+refused by the first two.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Literal
+
+import polars as pl
+from pydantic import BaseModel, ConfigDict, Field
+
+from libs.objects import Objects
+from services.executor.ingest.errors import IngestError, RefusedFileError
+from services.executor.ingest.parts import column_name
+from services.executor.ingest.values import EXPECTED, Kind, Style, bad, read, unread
+
+Mode = Literal["evolve", "freeze", "discard_row", "discard_value"]
+Declared = Literal["text", "int", "decimal", "time", "date", "bool"]
+Columns = Annotated[dict[str, Declared], Field(max_length=1000)]
+OWN_PREFIX = "x_"
+REASON, COLUMN, WHOLE = "x_reason", "x_column", "x_values"
+MOST_ASIDE = 100_000
+ASIDE_SCHEMA: Mapping[str, pl.DataType] = {
+    "x_row": pl.Int64(),
+    REASON: pl.String(),
+    COLUMN: pl.String(),
+    WHOLE: pl.String(),
+}
+_KINDS: Mapping[Declared, Kind] = {
+    "int": "int",
+    "decimal": "decimal",
+    "time": "time",
+    "date": "date",
+    "bool": "bool",
+}
+LineOf = Callable[[int], int | None]
+
+
+class TooManyAsideError(IngestError):
+    code = "too_many_misfits"
+
+    def __init__(self, number: int) -> None:
+        super().__init__(
+            f"{number} rows do not fit the contract, more than {MOST_ASIDE} are not kept aside;"
+            " is it the right file, and the right contract?"
+        )
+
+
+class Contracted(BaseModel):
+    """What a step's config says of the table that it fills."""
+
+    contract: Mode = "evolve"
+    columns: Columns = {}
+    """Types of columns, by their names in BigQuery; others stay as they are."""
+    decimal_comma: bool = False
+    day_first: bool = False
+
+    @property
+    def style(self) -> Style:
+        return Style(self.decimal_comma, self.day_first)
+
+
+class Known(BaseModel):
+    """The columns that a table has come to have; the revision counts how often it got more."""
+
+    model_config = ConfigDict(frozen=True)
+
+    revision: int = 0
+    columns: tuple[str, ...] = ()
+
+    def with_columns(self, names: tuple[str, ...]) -> "Known":
+        new = tuple(name for name in names if name.lower() not in self.lower)
+        return Known(revision=self.revision + 1, columns=self.columns + new) if new else self
+
+    @property
+    def lower(self) -> frozenset[str]:
+        return frozenset(name.lower() for name in self.columns)
+
+
+class Contracts:
+    """What is known of a tenant's tables, kept beside their deliveries."""
+
+    def __init__(self, objects: Objects) -> None:
+        self._objects = objects
+
+    async def known(self, tenant: str, table: str) -> Known:
+        body = await self._objects.read(_name(tenant, table))
+        return Known() if body is None else Known.model_validate_json(body)
+
+    async def learn(self, tenant: str, table: str, names: tuple[str, ...]) -> None:
+        before = await self.known(tenant, table)
+        after = before.with_columns(names)
+        if after != before:
+            await self._objects.write(_name(tenant, table), after.model_dump_json().encode())
+
+
+def _name(tenant: str, table: str) -> str:
+    return f"loads/{tenant}/{table}/contract.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Those of one batch that fit, and those put aside."""
+
+    kept: pl.DataFrame
+    aside: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=ASIDE_SCHEMA))
+
+
+@dataclass(frozen=True, slots=True)
+class Contract:
+    """Of one table, for one load."""
+
+    mode: Mode = "evolve"
+    types: Mapping[str, Declared] = field(default_factory=dict)
+    known: Known = field(default_factory=Known)
+    style: Style = field(default_factory=Style)
+
+    @property
+    def puts_aside(self) -> bool:
+        return self.mode in {"discard_row", "discard_value"}
+
+    def sort(self, frame: pl.DataFrame, file: str, numbers: pl.Series, line_of: LineOf) -> Rows:
+        """`numbers` are those of the rows in their file. Raises `RefusedFileError`."""
+        unknown = [name for name in frame.columns if not self._allows(name)]
+        if unknown and self.mode == "freeze":
+            raise RefusedFileError(file, self._why_unknown(), line=1, column=unknown[0])
+        why = "the contract does not know it"
+        misfits = [_Misfit(name, why, _some(frame[name])) for name in unknown]
+        typed = []
+        for name in frame.columns:
+            kind = self._kind(name)
+            if kind is None or name in unknown:
+                continue
+            values = frame[name]
+            found = read(values, kind, self.style).alias(name)
+            wrong = bad(values, found)
+            if wrong is not None and not self.puts_aside:
+                problem = f"{str(wrong.value)[:80]!r} is not {EXPECTED[kind]}"
+                line = line_of(numbers[wrong.row])
+                raise RefusedFileError(file, problem, line=line, column=name)
+            if wrong is not None:
+                misfits.append(_Misfit(name, f"it is not {EXPECTED[kind]}", unread(values, found)))
+            typed.append(found)
+        kept = frame.with_columns(typed).drop(unknown).with_columns(numbers.alias("x_row"))
+        return self._sorted(frame, kept, misfits)
+
+    def _sorted(self, frame: pl.DataFrame, kept: pl.DataFrame, misfits: list["_Misfit"]) -> Rows:
+        misfits = [misfit for misfit in misfits if misfit.rows.any()]
+        if not misfits:
+            return Rows(kept)
+        reason = column = pl.lit(None, dtype=pl.String)
+        for misfit in reversed(misfits):
+            reason = pl.when(misfit.rows).then(pl.lit(misfit.why)).otherwise(reason)
+            column = pl.when(misfit.rows).then(pl.lit(misfit.column)).otherwise(column)
+        whole = pl.struct(frame.columns).struct.json_encode()
+        aside = frame.select(
+            kept["x_row"], reason.alias(REASON), column.alias(COLUMN), whole.alias(WHOLE)
+        ).filter(pl.col(REASON).is_not_null())
+        if self.mode == "discard_row":
+            wrong = pl.any_horizontal(pl.lit(misfit.rows) for misfit in misfits)
+            kept = kept.with_columns(wrong.alias(REASON)).filter(~pl.col(REASON)).drop(REASON)
+        return Rows(kept, aside)
+
+    def _allows(self, header: str) -> bool:
+        if self.mode == "evolve":
+            return True
+        allowed = {name.lower() for name in self.types} or self.known.lower
+        return not allowed or column_name(header).lower() in allowed
+
+    def _kind(self, header: str) -> Kind | None:
+        name = column_name(header).lower()
+        return next((_KINDS.get(t) for n, t in self.types.items() if n.lower() == name), None)
+
+    def _why_unknown(self) -> str:
+        return (
+            f"the contract (revision {self.known.revision}) does not know this column; add it to"
+            " `columns`, or choose `contract: evolve`"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Misfit:
+    column: str
+    why: str
+    rows: pl.Series
+
+
+def _some(values: pl.Series) -> pl.Series:
+    """Which rows have anything there."""
+    there = values.is_not_null()
+    return there & (values != "").fill_null(value=False) if values.dtype == pl.String else there

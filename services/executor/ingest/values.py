@@ -1,0 +1,167 @@
+"""Text as exporters write numbers and times, read as what it is; exact, or said to be wrong."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal
+
+import polars as pl
+
+MONEY = pl.Decimal(38, 18)
+"""Amounts are kept to eighteen decimals; finer digits are rounded half to even and counted."""
+INSTANT = pl.Datetime("us", "UTC")
+Kind = Literal["decimal", "time", "end", "last_day", "epoch", "int", "bool", "date"]
+NOTHING = ("", "NULL", "null", "None")
+"""What stands for no number and no time."""
+EXPECTED: dict[Kind, str] = {
+    "decimal": "a number",
+    "time": "a date or time",
+    "end": "a date or time",
+    "last_day": "a date",
+    "epoch": "seconds since 1970",
+    "int": "a whole number",
+    "bool": "true or false",
+    "date": "a date",
+}
+_MONTH_FIRST = re.compile(r"(\d{1,2})/(\d{1,2})/(\d{4})(?: 00:00(?::00)?)?")
+_DAY_FIRST = re.compile(r"(\d{1,2})[./-](\d{1,2})[./-](\d{4})(?: 00:00(?::00)?)?")
+_COMMA_NUMBER = r"^[+-]?(\d{1,3}(\.\d{3})+|\d+)(,\d+)?$"
+_BOOLS = {"true": True, "false": False, "1": True, "0": False, "yes": True, "no": False}
+
+
+@dataclass(frozen=True, slots=True)
+class Style:
+    """How a delivery writes what can be written in two ways."""
+
+    decimal_comma: bool = False
+    """`1.234,56`; a dot groups thousands and nothing else."""
+    day_first: bool = False
+    """`31/12/2026` and `31.12.2026`; otherwise the month comes first: `12/31/2026`."""
+
+    def said(self) -> dict[str, str]:
+        """To be kept with a delivery."""
+        return {name: "yes" for name in ("decimal_comma", "day_first") if getattr(self, name)}
+
+    @classmethod
+    def of(cls, said: dict[str, str]) -> "Style":
+        return cls("decimal_comma" in said, "day_first" in said)
+
+
+@dataclass(frozen=True, slots=True)
+class Bad:
+    """The first value that cannot be read."""
+
+    row: int
+    value: object
+
+
+PLAIN = Style()
+
+
+def read(values: pl.Series, kind: Kind, style: Style = PLAIN) -> pl.Series:
+    """Null where there is nothing, and where a value cannot be read: see `bad`."""
+    match kind:
+        case "decimal":
+            return _decimals(values, style)
+        case "int":
+            return _decimals_as_ints(_decimals(values, style))
+        case "bool":
+            return _bools(values)
+        case "date":
+            return _times(values, "time", style).dt.date()
+        case _:
+            return _times(values, kind, style)
+
+
+def unread(values: pl.Series, found: pl.Series) -> pl.Series:
+    """Which values are something and could not be read."""
+    there = values.is_not_null()
+    if values.dtype == pl.String:
+        there &= ~values.str.strip_chars().is_in(list(NOTHING))
+    return there & found.is_null()
+
+
+def bad(values: pl.Series, found: pl.Series) -> Bad | None:
+    if values.null_count() == found.null_count():
+        return None
+    wrong = unread(values, found)
+    if not wrong.any():
+        return None
+    row = int(wrong.arg_max() or 0)
+    return Bad(row, values[row])
+
+
+def _decimals(values: pl.Series, style: Style) -> pl.Series:
+    if values.dtype.is_float():
+        return values.cast(pl.String).cast(MONEY, strict=False)
+    if values.dtype != pl.String:
+        return values.cast(MONEY, strict=False)
+    text = values.str.strip_chars()
+    if style.decimal_comma:
+        text = text.set(~text.str.contains(_COMMA_NUMBER), None)
+        text = text.str.replace_all(".", "", literal=True).str.replace(",", ".", literal=True)
+    return text.cast(MONEY, strict=False)
+
+
+def _decimals_as_ints(values: pl.Series) -> pl.Series:
+    whole = values.cast(pl.Int64, strict=False)
+    return whole.set(whole.cast(MONEY, strict=False) != values, None)
+
+
+def _bools(values: pl.Series) -> pl.Series:
+    if values.dtype == pl.Boolean:
+        return values
+    text = values.cast(pl.String).str.strip_chars().str.to_lowercase()
+    return text.replace_strict(_BOOLS, default=None, return_dtype=pl.Boolean)
+
+
+def _times(values: pl.Series, kind: Kind, style: Style) -> pl.Series:
+    """Exports repeat their times: each different text is read once."""
+    different = values.drop_nulls().unique()
+    known = {value: _time(value, kind, style) for value in different if value not in NOTHING}
+    if not known:
+        return pl.Series(values.name, [None] * len(values), dtype=INSTANT)
+    table = pl.DataFrame({"value": list(known), "time": list(known.values())}, strict=False)
+    table = table.with_columns(pl.col("value").cast(values.dtype), pl.col("time").cast(INSTANT))
+    given = values.alias("value").to_frame()
+    return given.join(table, on="value", how="left", maintain_order="left")["time"].alias(
+        values.name
+    )
+
+
+def _time(value: Any, kind: Kind, style: Style) -> datetime | None:
+    try:
+        if kind == "epoch":
+            return datetime.fromtimestamp(int(value), UTC)
+        found = value if isinstance(value, datetime) else _from_text(str(value).strip(), style)
+    except (ValueError, OverflowError):
+        return None
+    found = found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+    return _ENDS.get(kind, _as_it_is)(found)
+
+
+def _as_it_is(found: datetime) -> datetime:
+    return found
+
+
+def _exclusive(found: datetime) -> datetime:
+    if found.second == 59:  # noqa: PLR2004  an inclusive last second
+        return found.replace(microsecond=0) + timedelta(seconds=1)
+    return found
+
+
+def _day_after(found: datetime) -> datetime:
+    return found + timedelta(days=1)
+
+
+_ENDS: dict[Kind, Callable[[datetime], datetime]] = {"end": _exclusive, "last_day": _day_after}
+
+
+def _from_text(text: str, style: Style) -> datetime:
+    written = (_DAY_FIRST if style.day_first else _MONTH_FIRST).fullmatch(text)
+    if written is not None:
+        first, second, year = map(int, written.groups())
+        month, day = (second, first) if style.day_first else (first, second)
+        return datetime(year, month, day, tzinfo=UTC)
+    return datetime.fromisoformat(text.removesuffix(" UTC"))

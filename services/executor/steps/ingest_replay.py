@@ -1,0 +1,109 @@
+"""`ingest.replay`: rows in quarantine are tried again, by the contract as it is now.
+
+What fits takes its place in the slice, in one swap with the slice itself; what
+still does not fit stays in quarantine.
+"""
+
+import hashlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import orjson
+import polars as pl
+from pydantic import ConfigDict, Field
+
+from services.executor.ingest.contract import MOST_ASIDE, Contract, Contracted, Rows
+from services.executor.ingest.deliveries import Delivery
+from services.executor.ingest.parts import each
+from services.executor.ingest.quarantine import quarantine_of
+from services.executor.ingest.readers import ParquetFile
+from services.executor.steps.phrasing import phrased
+from services.executor.steps.raw_load import OWN, RawLoader, Target, slice_of, with_own
+from services.executor.steps.step import StepError, StepResult, StepRun, StepType
+from services.executor.steps.targets import target_of
+from services.executor.steps.tools import Tools
+
+KEY = ("x_file", "x_row")
+_OWN = [column.name for column in OWN]
+
+
+class Config(Contracted):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    target_table: str = Field(min_length=3, max_length=1400)
+    """The table that an ingest step fills."""
+    slice: str = Field(min_length=1, max_length=300)
+
+
+class IngestReplay(StepType):
+    def __init__(self, tools: Tools) -> None:
+        self._data, self._warehouse = tools.data, tools.warehouse
+        self._loader = RawLoader(tools)
+
+    async def run(self, given: StepRun) -> StepResult:
+        request, config = given.request, given.config(Config)
+        table = target_of(config.target_table, request)
+        slice_ = slice_of(config.slice, request)
+        with phrased(), TemporaryDirectory(prefix="replay-") as spool:
+            current = await self._loader.deliveries.current(str(request.tenant_id), table, slice_)
+            if current is None:
+                raise StepError("nothing_delivered", f"{table} holds no slice {slice_}")
+            if not current.aside:
+                given.tell.progress(rows=current.rows, note="nothing is in quarantine")
+                return StepResult(current.rows)
+            aside = await self._aside(table, slice_)
+            said = f"{current.load_id} {config.model_dump_json()}".encode()
+            load_id = hashlib.sha256(said).hexdigest()[:32]
+            target = Target(table, slice_, load_id, current.files)
+            contract = await self._loader.contract(given, table, config)
+            rows = self._rows(current, aside, _Trial(target, contract), Path(spool) / "part")
+            return await self._loader.replace(given, target, contract, rows)
+
+    async def cancel(self, given: StepRun) -> None:
+        await self._loader.cancel(given)
+
+    async def _aside(self, table: str, slice_: str) -> list[dict[str, Any]]:
+        sql = (
+            "SELECT x_file, x_row, row_values FROM"  # noqa: S608  a checked name
+            f" `{self._warehouse.project}.{quarantine_of(table).path}`"
+            " WHERE x_slice = @slice ORDER BY x_file, x_row"
+        )
+        return await self._warehouse.query(sql, {"slice": slice_}, limit=MOST_ASIDE)
+
+    async def _rows(
+        self, current: Delivery, aside: list[dict[str, Any]], trial: "_Trial", spool: Path
+    ) -> AsyncIterator[Rows]:
+        """The slice as it is, without those rows of it that are tried again; then these."""
+        again = pl.DataFrame(
+            [(row["x_file"], row["x_row"]) for row in aside],
+            schema={"x_file": pl.String, "x_row": pl.Int64},
+            orient="row",
+        )
+        for name in current.parts:
+            await self._data.download(name, spool)
+            async for batch in each(ParquetFile(spool, name).batches()):
+                left = batch.join(again, on=list(KEY), how="anti", maintain_order="left")
+                for (file,), rows in left.group_by("x_file", maintain_order=True):
+                    yield trial.of(rows.drop(_OWN), str(file), rows["x_row"])
+        for file, group in groupby(aside, key=lambda row: row["x_file"]):
+            listed = list(group)
+            values = [orjson.loads(row["row_values"]) for row in listed]
+            which = pl.Series([row["x_row"] for row in listed], dtype=pl.Int64)
+            yield trial.of(pl.from_dicts(values, infer_schema_length=None), file, which)
+
+
+@dataclass(frozen=True, slots=True)
+class _Trial:
+    target: Target
+    contract: Contract
+
+    def of(self, frame: pl.DataFrame, file: str, which: pl.Series) -> Rows:
+        return with_own(self.contract.sort(frame, file, which, _no_line), self.target, file)
+
+
+def _no_line(_: int) -> None:
+    """The file may be gone."""

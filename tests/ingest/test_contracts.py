@@ -1,0 +1,161 @@
+"""What tables take in: evolved, frozen, with rows or values put aside, and tried again."""
+
+from decimal import Decimal
+from typing import Any
+
+import orjson
+import pytest
+
+from services.executor.steps.step import StepError
+from tests.ingest.surroundings import Surroundings
+
+BILL = "account,cost,day\n007,1.5,2026-11-01\n008,2,2026-11-02\n"
+BAD = "account,cost,day\n007,1.5,2026-11-01\n008,much,2026-11-02\n009,3,soon\n"
+WIDER = "account,cost,day,note\n007,1.5,2026-11-01,\n008,2,2026-11-02,look\n"
+COMMA = {"decimal_comma": True}
+TYPES = {"cost": "decimal", "day": "date", "account": "text"}
+
+
+def config(contract: str = "evolve", **more: Any) -> dict[str, Any]:
+    return {
+        "files": "bills/*.csv",
+        "target_table": "${tenant_id}.raw",
+        "slice": "2026-11",
+        "contract": contract,
+        **more,
+    }
+
+
+async def load(around: Surroundings, text: str, said: dict[str, Any]) -> int:
+    around.deliver("bills/bill.csv", text.encode())
+    return (await around.run("ingest.file", said)).rows
+
+
+async def accounts(around: Surroundings) -> list[str]:
+    return [r["account"] for r in await around.rows("SELECT account FROM $.raw ORDER BY 1")]
+
+
+async def aside(around: Surroundings) -> list[tuple[Any, ...]]:
+    rows = await around.rows(
+        "SELECT x_row, reason, column_name, row_values, contract, revision, x_file, x_slice"
+        " FROM $.raw_quarantine ORDER BY x_row"
+    )
+    return [tuple(row.values()) for row in rows]
+
+
+async def test_declared_types_are_those_of_the_table(around: Surroundings) -> None:
+    assert await load(around, BILL, config(columns=TYPES)) == 2
+    (row,) = await around.rows(
+        "SELECT SUM(cost) AS c, CAST(MIN(day) AS STRING) AS d, MIN(account) AS a FROM $.raw"
+    )
+    assert row == {"c": Decimal("3.5"), "d": "2026-11-01", "a": "007"}
+
+
+async def test_new_columns_are_taken_in_unless_frozen(around: Surroundings) -> None:
+    await load(around, BILL, config())
+    with pytest.raises(StepError) as caught:
+        await load(around, WIDER, config("freeze"))
+    assert caught.value.code == "file_refused"
+    assert "bills/bill.csv, line 1, column note: the contract (revision 1)" in caught.value.detail
+    assert await load(around, WIDER, config()) == 2
+    assert await load(around, WIDER, config("freeze")) == 2
+    (row,) = await around.rows("SELECT COUNTIF(note = 'look') AS n FROM $.raw")
+    assert row["n"] == 1
+
+
+@pytest.mark.parametrize("contract", ["evolve", "freeze"])
+async def test_a_value_of_another_type_is_refused_in_its_place(
+    around: Surroundings, contract: str
+) -> None:
+    await load(around, BILL, config(contract, columns=TYPES))
+    with pytest.raises(StepError) as caught:
+        await load(around, BAD, config(contract, columns=TYPES))
+    expected = "bills/bill.csv, line 3, column cost: 'much' is not a number"
+    assert caught.value.detail == expected
+    assert await accounts(around) == ["007", "008"]
+
+
+async def test_rows_that_do_not_fit_are_put_aside_whole(around: Surroundings) -> None:
+    assert await load(around, BAD, config("discard_row", columns=TYPES)) == 1
+    assert await accounts(around) == ["007"]
+    found = await aside(around)
+    where = ("discard_row", 0, "bills/bill.csv", "2026-11")
+    assert [(row[:3], row[4:]) for row in found] == [
+        ((1, "it is not a number", "cost"), where),
+        ((2, "it is not a date", "day"), where),
+    ]
+    assert orjson.loads(found[0][3]) == {"account": "008", "cost": "much", "day": "2026-11-02"}
+    assert around.heard.checks == {"rows_fit_the_contract": "FAILED"}
+
+
+async def test_values_that_do_not_fit_are_left_out_and_kept_aside(around: Surroundings) -> None:
+    assert await load(around, BAD, config("discard_value", columns=TYPES)) == 3
+    rows = await around.rows("SELECT cost, day FROM $.raw ORDER BY account")
+    assert [(row["cost"], row["day"] is None) for row in rows] == [
+        (Decimal("1.5"), False),
+        (None, False),
+        (Decimal(3), True),
+    ]
+    assert [row[:3] for row in await aside(around)] == [
+        (1, "it is not a number", "cost"),
+        (2, "it is not a date", "day"),
+    ]
+
+
+@pytest.mark.parametrize(("contract", "kept"), [("discard_row", 1), ("discard_value", 2)])
+async def test_an_unknown_column_is_put_aside_where_it_says_something(
+    around: Surroundings, contract: str, kept: int
+) -> None:
+    await load(around, BILL, config(contract))
+    assert await load(around, WIDER, config(contract)) == kept
+    assert [row[:3] + row[4:6] for row in await aside(around)] == [
+        (1, "the contract does not know it", "note", contract, 1)
+    ]
+    (columns,) = await around.rows("SELECT TO_JSON_STRING(r) AS j FROM $.raw AS r LIMIT 1")
+    assert "note" not in columns["j"]
+
+
+@pytest.mark.parametrize(("contract", "kept"), [("discard_row", 2), ("discard_value", 3)])
+async def test_what_was_put_aside_is_tried_again(
+    around: Surroundings, contract: str, kept: int
+) -> None:
+    await load(around, BAD.replace("much", '"2,50"'), config(contract, columns=TYPES))
+    assert [row[0] for row in await aside(around)] == [1, 2]
+    replay = {"target_table": "${tenant_id}.raw", "slice": "2026-11", "contract": contract}
+    for _ in range(2):
+        done = await around.run("ingest.replay", {**replay, "columns": TYPES, **COMMA})
+        assert done.rows == kept
+        rows = await around.rows("SELECT account, cost, x_row FROM $.raw ORDER BY account")
+        assert [tuple(row.values()) for row in rows][:2] == [
+            ("007", Decimal("1.5"), 0),
+            ("008", Decimal("2.50"), 1),
+        ]
+        assert len(rows) == kept
+        assert [row[:3] for row in await aside(around)] == [(2, "it is not a date", "day")]
+    strict = {**replay, "contract": "evolve", "columns": TYPES, **COMMA}
+    with pytest.raises(StepError, match=r"column day: 'soon' is not a date"):
+        await around.run("ingest.replay", strict)
+    assert (len(await accounts(around)), len(await aside(around))) == (kept, 1)
+
+
+async def test_a_replay_without_anything_aside_changes_nothing(around: Surroundings) -> None:
+    replay = {"target_table": "${tenant_id}.raw", "slice": "2026-11"}
+    with pytest.raises(StepError, match="holds no slice"):
+        await around.run("ingest.replay", replay)
+    await load(around, BILL, config("discard_row", columns=TYPES))
+    assert (await around.run("ingest.replay", replay)).rows == 2
+    assert around.heard.notes == ["nothing is in quarantine"]
+
+
+async def test_a_good_delivery_empties_the_quarantine_of_its_slice(around: Surroundings) -> None:
+    await load(around, BAD, config("discard_row", columns=TYPES))
+    assert await load(around, BILL, config("discard_row", columns=TYPES)) == 2
+    assert await aside(around) == []
+
+
+async def test_a_delivery_of_misfits_is_refused(
+    around: Surroundings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.executor.steps.raw_load.MOST_ASIDE", 1)
+    with pytest.raises(StepError, match="is it the right file"):
+        await load(around, BAD, config("discard_row", columns=TYPES))

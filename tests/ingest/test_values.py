@@ -1,0 +1,67 @@
+"""Numbers and times as exporters write them: read exactly, or found to be wrong."""
+
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Any
+
+import polars as pl
+import pytest
+
+from services.executor.ingest.values import PLAIN, Kind, Style, bad, read
+
+COMMA, DAY_FIRST = Style(decimal_comma=True), Style(day_first=True)
+WRONG = "wrong"
+
+
+@pytest.mark.parametrize(
+    ("written", "kind", "style", "expected"),
+    [
+        ("1.5", "decimal", PLAIN, Decimal("1.5")),
+        (" -7e-10 ", "decimal", PLAIN, Decimal("-7e-10")),
+        ("1,5", "decimal", PLAIN, WRONG),
+        ("1,5", "decimal", COMMA, Decimal("1.5")),
+        ("-1.234.567,89", "decimal", COMMA, Decimal("-1234567.89")),
+        ("1.234", "decimal", COMMA, Decimal(1234)),
+        ("1.5", "decimal", COMMA, WRONG),
+        ("12.34,5", "decimal", COMMA, WRONG),
+        ("", "decimal", COMMA, None),
+        ("null", "decimal", PLAIN, None),
+        ("12", "int", PLAIN, 12),
+        ("12.0", "int", PLAIN, 12),
+        ("12.5", "int", PLAIN, WRONG),
+        ("Yes", "bool", PLAIN, True),
+        ("0", "bool", PLAIN, False),
+        ("maybe", "bool", PLAIN, WRONG),
+        ("2026-11-05", "date", PLAIN, date(2026, 11, 5)),
+        ("11/5/2026", "date", PLAIN, date(2026, 11, 5)),
+        ("5/11/2026", "date", DAY_FIRST, date(2026, 11, 5)),
+        ("05.11.2026", "date", DAY_FIRST, date(2026, 11, 5)),
+        ("05.11.2026", "date", PLAIN, WRONG),
+        ("13/1/2026", "date", PLAIN, WRONG),
+        ("13/1/2026", "date", DAY_FIRST, date(2026, 1, 13)),
+        ("2026-11-05T10:00:00+02:00", "time", PLAIN, datetime(2026, 11, 5, 8, tzinfo=UTC)),
+        ("2026-11-05 23:59:59", "end", PLAIN, datetime(2026, 11, 6, tzinfo=UTC)),
+        ("11/30/2026", "last_day", PLAIN, datetime(2026, 12, 1, tzinfo=UTC)),
+        ("1793491200", "epoch", PLAIN, datetime(2026, 11, 1, tzinfo=UTC)),
+        ("November", "time", PLAIN, WRONG),
+    ],
+)
+def test_a_value_is_read(written: str, kind: Kind, style: Style, expected: Any) -> None:
+    values = pl.Series("v", ["", written], dtype=pl.String)
+    found = read(values, kind, style)
+    wrong = bad(values, found)
+    if expected == WRONG:
+        assert wrong is not None
+        assert (wrong.row, wrong.value, found[1]) == (1, written, None)
+    else:
+        assert (found[1], wrong) == (expected, None)
+
+
+@pytest.mark.parametrize(
+    ("value", "kind"),
+    [(1.5, "decimal"), (3, "decimal"), (True, "bool"), (datetime(2026, 1, 1, tzinfo=UTC), "time")],
+)
+def test_what_is_typed_already_stays_what_it_is(value: Any, kind: Kind) -> None:
+    values = pl.Series("v", [value])
+    assert read(values, kind)[0] == value
+    assert bad(values, read(values, kind)) is None
