@@ -54,7 +54,7 @@ async def build(process: Process) -> Parts:
         clock=system_clock,
     )
     routes = [route for group in GROUPS for route in routes_of(group(edge), edge)]
-    routes += [*document_routes(), *console_routes()]
+    routes += [*document_routes(settings.environment), *console_routes()]
 
     async def end_streams() -> None:
         edge.stopping.set()

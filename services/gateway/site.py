@@ -9,9 +9,11 @@ from pathlib import Path
 
 from aiohttp import web
 
+from libs.settings import Environment
 from services.gateway.api.groups import all_endpoints
 
-CONSOLE = Path(__file__).parent / "console"
+HERE = Path(__file__).parent
+CONSOLE, REFERENCE = HERE / "console", HERE / "reference"
 TYPES = {
     ".html": "text/html",
     ".css": "text/css",
@@ -68,6 +70,14 @@ def console_routes() -> Sequence[web.RouteDef]:
     return [web.get(path, page.answer) for path, page in pages.items()]
 
 
-def document_routes() -> Sequence[web.RouteDef]:
-    document = (Path(__file__).parent / "openapi.json").read_bytes()
-    return [web.get("/openapi.json", Page.of(document, ".json").answer)]
+def document_routes(environment: Environment) -> Sequence[web.RouteDef]:
+    """The OpenAPI document and the error codes; its human pages everywhere but in production."""
+    document = (HERE / "openapi.json").read_bytes()
+    routes = [web.get("/openapi.json", Page.of(document, ".json").answer)]
+    pages = {path.name: Page.of(path.read_bytes(), path.suffix) for path in REFERENCE.iterdir()}
+    index = pages.pop("index.html")
+    routes.append(web.get("/docs/errors", pages.pop("errors.html").answer))
+    routes += [web.get(f"/docs/{name}", page.answer) for name, page in pages.items()]
+    if environment is not Environment.PRODUCTION:
+        routes += [web.get(path, index.answer) for path in ("/docs", "/redoc")]
+    return routes

@@ -9,7 +9,7 @@ from tests.console.browser import Tab, chromium
 from tests.stack import Stack
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
     with chromium() as found:
         yield found
