@@ -44,9 +44,9 @@ def quota() -> Ask[models.Quota]:
     return Ask("GET", "/api/v1/tenants/quota", models.Quota)
 
 
-def tenants(after: str = "") -> Ask[models.Tenants]:
+def tenants(cursor: str = "") -> Ask[models.Tenants]:
     """An operator's."""
-    return Ask("GET", "/api/v1/admin/tenants", models.Tenants, query={"after": after})
+    return Ask("GET", "/api/v1/admin/tenants", models.Tenants, query={"cursor": cursor})
 
 
 def create_tenant(
@@ -79,8 +79,8 @@ def tick(job: str) -> Ask[models.Ticked]:
     return Ask("POST", f"/api/v1/scheduler/{job}", models.Ticked)
 
 
-def pipelines(after: str = "") -> Ask[models.Pipelines]:
-    return Ask("GET", CONFIGS, models.Pipelines, query={"after": after})
+def pipelines(cursor: str = "") -> Ask[models.Pipelines]:
+    return Ask("GET", CONFIGS, models.Pipelines, query={"cursor": cursor})
 
 
 def pipeline(config_id: str) -> Ask[models.Pipeline]:
@@ -99,8 +99,15 @@ def save(config_id: str, source: str, if_match: str = "*") -> Ask[models.Saved]:
     )
 
 
-def delete(config_id: str) -> Ask[None]:
-    return Ask("DELETE", CONFIGS + "/{config_id}", type(None), {"config_id": config_id})
+def delete(config_id: str, if_match: str = "*") -> Ask[None]:
+    """Delete the revision named, or whatever is there."""
+    return Ask(
+        "DELETE",
+        CONFIGS + "/{config_id}",
+        type(None),
+        {"config_id": config_id},
+        headers={"If-Match": if_match},
+    )
 
 
 def start(

@@ -32,7 +32,7 @@ class Tenant(Model):
 
 class Tenants(Model):
     tenants: Sequence[Tenant]
-    next_after: str | None = None
+    next_cursor: str | None = None
 
 
 class Quota(Model):
@@ -74,7 +74,7 @@ class Imported(Model):
 
 class Pipelines(Model):
     configs: Sequence[Pipeline]
-    next_after: str | None = None
+    next_cursor: str | None = None
 
 
 class Saved(Model):

@@ -7,13 +7,26 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+import requests
 from google.api_core import exceptions as google_errors
+from google.auth.credentials import AnonymousCredentials
+from google.auth.exceptions import TransportError
+from google.cloud.storage import Client
+from requests.adapters import HTTPAdapter
 
-from libs.slotlog.cloud_storage import UNREACHABLE, BucketSettings, storage_client
+from libs.slotlog.bucket import BucketSettings
 
 T = TypeVar("T")
 CHUNK = 8 << 20
 TIMEOUT = (3.0, 120.0)
+UNREACHABLE = (
+    google_errors.ServerError,
+    google_errors.TooManyRequests,
+    google_errors.RetryError,
+    requests.RequestException,
+    TransportError,
+    TimeoutError,
+)
 
 
 class ObjectsError(Exception):
@@ -39,9 +52,9 @@ class Objects:
 
     def __init__(self, settings: BucketSettings) -> None:
         self.bucket = settings.bucket
-        self._client = storage_client(settings)
+        self._client = _client(settings)
         self._bucket = self._client.bucket(settings.bucket)
-        self._pool = ThreadPoolExecutor(settings.threads, thread_name_prefix="objects")
+        self._pool = ThreadPoolExecutor(settings.at_once, thread_name_prefix="objects")
 
     def uri(self, name: str) -> str:
         return f"gs://{self.bucket}/{name}"
@@ -127,3 +140,18 @@ class Objects:
             return await asyncio.get_running_loop().run_in_executor(self._pool, call)
         except (*UNREACHABLE, google_errors.NotFound) as error:
             raise ObjectsError(self.bucket, what, error) from error
+
+
+def _client(settings: BucketSettings) -> Client:
+    if not settings.endpoint:
+        client = Client(project=settings.project_id)
+    else:
+        client = Client(
+            project=settings.project_id,
+            credentials=AnonymousCredentials(),
+            client_options={"api_endpoint": settings.endpoint},
+        )
+    adapter = HTTPAdapter(pool_connections=4, pool_maxsize=settings.at_once)
+    for scheme in ("https://", "http://"):
+        client._http.mount(scheme, adapter)  # noqa: SLF001  the client offers no pool size
+    return client

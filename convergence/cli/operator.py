@@ -22,13 +22,13 @@ def listing(output: Output = None) -> None:
     """List tenants."""
     with connected(admin=True) as client:
         found: list[models.Tenant] = []
-        after = ""
+        cursor = ""
         while True:
-            page = client(ask.tenants(after))
+            page = client(ask.tenants(cursor))
             found += page.tenants
-            if not page.next_after:
+            if not page.next_cursor:
                 break
-            after = page.next_after
+            cursor = page.next_cursor
         columns = ("tenant_id", "company_name", "status", "plan", "created_at")
         show(found, columns, form=output)
 

@@ -24,13 +24,13 @@ def listing(output: Output = None) -> None:
     """List pipelines."""
     with connected() as client:
         found: list[models.Pipeline] = []
-        after = ""
+        cursor = ""
         while True:
-            page = client(ask.pipelines(after))
+            page = client(ask.pipelines(cursor))
             found += page.configs
-            if not page.next_after:
+            if not page.next_cursor:
                 break
-            after = page.next_after
+            cursor = page.next_cursor
         show(found, COLUMNS, form=output)
 
 

@@ -33,7 +33,7 @@ from libs.local_cloud.supervisor import AlreadyRunningError, Choices, LocalCloud
 from libs.objects import Objects
 from libs.provisioning.keys import CredentialsKey
 from libs.settings import EXIT_BAD_SETTING, ExecutorSettings, GatewaySettings, load
-from libs.slotlog.cloud_storage import Bucket, BucketSettings
+from libs.slotlog.bucket import Bucket, BucketSettings
 from libs.slotlog.log import SlotLogError
 from libs.warehouse.errors import WarehouseError
 from libs.warehouse.warehouse import Warehouse, WarehouseSettings
@@ -149,7 +149,7 @@ async def _prepare(settings: GatewaySettings, environment: dict[str, str]) -> No
     )
     storage = Bucket(BucketSettings(project, settings.bucket, environment["STORAGE_EMULATOR_HOST"]))
     await storage.ensure()
-    storage.close()
+    await storage.close()
     executor = load(ExecutorSettings)
     data = Objects(
         BucketSettings(project, executor.deliveries_bucket, environment["STORAGE_EMULATOR_HOST"])

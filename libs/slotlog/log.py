@@ -7,11 +7,12 @@ decides is such a record; see docs/decisions/0001-slot-log.md.
     └── UnknownOutcomeError   the write may or may not have happened: read the slot
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
+
+import orjson
 
 from contracts.envelope import Wire
 
@@ -70,11 +71,11 @@ class Record:
                 for entry in self.entries
             ],
         }
-        return json.dumps(body, separators=(",", ":")).encode()
+        return orjson.dumps(body)
 
     @classmethod
     def decode(cls, data: bytes) -> "Record":
-        body = json.loads(data)
+        body = orjson.loads(data)
         if body.get("format") != FORMAT:
             raise UnreadableRecordError(body.get("format"))
         entries = tuple(

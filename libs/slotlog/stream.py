@@ -45,9 +45,16 @@ class Stream(Generic[S]):
         return self._inbox.get(cause)
 
     def apply(self, slot: int, record: Record) -> None:
+        state = self.state
         for entry in record.entries:
             for fact in entry.facts:
-                self.state = self._decider.evolve(self.state, self._decider.load_fact(fact))
+                state = self._decider.evolve(state, self._decider.load_fact(fact))
+        self.advance(slot, record, state)
+
+    def advance(self, slot: int, record: Record, state: S) -> None:
+        """Take a record whose outcome is known already."""
+        self.state = state
+        for entry in record.entries:
             self._inbox[entry.cause] = slot
         while len(self._inbox) > self._inbox_size:
             self._inbox.popitem(last=False)

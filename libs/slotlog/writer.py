@@ -17,6 +17,7 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import reduce
 from typing import Generic
 from uuid import UUID, uuid4, uuid5
 
@@ -176,8 +177,8 @@ class Writer(Generic[S]):
         open_inputs = batch
         while open_inputs := await self._answer_known(key, lane, open_inputs):
             commit = uuid4()
-            record, answers = self._decide(lane.stream, open_inputs, commit)
-            if not await self._made_durable(key, lane, record):
+            record, answers, state = self._decide(lane.stream, open_inputs, commit)
+            if not await self._made_durable(key, lane, record, state):
                 continue
             for waiting, wires in answers:
                 _resolve(waiting, wires)
@@ -204,7 +205,7 @@ class Writer(Generic[S]):
 
     def _decide(
         self, stream: Stream[S], batch: list[_Waiting], commit: UUID
-    ) -> tuple[Record, list[tuple[_Waiting, tuple[Wire, ...]]]]:
+    ) -> tuple[Record, list[tuple[_Waiting, tuple[Wire, ...]]], S]:
         """Decide each input on the state that the earlier ones of the batch left."""
         now, state = self._clock(), stream.state
         entries: dict[str, Entry] = {}
@@ -217,17 +218,17 @@ class Writer(Generic[S]):
                 continue
             try:
                 decision = self._decider.decide(state, given.message, now)
-                for fact in decision.facts:
-                    state = self._decider.evolve(state, fact)
+                after = reduce(self._decider.evolve, decision.facts, state)
             except Exception as error:  # noqa: BLE001  handed to the submitter, whose input it is
                 _fail([waiting], error)
                 continue
+            state = after
             wires = self._seal(decision, given, commit, now, sequence)
             sequence += len(decision.emits)
             answers.append((waiting, wires))
             if is_worth_recording(decision):
                 entries[given.cause] = entry_for(decision, given, wires)
-        return Record(str(commit), now, tuple(entries.values())), answers
+        return Record(str(commit), now, tuple(entries.values())), answers, state
 
     def _seal(
         self, decision: Decision, given: Input, commit: UUID, now: datetime, sequence: int
@@ -238,16 +239,16 @@ class Writer(Generic[S]):
             decision, given, service=self._service, seed=seed, at=now, sequence=sequence
         )
 
-    async def _made_durable(self, key: str, lane: _Lane[S], record: Record) -> bool:
+    async def _made_durable(self, key: str, lane: _Lane[S], record: Record, state: S) -> bool:
         """Append the record. What needs none must still have been decided on the newest state."""
         if record.entries:
-            return await self._append(key, lane, record)
+            return await self._append(key, lane, record, state)
         seen = lane.stream.slot
         await self._catch_up(key, lane)
         return lane.stream.slot == seen
 
-    async def _append(self, key: str, lane: _Lane[S], record: Record) -> bool:
-        """Create the next slot; False when it went to somebody else."""
+    async def _append(self, key: str, lane: _Lane[S], record: Record, state: S) -> bool:
+        """Create the next slot, which leads to `state`; False when it went to somebody else."""
         slot = lane.stream.slot + 1
         try:
             outcome = await self._log.append(self._name(key), slot, record)
@@ -258,7 +259,7 @@ class Writer(Generic[S]):
             won = outcome.existing.commit_id == record.commit_id
             lane.stream.apply(slot, outcome.existing)
             return won
-        lane.stream.apply(slot, record)
+        lane.stream.advance(slot, record, state)
         self._snapshot_if_due(key, lane.stream)
         return True
 

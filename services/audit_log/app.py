@@ -8,7 +8,8 @@ from libs.clock import system_clock
 from libs.outgoing.client import Outgoing, OutgoingRules
 from libs.service import Parts, Process
 from libs.settings import AuditLogSettings, Environment
-from libs.slotlog.cloud_storage import Bucket, BucketSettings, CloudStorageSlotLog
+from libs.slotlog.bucket import Bucket, BucketSettings
+from libs.slotlog.cloud_storage import CloudStorageSlotLog
 from libs.slotlog.writer import Writer
 from libs.vault.secrets import Secrets, SecretSettings
 from libs.warehouse.warehouse import Warehouse, WarehouseSettings
@@ -58,13 +59,10 @@ async def build(process: Process) -> Parts:
     async def deliver() -> None:
         await deliveries.run(process.bus.publisher)
 
-    async def close_bucket() -> None:
-        bucket.close()
-
     return Parts(
         router=process.router,
         routes=[web.get("/metrics", handlers.measures.page)],
         background=(deliver,),
         checks=(warehouse.check, handlers.check_bootstrapped, bucket.check),
-        closers=(close_bucket, secrets.close, warehouse.close, streams.close, deliveries.close),
+        closers=(bucket.close, secrets.close, warehouse.close, streams.close, deliveries.close),
     )

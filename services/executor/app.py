@@ -11,7 +11,8 @@ from libs.objects import Objects
 from libs.outgoing.client import Outgoing, OutgoingRules
 from libs.service import Parts, Process
 from libs.settings import Environment, ExecutorSettings
-from libs.slotlog.cloud_storage import Bucket, BucketSettings, Claims
+from libs.slotlog.bucket import Bucket, BucketSettings
+from libs.slotlog.cloud_storage import Claims
 from libs.vault.vault import Vault, VaultSettings
 from libs.warehouse.warehouse import Warehouse, WarehouseSettings
 from services.executor.costs import Costs
@@ -87,13 +88,12 @@ async def build(process: Process) -> Parts:
     async def finish() -> None:
         await runs.finish(settings.shutdown_grace_seconds / 2)
 
-    async def close_bucket() -> None:
-        bucket.close()
+    async def close_data() -> None:
         data.close()
 
     return Parts(
         router=process.router,
         checks=(bucket.check, warehouse.check),
         before_drain=(finish,),
-        closers=(outgoing.close, vault.close, close_bucket, warehouse.close),
+        closers=(outgoing.close, vault.close, bucket.close, close_data, warehouse.close),
     )

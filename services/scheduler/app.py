@@ -7,7 +7,8 @@ from contracts.message import Service
 from libs.clock import system_clock
 from libs.service import Parts, Process
 from libs.settings import SchedulerSettings
-from libs.slotlog.cloud_storage import Bucket, BucketSettings, CloudStorageSlotLog
+from libs.slotlog.bucket import Bucket, BucketSettings
+from libs.slotlog.cloud_storage import CloudStorageSlotLog
 from libs.slotlog.writer import Writer
 from services.scheduler.domain.deciding import Rules
 from services.scheduler.handlers import Neighbours, register
@@ -54,13 +55,10 @@ async def build(process: Process) -> Parts:
     )
     register(process.router, neighbours)
 
-    async def close_bucket() -> None:
-        bucket.close()
-
     return Parts(
         router=process.router,
         checks=(bucket.check,),
-        closers=(close_bucket, writer.close, places.close),
+        closers=(bucket.close, writer.close, places.close),
     )
 
 

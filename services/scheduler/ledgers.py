@@ -86,7 +86,7 @@ class Ledgers:
         state = await self._known(tenant)
         if state.reminder is None:
             return None
-        return Reminder(state.reminder, tenant, state.reminders)
+        return Reminder.of(state.reminder, tenant, state.reminders)
 
     def each_tenant(self, after: str = "") -> AsyncIterator[str]:
         return self._writer.each_key(after)

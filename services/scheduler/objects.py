@@ -4,11 +4,11 @@ Neither decides anything. A reminder that is there twice, or too long, leads to 
 look that finds nothing to do; a revision is written again with the same content.
 """
 
+from bisect import bisect_left
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Protocol
+from datetime import datetime
+from typing import NamedTuple, Protocol
 
 from contracts.identifiers import ConfigId, TenantId
 from contracts.pipelines import ConfigPart
@@ -29,23 +29,19 @@ class Objects(Protocol):
     async def names(self, prefix: str, start: str = "", limit: int = 1000) -> list[str]: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Reminder:
-    """Somebody must look at a tenant's ledger at a time."""
+class Reminder(NamedTuple):
+    """Somebody must look at a tenant's ledger at a time: an object's name says all."""
 
-    at: datetime
-    tenant_id: TenantId
-    number: int
-    """Of this tenant's reminders, so that each is a thing of its own."""
-
-    @property
-    def name(self) -> str:
-        return f"due/{_second(self.at)}/{self.tenant_id}/{self.number}"
+    name: str
 
     @classmethod
-    def parse(cls, name: str) -> "Reminder":
-        _, second, tenant, number = name.split("/")
-        return cls(datetime.fromtimestamp(int(second), UTC), TenantId(tenant), int(number))
+    def of(cls, at: datetime, tenant: TenantId, number: int) -> "Reminder":
+        """`number`: of this tenant's reminders, so that each is a thing of its own."""
+        return cls(f"due/{_second(at)}/{tenant}/{number}")
+
+    @property
+    def tenant_id(self) -> TenantId:
+        return TenantId(self.name.split("/")[2])
 
 
 class Reminders:
@@ -71,7 +67,8 @@ class Reminders:
         """The next reminders whose time has come, in order."""
         start = f"{after.name}0" if after else ""
         names = await self._objects.names("due/", start, limit)
-        return [Reminder.parse(name) for name in names if name < f"due/{_second(now, 1)}/"]
+        due = names[: bisect_left(names, f"due/{_second(now, 1)}/")]
+        return list(map(Reminder, due))
 
     async def drop(self, reminder: Reminder) -> None:
         await self._objects.delete(reminder.name)

@@ -64,12 +64,13 @@ class PlanHandlers:
         most = self._ledgers.rules.max_running
         running = sum(len(state.running) for state in states.values())
         waiting = sum(len(state.runs) for state in states.values()) - running
-        if most:
-            places = await self._ledgers.places()
+        places = await self._ledgers.places() if most else None
+        if places is not None:
             running = places.used
             waiting = sum(claim.lacks for claim in places.claims.values())
         shares = [
-            share(state, name, running, now, self._ledgers.rules) for name, state in states.items()
+            share(state, name, running, now, self._ledgers.rules, places)
+            for name, state in states.items()
         ]
         return [
             SchedulerStatusV1(

@@ -78,7 +78,9 @@ class RunHandlers:
 
     async def on_explain_run(self, query: ExplainRunV1, _: Context) -> Sequence[Message]:
         state = await self._ledgers.state(query.tenant_id)
-        found = explain(state, query, self._ledgers.now(), self._ledgers.rules)
+        rules = self._ledgers.rules
+        places = await self._ledgers.places() if rules.max_running else None
+        found = explain(state, query, self._ledgers.now(), rules, places)
         if found is None:
             detail = f"the scheduler remembers no run {query.run_id}"
             return [

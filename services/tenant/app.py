@@ -2,7 +2,8 @@
 
 from contracts.message import Service
 from libs.service import Parts, Process
-from libs.slotlog.cloud_storage import Bucket, BucketSettings, Claims, CloudStorageSlotLog
+from libs.slotlog.bucket import Bucket, BucketSettings
+from libs.slotlog.cloud_storage import Claims, CloudStorageSlotLog
 from libs.slotlog.writer import Writer
 from libs.warehouse.warehouse import Warehouse, WarehouseSettings
 from services.tenant.ciphertexts import Ciphertexts
@@ -28,11 +29,8 @@ async def build(process: Process) -> Parts:
     provisioner = Provisioner(warehouse, Claims(bucket))
     Handlers(tenants, provisioner, Ciphertexts(bucket)).register(process.router)
 
-    async def close_bucket() -> None:
-        bucket.close()
-
     return Parts(
         router=process.router,
         checks=(bucket.check, warehouse.check),
-        closers=(close_bucket, warehouse.close, tenants.close),
+        closers=(bucket.close, warehouse.close, tenants.close),
     )

@@ -19,7 +19,7 @@ import pytest
 from contracts.topology import topology
 from libs.bus.admin import PubSubAdmin
 from libs.bus.pubsub import PubSubSettings, PubSubTransport
-from libs.slotlog.cloud_storage import Bucket, BucketSettings
+from libs.slotlog.bucket import Bucket, BucketSettings
 from libs.testing.processes import ROOT, emulator
 from libs.warehouse.warehouse import Warehouse
 from services.audit_log import verify
@@ -107,7 +107,7 @@ async def platform(audit_log: tuple[AuditLog, dict[str, int]]) -> AsyncIterator[
     endpoint = service.environment["STORAGE_EMULATOR_HOST"]
     bucket = Bucket(BucketSettings(PROJECT, f"{PROJECT}-convergence-ledger", endpoint))
     await bucket.ensure()
-    bucket.close()
+    await bucket.close()
     transport = PubSubTransport(PubSubSettings(project_id=PROJECT, emulator_host=host))
     yield Platform(service, transport, warehouse)
     await transport.close()

@@ -26,7 +26,8 @@ from contracts.schedules import SchedulePart
 from contracts.tenants import LimitsPart
 from contracts.ticks import TickJob, TickV1
 from libs.bus.message import Context
-from libs.slotlog.cloud_storage import Bucket, BucketSettings, CloudStorageSlotLog
+from libs.slotlog.bucket import Bucket, BucketSettings
+from libs.slotlog.cloud_storage import CloudStorageSlotLog
 from libs.slotlog.log import SlotLog
 from libs.slotlog.memory import MemorySlotLog
 from libs.slotlog.writer import Bounds, Writer
@@ -93,9 +94,9 @@ def config(name: ConfigId, step: StepPart) -> ConfigPart:
 PREPARED = prepared()
 
 
-def ledgers(log: SlotLog, decider: Any, reminders: Reminders, now: datetime | None) -> Ledgers:
+def ledgers(log: SlotLog, decider: Any, reminders: Reminders) -> Ledgers:
     def clock() -> datetime:
-        return now or datetime.now(UTC)
+        return NOW
 
     bounds = Bounds(streams=100_000)
     writer: Writer[Ledger] = Writer(
@@ -114,10 +115,10 @@ async def ticks(counts: Sequence[int]) -> None:
         reminders = Reminders(objects)
         for number in range(count // PER_TENANT):
             tenant = TenantId(f"tenant_{number:06}")
-            await reminders.keep(Reminder(NOW, tenant, 1))
+            await reminders.keep(Reminder.of(NOW, tenant, 1))
         for number in range(count // PER_TENANT * 9):  # others, due later: they must cost nothing
             later = NOW + timedelta(minutes=1 + number % 600)
-            await reminders.keep(Reminder(later, TenantId(f"later_{number:07}"), 1))
+            await reminders.keep(Reminder.of(later, TenantId(f"later_{number:07}"), 1))
         await one_tick(count, reminders)
 
 
@@ -127,9 +128,7 @@ async def one_tick(count: int, reminders: Reminders) -> None:
     while page := await reminders.due(NOW, after, 1000):
         found, after = found + len(page), page[-1]
     looked_up = time.process_time() - started
-    handler = TickHandler(
-        ledgers(MemorySlotLog(), Prepared(RULES), reminders, NOW), reminders, Nobody()
-    )
+    handler = TickHandler(ledgers(MemorySlotLog(), Prepared(RULES), reminders), reminders, Nobody())
     envelope = Envelope("tick", TickV1.wire_type, Kind.COMMAND, "ticks", NOW)
     started = time.process_time()
     (applied,) = await handler.on_tick(TickV1(job=TickJob.TRIGGER), Context(envelope))
@@ -153,12 +152,12 @@ async def admissions(tenants: int, runs: int) -> None:
         bucket = Bucket(BucketSettings("bench-project", "bench-ledger", endpoint))
         await bucket.ensure()
         await admit(bucket, tenants, runs)
-        bucket.close()
+        await bucket.close()
 
 
 async def admit(bucket: Bucket, tenants: int, runs: int) -> None:
     objects: Objects = bucket
-    ledger = ledgers(CloudStorageSlotLog(bucket), Prepared(RULES), Reminders(objects), None)
+    ledger = ledgers(CloudStorageSlotLog(bucket), Prepared(RULES), Reminders(objects))
     names = [TenantId(f"tenant_{number:06}") for number in range(tenants)]
     gate = asyncio.Semaphore(64)
     walls: list[float] = []

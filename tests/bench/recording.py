@@ -29,7 +29,7 @@ from libs.bus.middleware.dead_letter import read
 from libs.bus.pubsub import PubSubSettings, PubSubTransport
 from libs.bus.transport import FlowControl, Verdict
 from libs.clock import system_clock
-from libs.slotlog.cloud_storage import Bucket, BucketSettings
+from libs.slotlog.bucket import Bucket, BucketSettings
 from libs.testing.processes import ROOT, EmulatorProcess, emulator
 from services.audit_log.domain import rows_of
 from services.audit_log.handlers import Given
@@ -155,7 +155,7 @@ async def draining(found: Sequence[Published]) -> Drained:
         endpoint = f"http://127.0.0.1:{storage.ports['http']}"
         bucket = Bucket(BucketSettings(PROJECT, f"{PROJECT}-convergence-ledger", endpoint))
         await bucket.ensure()
-        bucket.close()
+        await bucket.close()
         port = free_port()
         environment = {
             **os.environ,

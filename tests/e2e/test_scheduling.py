@@ -22,6 +22,7 @@ RUN_TEMPLATE = f"/api/v1/pipelines/run/{TENANT}/gcp/cost/billing_by_service"
 @pytest.fixture(scope="module", autouse=True)
 def tenant(stack: Stack) -> str:
     stack.onboard(TENANT)
+    stack.onboard("sched_other")
     return TENANT
 
 
@@ -72,6 +73,21 @@ def test_revisions_stay_and_a_change_says_what_it_changes(stack: Stack, config: 
     first = stack.call("GET", f"{CONFIG}/revisions/1", tenant=TENANT).body
     assert first["source"] == ONE_STEP
     assert stack.call("GET", f"{CONFIG}/revisions/9", tenant=TENANT).status == 404
+
+
+def test_a_pipeline_is_deleted_as_it_was_read_and_its_revisions_stay(stack: Stack) -> None:
+    path = "/api/v1/pipelines/configs/short_lived"
+    for tag in ("*", '"1"'):
+        stack.call("PUT", path, text=ONE_STEP, tenant=TENANT, headers={"If-Match": tag})
+    blind = stack.call("DELETE", path, tenant=TENANT)
+    assert (blind.status, blind.body["code"]) == (428, "if_match_required")
+    stale = stack.call("DELETE", path, tenant=TENANT, headers={"If-Match": '"1"'})
+    assert (stale.status, stale.body["code"]) == (412, "revision_conflict")
+    assert stack.call("DELETE", path, tenant=TENANT, headers={"If-Match": '"2"'}).status == 204
+    assert stack.call("GET", path, tenant=TENANT).status == 404
+    assert stack.call("GET", f"{path}/revisions/1", tenant=TENANT).body["source"] == ONE_STEP
+    missing = stack.call("DELETE", path, tenant=TENANT, headers={"If-Match": "*"})
+    assert (missing.status, missing.body["code"]) == (404, "config_not_found")
 
 
 def test_a_definition_is_checked_without_being_saved(stack: Stack) -> None:
@@ -163,3 +179,41 @@ def test_the_operator_sees_what_each_tenant_has(stack: Stack) -> None:
     assert stack.call("GET", "/api/v1/scheduler/status", tenant=TENANT).status == 401
     for job in ("process-queue", "reset-daily-quotas"):
         assert stack.call("POST", f"/api/v1/scheduler/{job}", {}).status == 200
+
+
+@pytest.fixture(scope="module")
+def three_schedules(stack: Stack, config: str) -> None:
+    for other in (config, "aaa", "bbb"):
+        path, tag = f"/api/v1/pipelines/configs/{other}", {"If-Match": "*"}
+        saved = stack.call("PUT", path, text=ONE_STEP, tenant=TENANT, headers=tag)
+        assert saved.status == 200, saved.body
+        body = {"config_id": other, "cron": "@yearly", "enabled": False}
+        assert stack.call("POST", SCHEDULES, body, tenant=TENANT).status == 201
+
+
+@pytest.mark.usefixtures("three_schedules")
+@pytest.mark.parametrize(
+    ("path", "items", "tenant"),
+    [
+        ("/api/v1/pipelines/configs", "configs/config_id", TENANT),
+        (SCHEDULES, "schedules/config_id", TENANT),
+        ("/api/v1/admin/tenants", "tenants/tenant_id", ""),
+        ("/api/v1/scheduler/status", "tenants/tenant_id", ""),
+    ],
+)
+def test_lists_go_on_where_their_cursor_says(
+    stack: Stack, path: str, items: str, tenant: str
+) -> None:
+    name, _, key = items.partition("/")
+    whole = stack.call("GET", f"{path}?limit=200", tenant=tenant).body
+    assert whole["next_cursor"] is None
+    names, cursor = [], ""
+    for _ in whole[name]:
+        page = stack.call("GET", f"{path}?limit=1{cursor}", tenant=tenant).body
+        names += [one[key] for one in page[name]]
+        cursor = f"&cursor={page['next_cursor']}"
+    assert page["next_cursor"] is None
+    assert len(names) >= 2
+    assert names == sorted(names) == [one[key] for one in whole[name]]
+    forged = stack.call("GET", f"{path}?cursor=aaa", tenant=tenant)
+    assert (forged.status, forged.body["code"]) == (400, "invalid_cursor")

@@ -8,7 +8,7 @@ import pytest
 from libs.clock import system_clock
 from libs.objects import Objects
 from libs.outgoing.client import Outgoing, OutgoingRules
-from libs.slotlog.cloud_storage import Bucket, BucketSettings
+from libs.slotlog.bucket import Bucket, BucketSettings
 from libs.testing.processes import EmulatorProcess, emulator
 from libs.warehouse.schema import Dataset
 from libs.warehouse.warehouse import Warehouse, WarehouseSettings
@@ -43,17 +43,17 @@ async def warehouse(bigquery: EmulatorProcess) -> AsyncIterator[Warehouse]:
 @pytest.fixture
 async def bucket(storage: EmulatorProcess, tmp_path: Path) -> AsyncIterator[Bucket]:
     found = Bucket(
-        BucketSettings(PROJECT, "ledger", f"http://127.0.0.1:{storage.ports['http']}", threads=4)
+        BucketSettings(PROJECT, "ledger", f"http://127.0.0.1:{storage.ports['http']}", at_once=4)
     )
     await found.ensure()
     yield found
-    found.close()
+    await found.close()
 
 
 @pytest.fixture
 async def data(storage: EmulatorProcess) -> AsyncIterator[Objects]:
     found = Objects(
-        BucketSettings(PROJECT, "data", f"http://127.0.0.1:{storage.ports['http']}", threads=4)
+        BucketSettings(PROJECT, "data", f"http://127.0.0.1:{storage.ports['http']}", at_once=4)
     )
     await found.ensure()
     yield found

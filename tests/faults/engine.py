@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from contextlib import ExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -19,7 +20,13 @@ from uuid import uuid4
 from contracts.identifiers import ConfigId, RunId, TenantId
 from contracts.message import Message, Service
 from contracts.pipelines import ConfigSavedV1, SaveConfigV1
-from contracts.runs import AttemptStartedV1, RunFinishedV1, SubmitRunV1
+from contracts.runs import (
+    AttemptStartedV1,
+    RunFinishedV1,
+    RunQueuedV1,
+    RunRequestedV1,
+    SubmitRunV1,
+)
 from contracts.steps import StepCompletedV1, StepStartedV1
 from contracts.tenants import LimitsPart, TenantOnboardedV1
 from contracts.ticks import TickJob, TickV1
@@ -30,13 +37,21 @@ from libs.bus.publisher import Publisher
 from libs.bus.pubsub import PubSubSettings, PubSubTransport
 from libs.bus.router import Router
 from libs.bus.service import Bus, BusOptions
-from libs.slotlog.cloud_storage import Bucket, BucketSettings
+from libs.slotlog.bucket import Bucket, BucketSettings
 from libs.testing.processes import ROOT, emulator
 from libs.warehouse.schema import Dataset
 from libs.warehouse.warehouse import Warehouse, WarehouseSettings
 
 PROJECT = "convergence-local"
-HEARD = (RunFinishedV1, AttemptStartedV1, StepStartedV1, StepCompletedV1)
+HEARD = (
+    ConfigSavedV1,
+    RunRequestedV1,
+    RunQueuedV1,
+    RunFinishedV1,
+    AttemptStartedV1,
+    StepStartedV1,
+    StepCompletedV1,
+)
 MANY = LimitsPart(daily=100_000, monthly=100_000, concurrent=10_000)
 
 
@@ -51,6 +66,7 @@ class Engine:
     tenants: Publisher
     processes: dict[str, "subprocess.Popen[bytes]"] = field(default_factory=dict)
     heard: list[Message] = field(default_factory=list)
+    counts: Counter[type[Message]] = field(default_factory=Counter)
     news: asyncio.Condition = field(default_factory=asyncio.Condition)
 
     def start(self, name: str, module: str) -> None:
@@ -74,6 +90,7 @@ class Engine:
     async def on_event(self, message: Message, _: Context) -> None:
         async with self.news:
             self.heard.append(message)
+            self.counts[type(message)] += 1
             self.news.notify_all()
 
     async def onboard(self, tenant: str) -> TenantId:
@@ -177,7 +194,7 @@ async def _prepare(environment: Mapping[str, str]) -> None:
         )
     )
     await bucket.ensure()
-    bucket.close()
+    await bucket.close()
 
 
 def _engine(directory: Path, environment: Mapping[str, str]) -> Engine:

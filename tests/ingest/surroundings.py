@@ -17,7 +17,7 @@ from contracts.quality import QualityCheckedV1
 from contracts.runs import RunRequestedV1
 from libs.objects import Objects
 from libs.outgoing.client import Outgoing, OutgoingRules
-from libs.slotlog.cloud_storage import Bucket, BucketSettings
+from libs.slotlog.bucket import Bucket, BucketSettings
 from libs.testing.processes import EmulatorProcess, emulator
 from libs.warehouse.schema import Dataset
 from libs.warehouse.warehouse import Warehouse, WarehouseSettings
@@ -134,7 +134,7 @@ class Surroundings:
         await self.tools.outgoing.close()
         await self.tools.warehouse.close()
         self.tools.data.close()
-        self.tools.files.close()
+        await self.tools.files.close()
 
 
 async def surroundings(landing: Path) -> Surroundings:
@@ -148,14 +148,14 @@ async def surroundings(landing: Path) -> Surroundings:
             storage_endpoint=f"127.0.0.1:{ports['grpc']}",
         )
     )
-    data = Objects(BucketSettings(PROJECT, "test-data", storage, threads=8))
+    data = Objects(BucketSettings(PROJECT, "test-data", storage, at_once=8))
     await data.ensure()
     tenant = TenantId(f"tenant_{next(NUMBERS)}")
     await warehouse.ensure(Dataset(str(tenant)))
     credentials = KnownCredentials()
     tools = Tools(
         warehouse=warehouse,
-        files=Bucket(BucketSettings(PROJECT, "test-data", storage, threads=2)),
+        files=Bucket(BucketSettings(PROJECT, "test-data", storage, at_once=2)),
         data=data,
         credentials=credentials,
         outgoing=Outgoing(OutgoingRules.of(development=True)),

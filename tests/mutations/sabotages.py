@@ -27,13 +27,13 @@ SABOTAGES = (
     Sabotage(
         "a batch is answered before it is durable",
         "libs/slotlog/writer.py",
-        "            if not await self._made_durable(key, lane, record):\n"
+        "            if not await self._made_durable(key, lane, record, state):\n"
         "                continue\n"
         "            for waiting, wires in answers:\n"
         "                _resolve(waiting, wires)\n",
         "            for waiting, wires in answers:\n"
         "                _resolve(waiting, wires)\n"
-        "            if not await self._made_durable(key, lane, record):\n"
+        "            if not await self._made_durable(key, lane, record, state):\n"
         "                continue\n",
         "tests/libs/slotlog",
     ),
@@ -53,9 +53,9 @@ SABOTAGES = (
     ),
     Sabotage(
         "a slot can be overwritten",
-        "libs/slotlog/cloud_storage.py",
-        "                if_generation_match=0,\n",
-        "",
+        "libs/slotlog/bucket.py",
+        '"&ifGenerationMatch=0"',
+        '""',
         "tests/libs/slotlog/test_logs.py",
     ),
     Sabotage(

@@ -1,6 +1,6 @@
-"""Two schedulers over one bucket, by Google's client: places, reminders, old revisions."""
+"""Two schedulers over one bucket, over Cloud Storage's API: places, reminders, old revisions."""
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
@@ -13,7 +13,8 @@ from contracts.message import Kind, Message, Service
 from contracts.pipelines import SaveConfigV1
 from contracts.runs import AttemptFinishedV1, RunRequestedV1, RunStatus, SubmitRunV1
 from contracts.tenants import LimitsPart, TenantOnboardedV1
-from libs.slotlog.cloud_storage import Bucket, BucketSettings, CloudStorageSlotLog
+from libs.slotlog.bucket import Bucket, BucketSettings
+from libs.slotlog.cloud_storage import CloudStorageSlotLog
 from libs.slotlog.writer import Writer
 from libs.testing.processes import EmulatorProcess, emulator
 from services.scheduler.domain.deciding import KeepConfig, Rules
@@ -34,11 +35,12 @@ def storage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmulatorProces
 
 
 @pytest.fixture
-async def bucket(storage: EmulatorProcess) -> Bucket:
+async def bucket(storage: EmulatorProcess) -> AsyncIterator[Bucket]:
     endpoint = f"http://127.0.0.1:{storage.ports['http']}"
     found = Bucket(BucketSettings("project-one", f"bucket-{uuid4().hex}", endpoint))
     await found.ensure()
-    return found
+    yield found
+    await found.close()
 
 
 def scheduler(bucket: Bucket) -> Ledgers:

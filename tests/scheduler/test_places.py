@@ -1,13 +1,27 @@
 """The platform's places: never more than there are, shared by weight, nobody starves."""
 
 from collections import Counter
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contracts.identifiers import TenantId
-from services.scheduler.domain.places import Demand, Granted, Places, demand_places, evolve_places
+from contracts.runs import ExplainRunV1
+from services.scheduler.domain.deciding import Rules
+from services.scheduler.domain.explaining import explain
+from services.scheduler.domain.ledger import Ledger
+from services.scheduler.domain.places import (
+    Demand,
+    Granted,
+    Places,
+    demand_places,
+    evolve_places,
+    rounds_until,
+)
+from services.scheduler.domain.status import share
+from tests.scheduler.platforms import Platform as LedgerPlatform
+from tests.scheduler.platforms import run_id, submit
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -124,3 +138,56 @@ def test_what_is_said_late_or_twice_changes_nothing(
     for tenant in tenants:
         platform.settle(tenant)
     assert platform.places.used == 0
+
+
+@given(
+    st.lists(st.integers(0, 6), min_size=3, max_size=3),
+    st.integers(0, 2),
+    st.integers(1, 3),
+    st.integers(1, 4),
+)
+@settings(max_examples=100, deadline=None)
+def test_how_often_places_come_round_is_foretold(
+    wants: list[int], which: int, nth: int, most: int
+) -> None:
+    tenants = [Tenant(f"tenant_{n}", n + 1) for n in range(3)]
+    platform = Platform(most, *tenants)
+    for tenant, more in zip(tenants, wants, strict=True):
+        tenant.wants = more
+        platform.settle(tenant)
+    one = tenants[which]
+    if one.wants < nth:
+        return
+    foretold = rounds_until(platform.places, one.name, nth, most) * most
+    before, ended = one.had, 0
+    while one.had < before + nth:
+        ending = next(tenant for tenant in tenants if tenant.holds)
+        ending.holds.pop()
+        platform.settle(ending)
+        ended += 1
+    assert ended == foretold
+
+
+def test_a_run_that_waits_for_the_platform_is_told_when_it_may_start() -> None:
+    busy, late = Tenant("busy", 1), Tenant("late", 1)
+    platform = Platform(2, busy, late)
+    busy.wants = 4
+    platform.settle(busy)
+    late.wants = 1
+    platform.settle(late)
+    rules = Rules(max_running=2)
+    ledger = waiting_ledger(usual_seconds=60.0)
+    query = ExplainRunV1(tenant_id=late.name, run_id=run_id(1))
+    said = explain(ledger, query, NOW, rules, platform.places)
+    assert said is not None
+    assert said.blocking_limit == "platform"
+    assert said.expected_start_at == NOW + timedelta(seconds=30)
+    (shown,) = [share(ledger, late.name, 2, NOW, rules, platform.places)]
+    assert shown.expected_start_at == said.expected_start_at
+
+
+def waiting_ledger(usual_seconds: float) -> Ledger:
+    """One run that waits although the tenant's own slots are free."""
+    platform = LedgerPlatform(rules=Rules(max_running=2))
+    platform.tell(submit(1))
+    return platform.ledger.model_copy(update={"usual_seconds": usual_seconds})

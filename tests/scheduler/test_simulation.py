@@ -58,8 +58,8 @@ class NoDedupe(Writer[Any]):
 
 
 class AnswersFirst(Writer[Any]):
-    async def _made_durable(self, key: str, lane: object, record: Record) -> bool:
-        task = asyncio.ensure_future(super()._made_durable(key, lane, record))  # type: ignore[arg-type] # sabotage
+    async def _made_durable(self, key: str, lane: object, record: Record, state: Any) -> bool:
+        task = asyncio.ensure_future(super()._made_durable(key, lane, record, state))  # type: ignore[arg-type] # sabotage
         task.add_done_callback(lambda done: done.cancelled() or done.exception())
         await asyncio.sleep(0)
         return True

@@ -15,7 +15,8 @@ from pathlib import Path
 
 import aiohttp
 
-from libs.slotlog.cloud_storage import Bucket, BucketSettings, CloudStorageSlotLog
+from libs.slotlog.bucket import Bucket, BucketSettings
+from libs.slotlog.cloud_storage import CloudStorageSlotLog
 from libs.warehouse.warehouse import Warehouse, WarehouseSettings
 from services.tenant.domain.plans import PLANS
 from tests.soak.checker import SHOWN, Finding, check_all
@@ -117,7 +118,7 @@ async def judge(
             await asyncio.sleep(1)
     finally:
         await warehouse.close()
-        bucket.close()
+        await bucket.close()
 
 
 def report(found: list[Finding], seed: int) -> int:

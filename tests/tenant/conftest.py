@@ -3,7 +3,7 @@ from itertools import count
 
 import pytest
 
-from libs.slotlog.cloud_storage import Bucket, BucketSettings
+from libs.slotlog.bucket import Bucket, BucketSettings
 from libs.testing.processes import emulator
 from libs.warehouse.warehouse import Warehouse, WarehouseSettings
 from services.audit_log.tables import OBJECTS
@@ -45,7 +45,7 @@ async def bucket(endpoints: tuple[dict[str, int], dict[str, int]]) -> AsyncItera
     found = Bucket(settings)
     await found.ensure()
     yield found
-    found.close()
+    await found.close()
 
 
 @pytest.fixture

@@ -14,7 +14,8 @@ from contracts.message import Message, Service
 from contracts.tenants import OnboardTenantV1
 from libs.bus.message import Context, Outgoing
 from libs.bus.router import Router
-from libs.slotlog.cloud_storage import Bucket, Claims
+from libs.slotlog.bucket import Bucket
+from libs.slotlog.cloud_storage import Claims
 from libs.slotlog.log import SlotLog
 from libs.slotlog.memory import MemorySlotLog
 from libs.slotlog.writer import Writer

@@ -8,7 +8,8 @@ import pytest
 
 from contracts.message import Message
 from contracts.tenants import OffboardTenantV1, TenantStatus
-from libs.slotlog.cloud_storage import Bucket, Claims
+from libs.slotlog.bucket import Bucket
+from libs.slotlog.cloud_storage import Claims
 from libs.slotlog.memory import MemorySlotLog
 from libs.warehouse.warehouse import Warehouse
 from tests.tenant.desk import Desk, key, kinds, onboarding

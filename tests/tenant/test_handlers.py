@@ -22,7 +22,7 @@ from contracts.tenants import (
     TenantOnboardedV1,
     TenantProvisionedV1,
 )
-from libs.slotlog.cloud_storage import Bucket
+from libs.slotlog.bucket import Bucket
 from libs.warehouse.schema import Dataset
 from libs.warehouse.warehouse import Warehouse
 from services.audit_log.tables import QUALITY_LOG, RUN_LOG, STEP_LOG

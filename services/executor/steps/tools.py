@@ -8,7 +8,7 @@ from libs.clock import Clock
 from libs.cloud_auth.azure import LOGIN
 from libs.objects import Objects
 from libs.outgoing.client import Outgoing
-from libs.slotlog.cloud_storage import Bucket
+from libs.slotlog.bucket import Bucket
 from libs.warehouse.warehouse import Warehouse
 from services.executor.steps.isolation import Isolation
 from services.executor.steps.step import Credentials

@@ -1,8 +1,10 @@
 """Endpoints by which operators take tenants in, change them and see them off."""
 
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import Self
 
+from aiohttp import web
 from pydantic import Field, model_validator
 
 from contracts.identifiers import TenantId
@@ -30,6 +32,7 @@ from contracts.tenants import (
 from libs.web.problem import Problem
 from services.gateway.api.edge import Edge
 from services.gateway.api.endpoint import Body, Call, Query, Who, endpoint
+from services.gateway.api.pages import LISTING, LIVE, LIVE_PAGE, Item, PageQuery
 from services.gateway.api.tenants import REGISTERING, onboarding
 
 ADMIN = "admin"
@@ -44,9 +47,9 @@ class TenantBody(Body):
     subscription_plan: str = "STARTER"
 
 
-class AfterTenant(Query):
-    after: TenantId | None = None
-    """The last tenant of the page before."""
+class TenantsShown(Part):
+    tenants: tuple[TenantPart, ...]
+    next_cursor: str | None = None
 
 
 class Running(StrEnum):
@@ -116,10 +119,20 @@ class AdminTenantRoutes:
             command, TenantOnboardedV1, within=self._edge.settings.provision_timeout_seconds
         )
 
-    @endpoint("GET", MANY, Who.ADMIN)
-    async def list(self, call: Call, query: AfterTenant) -> TenantListV1:
+    @endpoint("GET", MANY, Who.ADMIN, answers=TenantsShown, **LISTING)
+    async def list(self, call: Call, query: PageQuery) -> web.StreamResponse:
         """List tenants, in the order of their names."""
-        return await self._edge.questions.ask(ListTenantsV1(after=query.after), TenantListV1)
+
+        async def fetch(after: str, limit: int) -> tuple[Sequence[Item], str]:
+            wanted = ListTenantsV1(
+                after=TenantId(after) if after else None, limit=min(limit, LIVE_PAGE)
+            )
+            found = await self._edge.questions.ask(wanted, TenantListV1)
+            return [one.model_dump(mode="json") for one in found.tenants], found.next_after or ""
+
+        return await self._edge.pages.respond(
+            call.request, "", "tenants", query, fetch, source=LIVE
+        )
 
     @endpoint("GET", ONE, Who.ADMIN, errors=("tenant_not_found",))
     async def show(self, call: Call, tenant_id: TenantId) -> TenantPart:

@@ -16,6 +16,9 @@ from libs.web.problem import Fault, Problem
 from services.gateway.api.endpoint import Query
 
 NDJSON = "application/x-ndjson"
+LIVE = "live"
+"""Source of what its owner answers from memory, and not the warehouse."""
+LIVE_PAGE = 200
 EXPORT_PAGE = 1000
 EXPORT_TRIES = 3
 MAC_BYTES = 16
@@ -75,24 +78,44 @@ class Pages:
     def __init__(self, cursors: Cursors) -> None:
         self._cursors = cursors
 
-    async def respond(
-        self, request: web.Request, tenant: str, name: str, query: PageQuery, fetch: Fetch
+    async def respond(  # noqa: PLR0913  each says what the list is of
+        self,
+        request: web.Request,
+        tenant: str,
+        name: str,
+        query: PageQuery,
+        fetch: Fetch,
+        *,
+        source: str = "warehouse",
     ) -> web.StreamResponse:
         """`name` is the list's in the answer; after a slash, what else it is the list of."""
-        filters = query.model_dump(mode="json", exclude={"cursor", "limit"})
-        scope = json.dumps([tenant, name, filters], sort_keys=True)
-        after = self._cursors.open(scope, query.cursor) if query.cursor else ""
+        after = self.begin(tenant, name, query)
         if NDJSON in request.headers.get("Accept", ""):
-            return await _export(request, fetch, after)
+            return await _export(request, fetch, after, source)
         items, following = await fetch(after, query.limit)
-        cursor = self._cursors.seal(scope, following) if following else None
-        return answer({name.partition("/")[0]: items, "next_cursor": cursor}, X_Source="warehouse")
+        cursor = self.following(tenant, name, query, following)
+        return answer({name.partition("/")[0]: items, "next_cursor": cursor}, X_Source=source)
+
+    def begin(self, tenant: str, name: str, query: PageQuery) -> str:
+        """What the page comes after."""
+        return self._cursors.open(_scope(tenant, name, query), query.cursor) if query.cursor else ""
+
+    def following(self, tenant: str, name: str, query: PageQuery, after: str) -> str | None:
+        """The cursor of the next page, if there is one."""
+        return self._cursors.seal(_scope(tenant, name, query), after) if after else None
 
 
-async def _export(request: web.Request, fetch: Fetch, after: str) -> web.StreamResponse:
+def _scope(tenant: str, name: str, query: PageQuery) -> str:
+    filters = query.model_dump(mode="json", exclude={"cursor", "limit"})
+    return json.dumps([tenant, name, filters], sort_keys=True)
+
+
+async def _export(
+    request: web.Request, fetch: Fetch, after: str, source: str
+) -> web.StreamResponse:
     """One page in memory at a time. The first is asked for before the answer begins."""
     items, after = await fetch(after, EXPORT_PAGE)
-    response = web.StreamResponse(headers={"Content-Type": NDJSON, "X-Source": "warehouse"})
+    response = web.StreamResponse(headers={"Content-Type": NDJSON, "X-Source": source})
     await response.prepare(request)
     try:
         while True:

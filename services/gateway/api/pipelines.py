@@ -1,5 +1,8 @@
 """Endpoints for pipeline definitions. The scheduler reads and judges them."""
 
+from collections.abc import Sequence
+
+from aiohttp import web
 from pydantic import Field
 
 from contracts.identifiers import ConfigId
@@ -24,7 +27,8 @@ from contracts.pipelines import (
 from contracts.platform import ProblemPart
 from libs.web.problem import Fault, Problem
 from services.gateway.api.edge import Edge
-from services.gateway.api.endpoint import Answer, Call, Query, Text, Who, endpoint
+from services.gateway.api.endpoint import Answer, Call, Text, Who, endpoint
+from services.gateway.api.pages import LISTING, LIVE, LIVE_PAGE, Item, PageQuery
 
 PATH = "/api/v1/pipelines/configs"
 ONE = PATH + "/{config_id}"
@@ -46,9 +50,9 @@ steps:
 """
 
 
-class AfterConfig(Query):
-    after: ConfigId | None = None
-    """The last pipeline of the page before."""
+class ConfigsShown(Part):
+    configs: tuple[ConfigPart, ...]
+    next_cursor: str | None = None
 
 
 class Saved(Part):
@@ -72,11 +76,22 @@ class PipelineRoutes:
     def __init__(self, edge: Edge) -> None:
         self._edge = edge
 
-    @endpoint("GET", PATH, Who.TENANT)
-    async def list(self, call: Call, query: AfterConfig) -> ConfigListV1:
+    @endpoint("GET", PATH, Who.TENANT, answers=ConfigsShown, **LISTING)
+    async def list(self, call: Call, query: PageQuery) -> web.StreamResponse:
         """List pipelines, in the order of their names."""
-        wanted = ListConfigsV1(tenant_id=call.tenant, after=query.after)
-        return await self._edge.questions.ask(wanted, ConfigListV1)
+
+        async def fetch(after: str, limit: int) -> tuple[Sequence[Item], str]:
+            wanted = ListConfigsV1(
+                tenant_id=call.tenant,
+                after=ConfigId(after) if after else None,
+                limit=min(limit, LIVE_PAGE),
+            )
+            found = await self._edge.questions.ask(wanted, ConfigListV1)
+            return [one.model_dump(mode="json") for one in found.configs], found.next_after or ""
+
+        return await self._edge.pages.respond(
+            call.request, call.tenant, "configs", query, fetch, source=LIVE
+        )
 
     @endpoint("GET", ONE, Who.TENANT, errors=("config_not_found",), sends=("ETag",))
     async def show(self, call: Call, config_id: ConfigId) -> Answer[ConfigPart]:
@@ -129,7 +144,7 @@ class PipelineRoutes:
             return await self._save(call, config_id, body, 0)
         except Problem as problem:
             if problem.code == "revision_conflict":
-                raise _needs_if_match() from None
+                raise _needs_if_match("replace") from None
             raise
 
     @endpoint(
@@ -137,11 +152,13 @@ class PipelineRoutes:
         ONE,
         Who.TENANT,
         status=204,
-        errors=("config_not_found", "revision_conflict"),
+        errors=("config_not_found", "revision_conflict", "if_match_required"),
         reads=("If-Match",),
     )
     async def delete(self, call: Call, config_id: ConfigId) -> None:
-        """Delete a pipeline; runs that have begun keep their revision."""
+        """Delete the revision that If-Match names; runs that have begun keep theirs."""
+        if "If-Match" not in call.request.headers:
+            raise _needs_if_match("delete")
         command = DeleteConfigV1(
             tenant_id=call.tenant,
             config_id=config_id,
@@ -183,9 +200,9 @@ def _number(text: str, pointer: str) -> int:
     return int(text)
 
 
-def _needs_if_match() -> Problem:
+def _needs_if_match(change: str) -> Problem:
     detail = (
-        "There is such a pipeline already: send If-Match with the ETag that you have read, "
-        "or If-Match: * to replace whatever is there."
+        "If-Match: expected the ETag of the revision that you have read, "
+        f"or * to {change} whatever is there."
     )
     return Problem(428, "if_match_required", detail)

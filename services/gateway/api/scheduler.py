@@ -1,20 +1,24 @@
 """Endpoints for the scheduler's operators: Cloud Scheduler's ticks by hand, and a look at it."""
 
-from pydantic import Field
-
 from contracts.identifiers import TenantId
-from contracts.quota import GetSchedulerStatusV1, SchedulerStatusV1
+from contracts.message import Part
+from contracts.quota import GetSchedulerStatusV1, SchedulerStatusV1, TenantSharePart
 from contracts.ticks import TickAppliedV1, TickJob, TickV1
 from services.gateway.api.edge import Edge
-from services.gateway.api.endpoint import Call, Query, Who, endpoint
+from services.gateway.api.endpoint import Call, Who, endpoint
+from services.gateway.api.pages import PageQuery
 
 PATIENCE = 30.0
 
 
-class StatusPage(Query):
-    after: TenantId | None = None
-    """The last tenant of the page before."""
-    limit: int = Field(default=50, ge=1, le=200)
+class StatusShown(Part):
+    max_running: int = 0
+    """Places for running work over all tenants; 0 is without limit."""
+    running: int
+    waiting: int
+    """Both over all tenants when there is a limit, else over this page."""
+    tenants: tuple[TenantSharePart, ...]
+    next_cursor: str | None = None
 
 
 class SchedulerRoutes:
@@ -39,8 +43,11 @@ class SchedulerRoutes:
     async def _tick(self, job: TickJob) -> TickAppliedV1:
         return await self._edge.questions.ask(TickV1(job=job), TickAppliedV1, within=PATIENCE)
 
-    @endpoint("GET", "/api/v1/scheduler/status", Who.ADMIN)
-    async def status(self, call: Call, query: StatusPage) -> SchedulerStatusV1:
+    @endpoint("GET", "/api/v1/scheduler/status", Who.ADMIN, errors=("invalid_cursor",))
+    async def status(self, call: Call, query: PageQuery) -> StatusShown:
         """Show what each tenant has of the running work, and why it has no more."""
-        wanted = GetSchedulerStatusV1(**query.model_dump())
-        return await self._edge.questions.ask(wanted, SchedulerStatusV1, within=PATIENCE)
+        after = self._edge.pages.begin("", "status", query)
+        wanted = GetSchedulerStatusV1(after=TenantId(after) if after else None, limit=query.limit)
+        found = await self._edge.questions.ask(wanted, SchedulerStatusV1, within=PATIENCE)
+        following = self._edge.pages.following("", "status", query, found.next_after or "")
+        return StatusShown(**found.model_dump(exclude={"next_after"}), next_cursor=following)

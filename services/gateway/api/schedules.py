@@ -1,6 +1,9 @@
 """Endpoints for schedules, of a tenant's own or for an operator."""
 
+from collections.abc import Sequence
 from datetime import datetime
+
+from aiohttp import web
 
 from contracts.identifiers import ConfigId, TenantId
 from contracts.message import Part
@@ -16,18 +19,14 @@ from contracts.schedules import (
 )
 from libs.web.problem import Problem
 from services.gateway.api.edge import Edge
-from services.gateway.api.endpoint import Body, Call, Query, Who, endpoint
+from services.gateway.api.endpoint import Body, Call, Who, endpoint
+from services.gateway.api.pages import LISTING, LIVE, LIVE_PAGE, Item, PageQuery
 
 PATH = "/api/v1/scheduler/customer/{tenant_id}/pipelines"
 
 
 class ScheduleBody(SchedulePart, Body):
     """When a pipeline runs by itself."""
-
-
-class AfterSchedule(Query):
-    after: ConfigId | None = None
-    """The last pipeline of the page before."""
 
 
 class ScheduleShown(SchedulePart):
@@ -40,21 +39,37 @@ class ScheduleShown(SchedulePart):
 
 class SchedulesShown(Part):
     schedules: tuple[ScheduleShown, ...]
-    next_after: ConfigId | None = None
+    next_cursor: str | None = None
 
 
 class ScheduleRoutes:
     def __init__(self, edge: Edge) -> None:
         self._edge = edge
 
-    @endpoint("GET", PATH, Who.TENANT_OR_ADMIN, errors=("tenant_not_found",))
-    async def list(self, call: Call, tenant_id: TenantId, query: AfterSchedule) -> SchedulesShown:
+    @endpoint(
+        "GET",
+        PATH,
+        Who.TENANT_OR_ADMIN,
+        answers=SchedulesShown,
+        **LISTING | {"errors": (*LISTING["errors"], "tenant_not_found")},
+    )
+    async def list(self, call: Call, tenant_id: TenantId, query: PageQuery) -> web.StreamResponse:
         """List schedules with their next ten times."""
         _check_own(call, tenant_id)
-        wanted = ListSchedulesV1(tenant_id=tenant_id, after=query.after)
-        found = await self._edge.questions.ask(wanted, ScheduleListV1)
-        shown = tuple(_shown(tenant_id, row) for row in found.schedules)
-        return SchedulesShown(schedules=shown, next_after=found.next_after)
+
+        async def fetch(after: str, limit: int) -> tuple[Sequence[Item], str]:
+            wanted = ListSchedulesV1(
+                tenant_id=tenant_id,
+                after=ConfigId(after) if after else None,
+                limit=min(limit, LIVE_PAGE),
+            )
+            found = await self._edge.questions.ask(wanted, ScheduleListV1)
+            rows = [_shown(tenant_id, row).model_dump(mode="json") for row in found.schedules]
+            return rows, found.next_after or ""
+
+        return await self._edge.pages.respond(
+            call.request, tenant_id, "schedules", query, fetch, source=LIVE
+        )
 
     @endpoint(
         "POST",

@@ -7,6 +7,7 @@ wait (start-time fair queueing): nobody starves, and idling earns no credit.
 """
 
 from datetime import datetime
+from heapq import heapify, heappop, heappush
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, TypeAdapter
@@ -117,6 +118,25 @@ def _next(state: Places) -> TenantId | None:
         if claim.lacks > 0
     )
     return min(waiting, default=(0, None))[1]
+
+
+def rounds_until(state: Places, tenant: TenantId, nth: int, most: int) -> float:
+    """How often all places must come round until the tenant gets its nth more from now on."""
+    line = [
+        (max(state.time, claim.had), name, claim.lacks)
+        for name, claim in state.claims.items()
+        if claim.lacks > 0
+    ]
+    heapify(line)
+    given, its_own = 0, 0
+    while line and its_own < nth:
+        start, name, lacks = heappop(line)
+        given += 1
+        its_own += name == tenant
+        if lacks > 1:
+            heappush(line, (start + SCALE // state.claims[name].weight, name, lacks - 1))
+    given += nth - its_own  # what it has not asked for yet comes after what others have
+    return max(0, given - (most - state.used)) / most
 
 
 def evolve_places(state: Places, fact: BaseModel) -> Places:

@@ -1,20 +1,15 @@
-"""Both slot logs keep the same promises; Google's client against the emulator for one."""
+"""Both slot logs keep the same promises; Cloud Storage's API, against the emulator, for one."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from contracts.envelope import Wire
-from libs.slotlog.cloud_storage import (
-    Bucket,
-    BucketSettings,
-    Claims,
-    CloudStorageSlotLog,
-    StorageUnavailableError,
-)
+from libs.slotlog.bucket import Bucket, BucketSettings, StorageUnavailableError
+from libs.slotlog.cloud_storage import Claims, CloudStorageSlotLog
 from libs.slotlog.log import Entry, Record, SlotLog, Taken, UnknownOutcomeError, Written
 from libs.slotlog.memory import MemorySlotLog
 from libs.testing.processes import EmulatorProcess, emulator
@@ -27,12 +22,13 @@ def storage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmulatorProces
 
 
 @pytest.fixture
-async def bucket(storage: EmulatorProcess, request: pytest.FixtureRequest) -> Bucket:
+async def bucket(storage: EmulatorProcess, request: pytest.FixtureRequest) -> AsyncIterator[Bucket]:
     name = f"bucket-{abs(hash(request.node.nodeid))}"
     endpoint = f"http://127.0.0.1:{storage.ports['http']}"
     found = Bucket(BucketSettings("project-one", name, endpoint))
     await found.ensure()
-    return found
+    yield found
+    await found.close()
 
 
 @pytest.fixture(params=["memory", "cloud storage"])
@@ -100,6 +96,7 @@ async def test_a_storage_that_is_away_is_named_and_an_append_then_unknown() -> N
         await nowhere.check()
     with pytest.raises(UnknownOutcomeError, match="slot 1"):
         await CloudStorageSlotLog(nowhere).append("s/acme", 1, record("a"))
+    await nowhere.close()
 
 
 async def test_an_acknowledged_slot_survives_kill_9(tmp_path: Path) -> None:
@@ -114,3 +111,4 @@ async def test_an_acknowledged_slot_survives_kill_9(tmp_path: Path) -> None:
         first.kill()
         with emulator("storage", state_dir=tmp_path, port=port):
             assert len(await log.read("s/acme", 0)) == 20
+        await bucket.close()

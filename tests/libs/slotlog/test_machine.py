@@ -204,27 +204,27 @@ class ForgetsItsInbox(Writer[int]):
 
 
 class AnswersBeforeItIsDurable(Writer[int]):
-    async def _made_durable(self, key: str, lane: Any, record: Record) -> bool:
-        task = asyncio.ensure_future(super()._made_durable(key, lane, record))
+    async def _made_durable(self, key: str, lane: Any, record: Record, state: Any) -> bool:
+        task = asyncio.ensure_future(super()._made_durable(key, lane, record, state))
         task.add_done_callback(lambda done: done.cancelled() or done.exception())
         await asyncio.sleep(0)
         return True
 
 
 class TakesALostReplyForAWin(Writer[int]):
-    async def _append(self, key: str, lane: Any, record: Record) -> bool:
+    async def _append(self, key: str, lane: Any, record: Record, state: Any) -> bool:
         try:
             await self._log.append(self._name(key), lane.stream.slot + 1, record)
         except UnknownOutcomeError:
             lane.stream.apply(lane.stream.slot + 1, record)
             return True
-        return bool(await super()._append(key, lane, record))
+        return bool(await super()._append(key, lane, record, state))
 
 
 class TakesALostReplyForALoss(Writer[int]):
     """Tries the next slot without having read the one it asked for."""
 
-    async def _append(self, key: str, lane: Any, record: Record) -> bool:
+    async def _append(self, key: str, lane: Any, record: Record, _state: Any) -> bool:
         try:
             outcome = await self._log.append(self._name(key), lane.stream.slot + 1, record)
         except UnknownOutcomeError:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from contracts.platform import ObjectAction
-from libs.slotlog.cloud_storage import Bucket, BucketSettings
+from libs.slotlog.bucket import Bucket, BucketSettings
 from libs.testing.processes import EmulatorProcess, emulator
 from libs.warehouse.errors import (
     JobFailedError,
@@ -185,6 +185,7 @@ async def test_files_are_loaded_once_under_an_id(tmp_path: Path) -> None:
         await bucket.ensure()
         for part in ("a", "b"):
             await bucket.create(f"in/{part}.csv", f"id,cost\n{part},1.5\n".encode())
+        await bucket.close()
         warehouse = connect(running.ports)
         await warehouse.ensure(Dataset("books"), TABLE)
         wanted = LoadJob(

@@ -6,12 +6,12 @@ const TENANTS = "/api/v1/admin/tenants";
 
 export async function show(place, { signal, again }) {
   const tenants = [];
-  let after;
+  let cursor;
   do {
-    const page = await get(query(TENANTS, { after }), { signal });
+    const page = await get(query(TENANTS, { cursor }), { signal });
     tenants.push(...page.tenants);
-    after = page.next_after ?? undefined;
-  } while (after && tenants.length < 1000);
+    cursor = page.next_cursor ?? undefined;
+  } while (cursor && tenants.length < 1000);
   place.replaceChildren(h("h1", {}, "Tenants"), card(`${count(tenants.length)} tenants`, table([
     ["Tenant", (one) => one.tenant_id], ["Company", (one) => one.company_name], ["State", (one) => state(one.status)], ["Plan", (one) => one.plan],
     ["Per day", (one) => count(one.limits.daily), "number"], ["At once", (one) => count(one.limits.concurrent), "number"], ["Since", (one) => when(one.created_at)],

@@ -19,12 +19,12 @@ export async function show(place, context) {
 
 async function list(place, { signal }) {
   const configs = [];
-  let after;
+  let cursor;
   do {
-    const page = await get(query(CONFIGS, { after }), { signal });
+    const page = await get(query(CONFIGS, { cursor }), { signal });
     configs.push(...page.configs);
-    after = page.next_after ?? undefined;
-  } while (after);
+    cursor = page.next_cursor ?? undefined;
+  } while (cursor);
   place.replaceChildren(h("h1", {}, "Pipelines"), card("", table([
     ["Pipeline", (one) => h("a", { href: `#/pipelines/${encodeURIComponent(one.config_id)}` }, one.config_id)],
     ["About", (one) => one.definition.description || one.definition.name], ["Steps", (one) => one.definition.steps.length, "number"],
@@ -78,7 +78,7 @@ async function edit(place, { signal }, name, fresh) {
     if (told.valid) { number(); verdict.replaceChildren(h("p", { class: "good" }, "✓ No faults.")); } else judge({ title: "It has faults", detail: "Nothing was saved.", errors: told.problems });
   };
   const remove = () => ask(`Delete ${name}?`, h("p", {}, "Runs that have begun keep their revision."), "Delete", async () => {
-    await call("DELETE", path);
+    await call("DELETE", path, { headers: { "If-Match": `"${revision}"` } });
     location.hash = "#/pipelines";
   });
   place.replaceChildren(h("h1", {}, name), card("", h("div", { class: "editor" }, lines, text), h("p", {}), verdict,

@@ -1,0 +1,118 @@
+"""How fast the scheduler admits runs: the service as a process, on the local cloud.
+
+    python -m tests.bench.admission [--tenants 1000] [--runs 5000]
+
+The clock runs from the first command published until the last `run.requested` or
+`run.queued` has been heard: Pub/Sub, the ledgers in Cloud Storage, and Pub/Sub again.
+"""
+
+import argparse
+import asyncio
+import os
+import tempfile
+import time
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+from uuid import uuid4
+
+from contracts.identifiers import ConfigId, RunId, TenantId
+from contracts.message import Message
+from contracts.pipelines import ConfigSavedV1, SaveConfigV1
+from contracts.runs import RunQueuedV1, RunRequestedV1, SubmitRunV1
+from contracts.tenants import TenantOnboardedV1
+from tests.faults.engine import MANY, Engine, engine
+from tests.pipelines import ONE_STEP
+
+CONFIG = ConfigId("ones")
+ADMITTED = (RunRequestedV1, RunQueuedV1)
+TOGETHER = 500
+TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m tests.bench.admission")
+    parser.add_argument("--tenants", type=int, default=1_000)
+    parser.add_argument("--runs", type=int, default=5_000)
+    chosen = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        asyncio.run(measure(Path(folder), chosen.tenants, chosen.runs))
+
+
+async def measure(folder: Path, tenants: int, runs: int) -> None:
+    names = [TenantId(f"tenant_{number:06}") for number in range(tenants)]
+    async with engine(folder, executors=0, LEASE_SECONDS="900") as platform:
+        await prepare(platform, names)
+        await submit(platform, names, tenants)  # every ledger is loaded, and reminds of its lease
+        before, cpu = heard(platform, *ADMITTED), cpu_seconds(platform)
+        started = time.perf_counter()
+        await submit(platform, names, runs)
+        seconds, cpu = time.perf_counter() - started, cpu_seconds(platform) - cpu
+        admitted = heard(platform, *ADMITTED) - before
+    if admitted != runs:
+        raise SystemExit(f"{runs} runs were submitted, {admitted} were admitted")
+    print(
+        f"{runs:,} runs of {tenants:,} tenants through the scheduler as a process: "
+        f"{runs / seconds:.0f} admitted a second, {cpu / runs * 1e6:.0f} µs of its CPU each"
+    )
+
+
+async def prepare(platform: Engine, names: Iterable[TenantId]) -> None:
+    onboarded = [_onboarded(name) for name in names]
+    await platform.tenants.send(*onboarded)
+    saves = [
+        SaveConfigV1(
+            tenant_id=one.tenant_id, config_id=CONFIG, source=ONE_STEP, requested_by="bench"
+        )
+        for one in onboarded
+    ]
+    await platform.bus.publisher.send(*saves)
+    await until(platform, len(saves), ConfigSavedV1)
+
+
+def _onboarded(name: TenantId) -> TenantOnboardedV1:
+    return TenantOnboardedV1(
+        tenant_id=name,
+        company_name=name,
+        admin_email="a@b.c",
+        plan="SCALE",
+        limits=MANY,
+        datasets=(name,),
+        created_at=datetime.now(UTC),
+        requested_by="bench",
+    )
+
+
+async def submit(platform: Engine, names: list[TenantId], runs: int) -> None:
+    """All as fast as Pub/Sub takes them; returns when each has been answered."""
+    goal = heard(platform, *ADMITTED) + runs
+    commands = [
+        SubmitRunV1(
+            tenant_id=names[number % len(names)],
+            run_id=RunId(str(uuid4())),
+            config_id=CONFIG,
+            run_date=datetime.now(UTC).date(),
+        )
+        for number in range(runs)
+    ]
+    for first in range(0, runs, TOGETHER):
+        await platform.bus.publisher.send(*commands[first : first + TOGETHER])
+    await until(platform, goal, *ADMITTED)
+
+
+async def until(platform: Engine, count: int, *kinds: type[Message]) -> None:
+    async with asyncio.timeout(300), platform.news:
+        await platform.news.wait_for(lambda: heard(platform, *kinds) >= count)
+
+
+def heard(platform: Engine, *kinds: type[Message]) -> int:
+    return sum(platform.counts[kind] for kind in kinds)
+
+
+def cpu_seconds(platform: Engine) -> float:
+    fields = Path(f"/proc/{platform.processes['scheduler'].pid}/stat").read_text().split()
+    return (int(fields[13]) + int(fields[14])) / TICKS_A_SECOND
+
+
+if __name__ == "__main__":
+    main()
