@@ -254,7 +254,7 @@ class SchedulerSettings(ServiceSettings):
     misfire_seconds: float = Field(default=300.0, ge=0, le=86_400)
     """A schedule's time that passed longer ago was missed; its policy says what happens."""
     keep_days: int = Field(default=90, ge=1, le=3650)
-    """For how many days ended runs, backfills and deleted pipelines are remembered."""
+    """For how many days ended runs, backfills, deleted pipelines and their records are kept."""
 
 
 class ExecutorSettings(ServiceSettings):

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Sequence
+from datetime import datetime
 
 from libs.slotlog.bucket import Bucket, StorageUnavailableError
 from libs.slotlog.log import Record, Taken, UnknownOutcomeError, Written
@@ -11,6 +12,7 @@ LOG = logging.getLogger(__name__)
 
 NAME_DIGITS = 12
 KEPT_SNAPSHOTS = 2
+AT_ONCE = 100
 
 
 class CloudStorageSlotLog:
@@ -54,6 +56,30 @@ class CloudStorageSlotLog:
             if body is not None
         ]
 
+    async def oldest(self, stream: str) -> tuple[int, Record] | None:
+        for name in await self._bucket.names(f"ledger/{stream}/", limit=1):
+            if (body := await self._bucket.fetch(name)) is not None:
+                return _slot_of(name), Record.decode(body)
+        return None
+
+    async def expire(self, stream: str, below: int, before: datetime) -> int:
+        gone = 0
+        end = _slot_name(stream, below)
+        while names := await self._bucket.names(f"ledger/{stream}/", limit=AT_ONCE):
+            old = [name for name in names if name < end]
+            bodies = await asyncio.gather(*map(self._bucket.fetch, old))
+            expired = [
+                name
+                for name, body in zip(old, bodies, strict=True)
+                if body is not None and Record.decode(body).at < before
+            ]
+            for name in expired:  # one after another: a crash must leave no gap
+                await self._bucket.delete(name)
+            gone += len(expired)
+            if len(expired) < AT_ONCE:
+                break
+        return gone
+
     async def save_snapshot(self, stream: str, slot: int, state: bytes) -> None:
         await self._bucket.replace(_snapshot_name(stream, slot), state)
         names = await self._bucket.names(f"snapshots/{stream}/")
@@ -61,10 +87,11 @@ class CloudStorageSlotLog:
             await self._bucket.delete(name)
 
     async def latest_snapshot(self, stream: str) -> tuple[int, bytes] | None:
-        names = await self._bucket.names(f"snapshots/{stream}/")
-        for name in reversed(names):
-            if (body := await self._bucket.fetch(name)) is not None:
-                return int(name.rpartition("/")[2].removesuffix(".json")), body
+        while names := await self._bucket.names(f"snapshots/{stream}/"):
+            for name in reversed(names):
+                if (body := await self._bucket.fetch(name)) is not None:
+                    return _slot_of(name), body
+            # Newer ones have taken the place of all that were listed: look again.
         return None
 
     async def streams(self, prefix: str, after: str = "", limit: int = 1000) -> Sequence[str]:
@@ -101,6 +128,10 @@ class Claims:
 
 def _slot_name(stream: str, slot: int) -> str:
     return f"ledger/{stream}/{slot:0{NAME_DIGITS}d}.json"
+
+
+def _slot_of(name: str) -> int:
+    return int(name.rpartition("/")[2].removesuffix(".json"))
 
 
 def _snapshot_name(stream: str, slot: int) -> str:

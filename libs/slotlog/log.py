@@ -4,7 +4,9 @@ Slot n of a stream can be created once. Everything durable that a service
 decides is such a record; see docs/decisions/0001-slot-log.md.
 
     SlotLogError
-    └── UnknownOutcomeError   the write may or may not have happened: read the slot
+    ├── UnknownOutcomeError   the write may or may not have happened: read the slot
+    ├── UnreadableRecordError a record of another format
+    └── ExpiredError          only another release can read this stream
 """
 
 from collections.abc import Mapping, Sequence
@@ -38,6 +40,16 @@ class UnreadableRecordError(SlotLogError):
 
     def __init__(self, found: object) -> None:
         super().__init__(f"record of format {found!r}: this release reads format {FORMAT}")
+
+
+class ExpiredError(SlotLogError):
+    """The log no longer begins at its first slot, and its snapshot is of another release."""
+
+    def __init__(self, stream: str, slot: int) -> None:
+        super().__init__(
+            f"the snapshot of {stream} at slot {slot} was made by rules of another version, and"
+            " records before it have expired: run the release that made it, or one that reads it"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +123,15 @@ class SlotLog(Protocol):
         self, stream: str, after: int, limit: int = 1000
     ) -> Sequence[tuple[int, Record]]:
         """Return the contiguous records that follow slot `after`, oldest first."""
+
+    async def oldest(self, stream: str) -> tuple[int, Record] | None:
+        """Return the first record that there still is."""
+
+    async def expire(self, stream: str, below: int, before: datetime) -> int:
+        """Delete records made before, oldest first, of slots below; returns how many.
+
+        Only what a snapshot covers may go: from then on it is all that is known of it.
+        """
 
     async def save_snapshot(self, stream: str, slot: int, state: bytes) -> None:
         """Keep the state as of a slot; older snapshots but one may go."""

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from datetime import datetime
 
 from libs.slotlog.log import Record, Taken, Written
 
@@ -35,6 +36,18 @@ class MemorySlotLog:
                 break
             found.append((slot, Record.decode(slots[slot])))
         return found
+
+    async def oldest(self, stream: str) -> tuple[int, Record] | None:
+        await asyncio.sleep(0)
+        slots = self._slots.get(stream)
+        return (min(slots), Record.decode(slots[min(slots)])) if slots else None
+
+    async def expire(self, stream: str, below: int, before: datetime) -> int:
+        gone = 0
+        while (found := await self.oldest(stream)) and found[0] < below and found[1].at < before:
+            self._slots[stream].pop(found[0], None)
+            gone += 1
+        return gone
 
     async def save_snapshot(self, stream: str, slot: int, state: bytes) -> None:
         await asyncio.sleep(0)

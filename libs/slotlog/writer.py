@@ -11,12 +11,10 @@ identifiers (run id, key hash) make a repeat harmless.
 """
 
 import asyncio
-import contextlib
 import logging
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import reduce
 from typing import Generic
 from uuid import UUID, uuid4, uuid5
@@ -25,7 +23,8 @@ from contracts.envelope import Envelope, Wire
 from contracts.message import Message, Service
 from libs.clock import Clock, system_clock
 from libs.slotlog.decider import Decider, Decision, S
-from libs.slotlog.log import Entry, Record, SlotLog, Taken, UnknownOutcomeError
+from libs.slotlog.lanes import Bounds, Lane, Waiting, fail, resolve
+from libs.slotlog.log import Entry, ExpiredError, Record, SlotLog, Taken, UnknownOutcomeError
 from libs.slotlog.stream import (
     NAMESPACE,
     Input,
@@ -38,37 +37,8 @@ from libs.slotlog.stream import (
 LOG = logging.getLogger(__name__)
 SEQUENCE_STEP = 10_000
 PAGE = 500
-
-
-@dataclass(frozen=True, slots=True)
-class Bounds:
-    """What keeps a writer's memory and records bounded."""
-
-    batch: int = 100
-    snapshot_every: int = 100
-    streams: int = 10_000
-    inbox: int = 10_000
-
-
-@dataclass(slots=True)
-class _Waiting:
-    given: Input
-    answer: "asyncio.Future[tuple[Wire, ...]]"
-
-
-@dataclass(slots=True)
-class _Lane(Generic[S]):
-    """One stream's queue of inputs, its cached state, and the task that works it off."""
-
-    stream: Stream[S]
-    loaded: bool = False
-    queue: list[_Waiting] = field(default_factory=list)
-    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
-    worker: asyncio.Task[None] | None = None
-
-    @property
-    def idle(self) -> bool:
-        return not self.queue and not self.lock.locked() and self.worker is None
+STALE = timedelta(hours=1)
+"""Much less than any retention of records."""
 
 
 class Writer(Generic[S]):
@@ -91,7 +61,7 @@ class Writer(Generic[S]):
         self._prefix = prefix or service.value
         self._clock = clock
         self._bounds = bounds or Bounds()
-        self._lanes: OrderedDict[str, _Lane[S]] = OrderedDict()
+        self._lanes: OrderedDict[str, Lane[S]] = OrderedDict()
         self._snapshots: set[asyncio.Task[None]] = set()
 
     async def submit(
@@ -103,7 +73,7 @@ class Writer(Generic[S]):
         caller does not take the input back: it may still be decided.
         """
         lane = self._lane(key)
-        waiting = _Waiting(
+        waiting = Waiting(
             Input(message, envelope, step), asyncio.get_running_loop().create_future()
         )
         lane.queue.append(waiting)
@@ -115,9 +85,22 @@ class Writer(Generic[S]):
         """Return the stream's state; `refresh` reads what other instances wrote."""
         lane = self._lane(key)
         async with lane.lock:
+            self._forget_if_stale(lane)
             if refresh or not lane.loaded:
                 await self._catch_up(key, lane)
             return lane.stream.state
+
+    async def expire(self, key: str, before: datetime) -> int:
+        """Delete the records made before, but the last; a snapshot keeps what they led to."""
+        name, lane = self._name(key), self._lane(key)
+        async with lane.lock:
+            self._forget_if_stale(lane)
+            await self._catch_up(key, lane)
+            slot, oldest = lane.stream.slot, await self._log.oldest(name)
+            if oldest is None or oldest[0] >= slot or oldest[1].at >= before:
+                return 0
+            await self._log.save_snapshot(name, slot, lane.stream.dump())
+        return await self._log.expire(name, slot, before)
 
     def peek(self, key: str) -> S | None:
         """Return the state as last known here, without waiting; None when it is not loaded."""
@@ -138,11 +121,11 @@ class Writer(Generic[S]):
         workers = [lane.worker for lane in self._lanes.values() if lane.worker]
         await asyncio.gather(*workers, *self._snapshots, return_exceptions=True)
 
-    def _lane(self, key: str) -> _Lane[S]:
+    def _lane(self, key: str) -> Lane[S]:
         lane = self._lanes.get(key)
         if lane is None:
             self._evict()
-            lane = self._lanes[key] = _Lane(Stream(self._decider, self._bounds.inbox))
+            lane = self._lanes[key] = Lane(Stream(self._decider, self._bounds.inbox))
         self._lanes.move_to_end(key)
         return lane
 
@@ -156,7 +139,7 @@ class Writer(Generic[S]):
     def _name(self, key: str) -> str:
         return f"{self._prefix}/{key}"
 
-    async def _work(self, key: str, lane: _Lane[S]) -> None:
+    async def _work(self, key: str, lane: Lane[S]) -> None:
         while lane.queue:
             batch = lane.queue[: self._bounds.batch]
             del lane.queue[: len(batch)]
@@ -164,14 +147,15 @@ class Writer(Generic[S]):
                 async with lane.lock:
                     await self._settle(key, lane, batch)
             except BaseException as error:
-                _fail(batch, error)
+                fail(batch, error)
                 if not isinstance(error, Exception):
-                    _fail(lane.queue, error)
+                    fail(lane.queue, error)
                     lane.worker = None
                     raise
         lane.worker = None
 
-    async def _settle(self, key: str, lane: _Lane[S], batch: list[_Waiting]) -> None:
+    async def _settle(self, key: str, lane: Lane[S], batch: list[Waiting]) -> None:
+        self._forget_if_stale(lane)
         if not lane.loaded:
             await self._catch_up(key, lane)
         open_inputs = batch
@@ -181,12 +165,10 @@ class Writer(Generic[S]):
             if not await self._made_durable(key, lane, record, state):
                 continue
             for waiting, wires in answers:
-                _resolve(waiting, wires)
+                resolve(waiting, wires)
             return
 
-    async def _answer_known(
-        self, key: str, lane: _Lane[S], batch: list[_Waiting]
-    ) -> list[_Waiting]:
+    async def _answer_known(self, key: str, lane: Lane[S], batch: list[Waiting]) -> list[Waiting]:
         """Answer repeats from the record that decided them; return the rest."""
         fresh = []
         for waiting in batch:
@@ -196,20 +178,21 @@ class Writer(Generic[S]):
             if slot is None:
                 fresh.append(waiting)
             else:
-                _resolve(waiting, await self._recorded(key, slot, waiting.given.cause))
+                resolve(waiting, await self._recorded(key, slot, waiting.given.cause))
         return fresh
 
     async def _recorded(self, key: str, slot: int, cause: str) -> tuple[Wire, ...]:
-        ((_, record),) = await self._log.read(self._name(key), slot - 1, 1)
-        return next(entry.emits for entry in record.entries if entry.cause == cause)
+        for _, record in await self._log.read(self._name(key), slot - 1, 1):
+            return next(entry.emits for entry in record.entries if entry.cause == cause)
+        return ()  # it has expired: what it said was published long ago
 
     def _decide(
-        self, stream: Stream[S], batch: list[_Waiting], commit: UUID
-    ) -> tuple[Record, list[tuple[_Waiting, tuple[Wire, ...]]], S]:
+        self, stream: Stream[S], batch: list[Waiting], commit: UUID
+    ) -> tuple[Record, list[tuple[Waiting, tuple[Wire, ...]]], S]:
         """Decide each input on the state that the earlier ones of the batch left."""
         now, state = self._clock(), stream.state
         entries: dict[str, Entry] = {}
-        answers: list[tuple[_Waiting, tuple[Wire, ...]]] = []
+        answers: list[tuple[Waiting, tuple[Wire, ...]]] = []
         sequence = (stream.slot + 1) * SEQUENCE_STEP
         for waiting in batch:
             given = waiting.given
@@ -220,7 +203,7 @@ class Writer(Generic[S]):
                 decision = self._decider.decide(state, given.message, now)
                 after = reduce(self._decider.evolve, decision.facts, state)
             except Exception as error:  # noqa: BLE001  handed to the submitter, whose input it is
-                _fail([waiting], error)
+                fail([waiting], error)
                 continue
             state = after
             wires = self._seal(decision, given, commit, now, sequence)
@@ -239,7 +222,7 @@ class Writer(Generic[S]):
             decision, given, service=self._service, seed=seed, at=now, sequence=sequence
         )
 
-    async def _made_durable(self, key: str, lane: _Lane[S], record: Record, state: S) -> bool:
+    async def _made_durable(self, key: str, lane: Lane[S], record: Record, state: S) -> bool:
         """Append the record. What needs none must still have been decided on the newest state."""
         if record.entries:
             return await self._append(key, lane, record, state)
@@ -247,7 +230,7 @@ class Writer(Generic[S]):
         await self._catch_up(key, lane)
         return lane.stream.slot == seen
 
-    async def _append(self, key: str, lane: _Lane[S], record: Record, state: S) -> bool:
+    async def _append(self, key: str, lane: Lane[S], record: Record, state: S) -> bool:
         """Create the next slot, which leads to `state`; False when it went to somebody else."""
         slot = lane.stream.slot + 1
         try:
@@ -260,25 +243,35 @@ class Writer(Generic[S]):
             lane.stream.apply(slot, outcome.existing)
             return won
         lane.stream.advance(slot, record, state)
+        lane.known_at = self._clock()
         self._snapshot_if_due(key, lane.stream)
         return True
 
-    async def _catch_up(self, key: str, lane: _Lane[S], ours: str = "") -> bool:
+    async def _catch_up(self, key: str, lane: Lane[S], ours: str = "") -> bool:
         """Apply what has been written since; True when `ours` was among it."""
         if not lane.loaded:
             await self._load(key, lane)
-        found = False
+        found, began = False, self._clock()
         while records := await self._log.read(self._name(key), lane.stream.slot, PAGE):
             for slot, record in records:
                 lane.stream.apply(slot, record)
                 found = found or record.commit_id == ours
             if len(records) < PAGE:
                 break
+        lane.known_at = began
         return found
 
-    async def _load(self, key: str, lane: _Lane[S]) -> None:
+    def _forget_if_stale(self, lane: Lane[S]) -> None:
+        """What was known long ago may have been followed by records that have expired since."""
+        if lane.known_at is not None and abs(self._clock() - lane.known_at) > STALE:
+            lane.stream = Stream(self._decider, self._bounds.inbox)
+            lane.loaded, lane.known_at = False, None
+
+    async def _load(self, key: str, lane: Lane[S]) -> None:
         snapshot = await self._log.latest_snapshot(self._name(key))
         if snapshot is not None and not lane.stream.load(*snapshot):
+            if not await self._log.read(self._name(key), 0, 1):
+                raise ExpiredError(self._name(key), snapshot[0])
             LOG.info("snapshot of %s has another version; replaying its log", self._name(key))
         lane.loaded = True
 
@@ -294,17 +287,3 @@ class Writer(Generic[S]):
             await self._log.save_snapshot(stream, slot, state)
         except Exception:
             LOG.exception("no snapshot of %s at slot %d; its log is read instead", stream, slot)
-
-
-def _resolve(waiting: _Waiting, wires: tuple[Wire, ...]) -> None:
-    if not waiting.answer.done():
-        waiting.answer.set_result(wires)
-
-
-def _fail(batch: list[_Waiting], error: BaseException) -> None:
-    for waiting in batch:
-        if not waiting.answer.done():
-            with contextlib.suppress(asyncio.InvalidStateError):
-                waiting.answer.set_exception(
-                    error if isinstance(error, Exception) else asyncio.CancelledError()
-                )

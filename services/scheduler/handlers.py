@@ -84,4 +84,4 @@ def register(router: Router, by: Neighbours) -> None:
     RunHandlers(by.ledgers, by.revisions, by.templates).register(router)
     ConfigHandlers(by.ledgers, by.revisions, by.templates).register(router)
     PlanHandlers(by.ledgers).register(router)
-    TickHandler(by.ledgers, by.reminders, by.sender).register(router)
+    TickHandler(by.ledgers, by.reminders, by.revisions, by.sender).register(router)

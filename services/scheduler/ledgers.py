@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import NAMESPACE_URL, uuid5
 
 from contracts.envelope import Envelope, Wire
@@ -72,6 +72,17 @@ class Ledgers:
     async def state(self, tenant: TenantId) -> Ledger:
         """As of now, also of what other instances wrote."""
         return await self._writer.state(tenant)
+
+    async def expire(self, tenant: TenantId) -> None:
+        """Delete records that have outlived their retention; a snapshot keeps what they led to."""
+        await self._writer.expire(tenant, self._expiry)
+
+    async def expire_places(self) -> None:
+        await self._places.expire(ALL, self._expiry)
+
+    @property
+    def _expiry(self) -> datetime:
+        return self._clock() - timedelta(days=self.rules.keep_days)
 
     async def remembered(self, tenant: TenantId) -> int:
         """How much is remembered of what has ended."""

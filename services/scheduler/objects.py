@@ -85,6 +85,26 @@ class Revisions:
         name = _revision(tenant, config.config_id, config.revision)
         await self._objects.replace(name, config.model_dump_json().encode())
 
+    async def configs(self, tenant: TenantId) -> set[ConfigId]:
+        """Whose revisions there are."""
+        names, last = await self._names(tenant, ""), ""
+        found: set[ConfigId] = set()
+        while names:
+            found |= {ConfigId(name.split("/")[2]) for name in names}
+            last = names[-1]
+            names = await self._names(tenant, f"{last}0")
+        return found
+
+    async def _names(self, tenant: TenantId, start: str) -> list[str]:
+        return await self._objects.names(f"revisions/{tenant}/", start)
+
+    async def drop(self, tenant: TenantId, config_id: ConfigId) -> None:
+        """All revisions of one definition."""
+        prefix = f"revisions/{tenant}/{config_id}/"
+        while names := await self._objects.names(prefix):
+            for name in names:
+                await self._objects.delete(name)
+
     async def find(self, tenant: TenantId, config_id: ConfigId, revision: int) -> ConfigPart | None:
         body = await self._objects.fetch(_revision(tenant, config_id, revision))
         return None if body is None else ConfigPart.model_validate_json(body)

@@ -21,7 +21,7 @@ from libs.bus.message import Context
 from libs.bus.router import Router
 from services.scheduler.domain.deciding import Look
 from services.scheduler.ledgers import Ledgers
-from services.scheduler.objects import Reminder, Reminders
+from services.scheduler.objects import Reminder, Reminders, Revisions
 
 NAMESPACE = uuid5(NAMESPACE_URL, "convergence/scheduler/ticks")
 AT_ONCE = 100
@@ -61,9 +61,12 @@ def _is_new(wire: Wire, said: dict[str, str]) -> bool:
 
 
 class TickHandler:
-    def __init__(self, ledgers: Ledgers, reminders: Reminders, sender: Sender) -> None:
+    def __init__(
+        self, ledgers: Ledgers, reminders: Reminders, revisions: Revisions, sender: Sender
+    ) -> None:
         self._ledgers = ledgers
         self._reminders = reminders
+        self._revisions = revisions
         self._sender = sender
 
     def register(self, router: Router) -> None:
@@ -78,7 +81,11 @@ class TickHandler:
         else:
             async for tenants in self._all():
                 await self._look_at_all(tenants, tick.job, context.envelope, counts)
+                if tick.job is TickJob.DAILY:
+                    await asyncio.gather(*map(self._expire, tenants))
         if self._ledgers.rules.max_running:
+            if tick.job is TickJob.DAILY:
+                await self._ledgers.expire_places()
             await self._ledgers.offer_again(
                 context.envelope, lambda wires: self._publish([wires], counts)
             )
@@ -139,6 +146,19 @@ class TickHandler:
         await self._publish(await asyncio.gather(*looks), counts)
         after = [await self._ledgers.remembered(tenant) for tenant in tenants]
         counts.expired += max(0, sum(before) - sum(after))
+
+    async def _expire(self, tenant: TenantId) -> None:
+        """Delete what the ledger no longer remembers; listed first, so nothing new is among it."""
+        there = await self._revisions.configs(tenant)
+        gone = there - set((await self._ledgers.state(tenant)).history)
+        for name in gone:
+            await self._revisions.drop(tenant, name)
+        if gone:
+            state = await self._ledgers.state(tenant)
+            back = gone & set(state.configs)  # saved again meanwhile, under the same numbers
+            for name in back:
+                await self._revisions.keep(tenant, state.configs[name])
+        await self._ledgers.expire(tenant)
 
     async def _publish(self, answers: Sequence[Sequence[Wire]], counts: Counts) -> None:
         wires = [wire for answer in answers for wire in answer]

@@ -28,15 +28,16 @@ from contracts.ticks import TickJob, TickV1
 from libs.bus.message import Context
 from libs.slotlog.bucket import Bucket, BucketSettings
 from libs.slotlog.cloud_storage import CloudStorageSlotLog
+from libs.slotlog.lanes import Bounds
 from libs.slotlog.log import SlotLog
 from libs.slotlog.memory import MemorySlotLog
-from libs.slotlog.writer import Bounds, Writer
+from libs.slotlog.writer import Writer
 from libs.testing.processes import emulator
 from services.scheduler.domain.deciding import Rules
 from services.scheduler.domain.ledger import Ledger, Planned
 from services.scheduler.domain.periods import first_due
 from services.scheduler.ledgers import Ledgers
-from services.scheduler.objects import Objects, Reminder, Reminders
+from services.scheduler.objects import Objects, Reminder, Reminders, Revisions
 from services.scheduler.store import LedgerDecider, PlaceDecider
 from services.scheduler.ticking import TickHandler
 from tests.scheduler.memory import MemoryObjects
@@ -119,16 +120,17 @@ async def ticks(counts: Sequence[int]) -> None:
         for number in range(count // PER_TENANT * 9):  # others, due later: they must cost nothing
             later = NOW + timedelta(minutes=1 + number % 600)
             await reminders.keep(Reminder.of(later, TenantId(f"later_{number:07}"), 1))
-        await one_tick(count, reminders)
+        await one_tick(count, reminders, Revisions(objects))
 
 
-async def one_tick(count: int, reminders: Reminders) -> None:
+async def one_tick(count: int, reminders: Reminders, revisions: Revisions) -> None:
     found, started = 0, time.process_time()
     after: Reminder | None = None
     while page := await reminders.due(NOW, after, 1000):
         found, after = found + len(page), page[-1]
     looked_up = time.process_time() - started
-    handler = TickHandler(ledgers(MemorySlotLog(), Prepared(RULES), reminders), reminders, Nobody())
+    ledger = ledgers(MemorySlotLog(), Prepared(RULES), reminders)
+    handler = TickHandler(ledger, reminders, revisions, Nobody())
     envelope = Envelope("tick", TickV1.wire_type, Kind.COMMAND, "ticks", NOW)
     started = time.process_time()
     (applied,) = await handler.on_tick(TickV1(job=TickJob.TRIGGER), Context(envelope))

@@ -30,9 +30,9 @@ SABOTAGES = (
         "            if not await self._made_durable(key, lane, record, state):\n"
         "                continue\n"
         "            for waiting, wires in answers:\n"
-        "                _resolve(waiting, wires)\n",
+        "                resolve(waiting, wires)\n",
         "            for waiting, wires in answers:\n"
-        "                _resolve(waiting, wires)\n"
+        "                resolve(waiting, wires)\n"
         "            if not await self._made_durable(key, lane, record, state):\n"
         "                continue\n",
         "tests/libs/slotlog",
@@ -50,6 +50,20 @@ SABOTAGES = (
         "        return lane.stream.slot == seen\n",
         "        return lane.stream.slot >= seen\n",
         "tests/libs/slotlog",
+    ),
+    Sabotage(
+        "records expire that no snapshot covers",
+        "libs/slotlog/writer.py",
+        "            await self._log.save_snapshot(name, slot, lane.stream.dump())\n",
+        "",
+        "tests/libs/slotlog/test_expiry.py",
+    ),
+    Sabotage(
+        "an instance that slept trusts what it knew",
+        "libs/slotlog/writer.py",
+        "abs(self._clock() - lane.known_at) > STALE:",
+        "lane.known_at > self._clock():",
+        "tests/libs/slotlog/test_expiry.py",
     ),
     Sabotage(
         "a slot can be overwritten",

@@ -32,9 +32,10 @@ from contracts.ticks import TickJob, TickV1
 from libs.bus.errors import NotYetError
 from libs.bus.message import Context
 from libs.bus.router import Router
+from libs.slotlog.lanes import Bounds
 from libs.slotlog.log import Record, Taken, UnknownOutcomeError, Written
 from libs.slotlog.memory import MemorySlotLog
-from libs.slotlog.writer import Bounds, Writer
+from libs.slotlog.writer import Writer
 from services.scheduler.domain.deciding import Rules
 from services.scheduler.handlers import Neighbours, register
 from services.scheduler.ledgers import Ledgers

@@ -2,7 +2,8 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,8 @@ from libs.slotlog.cloud_storage import Claims, CloudStorageSlotLog
 from libs.slotlog.log import Entry, Record, SlotLog, Taken, UnknownOutcomeError, Written
 from libs.slotlog.memory import MemorySlotLog
 from libs.testing.processes import EmulatorProcess, emulator
+
+AT = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +42,7 @@ async def log(request: pytest.FixtureRequest, bucket: Bucket) -> SlotLog:
 def record(commit: str) -> Record:
     wire = Wire({"ce-id": commit, "naïve": "✓"}, '{"a":"ü"}'.encode(), "acme")
     entry = Entry("cause", ({"kind": "x", "n": 1},), (wire,))
-    return Record(commit, datetime(2026, 1, 1, tzinfo=UTC), (entry,))
+    return Record(commit, AT, (entry,))
 
 
 async def test_a_slot_is_created_once(log: SlotLog) -> None:
@@ -69,6 +72,18 @@ async def test_the_newest_snapshot_is_found(log: SlotLog) -> None:
     for slot in (9, 10, 100):
         await log.save_snapshot("s/acme", slot, str(slot).encode())
     assert await log.latest_snapshot("s/acme") == (100, b"100")
+
+
+async def test_records_expire_oldest_first(log: SlotLog) -> None:
+    assert await log.oldest("s/acme") is None
+    for slot in range(1, 251):
+        made = replace(record(str(slot)), at=AT + timedelta(days=slot))
+        await log.append("s/acme", slot, made)
+    assert await log.expire("s/acme", 250, AT + timedelta(days=3)) == 2
+    assert await log.oldest("s/acme") == (3, replace(record("3"), at=AT + timedelta(days=3)))
+    assert await log.expire("s/acme", 240, AT + timedelta(days=1000)) == 237
+    assert [slot for slot, _ in await log.read("s/acme", 239)] == list(range(240, 251))
+    assert list(await log.read("s/acme", 0)) == []
 
 
 async def test_streams_are_listed_page_by_page(log: SlotLog) -> None:

@@ -8,9 +8,10 @@ from typing import Any
 from contracts.envelope import Envelope, Wire
 from contracts.message import Kind, Message, Service
 from libs.slotlog.decider import Decision
+from libs.slotlog.lanes import Bounds
 from libs.slotlog.log import SlotLog
 from libs.slotlog.memory import MemorySlotLog
-from libs.slotlog.writer import Bounds, Writer
+from libs.slotlog.writer import Writer
 from tests.libs.slotlog.toy import LIMIT, Counter, ask
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

@@ -20,9 +20,10 @@ from libs.bus.message import Context, Received
 from libs.bus.router import Router
 from libs.bus.service import Bus, BusOptions
 from libs.bus.transport import FlowControl, Receiver, Subscription, Verdict
+from libs.slotlog.lanes import Bounds
 from libs.slotlog.log import Record, SlotLogError, Taken, UnknownOutcomeError, Written
 from libs.slotlog.memory import MemorySlotLog
-from libs.slotlog.writer import Bounds, Writer
+from libs.slotlog.writer import Writer
 from tests.libs.slotlog.toy import Counter, ask
 
 T = TypeVar("T")

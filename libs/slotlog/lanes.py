@@ -1,0 +1,58 @@
+"""The queue of inputs of one stream, with what is known of the stream."""
+
+import asyncio
+import contextlib
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Generic
+
+from contracts.envelope import Wire
+from libs.slotlog.decider import S
+from libs.slotlog.stream import Input, Stream
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """What keeps a writer's memory and records bounded."""
+
+    batch: int = 100
+    snapshot_every: int = 100
+    streams: int = 10_000
+    inbox: int = 10_000
+
+
+@dataclass(slots=True)
+class Waiting:
+    given: Input
+    answer: "asyncio.Future[tuple[Wire, ...]]"
+
+
+@dataclass(slots=True)
+class Lane(Generic[S]):
+    """One stream's queue of inputs, its cached state, and the task that works it off."""
+
+    stream: Stream[S]
+    loaded: bool = False
+    known_at: datetime | None = None
+    """When it was last known that nothing newer was written."""
+    queue: list[Waiting] = field(default_factory=list)
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    worker: asyncio.Task[None] | None = None
+
+    @property
+    def idle(self) -> bool:
+        return not self.queue and not self.lock.locked() and self.worker is None
+
+
+def resolve(waiting: Waiting, wires: tuple[Wire, ...]) -> None:
+    if not waiting.answer.done():
+        waiting.answer.set_result(wires)
+
+
+def fail(batch: list[Waiting], error: BaseException) -> None:
+    for waiting in batch:
+        if not waiting.answer.done():
+            with contextlib.suppress(asyncio.InvalidStateError):
+                waiting.answer.set_exception(
+                    error if isinstance(error, Exception) else asyncio.CancelledError()
+                )
