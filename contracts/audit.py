@@ -66,10 +66,13 @@ class UsagePart(Part):
 
     day: date
     runs: int
+    """Those that count against the limits: admitted and not refunded."""
     succeeded: int
     failed: int
     runs_this_month: int
     """Up to and including this day."""
+    refunded: int = 0
+    """Admitted, and given back because the platform could not run them."""
 
 
 class ListUsageV1(Query, type="usage.list.v1", to=Service.AUDIT_LOG):

@@ -218,6 +218,7 @@ CATALOGUE: tuple[Entry, ...] = (
     _answer(costs.CostChangesV1, EXECUTOR),
     # data quality
     _tell(quality.QualityCheckedV1, EXECUTOR, GATEWAY, AUDIT_LOG),
+    _tell(quality.SchemaDriftedV1, EXECUTOR, GATEWAY, AUDIT_LOG),
     _ask(quality.ListQualityV1),
     _answer(quality.QualityListV1, AUDIT_LOG),
     # notifications
@@ -237,6 +238,7 @@ CATALOGUE: tuple[Entry, ...] = (
     _ask(webhooks.ListNoticesV1),
     _answer(webhooks.NoticeListV1, AUDIT_LOG),
     # quota
+    _tell(quota.QuotaReachedV1, SCHEDULER, AUDIT_LOG),
     _ask(quota.GetQuotaV1),
     _answer(quota.QuotaV1, SCHEDULER),
     _ask(quota.GetSchedulerStatusV1),

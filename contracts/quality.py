@@ -54,6 +54,23 @@ class QualityCheckedV1(Event, type="quality.checked.v1"):
     checks: tuple[CheckPart, ...] = Field(max_length=MOST_CHECKS)
 
 
+class SchemaDriftedV1(Event, type="schema.drifted.v1"):
+    """What a step was to write has other columns than its table had."""
+
+    tenant_id: TenantId
+    run_id: RunId
+    attempt: int
+    step_id: StepId
+    table: str
+    added: tuple[str, ...] = ()
+    """Columns that the table did not have."""
+    missing: tuple[str, ...] = ()
+    """Columns of the table that were not delivered."""
+    refused: bool = False
+    """Whether the step failed by it; else the table was given what was new."""
+    found_at: Utc
+
+
 class QualityRowPart(Part):
     """One check as it was recorded."""
 

@@ -3,7 +3,7 @@
 from pydantic import Field
 
 from contracts.identifiers import TenantId
-from contracts.message import Part, Query, Reply, Service, Utc
+from contracts.message import Event, Part, Query, Reply, Service, Utc
 from contracts.tenants import LimitsPart
 
 
@@ -28,6 +28,21 @@ class QuotaV1(Reply, type="quota.v1"):
     left_today: int = 0
     left_this_month: int = 0
     queue_limit: int = 0
+
+
+class QuotaReachedV1(Event, type="quota.reached.v1"):
+    """A run that was admitted used a limit up to so many percent."""
+
+    tenant_id: TenantId
+    limit: str
+    """`daily` or `monthly`."""
+    percent: int = Field(ge=1, le=100)
+    used: int = Field(ge=0)
+    most: int = Field(ge=0)
+    period: str
+    """The day or the month, as `2026-03-14` or `2026-03`."""
+    resets_at: Utc
+    reached_at: Utc
 
 
 class GetSchedulerStatusV1(Query, type="scheduler.get_status.v1", to=Service.SCHEDULER):

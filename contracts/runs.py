@@ -191,6 +191,8 @@ class RunFinishedV1(Event, type="run.finished.v1"):
     started_at: Utc | None = None
     finished_at: Utc
     error: ErrorPart | None = None
+    refunded: bool = False
+    """It does not count against the limits of the day on which it was admitted."""
 
 
 class AttemptStartedV1(Event, type="attempt.started.v1"):

@@ -19,6 +19,8 @@ class Notice(StrEnum):
     QUOTA_EXHAUSTED = "quota.exhausted"
     """100 % of a limit is used."""
     DQ_FAILED = "dq.failed"
+    SCHEMA_DRIFTED = "schema.drifted"
+    """A step was given other columns than its table had."""
     TEST = "webhook.test"
     """Sent when asked for."""
 

@@ -72,6 +72,8 @@ class JobResult:
     adopted: bool
     started: datetime | None
     ended: datetime | None
+    slot_ms: int = 0
+    """Slot time that is paid for: loads take none."""
 
 
 def job_config(client: bigquery.Client, wanted: QueryJob) -> bigquery.QueryJobConfig:
@@ -204,6 +206,7 @@ def result_of(job: bigquery.QueryJob | bigquery.LoadJob, *, adopted: bool) -> Jo
         adopted=adopted,
         started=job.started,
         ended=job.ended,
+        slot_ms=job.slot_millis or 0,
     )
 
 

@@ -105,6 +105,7 @@ def _said_of_run(message: Message) -> dict[str, Any] | None:  # noqa: PLR0911  o
                 "end_time": message.finished_at,
                 "error_code": message.error.code if message.error else None,
                 "error_message": message.error.detail if message.error else None,
+                "refunded": message.refunded,
                 **_state(message.status, _FINISHED),
             }
         case _:

@@ -1,11 +1,10 @@
 """Keep webhooks, and note what is due to them."""
 
 from collections.abc import Sequence
+from typing import get_args
 
 from contracts.identifiers import TenantId
 from contracts.message import Message
-from contracts.quality import QualityCheckedV1
-from contracts.runs import RunFinishedV1, RunRejectedV1
 from contracts.webhooks import (
     DeleteWebhookV1,
     ListNoticesV1,
@@ -19,30 +18,25 @@ from contracts.webhooks import (
 from libs.bus.errors import RetryableError
 from libs.bus.message import Context, Emit
 from libs.bus.router import Router
-from libs.clock import Clock
 from libs.slotlog.log import SlotLogError
 from libs.slotlog.writer import Writer
 from services.audit_log.delivery import Deliveries
-from services.audit_log.notice_rules import quota_tellings, telling
 from services.audit_log.notices import State
 from services.audit_log.store import Records
+from services.audit_log.tellings import Happened, telling
 
-Happened = RunFinishedV1 | RunRejectedV1 | QualityCheckedV1
 WebhookCommand = SaveWebhookV1 | DeleteWebhookV1 | RotateWebhookV1 | SendNoticeV1
 
 
 class NoticeHandlers:
-    def __init__(
-        self, streams: Writer[State], deliveries: Deliveries, records: Records, clock: Clock
-    ) -> None:
+    def __init__(self, streams: Writer[State], deliveries: Deliveries, records: Records) -> None:
         self._streams = streams
         self._deliveries = deliveries
         self._records = records
-        self._clock = clock
 
     def register(self, router: Router) -> None:
         router.on(SaveWebhookV1, DeleteWebhookV1, RotateWebhookV1, SendNoticeV1)(self.on_command)
-        router.on(RunFinishedV1, RunRejectedV1, QualityCheckedV1)(self.on_happened)
+        router.on(*get_args(Happened))(self.on_happened)
         router.on(ListWebhooksV1)(self.on_list_webhooks)
         router.on(ListNoticesV1)(self.on_list_notices)
 
@@ -54,22 +48,11 @@ class NoticeHandlers:
     async def on_happened(self, event: Happened, context: Context) -> Sequence[Emit]:
         if not (await self._state(event.tenant_id)).webhooks:
             return ()
-        said: list[Emit] = []
         tell = telling(event)
-        if tell is not None:
-            said += await self._submit(event.tenant_id, tell, context)
-        if isinstance(event, RunFinishedV1):
-            said += await self._quota(event, context)
+        if tell is None:
+            return ()
+        said = await self._submit(event.tenant_id, tell, context)
         self._deliveries.look_at(event.tenant_id)
-        return said
-
-    async def _quota(self, event: RunFinishedV1, context: Context) -> list[Emit]:
-        """Runs are counted as they were recorded when one has ended."""
-        now = self._clock()
-        used = await self._records.quota_used(event.tenant_id, now.date())
-        said: list[Emit] = []
-        for tell in quota_tellings(event.tenant_id, used, now):
-            said += await self._submit(event.tenant_id, tell, context, tell.subject)
         return said
 
     async def on_list_webhooks(self, query: ListWebhooksV1, _: Context) -> Sequence[Message]:
@@ -80,11 +63,9 @@ class NoticeHandlers:
         found, after = await self._records.notices(query)
         return [NoticeListV1(tenant_id=query.tenant_id, deliveries=found, next_after=after)]
 
-    async def _submit(
-        self, tenant: TenantId, message: Message, context: Context, step: str = ""
-    ) -> Sequence[Emit]:
+    async def _submit(self, tenant: TenantId, message: Message, context: Context) -> Sequence[Emit]:
         try:
-            return await self._streams.submit(tenant, message, context.envelope, step)
+            return await self._streams.submit(tenant, message, context.envelope)
         except SlotLogError as error:
             raise RetryableError(str(error), delay=0.5) from error
 

@@ -1,7 +1,7 @@
-"""What is to be told to a tenant's webhooks, and when again: pure decisions."""
+"""Which webhooks are told of something, and when again: pure decisions."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
@@ -9,8 +9,6 @@ from uuid import NAMESPACE_URL, uuid5
 from contracts.identifiers import RunId, TenantId, WebhookId
 from contracts.message import Message
 from contracts.platform import CommandRefusedV1
-from contracts.quality import CheckStatus, QualityCheckedV1
-from contracts.runs import RunFinishedV1, RunRejectedV1, RunStatus
 from contracts.webhooks import (
     DeleteWebhookV1,
     Notice,
@@ -43,69 +41,12 @@ from services.audit_log.notices import (
 MOST_WEBHOOKS = 20
 MOST_WAITING = 1000
 GONE = 410
-WARNING, FULL = 80, 100
 LEASE = timedelta(seconds=60)
 SCHEDULE = (0, 5, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400)
 """Seconds before each try, as Standard Webhooks advises; then it is given up."""
 _IDS = uuid5(NAMESPACE_URL, "convergence/notices")
 
 Outcome = tuple[tuple[Value, ...], tuple[Message, ...]]
-
-
-def telling(message: Message) -> Tell | None:
-    """What an event means to webhooks; None when nothing."""
-    match message:
-        case RunFinishedV1():
-            failed = message.status is RunStatus.FAILED
-            return Tell(
-                tenant_id=message.tenant_id,
-                notice=Notice.RUN_FAILED if failed else Notice.RUN_FINISHED,
-                subject=f"{message.run_id}/{message.attempt}",
-                at=message.finished_at,
-                data=message.model_dump(mode="json", exclude={"trigger"}),
-                run_id=message.run_id,
-            )
-        case QualityCheckedV1():
-            failed_checks = [c for c in message.checks if c.status is not CheckStatus.PASSED]
-            if not failed_checks:
-                return None
-            about = message.model_dump(mode="json", exclude={"checks"})
-            names = [{"name": c.name, "status": c.status.value} for c in failed_checks]
-            return Tell(
-                tenant_id=message.tenant_id,
-                notice=Notice.DQ_FAILED,
-                subject=f"{message.run_id}/{message.step_id}/{message.table}/{message.attempt}",
-                at=message.checked_at,
-                data={**about, "checks": names},
-                run_id=message.run_id,
-            )
-        case RunRejectedV1(code="quota_exceeded"):
-            return quota_told(message.tenant_id, message.limit, 100, message.submitted_at)
-        case _:
-            return None
-
-
-def quota_told(tenant: TenantId, limit: str, percent: int, at: datetime) -> Tell:
-    """A limit is used to so many percent: told once a day, or once a month."""
-    period = at.strftime("%Y-%m-%d" if limit == "daily" else "%Y-%m")
-    return Tell(
-        tenant_id=tenant,
-        notice=Notice.QUOTA_EXHAUSTED if percent >= FULL else Notice.QUOTA_WARNING,
-        subject=f"quota/{limit}/{percent}",
-        at=at,
-        data={"tenant_id": tenant, "limit": limit, "percent": percent, "period": period},
-        period=period,
-    )
-
-
-def quota_tellings(
-    tenant: TenantId, used: Mapping[str, tuple[int, int]], at: datetime
-) -> Iterator[Tell]:
-    """What use of limits is worth telling: limit → (used, limit)."""
-    for limit, (runs, most) in used.items():
-        for percent in (WARNING, FULL):
-            if most and runs * 100 >= most * percent:
-                yield quota_told(tenant, limit, percent, at)
 
 
 def tell(state: State, message: Tell, now: datetime) -> Outcome:

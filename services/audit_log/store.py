@@ -1,8 +1,6 @@
 """Reading back what was recorded: pages of runs, steps, events, usage and costs."""
 
-import json
-from datetime import UTC, date, datetime
-from decimal import Decimal
+from datetime import date, datetime
 from typing import Any
 
 from contracts.audit import (
@@ -16,13 +14,20 @@ from contracts.audit import (
     RunCostPart,
     UsagePart,
 )
-from contracts.identifiers import TenantId
-from contracts.quality import CheckPart, ListQualityV1, QualityRowPart
-from contracts.runs import ErrorPart, GetRunV1, ListRunsV1, RunPart, TriggerPart, TriggerType
+from contracts.quality import ListQualityV1, QualityRowPart
+from contracts.runs import GetRunV1, ListRunsV1, RunPart
 from contracts.steps import ListStepsV1, StepRowPart
 from contracts.webhooks import ListNoticesV1, NoticeSentV1
 from libs.warehouse.warehouse import Warehouse
 from services.audit_log.openlineage import run_event
+from services.audit_log.parts import (
+    check_part,
+    cost_part,
+    event_part,
+    run_part,
+    step_part,
+    usage_part,
+)
 from services.audit_log.reading import Conditions, Reader, Row
 
 MOST_STEPS = 1000
@@ -40,7 +45,7 @@ class Records:
     async def run(self, query: GetRunV1) -> RunPart | None:
         wanted = Conditions().add("run_id = @run_id", run_id=query.run_id)
         rows = await self._reader.select("tenant_pipeline_runs", query.tenant_id, wanted)
-        return _run(rows[0]) if rows else None
+        return run_part(rows[0]) if rows else None
 
     async def runs(self, query: ListRunsV1) -> tuple[tuple[RunPart, ...], str]:
         """Newest first."""
@@ -59,7 +64,7 @@ class Records:
             wanted,
             tail=f"ORDER BY submitted_at DESC, run_id DESC LIMIT {query.limit + 1}",
         )
-        page = tuple(_run(row) for row in rows[: query.limit])
+        page = tuple(run_part(row) for row in rows[: query.limit])
         last = f"{page[-1].submitted_at.isoformat()}|{page[-1].run_id}" if page else ""
         return page, last if len(rows) > query.limit else ""
 
@@ -70,7 +75,7 @@ class Records:
             Conditions().add("run_id = @run_id", run_id=query.run_id),
             tail=f"ORDER BY start_time NULLS LAST, step_id LIMIT {MOST_STEPS}",
         )
-        return tuple(_step(row) for row in rows)
+        return tuple(step_part(row) for row in rows)
 
     async def events(self, query: ListEventsV1) -> tuple[tuple[EventRowPart, ...], str]:
         """A page ends at its limit or before its bytes are too many for a message."""
@@ -101,77 +106,51 @@ class Records:
         )
         page = rows[: query.limit]
         more = bool(rows) and rows[0]["found"] > len(page)
-        return tuple(_event(row) for row in page), _after(page[-1], query.order) if more else ""
+        return tuple(event_part(row) for row in page), _after(page[-1], query.order) if more else ""
 
     async def quality(self, query: ListQualityV1) -> tuple[tuple[QualityRowPart, ...], str]:
-        """Newest first."""
-        key = f"{_MICROS} || '|' || {_CHECK}"
         wanted = (
             Conditions()
             .add("run_id = @run_id", run_id=query.run_id)
             .add("status = @status", status=query.status and query.status.value)
-            .add(f"{key} < @after", after=query.after)
         )
-        rows = await self._reader.select(
-            "tenant_dq_results",
-            query.tenant_id,
-            wanted,
-            columns=f"*, {key} AS row_key",
-            tail=f"ORDER BY row_key DESC LIMIT {query.limit + 1}",
-        )
-        page, more = rows[: query.limit], len(rows) > query.limit
-        return tuple(_check(row) for row in page), page[-1]["row_key"] if more else ""
+        key = f"{_micros('checked_at')} || '|' || {_CHECK}"
+        rows, after = await self._newest("tenant_dq_results", query, wanted, key)
+        return tuple(check_part(row) for row in rows), after
 
     async def lineage(self, query: ListLineageV1) -> tuple[tuple[dict[str, Any], ...], str]:
-        """Newest first."""
-        key = f"{_MICROS.replace('checked_at', 'event_time')} || '|' || {_STEP}"
-        wanted = (
-            Conditions()
-            .add("run_id = @run_id", run_id=query.run_id)
-            .add(f"{key} < @after", after=query.after)
-        )
-        rows = await self._reader.select(
-            "tenant_lineage",
-            query.tenant_id,
-            wanted,
-            columns=f"*, {key} AS row_key",
-            tail=f"ORDER BY row_key DESC LIMIT {query.limit + 1}",
-        )
-        page, more = rows[: query.limit], len(rows) > query.limit
-        events = tuple(run_event(row, self._project) for row in page)
-        return events, page[-1]["row_key"] if more else ""
+        wanted = Conditions().add("run_id = @run_id", run_id=query.run_id)
+        key = f"{_micros('event_time')} || '|' || {_STEP}"
+        rows, after = await self._newest("tenant_lineage", query, wanted, key)
+        return tuple(run_event(row, self._project) for row in rows), after
 
     async def notices(self, query: ListNoticesV1) -> tuple[tuple[NoticeSentV1, ...], str]:
-        """Newest first."""
-        key = f"{_MICROS.replace('checked_at', 'event_time')} || '|' || event_id"
         wanted = (
             Conditions()
             .add("event_type = @type", type=NoticeSentV1.wire_type)
             .add("JSON_VALUE(data, '$.webhook_id') = @webhook", webhook=query.webhook_id)
-            .add(f"{key} < @after", after=query.after)
         )
+        key = f"{_micros('event_time')} || '|' || event_id"
+        rows, after = await self._newest("events", query, wanted, key)
+        return tuple(NoticeSentV1.decode(row["data"].encode()) for row in rows), after
+
+    async def _newest(
+        self,
+        view: str,
+        query: ListQualityV1 | ListLineageV1 | ListNoticesV1,
+        wanted: Conditions,
+        key: str,
+    ) -> tuple[list[dict[str, Any]], str]:
+        """A page in the order of a text that no two rows share, the newest first."""
         rows = await self._reader.select(
-            "events",
+            view,
             query.tenant_id,
-            wanted,
-            columns=f"data, {key} AS row_key",
+            wanted.add(f"{key} < @after", after=query.after),
+            columns=f"*, {key} AS row_key",
             tail=f"ORDER BY row_key DESC LIMIT {query.limit + 1}",
         )
-        page, more = rows[: query.limit], len(rows) > query.limit
-        tries = tuple(NoticeSentV1.decode(row["data"].encode()) for row in page)
-        return tries, page[-1]["row_key"] if more else ""
-
-    async def quota_used(self, tenant: TenantId, day: date) -> dict[str, tuple[int, int]]:
-        """What of each limit is used on this day: (runs, limit)."""
-        wanted = Conditions().add("usage_date = @day", day=day)
-        rows = await self._reader.select("tenant_usage_quotas", tenant, wanted)
-        if not rows:
-            return {}
-        row = rows[0]
-        return {
-            "daily": (row["pipelines_run_today"], row["daily_limit"] or 0),
-            "monthly": (int(row["pipelines_run_month"]), row["monthly_limit"] or 0),
-        }
+        page = rows[: query.limit]
+        return page, page[-1]["row_key"] if len(rows) > query.limit else ""
 
     async def usage(self, query: ListUsageV1) -> tuple[tuple[UsagePart, ...], str]:
         wanted = (
@@ -182,7 +161,7 @@ class Records:
         )
         tail = f"ORDER BY usage_date DESC LIMIT {query.limit + 1}"
         rows = await self._reader.select("tenant_usage_quotas", query.tenant_id, wanted, tail=tail)
-        page = tuple(_usage(row) for row in rows[: query.limit])
+        page = tuple(usage_part(row) for row in rows[: query.limit])
         return page, page[-1].day.isoformat() if len(rows) > query.limit else ""
 
     async def costs(self, query: ListRunCostsV1) -> tuple[tuple[RunCostPart, ...], str]:
@@ -204,10 +183,9 @@ class Records:
         )
         page = rows[: query.limit]
         more = len(rows) > query.limit
-        return tuple(_cost(row) for row in page), page[-1]["row_key"] if more else ""
+        return tuple(cost_part(row) for row in page), page[-1]["row_key"] if more else ""
 
 
-_MICROS = "LPAD(CAST(UNIX_MICROS(checked_at) AS STRING), 20, '0')"
 _CHECK = "CONCAT(run_id, '/', step_id, '/', table_name, '/', CAST(check_number AS STRING))"
 _STEP = "CONCAT(run_id, '/', step_id)"
 _BEHIND_RUN = "(submitted_at < @at OR (submitted_at = @at AND run_id < @run))"
@@ -233,105 +211,12 @@ _GROUPS = {
 }
 
 
+def _micros(column: str) -> str:
+    """SQL of a time as text that sorts as the time does."""
+    return f"LPAD(CAST(UNIX_MICROS({column}) AS STRING), 20, '0')"
+
+
 def _after(row: Row, order: EventOrder) -> str:
     if order is EventOrder.CHAIN:
         return f"{row['chain_id']}|{row['chain_position']}"
     return f"{row['event_time'].isoformat()}|{row['event_id']}"
-
-
-def _run(row: Row) -> RunPart:
-    return RunPart(
-        run_id=row["run_id"],
-        config_id=row["pipeline_id"],
-        revision=row["revision"] or 0,
-        status=row["status"],
-        attempt=row["attempt"],
-        run_date=row["run_date"] or date(1970, 1, 1),
-        trigger=TriggerPart(
-            type=TriggerType(row["trigger_type"] or "api"),
-            by=row["trigger_by"] or "",
-            user_id=row["user_id"] or "",
-        ),
-        submitted_at=row["submitted_at"] or datetime(1970, 1, 1, tzinfo=UTC),
-        started_at=row["start_time"],
-        finished_at=row["end_time"],
-        error=_error(row),
-    )
-
-
-def _step(row: Row) -> StepRowPart:
-    return StepRowPart(
-        step_id=row["step_id"],
-        step_type=row["step_type"],
-        attempt=row["attempt"],
-        status=row["status"],
-        started_at=row["start_time"],
-        finished_at=row["end_time"],
-        duration_ms=row["duration_ms"] or 0,
-        rows=row["row_count"] or 0,
-        bytes=row["bytes_billed"] or 0,
-        error=_error(row),
-    )
-
-
-def _error(row: Row) -> ErrorPart | None:
-    if not row["error_code"]:
-        return None
-    return ErrorPart(code=row["error_code"], detail=row["error_message"] or "")
-
-
-_EVENT_FIELDS = frozenset(EventRowPart.model_fields)
-
-
-def _event(row: Row) -> EventRowPart:
-    found: dict[str, Any] = {n: v for n, v in row.items() if n in _EVENT_FIELDS and v is not None}
-    return EventRowPart(**found)
-
-
-def _check(row: Row) -> QualityRowPart:
-    check = CheckPart(
-        name=row["check_name"],
-        kind=row["check_kind"],
-        column=row["column_name"] or "",
-        severity=row["severity"],
-        status=row["status"],
-        observed=row["observed"] or "",
-        expected=row["expected"] or "",
-        row_count=row["row_count"] or 0,
-        failing_rows=row["failing_rows"] or 0,
-        samples=tuple(json.loads(row["samples"] or "[]")),
-        detail=row["detail"] or "",
-    )
-    return QualityRowPart(
-        check=check,
-        run_id=row["run_id"],
-        step_id=row["step_id"],
-        attempt=row["attempt"],
-        table=row["table_name"],
-        checked_at=row["checked_at"],
-    )
-
-
-def _usage(row: Row) -> UsagePart:
-    return UsagePart(
-        day=row["usage_date"],
-        runs=row["pipelines_run_today"],
-        succeeded=row["pipelines_succeeded_today"],
-        failed=row["pipelines_failed_today"],
-        runs_this_month=int(row["pipelines_run_month"]),
-    )
-
-
-def _cost(row: Row) -> RunCostPart:
-    return RunCostPart(
-        day=row.get("usage_date"),
-        config_id=row.get("pipeline_id"),
-        run_id=row.get("run_id"),
-        step_id=row.get("step_id") or "",
-        runs=row["runs"],
-        steps=row["steps"],
-        bytes_billed=int(row["bytes_billed"] or 0),
-        slot_ms=int(row["slot_ms"] or 0),
-        duration_ms=int(row["duration_ms"] or 0),
-        cost=row["cost_usd"] or Decimal(0),
-    )

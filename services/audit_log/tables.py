@@ -8,7 +8,7 @@ order something was delivered.
 from libs.warehouse.schema import Column, Dataset, Object, Table, required
 from services.audit_log.views import VIEWS
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 
 EVENT_LOG = Table(
     "tenants",
@@ -62,6 +62,7 @@ RUN_LOG = Table(
         required("recorded_at", "TIMESTAMP"),
         Column("priority", "INT64"),
         Column("queue_position", "INT64"),
+        Column("refunded", "BOOL", description="Not counted against the limits"),
     ),
     partition_by="recorded_at",
     cluster_by=("tenant_id", "pipeline_id"),

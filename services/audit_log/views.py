@@ -26,7 +26,7 @@ SELECT
   FIRST_VALUE(submitted_at IGNORE NULLS) OVER known AS submitted_at,
   FIRST_VALUE(priority IGNORE NULLS) OVER known AS priority,
   FIRST_VALUE(queue_position IGNORE NULLS) OVER known AS queue_position,
-  start_time, end_time, error_code, error_message,
+  start_time, end_time, error_code, error_message, COALESCE(refunded, FALSE) AS refunded,
   DATE(FIRST_VALUE(submitted_at IGNORE NULLS) OVER known) AS ingestion_date
 FROM `{project}.tenants.run_log`
 WHERE TRUE
@@ -189,7 +189,7 @@ QUALIFY ROW_NUMBER() OVER (
 ) = 1 AND attempt = MAX(attempt) OVER (PARTITION BY tenant_id, run_id, step_id, table_name)
 """
 
-# A job is paid for once, though each attempt that adopts it reports it.
+# A job is paid for once, though each attempt, and each run repeating another, reports it.
 _COSTS = """
 SELECT
   s.tenant_id, r.pipeline_id, s.run_id, s.step_id, s.step_type, s.attempt,
@@ -200,8 +200,9 @@ FROM (
   FROM `{project}.tenants.step_log`
   WHERE status NOT IN ('RUNNING', 'SKIPPED')
   QUALIFY ROW_NUMBER() OVER (
-    PARTITION BY tenant_id, run_id, step_id, ARRAY_TO_STRING(job_ids, ',')
-    ORDER BY attempt, event_time
+    PARTITION BY
+      tenant_id, step_id, IF(ARRAY_LENGTH(job_ids) = 0, run_id, ARRAY_TO_STRING(job_ids, ','))
+    ORDER BY event_time, attempt
   ) = 1
 ) AS s
 LEFT JOIN `{project}.tenants.tenant_pipeline_runs` AS r
@@ -236,7 +237,8 @@ WITH admitted AS (
 ), days AS (
   SELECT
     a.tenant_id, a.usage_date,
-    COUNT(*) AS pipelines_run_today,
+    COUNTIF(NOT r.refunded) AS pipelines_run_today,
+    COUNTIF(r.refunded) AS pipelines_refunded_today,
     COUNTIF(r.status = 'COMPLETED') AS pipelines_succeeded_today,
     COUNTIF(r.status = 'FAILED') AS pipelines_failed_today,
     COUNTIF(r.status IN ('PENDING', 'RUNNING')) AS concurrent_running,
@@ -249,7 +251,7 @@ WITH admitted AS (
 SELECT
   CONCAT(d.tenant_id, '_', FORMAT_DATE('%Y%m%d', d.usage_date)) AS usage_id,
   d.tenant_id, d.usage_date, d.pipelines_run_today, d.pipelines_succeeded_today,
-  d.pipelines_failed_today,
+  d.pipelines_failed_today, d.pipelines_refunded_today,
   SUM(d.pipelines_run_today) OVER (
     PARTITION BY d.tenant_id, DATE_TRUNC(d.usage_date, MONTH) ORDER BY d.usage_date
   ) AS pipelines_run_month,

@@ -116,6 +116,7 @@ class Report:
             job_ids=end.result.job_ids,
             error=error,
             tries=end.tries,
+            slot_ms=end.result.slot_ms,
         )
         self.step_kept(said)
         return said

@@ -11,6 +11,7 @@ from contracts.pipelines import RetryPart, StepPart
 from contracts.runs import RunRequestedV1
 from contracts.steps import StepStatus
 from services.executor.steps.step import (
+    Spent,
     StepError,
     StepResult,
     StepRetryError,
@@ -56,13 +57,15 @@ class StepTries:
         self._cancelled = cancelled
         self._given: StepRun | None = None
         self._tries = 0
+        self._spent = Spent()
 
     async def run(self) -> StepEnd:
         """Raises nothing but cancellation of this process's work."""
         step = self.step
         try:
             async with asyncio.timeout(step.timeout_seconds):
-                return StepEnd(StepStatus.COMPLETED, await self._try(), tries=self._tries)
+                result = self._spent.of(await self._try())
+                return StepEnd(StepStatus.COMPLETED, result, tries=self._tries)
         except TimeoutError:
             await self.stop()
             detail = f"step {step.step_id} took longer than {step.timeout_seconds} s"
@@ -71,7 +74,8 @@ class StepTries:
             return self._failed(error)
         except asyncio.CancelledError:
             if self._cancelled.is_set():
-                return StepEnd(StepStatus.CANCELLED, tries=self._tries)
+                result = self._spent.of(StepResult())
+                return StepEnd(StepStatus.CANCELLED, result, tries=self._tries)
             raise
 
     async def stop(self) -> None:
@@ -86,7 +90,7 @@ class StepTries:
 
     def _failed(self, error: StepError) -> StepEnd:
         status = StepStatus.CANCELLED if self._cancelled.is_set() else StepStatus.FAILED
-        return StepEnd(status, error=error, tries=self._tries)
+        return StepEnd(status, self._spent.of(StepResult()), error, self._tries)
 
     async def _try(self) -> StepResult:
         step = self.step
@@ -98,7 +102,9 @@ class StepTries:
         number = 1
         while True:
             self._tries += 1
-            self._given = StepRun(self._request, step, number, self._tell, self._earlier)
+            self._given = StepRun(
+                self._request, step, number, self._tell, self._earlier, self._spent
+            )
             try:
                 return await self._guarded(type_, self._given)
             except StepRetryError as error:

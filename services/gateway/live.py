@@ -13,7 +13,7 @@ from contracts.envelope import Envelope
 from contracts.identifiers import RunId, TenantId
 from contracts.message import Message
 from contracts.notifications import WebhookDeliveredV1
-from contracts.quality import QualityCheckedV1
+from contracts.quality import QualityCheckedV1, SchemaDriftedV1
 from contracts.runs import (
     AttemptFinishedV1,
     AttemptHeartbeatV1,
@@ -52,6 +52,7 @@ HANDLED = (
     StepProgressedV1,
     StepCompletedV1,
     QualityCheckedV1,
+    SchemaDriftedV1,
     WebhookDeliveredV1,
 )
 _PROGRESS = {RunStatus.QUEUED: 0, RunStatus.PENDING: 1, RunStatus.RUNNING: 2}

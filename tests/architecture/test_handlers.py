@@ -52,7 +52,7 @@ def registered(service: Service) -> set[type[Message]]:
         case Service.AUDIT_LOG:
             AuditHandlers(nowhere(), system_clock).register(router)
             streams = Writer(log, NoticeDecider(), service=service)
-            NoticeHandlers(streams, None, None, system_clock).register(router)  # type: ignore[arg-type] # only registered
+            NoticeHandlers(streams, None, None).register(router)  # type: ignore[arg-type] # only registered
     return set(router.handled)
 
 

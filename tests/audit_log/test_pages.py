@@ -104,6 +104,17 @@ async def test_usage_is_told_day_by_day(recorder: Recorder) -> None:
     assert (day.day, day.runs, day.runs_this_month, after) == (START.date(), 2, 2, "")
 
 
+async def test_a_refunded_run_is_not_counted_but_told(recorder: Recorder) -> None:
+    tenant = TenantId("page_refunds")
+    lost = finished(tenant, 1, RunStatus.FAILED).model_copy(update={"refunded": True})
+    await recorder.record_badly(
+        queued(tenant, 1), queued(tenant, 2), lost, finished(tenant, 2, RunStatus.FAILED)
+    )
+    records = Records(recorder.warehouse)
+    (day,), _ = await records.usage(ListUsageV1(tenant_id=tenant))
+    assert (day.runs, day.refunded, day.failed, day.runs_this_month) == (1, 1, 2, 1)
+
+
 async def test_a_run_costs_what_its_jobs_were_billed_once(recorder: Recorder) -> None:
     """A second attempt that adopts a job of the first reports it again."""
     tenant = TenantId("page_costs")
@@ -143,6 +154,29 @@ async def test_a_run_costs_what_its_jobs_were_billed_once(recorder: Recorder) ->
         ("sum", Decimal("0.000059605")),
     ]
     assert end == ""
+
+
+async def test_steps_that_a_repeated_run_keeps_are_not_paid_for_again(recorder: Recorder) -> None:
+    tenant = TenantId("page_kept")
+
+    def step(number: int, *jobs: str) -> StepCompletedV1:
+        return StepCompletedV1(
+            tenant_id=tenant,
+            run_id=run_id(number),
+            attempt=1,
+            step_id=StepId("load"),
+            step_type="bq_etl.query",
+            status=StepStatus.COMPLETED,
+            finished_at=START,
+            bytes=1 << 40,
+            job_ids=jobs,
+        )
+
+    await recorder.record_badly(queued(tenant, 1), step(1, "j1", "j2"))
+    await recorder.record_badly(queued(tenant, 2), step(2, "j1", "j2"))
+    by_run = ListRunCostsV1(tenant_id=tenant, group_by=CostGroup.RUN)
+    (cost,), _ = await Records(recorder.warehouse).costs(by_run)
+    assert (cost.run_id, cost.cost) == (run_id(1), Decimal("6.25"))
 
 
 def test_money_is_exact_to_the_nano_dollar() -> None:

@@ -20,8 +20,15 @@ from contracts.envelope import Wire
 from contracts.identifiers import StepId, TenantId, WebhookId
 from contracts.message import Message, Service
 from contracts.platform import CommandRefusedV1
-from contracts.quality import CheckPart, CheckStatus, QualityCheckedV1, Severity
-from contracts.runs import RunStatus
+from contracts.quality import (
+    CheckPart,
+    CheckStatus,
+    QualityCheckedV1,
+    SchemaDriftedV1,
+    Severity,
+)
+from contracts.quota import QuotaReachedV1
+from contracts.runs import RunRejectedV1, RunStatus
 from contracts.webhooks import (
     DeleteWebhookV1,
     Notice,
@@ -39,11 +46,12 @@ from libs.slotlog.memory import MemorySlotLog
 from libs.slotlog.writer import Writer
 from libs.vault.secrets import Secrets, SecretSettings
 from services.audit_log.delivery import Deliveries
-from services.audit_log.notice_rules import SCHEDULE, quota_tellings, telling
+from services.audit_log.notice_rules import SCHEDULE
 from services.audit_log.notice_store import NoticeDecider
 from services.audit_log.notices import State
+from services.audit_log.tellings import telling
 from tests.audit_log.recorder import START, delivery
-from tests.audit_log.test_views import finished, run_id
+from tests.audit_log.test_views import CONFIG, finished, run_id
 
 TENANT, HOOK = TenantId("told_inc"), WebhookId("wh_one")
 MASTER_KEY = b"0123456789abcdef0123456789abcdef"
@@ -311,11 +319,52 @@ async def test_a_limit_is_told_at_80_and_100_percent_once_in_its_period(
     webhooks: Webhooks,
 ) -> None:
     await webhooks.save(Notice.QUOTA_WARNING, Notice.QUOTA_EXHAUSTED)
-    for used in (4, 5, 5, 6, 6):
-        for tell in quota_tellings(TENANT, {"daily": (used, 6), "monthly": (used, 180)}, START):
-            await webhooks.submit(tell)
+
+    def reached(percent: int, period: str = "2026-03-14") -> QuotaReachedV1:
+        return QuotaReachedV1(
+            tenant_id=TENANT,
+            limit="daily",
+            percent=percent,
+            used=percent * 6 // 100,
+            most=6,
+            period=period,
+            resets_at=START + timedelta(days=1),
+            reached_at=START,
+        )
+
+    for percent in (80, 80, 100, 80, 100):
+        await webhooks.happened(reached(percent))
+    rejected = RunRejectedV1(
+        tenant_id=TENANT,
+        run_id=run_id(9),
+        config_id=CONFIG,
+        run_date=START.date(),
+        code="quota_exceeded",
+        limit="daily",
+        reason="used up",
+        submitted_at=START,
+    )
+    await webhooks.happened(rejected)
     sent = await webhooks.until_sent(2)
     assert sorted(one.notice for one in sent) == ["quota.exhausted", "quota.warning"]
-    for tell in quota_tellings(TENANT, {"daily": (5, 6)}, START + timedelta(days=1)):
-        await webhooks.submit(tell)
+    await webhooks.happened(reached(80, "2026-03-15"))
     assert len(await webhooks.until_sent(3)) == 3
+
+
+async def test_a_schema_that_drifted_is_told(webhooks: Webhooks) -> None:
+    await webhooks.save(Notice.SCHEMA_DRIFTED)
+    drifted = SchemaDriftedV1(
+        tenant_id=TENANT,
+        run_id=run_id(1),
+        attempt=1,
+        step_id=StepId("load"),
+        table="told_inc.raw",
+        added=("price",),
+        found_at=START,
+    )
+    for _ in range(2):
+        await webhooks.happened(drifted)
+    (sent,) = await webhooks.until_sent(1)
+    body = json.loads(webhooks.receiver.bodies[0])
+    assert (sent.notice, body["type"]) == (Notice.SCHEMA_DRIFTED, "schema.drifted")
+    assert (body["data"]["table"], body["data"]["added"]) == ("told_inc.raw", ["price"])

@@ -1,14 +1,8 @@
 """What a tenant reads over HTTP: live streams, pages, exports, the audit chain."""
 
-import base64
-import hmac
 import json
-import queue
-import threading
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import ClassVar
 
 import pytest
 
@@ -185,50 +179,3 @@ def test_a_tenant_sees_its_usage_and_what_its_runs_cost(stack: Stack, tenant: st
         assert cost["currency"] == "USD"
 
     eventually(recorded)
-
-
-class _Hook(BaseHTTPRequestHandler):
-    """A tenant's server that keeps what it is told."""
-
-    told: ClassVar["queue.Queue[tuple[dict[str, str], bytes]]"] = queue.Queue()
-
-    def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["Content-Length"]))
-        self.told.put((dict(self.headers.items()), body))
-        self.send_response(204)
-        self.end_headers()
-
-    def log_message(self, *_: object) -> None:
-        """Say nothing."""
-
-
-def test_a_webhook_tells_that_a_run_has_finished(stack: Stack, tenant: str) -> None:
-    path = "/api/v1/notifications/webhooks"
-    with ThreadingHTTPServer(("127.0.0.1", 0), _Hook) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        url = f"http://127.0.0.1:{server.server_port}/hook/s3cret-path"
-        made = stack.call("POST", path, {"url": url, "events": ["run.finished"]}, tenant=tenant)
-        assert made.status == 201, made.body
-        run_id = start(stack, tenant)
-        headers, body = _Hook.told.get(timeout=20)
-        server.shutdown()
-    named = {name.lower(): value for name, value in headers.items()}
-    text = f"{named['webhook-id']}.{named['webhook-timestamp']}.".encode() + body
-    key = base64.b64decode(made.body["secret"].removeprefix("whsec_"))
-    signature = base64.b64encode(hmac.new(key, text, "sha256").digest()).decode()
-    assert named["webhook-signature"] == f"v1,{signature}"
-    assert json.loads(body)["data"]["run_id"] == run_id
-    one = f"{path}/{made.body['webhook_id']}"
-
-    def logged() -> None:
-        (tried,) = stack.call("GET", f"{one}/deliveries", tenant=tenant).body["deliveries"]
-        assert (tried["delivered"], tried["http_status"]) == (True, 204)
-
-    eventually(logged)
-    events = json.dumps(
-        stack.call("GET", "/api/v1/audit/events?type=webhook.save.v1", tenant=tenant).body
-    )
-    assert "webhook.save.v1" in events
-    assert "s3cret-path" not in events
-    assert stack.call("DELETE", one, tenant=OTHER).status == 404
-    assert stack.call("DELETE", one, tenant=tenant).status == 200

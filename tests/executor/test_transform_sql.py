@@ -5,11 +5,12 @@ from typing import Any
 
 import pytest
 
+from contracts.quality import SchemaDriftedV1
 from libs.warehouse.warehouse import Warehouse
-from services.executor.steps.step import StepError, StepResult, StepRun
+from services.executor.steps.step import Spent, StepError, StepResult, StepRun
 from services.executor.steps.tools import Tools
 from services.executor.steps.transform_sql import TransformSql
-from tests.executor.stage import given, step
+from tests.executor.stage import Heard, given, step
 
 MERGE = {"materialized": "incremental", "unique_key": ["id"]}
 DAYS = {"materialized": "incremental", "strategy": "replace_days", "partition_by": "day"}
@@ -137,3 +138,31 @@ async def test_a_plan_says_what_would_be_done(tools: Tools, warehouse: Warehouse
         ("acme.model",),
         "acme.model: merge",
     )
+
+
+async def test_every_job_of_a_model_is_counted_however_often_it_is_asked_for(
+    tools: Tools, warehouse: Warehouse
+) -> None:
+    await make(tools, "SELECT 1 AS id, 'a' AS v", **MERGE)
+    run = model("SELECT id + 1 AS id, v FROM acme.model", **MERGE)
+    counted = []
+    for _ in range(2):  # the second time, only the commit is asked for and found done
+        one = replace(run, spent=Spent())
+        counted.append(one.spent.of(await TransformSql(tools).run(one)))
+    first, again = counted
+    assert first == again
+    assert [job.rsplit("_", 2)[1] for job in first.job_ids] == ["commit", "look", "stage"]
+    jobs = [await warehouse.adopt(job_id) for job_id in first.job_ids]
+    assert first.bytes == sum(job.bytes_billed for job in jobs if job) > 0
+    assert first.slot_ms == sum(job.slot_ms for job in jobs if job) >= len(jobs)
+
+
+async def test_columns_that_a_model_gives_anew_are_told(tools: Tools) -> None:
+    await make(tools, "SELECT 1 AS id, 'a' AS v", **MERGE)
+    heard = Heard()
+    run = replace(model("SELECT 1 AS id, 'b' AS v, 2 AS more", **MERGE), tell=heard)
+    with pytest.raises(StepError, match="add it to the table"):
+        await TransformSql(tools).run(run)
+    drift = heard.said["drift"]
+    assert isinstance(drift, SchemaDriftedV1)
+    assert (drift.table, drift.added, drift.refused) == ("acme.model", ("more",), True)

@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from contracts.quota import QuotaReachedV1
 from contracts.runs import (
     AttemptHeartbeatV1,
     AttemptStartedV1,
@@ -40,6 +41,25 @@ def test_runs_are_admitted_then_queued_then_refused() -> None:
     assert [a.position for a in answers if isinstance(a, RunQueuedV1)] == [1, 2, 3, 4]
     assert isinstance(answers[-1], RunRejectedV1)
     assert answers[-1].code == "queue_full"
+
+
+def test_80_and_100_percent_of_a_limit_are_told_by_the_run_that_reaches_them() -> None:
+    platform = Platform(daily=6, monthly=7)
+    told = []
+    for number in range(7):
+        said = platform.tell(submit(number))
+        told += [
+            (number, e.limit, e.percent, e.used, e.period)
+            for e in said
+            if isinstance(e, QuotaReachedV1)
+        ]
+        platform.finish(number) if number < 6 else None
+    day = START.date().isoformat()
+    assert told == [
+        (4, "daily", 80, 5, day),
+        (5, "daily", 100, 6, day),
+        (5, "monthly", 80, 6, day[:7]),
+    ]
 
 
 def test_a_free_slot_goes_to_the_highest_priority_at_once() -> None:
@@ -108,6 +128,7 @@ def test_a_run_the_platform_keeps_losing_fails_and_is_refunded() -> None:
     (ended,) = platform.look()
     assert isinstance(ended, RunFinishedV1)
     assert (ended.status, ended.error and ended.error.code) == ("FAILED", "platform_lost_run")
+    assert ended.refunded
     assert quota(platform.ledger, TENANT, platform.now, RULES).used_today == 0
 
 

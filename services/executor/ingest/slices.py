@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from libs.warehouse.jobs import LoadJob, QueryJob
+from libs.warehouse.jobs import JobResult, LoadJob, QueryJob
 from libs.warehouse.schema import Column, Table
 from libs.warehouse.warehouse import Warehouse
 
@@ -47,8 +47,8 @@ class SliceLoader:
     def __init__(self, warehouse: Warehouse) -> None:
         self._warehouse = warehouse
 
-    async def replace(self, load: SliceLoad) -> tuple[str, ...]:
-        """The ids of the jobs. Raises `JobFailedError`, `UnavailableError`, `RowsLostError`."""
+    async def replace(self, load: SliceLoad) -> tuple[JobResult, ...]:
+        """What the jobs did. Raises `JobFailedError`, `UnavailableError`, `RowsLostError`."""
         await self._warehouse.ensure(load.target, *load.beside)
         jobs = [await self._stage(load)] if load.uris else []
         swap = QueryJob(
@@ -57,11 +57,11 @@ class SliceLoader:
             parameters=load.parameters,
             labels=load.labels,
         )
-        jobs.append((await self._warehouse.run_query_job(swap)).job_id)
+        jobs.append(await self._warehouse.run_query_job(swap))
         await self._warehouse.drop(load.staged)
         return tuple(jobs)
 
-    async def _stage(self, load: SliceLoad) -> str:
+    async def _stage(self, load: SliceLoad) -> JobResult:
         job = LoadJob(
             job_id=load.stage_job,
             uris=load.uris,
@@ -74,7 +74,7 @@ class SliceLoader:
         done = await self._warehouse.run_load_job(job)
         if done.rows != load.rows:
             raise RowsLostError(load.target.path, load.rows, done.rows)
-        return done.job_id
+        return done
 
     def _swap(self, load: SliceLoad) -> str:
         project, target = self._warehouse.project, load.target.path

@@ -48,7 +48,8 @@ class BqEtlQuery(StepType):
             raise StepUnknownError("bigquery_unavailable", str(error)) from error
         except UnsupportedParameterError as error:
             raise StepError("bad_parameter", str(error)) from error
-        return StepResult(done.rows, done.bytes_billed, (done.job_id,))
+        given.spent.add(done)
+        return StepResult(done.rows)
 
     async def cancel(self, given: StepRun) -> None:
         await self._tools.warehouse.cancel_job(given.job_id)

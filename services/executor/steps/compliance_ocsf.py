@@ -65,9 +65,9 @@ class ComplianceOcsf(StepType):
                 folder = folder_of(tenant, target, made_of, load_id)
                 parts = PartWriter(self._data, folder, Path(spool))
                 await self._convert(READERS[config.source], delivery, parts, load_id)
-            jobs = await self._slices.replace(_merge(given, target, parts))
+            given.spent.add(*await self._slices.replace(_merge(given, target, parts)))
             await self._data.delete(*parts.names)
-        return StepResult(parts.rows, 0, jobs)
+        return StepResult(parts.rows)
 
     async def cancel(self, given: StepRun) -> None:
         await self._loader.cancel(given)

@@ -79,11 +79,11 @@ class CostFocus(StepType):
                 parts = PartWriter(self._data, folder, Path(spool))
                 tally = await self._convert(work, delivery, parts)
             self._check(work, tally)
-            jobs = await self._slices.replace(self._load(work, parts, tally))
+            given.spent.add(*await self._slices.replace(self._load(work, parts, tally)))
             await self._data.delete(*parts.names)
             done = Delivery(load_id=load_id, rows=parts.rows)
             await self._deliveries.commit(tenant, target, made_of, done)
-        return StepResult(parts.rows, 0, jobs)
+        return StepResult(parts.rows)
 
     async def cancel(self, given: StepRun) -> None:
         for part in ("stage", "swap"):

@@ -39,6 +39,7 @@ class DqCheck(StepType):
         )
         try:
             done = await self._tools.warehouse.run_query_job(job)
+            given.spent.add(done)
             (row,) = await self._tools.warehouse.rows_of(done.job_id, limit=1)
         except JobFailedError as error:
             raise failed_job(error) from error
@@ -47,7 +48,7 @@ class DqCheck(StepType):
         checks = findings_of(config, row)
         self._tell(given, config, checks)
         _judge(given, checks)
-        return StepResult(row["row_count"], done.bytes_billed, (done.job_id,))
+        return StepResult(row["row_count"])
 
     async def cancel(self, given: StepRun) -> None:
         await self._tools.warehouse.cancel_job(given.job_id)

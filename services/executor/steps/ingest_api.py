@@ -52,7 +52,7 @@ class IngestApi(StepType):
             if done is None:
                 contract = await self._loader.contract(given, table, config)
                 rows = _rows(store, pages, target, contract, config.path)
-                done = await self._loader.replace(given, target, contract, rows)
+                done = await self._loader.replace(given, target, contract, rows, sparse=True)
             await store.forget(pages)
             return done
 

@@ -35,6 +35,7 @@ from services.executor.ingest.quarantine import (
     quarantine_of,
 )
 from services.executor.ingest.slices import SliceLoad, SliceLoader
+from services.executor.steps.drift import tell_drift
 from services.executor.steps.quality import quality
 from services.executor.steps.step import StepError, StepResult, StepRun
 from services.executor.steps.tools import Tools
@@ -66,6 +67,7 @@ class RawLoader:
     """Safe to share between runs."""
 
     def __init__(self, tools: Tools) -> None:
+        self._tools = tools
         self._data, self._warehouse, self._clock = tools.data, tools.warehouse, tools.clock
         self.deliveries = Deliveries(tools.data)
         self._contracts = Contracts(tools.data)
@@ -85,20 +87,32 @@ class RawLoader:
         return Contract(said.contract, said.columns, known, said.style)
 
     async def replace(
-        self, given: StepRun, target: Target, contract: Contract, sorted_: AsyncIterator[Rows]
+        self,
+        given: StepRun,
+        target: Target,
+        contract: Contract,
+        sorted_: AsyncIterator[Rows],
+        *,
+        sparse: bool = False,
     ) -> StepResult:
-        """Raises what `phrased` knows. The rows have their own columns already."""
+        """Raises what `phrased` knows. The rows have their own columns already.
+
+        Records of a sparse source leave out what they have no value for.
+        """
         tenant = str(given.request.tenant_id)
         folder = folder_of(tenant, target.table, target.slice, target.load_id)
         with TemporaryDirectory(prefix="load-") as spool:
             raw, flat, aside = await self._write(given, folder, Path(spool), sorted_)
         before = await self.deliveries.current(tenant, target.table, target.slice)
         load = _slice_load(given, target, flat)
+        if flat.rows:
+            names = [column.name for column in load.target.columns]
+            await tell_drift(given, self._tools, target.table, names, sparse=sparse)
         if aside:
             load = self._putting_aside(load, target, contract)
         elif before is not None and before.aside:
             load = self._emptying_quarantine(load, target)
-        jobs = await self._slices.replace(load)
+        given.spent.add(*await self._slices.replace(load))
         await self._data.delete(*flat.names)
         done = Delivery(
             load_id=target.load_id,
@@ -111,7 +125,7 @@ class RawLoader:
         await self.deliveries.commit(tenant, target.table, target.slice, done)
         await self._contracts.learn(tenant, target.table, _names(flat))
         self._tell(given, target, contract, done)
-        return StepResult(raw.rows, 0, jobs)
+        return StepResult(raw.rows)
 
     async def cancel(self, given: StepRun) -> None:
         for part in ("stage", "swap"):

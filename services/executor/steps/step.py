@@ -7,7 +7,7 @@ StepError                phrased for the tenant; trying again cannot help
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Protocol, TypeVar
 
@@ -17,6 +17,7 @@ from contracts.identifiers import CredentialId, StepId, TenantId
 from contracts.message import Event
 from contracts.pipelines import StepPart
 from contracts.runs import RunRequestedV1
+from libs.warehouse.jobs import JobResult
 
 Config = TypeVar("Config", bound=BaseModel)
 LONGEST_JOB_LABEL = 63
@@ -42,10 +43,30 @@ class StepResult:
 
     rows: int = 0
     bytes: int = 0
-    """Bytes that BigQuery billed for."""
+    """Bytes that BigQuery billed for; this and what follows is said of a step that has ended."""
     job_ids: tuple[str, ...] = ()
     status: str = ""
-    """Of a step that has ended; the runner says it."""
+    slot_ms: int = 0
+
+
+@dataclass(slots=True)
+class Spent:
+    """What the jobs of a step took of BigQuery, each of them once."""
+
+    jobs: dict[str, JobResult] = field(default_factory=dict)
+
+    def add(self, *done: JobResult) -> None:
+        self.jobs |= {job.job_id: job for job in done}
+
+    def of(self, result: StepResult) -> StepResult:
+        """The result with all that was spent, whatever came of the step."""
+        jobs = self.jobs.values()
+        return replace(
+            result,
+            bytes=sum(job.bytes_billed for job in jobs),
+            slot_ms=sum(job.slot_ms for job in jobs),
+            job_ids=tuple(sorted(self.jobs)),
+        )
 
 
 class Teller(Protocol):
@@ -70,6 +91,8 @@ class StepRun:
     tell: Teller
     earlier: Mapping[StepId, StepResult] = field(default_factory=dict)
     """What the steps before it did."""
+    spent: Spent = field(default_factory=Spent)
+    """To be told of every job that has ended."""
 
     @property
     def job_id(self) -> str:

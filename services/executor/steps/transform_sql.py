@@ -14,6 +14,7 @@ from libs.warehouse.errors import JobFailedError, UnavailableError
 from libs.warehouse.jobs import JobResult, QueryJob, WriteDisposition
 from libs.warehouse.parameters import UnsupportedParameterError
 from services.executor.steps.checks import Column
+from services.executor.steps.drift import say_drift
 from services.executor.steps.isolation import failed_job
 from services.executor.steps.merge import days_of, doubled_keys, merge, quoted, replace_days
 from services.executor.steps.step import (
@@ -82,6 +83,8 @@ class TransformSql(StepType):
             done = await self._warehouse.adopt(given.job_id_of("commit"))
             if done is None:
                 done = await self._make(given)
+            else:
+                await self._count_earlier(given)
         except JobFailedError as error:
             raise failed_job(error) from error
         except UnavailableError as error:
@@ -89,7 +92,8 @@ class TransformSql(StepType):
         except UnsupportedParameterError as error:
             raise StepError("bad_parameter", str(error)) from error
         await self._drop_staging(given)
-        return StepResult(done.rows, done.bytes_billed, (done.job_id,))
+        given.spent.add(done)
+        return StepResult(done.rows)
 
     async def cancel(self, given: StepRun) -> None:
         for part in ("stage", "look", "commit"):
@@ -107,6 +111,13 @@ class TransformSql(StepType):
             price_usd=self._tools.price_of(judged.bytes),
             note=f"{model.target}: {how}",
         )
+
+    async def _count_earlier(self, given: StepRun) -> None:
+        """What went before the commit has its price too."""
+        for part in ("stage", "look"):
+            done = await self._warehouse.adopt(given.job_id_of(part))
+            if done is not None:
+                given.spent.add(done)
 
     async def _model(self, given: StepRun) -> Model:
         config = given.config(Config)
@@ -136,7 +147,7 @@ class TransformSql(StepType):
         staging, config = given.staging_table, model.config
         await self._write(given, "stage", model.sql, staging, "WRITE_TRUNCATE")
         await self._warehouse.expire(staging, hours=STAGING_HOURS)
-        columns = await self._columns(model.target, staging)
+        columns = await self._columns(given, model.target, staging)
         if config.strategy == "merge":
             await self._check_keys(given, staging, config.unique_key)
             statement = BoundSql(merge(model.target, staging, columns, config.unique_key))
@@ -151,11 +162,12 @@ class TransformSql(StepType):
                 statement = BoundSql(text, {"days": days})
         return await self._write(given, "commit", statement)
 
-    async def _columns(self, target: str, staging: str) -> tuple[str, ...]:
+    async def _columns(self, given: StepRun, target: str, staging: str) -> tuple[str, ...]:
         staged = await self._warehouse.columns(staging) or ()
         there = {name.lower() for name in await self._warehouse.columns(target) or ()}
         new = [name for name in staged if name.lower() not in there]
         if new:
+            say_drift(given, self._tools, target, added=tuple(new), refused=True)
             detail = (
                 f"{target} has no column {', '.join(new)}: add it to the table first, "
                 "or make the model anew with materialized: table"
@@ -207,7 +219,9 @@ class TransformSql(StepType):
             max_bytes_billed=request.max_bytes_billed,
             labels=given.labels,
         )
-        return await self._warehouse.run_query_job(job)
+        done = await self._warehouse.run_query_job(job)
+        given.spent.add(done)
+        return done
 
     async def _drop_staging(self, given: StepRun) -> None:
         """A failure to tidy up is not the step's: what is left expires."""

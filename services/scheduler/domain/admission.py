@@ -22,6 +22,7 @@ from services.scheduler.domain.facts import Admitted
 from services.scheduler.domain.ledger import Ledger
 from services.scheduler.domain.periods import day_of, next_reset
 from services.scheduler.domain.queue import waiting
+from services.scheduler.domain.quota import limits_of, reached
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +78,8 @@ def admit(
         lease_until=lease_until(now, rules),
         backfill_id=pinned.backfill_id,
     )
-    return (fact,), (_queued(state, request, len(line)) if queued else request,)
+    said = _queued(state, request, len(line)) if queued else request
+    return (fact,), (said, *reached(state, command.tenant_id, now))
 
 
 def _submitted_before(state: Ledger, command: SubmitRunV1) -> Outcome | None:
@@ -143,11 +145,8 @@ def _queue_full(state: Ledger, command: SubmitRunV1, now: datetime, rules: Rules
 
 def _over_quota(state: Ledger, command: SubmitRunV1, now: datetime) -> Outcome | None:
     day = day_of(state, now)
-    for limit, key, most in (
-        ("daily", day, state.limits.daily),
-        ("monthly", day[:7], state.limits.monthly),
-    ):
-        if state.charged.get(key, 0) >= most:
+    for limit, period, most in limits_of(state, day):
+        if state.charged.get(period, 0) >= most:
             resets = next_reset(day, limit)
             detail = (
                 f"the {limit} limit of {most} runs is used up; it resets at {resets.isoformat()}"

@@ -169,6 +169,7 @@ def _end(
         started_at=lease.started_at,
         finished_at=finished_at,
         error=error,
+        refunded=refund,
     )
     fact = Ended(
         run_id=request.run_id,

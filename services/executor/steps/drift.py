@@ -1,0 +1,46 @@
+"""Columns that are not those a table had: told, so that nobody finds out by a broken report."""
+
+from collections.abc import Iterable
+
+from contracts.quality import SchemaDriftedV1
+from services.executor.steps.step import StepRun
+from services.executor.steps.tools import Tools
+
+
+async def tell_drift(
+    given: StepRun, tools: Tools, table: str, delivered: Iterable[str], *, sparse: bool = False
+) -> None:
+    """Tell it before the table is given what is new. Rows of a sparse source may lack columns."""
+    there = await tools.warehouse.columns(table)
+    if there is None:
+        return
+    found = tuple(delivered)
+    known, come = {name.lower() for name in there}, {name.lower() for name in found}
+    added = tuple(name for name in found if name.lower() not in known)
+    missing = () if sparse else tuple(name for name in there if name.lower() not in come)
+    if added or missing:
+        say_drift(given, tools, table, added=added, missing=missing)
+
+
+def say_drift(  # noqa: PLR0913  what there is to say
+    given: StepRun,
+    tools: Tools,
+    table: str,
+    *,
+    added: tuple[str, ...],
+    missing: tuple[str, ...] = (),
+    refused: bool = False,
+) -> None:
+    request = given.request
+    event = SchemaDriftedV1(
+        tenant_id=request.tenant_id,
+        run_id=request.run_id,
+        attempt=request.attempt,
+        step_id=given.step.step_id,
+        table=table,
+        added=added,
+        missing=missing,
+        refused=refused,
+        found_at=tools.clock(),
+    )
+    given.tell.say("drift", event)
