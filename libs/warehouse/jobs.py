@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, TypeVar
 
-from google.api_core.exceptions import Conflict, GoogleAPICallError
+from google.api_core.exceptions import Conflict, GoogleAPICallError, NotFound
 from google.cloud import bigquery
 
 from libs.warehouse.errors import JobFailedError
@@ -227,7 +227,10 @@ def _rows(job: bigquery.QueryJob) -> int:
         return int(job.num_dml_affected_rows)
     if job.statement_type not in {None, "SELECT"}:
         return 0
-    results = job.result(max_results=0, retry=RETRY, timeout=CALL_DEADLINE)
+    try:
+        results = job.result(max_results=0, retry=RETRY, timeout=CALL_DEADLINE)
+    except NotFound:
+        return 0  # the table that it wrote was dropped since
     return int(results.total_rows or 0)
 
 
