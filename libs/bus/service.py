@@ -50,7 +50,7 @@ class Bus:
         self._router = router
         self._transport = transport
         self._options = options
-        self._sink = Sink(router.sink, options.batches) if router.sink else None
+        self._sink = Sink(router.sink, options.batches, _size) if router.sink else None
         self._running: list[Subscription] = []
         self._preparing: asyncio.Task[None] | None = None
         self.publisher = Publisher(service, transport, clock)
@@ -120,3 +120,7 @@ class Bus:
         )
         if emits:
             await self.publisher.send(*emits, cause=delivery.envelope, seed=self._service.value)
+
+
+def _size(delivery: Delivery) -> int:
+    return len(delivery.received.data)

@@ -1,13 +1,13 @@
-"""Collects deliveries into batches for a handler that wants many at once."""
+"""Collects what comes one by one into batches for a handler that wants many at once."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 from libs.bus.errors import PermanentError
-from libs.bus.router import BatchHandler, Delivery
 
-Waiting = tuple[Delivery, "asyncio.Future[None]"]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,26 +17,33 @@ class BatchBounds:
     linger: float = 0.02
 
 
-class Sink:
-    """What `put` returns is done when the batch that holds its delivery has been handled.
+class Sink(Generic[T]):
+    """What `put` returns is done when the batch that holds the item has been handled.
 
     A batch that can never be handled is halved until what is at fault is alone:
     only its own future raises `PermanentError`.
     """
 
-    def __init__(self, handler: BatchHandler, bounds: BatchBounds) -> None:
+    def __init__(
+        self,
+        handler: Callable[[Sequence[T]], Awaitable[None]],
+        bounds: BatchBounds,
+        size: Callable[[T], int],
+    ) -> None:
+        """`size` says how many bytes an item has."""
         self._handler = handler
         self._bounds = bounds
-        self._waiting: list[Waiting] = []
+        self._size = size
+        self._waiting: list[tuple[T, asyncio.Future[None]]] = []
         self._bytes = 0
         self._full = asyncio.Event()
         self._worker: asyncio.Task[None] | None = None
 
-    def put(self, delivery: Delivery) -> "asyncio.Future[None]":
+    def put(self, item: T) -> "asyncio.Future[None]":
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         done.add_done_callback(_seen)
-        self._waiting.append((delivery, done))
-        self._bytes += len(delivery.received.data)
+        self._waiting.append((item, done))
+        self._bytes += self._size(item)
         if len(self._waiting) >= self._bounds.max_messages or self._bytes >= self._bounds.max_bytes:
             self._full.set()
         if self._worker is None:
@@ -62,9 +69,9 @@ class Sink:
     async def _flush(self) -> None:
         await self._settle(self._take())
 
-    async def _settle(self, batch: Sequence[Waiting]) -> None:
+    async def _settle(self, batch: "Sequence[tuple[T, asyncio.Future[None]]]") -> None:
         try:
-            await self._handler([delivery for delivery, _ in batch])
+            await self._handler([item for item, _ in batch])
         except PermanentError as error:
             if len(batch) == 1:
                 _fail(batch, error)
@@ -72,28 +79,28 @@ class Sink:
             half = len(batch) // 2
             await self._settle(batch[:half])
             await self._settle(batch[half:])
-        except Exception as error:  # noqa: BLE001  each delivery of the batch has failed by it
+        except Exception as error:  # noqa: BLE001  each item of the batch has failed by it
             _fail(batch, error)
         else:
             for _, done in batch:
                 if not done.done():
                     done.set_result(None)
 
-    def _take(self) -> list[Waiting]:
-        count = size = 0
-        for delivery, _ in self._waiting[: self._bounds.max_messages]:
-            size += len(delivery.received.data)
-            if count and size > self._bounds.max_bytes:
+    def _take(self) -> "list[tuple[T, asyncio.Future[None]]]":
+        count = taken = 0
+        for item, _ in self._waiting[: self._bounds.max_messages]:
+            size = self._size(item)
+            if count and taken + size > self._bounds.max_bytes:
                 break
-            count += 1
+            count, taken = count + 1, taken + size
         batch, self._waiting = self._waiting[:count], self._waiting[count:]
-        self._bytes = sum(len(delivery.received.data) for delivery, _ in self._waiting)
+        self._bytes -= taken
         if len(self._waiting) < self._bounds.max_messages and self._bytes < self._bounds.max_bytes:
             self._full.clear()
         return batch
 
 
-def _fail(batch: Sequence[Waiting], error: Exception) -> None:
+def _fail(batch: "Sequence[tuple[T, asyncio.Future[None]]]", error: Exception) -> None:
     for _, done in batch:
         if not done.done():
             done.set_exception(error)

@@ -1,8 +1,10 @@
 """Rows of a declared table as Arrow, the cheapest form that Storage Write takes."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from operator import itemgetter
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from libs.warehouse.errors import RowRejectedError
 from libs.warehouse.schema import Column, Table
@@ -39,13 +41,31 @@ def batches(
     table: Table, schema: pa.Schema, rows: Sequence[Mapping[str, object]]
 ) -> Iterator[pa.RecordBatch]:
     """Encode rows in batches that fit an append; raises `RowRejectedError`."""
-    for index, row in enumerate(rows):
-        _check(table, index, row)
+    values = zip(*_in_order(table, schema.names, rows), strict=True)
     try:
-        whole = pa.RecordBatch.from_pylist(list(rows), schema=schema)
+        columns = [pa.array(v, f.type) for v, f in zip(values, schema, strict=bool(rows))]
     except UNFIT:
         raise _unfit(table, schema, rows) from None
-    yield from _split(whole)
+    for field, column in zip(schema, columns, strict=bool(rows)):
+        if column.null_count and not field.nullable:
+            index = pc.index(column.is_null(), value=True).as_py()
+            raise RowRejectedError(table.path, f"{field.name} is required", index)
+    if rows:
+        yield from _split(pa.RecordBatch.from_arrays(columns, schema=schema))
+
+
+def _in_order(
+    table: Table, names: Sequence[str], rows: Sequence[Mapping[str, object]]
+) -> Iterator[tuple[object, ...]]:
+    """Each row's values by column; what a row leaves out is None."""
+    empty: dict[str, object] = dict.fromkeys(names)
+    take = itemgetter(*names) if len(names) > 1 else lambda row: (row[names[0]],)
+    for index, row in enumerate(rows):
+        whole = {**empty, **row}
+        if len(whole) != len(empty):
+            unknown = next(name for name in row if name not in empty)
+            raise RowRejectedError(table.path, f"it has no column {unknown}", index)
+        yield take(whole)
 
 
 def _unfit(
@@ -60,16 +80,6 @@ def _unfit(
                 reason = f"{field.name} does not fit {field.type}: {type(error).__name__}"
                 return RowRejectedError(table.path, reason, index)
     return RowRejectedError(table.path, "it does not fit its columns")
-
-
-def _check(table: Table, index: int, row: Mapping[str, object]) -> None:
-    known = {column.name for column in table.columns}
-    for name in row:
-        if name not in known:
-            raise RowRejectedError(table.path, f"it has no column {name}", index)
-    for column in table.columns:
-        if column.mode == "REQUIRED" and row.get(column.name) is None:
-            raise RowRejectedError(table.path, f"{column.name} is required", index)
 
 
 def _split(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:

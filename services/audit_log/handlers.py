@@ -32,6 +32,7 @@ from libs.bus.errors import PermanentError, RetryableError
 from libs.bus.message import Context
 from libs.bus.retrying import Backoff
 from libs.bus.router import Delivery, Router
+from libs.bus.sink import BatchBounds, Sink
 from libs.clock import Clock
 from libs.warehouse.errors import (
     RowRejectedError,
@@ -81,6 +82,7 @@ class Handlers:
         self.measures = Measures(clock)
         self._bootstrap = Bootstrap(warehouse, clock)
         self._chains = Chains(self._given.writer)
+        self._lineage = Sink(self._append_lineage, BatchBounds(), _size_of_rows)
         self._writing = asyncio.Lock()
         self._bootstrapped = False
 
@@ -210,8 +212,13 @@ class Handlers:
         found = await asyncio.to_thread(lambda: tuple(lineage_of(event)))
         rows = lineage_rows(context.envelope, event, found, self._clock())
         if rows:
-            await self._until_possible(self.check_bootstrapped)
-            await self._until_possible(lambda: self._append({tables.LINEAGE_LOG.name: rows}))
+            await self._lineage.put(rows)
+
+    async def _append_lineage(self, found: Sequence[Sequence[Mapping[str, object]]]) -> None:
+        """Of many runs at once."""
+        rows = [row for some in found for row in some]
+        await self._until_possible(self.check_bootstrapped)
+        await self._until_possible(lambda: self._append({tables.LINEAGE_LOG.name: rows}))
 
     async def on_list_lineage(self, query: ListLineageV1, _: Context) -> Sequence[Message]:
         events, after = await self._records.lineage(query)
@@ -233,3 +240,8 @@ def _unconfirmed() -> CommandRefusedV1:
         "each of its tables is copied to a snapshot first"
     )
     return CommandRefusedV1(code="confirmation_required", detail=detail)
+
+
+def _size_of_rows(rows: Sequence[Mapping[str, object]]) -> int:
+    """What can be large of lineage."""
+    return sum(len(str(row["inputs"])) + len(str(row["columns"])) for row in rows)

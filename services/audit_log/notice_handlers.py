@@ -46,13 +46,13 @@ class NoticeHandlers:
         return said
 
     async def on_happened(self, event: Happened, context: Context) -> Sequence[Emit]:
-        if not (await self._state(event.tenant_id)).webhooks:
-            return ()
+        """Of a tenant without webhooks nothing comes of it, and nothing is written."""
         tell = telling(event)
         if tell is None:
             return ()
         said = await self._submit(event.tenant_id, tell, context)
-        self._deliveries.look_at(event.tenant_id)
+        if said:
+            self._deliveries.look_at(event.tenant_id)
         return said
 
     async def on_list_webhooks(self, query: ListWebhooksV1, _: Context) -> Sequence[Message]:

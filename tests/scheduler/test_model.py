@@ -13,6 +13,7 @@ from services.scheduler.domain.queue import waiting
 from tests.scheduler.platforms import RULES, START, TENANT, Platform, kinds, run_id, submit
 
 REQUESTED, QUEUED, REJECTED = "run.requested.v1", "run.queued.v1", "run.rejected.v1"
+REACHED = "quota.reached.v1"
 FINISHED, REFUSED, ASKED = "run.finished.v1", "command.refused.v1", "run.cancel_requested.v1"
 
 
@@ -62,11 +63,20 @@ class Model:
         for key in (day, day[:7]):
             self.charged[key] = self.charged.get(key, 0) + 1
         run = Run(number, priority, self.now, day)
+        told = [REACHED for key, need in self.worth_telling(day) if self.charged[key] == need]
         if waits:
             self.line.append(run)
-            return [QUEUED]
+            return [QUEUED, *told]
         self.start(run)
-        return [REQUESTED]
+        return [REQUESTED, *told]
+
+    def worth_telling(self, day: str) -> list[tuple[str, int]]:
+        """How many runs are 80 and 100 % of each limit, rounded up."""
+        return [
+            (key, -(-most * percent // 100))
+            for key, most in ((day, self.daily), (day[:7], self.monthly))
+            for percent in (80, 100)
+        ]
 
     def start(self, run: Run) -> None:
         run.attempt += 1

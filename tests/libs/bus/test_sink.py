@@ -33,7 +33,7 @@ class Keeper:
 
 async def put_all(keeper: Keeper, count: int) -> list[int]:
     """Return the numbers of those that failed."""
-    sink = Sink(keeper, BatchBounds(max_messages=count))
+    sink = Sink(keeper, BatchBounds(max_messages=count), lambda one: len(one.received.data))
     deliveries = [delivery(ask(number), sequence=number) for number in range(count)]
     ended = await asyncio.gather(*(sink.put(one) for one in deliveries), return_exceptions=True)
     assert all(end is None or end is keeper.error for end in ended)
