@@ -10,11 +10,13 @@ from contracts.catalogue import entry_of, topic_of
 from contracts.envelope import Envelope, Wire, seal
 from contracts.identifiers import ConfigId, RunId, StepId, TenantId
 from contracts.message import Message
+from contracts.pipelines import DefinitionPart, StepPart
 from contracts.runs import (
     AttemptFinishedV1,
     AttemptStartedV1,
     RunFinishedV1,
     RunQueuedV1,
+    RunRequestedV1,
     RunStatus,
     SubmitRunV1,
 )
@@ -23,6 +25,9 @@ from contracts.steps import StepCompletedV1, StepStartedV1, StepStatus
 START = datetime(2026, 3, 14, 9, tzinfo=UTC)
 DAY = date(2026, 3, 14)
 CONFIG, STEP = ConfigId("daily"), StepId("load")
+SQL = {"source_query": "SELECT cost FROM ${tenant_id}.bill", "target_table": "${tenant_id}.sums"}
+STEPS = (StepPart(step_id=STEP, type="bq_etl.query", config={**SQL}),)
+DEFINITION = DefinitionPart(pipeline_id=CONFIG, steps=STEPS)
 STATUSES = (RunStatus.COMPLETED, RunStatus.FAILED, RunStatus.CANCELLED)
 Published = tuple[str, Wire]
 
@@ -55,6 +60,9 @@ class Load:
         yield SubmitRunV1.model_validate(run)
         queued = {"revision": 1, "position": 1, "reason": "full", "submitted_at": START}
         yield RunQueuedV1.model_validate({**run, **queued})
+        admitted = {"attempt": 1, "revision": 1, "definition": DEFINITION, "submitted_at": START}
+        bounds = {"datasets": (tenant,), "max_bytes_billed": 0, "lease_seconds": 60}
+        yield RunRequestedV1.model_validate({**run, **admitted, **bounds})
         begun = {"config_id": CONFIG, "steps": (STEP,), "started_at": START}
         yield AttemptStartedV1.model_validate({**step, **begun})
         yield StepStartedV1.model_validate({**step, **kind, "started_at": START})

@@ -146,6 +146,7 @@ async def assert_views_are(platform: Platform, load: Load) -> None:
         ("tenant_pipeline_runs", "run_id", load.runs),
         ("tenant_step_logs", "run_id", load.steps),
         ("tenant_pipeline_execution_queue", "queue_id", load.runs),
+        ("tenant_lineage", "run_id", load.steps),
     ):
         rows = await platform.warehouse.query(f"SELECT {key} AS id, status FROM tenants.{view}")
         assert len(rows) == len(wanted), view

@@ -1,10 +1,10 @@
 """How fast audit_log writes what was published, beside what the emulators can do at most.
 
-    python -m tests.bench.recording [--runs 4000]
+    python -m tests.bench.recording [--runs 4000] [--backlog EVENTS]
 
-A backlog of messages waits; the clock runs from the start of the service until
-every row is in the views. Twice, the second backlog being four times as long: CPU
-and memory per event must not grow with it.
+A backlog of messages waits; the clock runs from the first row that is written
+until all are. Twice, the second backlog being four times as long: CPU and memory
+per event must not grow with it. `--backlog 1000000` drains only one, of that length.
 """
 
 import argparse
@@ -19,6 +19,7 @@ import urllib.request
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from contracts.catalogue import CONSUMING_SERVICES, subscription_of
 from contracts.message import Service
@@ -31,6 +32,8 @@ from libs.bus.transport import FlowControl, Verdict
 from libs.clock import system_clock
 from libs.slotlog.bucket import Bucket, BucketSettings
 from libs.testing.processes import ROOT, EmulatorProcess, emulator
+from libs.warehouse import arrow
+from libs.warehouse.arrow import arrow_schema
 from services.audit_log.domain import rows_of
 from services.audit_log.handlers import Given
 from services.audit_log.tables import LOGS, OBJECTS
@@ -40,6 +43,8 @@ from tests.stack import free_port
 
 PROJECT = "convergence-local"
 BATCH = 500
+PORTION = 1000
+EVENTS_OF_A_RUN = 8
 TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
 
 
@@ -52,31 +57,73 @@ class Drained:
     cpu_seconds: float
     peak_mib: float
 
+    @property
+    def rate(self) -> float:
+        return self.events / self.seconds
+
+    @property
+    def cpu_each(self) -> float:
+        return self.cpu_seconds / self.events
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.bench.recording")
     parser.add_argument("--runs", type=int, default=4000)
-    runs = parser.parse_args().runs
-    asyncio.run(measure(runs))
+    parser.add_argument("--backlog", type=int, default=0)
+    given = parser.parse_args()
+    if given.backlog:
+        show(asyncio.run(draining(given.backlog // EVENTS_OF_A_RUN)))
+    else:
+        asyncio.run(measure(given.runs))
 
 
 async def measure(runs: int) -> None:
-    load = Load(random.Random(1))
-    found = load.shuffled(runs, doubled=0)
+    found = Load(random.Random(1)).shuffled(runs, doubled=0)
+    row = encoding(found)
+    print(f"encoding a row for Storage Write                           {row:8.2f} µs of CPU")
     appended = await appending_alone(found)
     print(f"ceiling: BigQuery emulator, the same rows appended alone   {appended:8.0f} events/s")
     received = await receiving_alone(found)
     print(f"ceiling: Pub/Sub emulator, the same messages pulled alone  {received:8.0f} events/s")
-    for count in (runs // 4, runs):
-        show(await draining(Load(random.Random(2)).shuffled(count, doubled=0)))
+    short, long = await draining(runs // 4), await draining(runs)
+    show(short)
+    show(long)
+    print(
+        f"four times the backlog: {long.cpu_each / short.cpu_each:.2f} of the CPU an event,"
+        f" {long.peak_mib / short.peak_mib:.2f} of the memory;"
+        f" {long.rate / min(appended, received):.2f} of the lower ceiling"
+    )
 
 
 def show(done: Drained) -> None:
     print(
-        f"audit_log drains {done.events:7} events at {done.events / done.seconds:7.0f} events/s,"
-        f" CPU {done.cpu_seconds / done.events * 1e6:5.0f} µs an event,"
-        f" peak memory {done.peak_mib:5.0f} MiB"
+        f"audit_log drains {done.events:7} events at {done.rate:7.0f} events/s,"
+        f" CPU {done.cpu_each * 1e6:5.0f} µs an event, peak memory {done.peak_mib:5.0f} MiB"
     )
+
+
+def encoding(found: Sequence[Published]) -> float:
+    """Microseconds of CPU for a row of any log, in the service's batches."""
+    counted, seconds = 0, 0.0
+    for part in batches_of(found):
+        for name, rows in part.items():
+            schema, began = arrow_schema(LOGS[name]), time.process_time()
+            for batch in arrow.batches(LOGS[name], schema, rows):
+                batch.serialize()
+            seconds += time.process_time() - began
+            counted += len(rows)
+    return seconds / counted * 1e6
+
+
+def batches_of(found: Sequence[Published]) -> list[dict[str, list[dict[str, Any]]]]:
+    """The rows of the logs."""
+    now, price = system_clock(), Given().price_per_tib
+    opened = [read(_received(one)) for one in found]
+    triples = [(d.envelope, d.message, d.received.data) for d in opened]
+    return [
+        rows_of(triples[start : start + BATCH], now, price)
+        for start in range(0, len(triples), BATCH)
+    ]
 
 
 async def appending_alone(found: Sequence[Published]) -> float:
@@ -84,13 +131,7 @@ async def appending_alone(found: Sequence[Published]) -> float:
     with emulator("bigquery") as bigquery:
         warehouse = connect(bigquery.ports)
         await warehouse.ensure(*OBJECTS)
-        now, price = system_clock(), Given().price_per_tib
-        opened = [read(_received(one)) for one in found]
-        batches = []
-        for start in range(0, len(opened), BATCH):
-            part = opened[start : start + BATCH]
-            rows = rows_of([(d.envelope, d.message, d.received.data) for d in part], now, price)
-            batches.append(rows)
+        batches = batches_of(found)
         began = time.perf_counter()
         for rows in batches:
             await asyncio.gather(
@@ -108,7 +149,8 @@ def _received(published: Published) -> Received:
 
 async def receiving_alone(found: Sequence[Published]) -> float:
     with emulator("pubsub") as pubsub:
-        transport = await published(pubsub, found)
+        transport = await connected(pubsub)
+        await publish(transport, found)
         left, done = [len(found)], asyncio.Event()
 
         async def take(_: Received) -> Verdict:
@@ -129,26 +171,30 @@ async def receiving_alone(found: Sequence[Published]) -> float:
         return len(found) / seconds
 
 
-async def published(pubsub: EmulatorProcess, found: Sequence[Published]) -> PubSubTransport:
+async def connected(pubsub: EmulatorProcess) -> PubSubTransport:
     host = f"127.0.0.1:{pubsub.ports['grpc']}"
     os.environ["PUBSUB_EMULATOR_HOST"] = host
     PubSubAdmin(PROJECT).apply(topology())
-    transport = PubSubTransport(PubSubSettings(project_id=PROJECT, emulator_host=host))
+    return PubSubTransport(PubSubSettings(project_id=PROJECT, emulator_host=host))
+
+
+async def publish(transport: PubSubTransport, found: Sequence[Published]) -> None:
     for topic in {topic for topic, _ in found}:
         wires = [wire for name, wire in found if name == topic]
         for start in range(0, len(wires), 1000):
             await transport.publish(topic, wires[start : start + 1000])
-    return transport
 
 
-async def draining(found: Sequence[Published]) -> Drained:
+async def draining(runs: int) -> Drained:
     with (
         emulator("pubsub") as pubsub,
         emulator("bigquery") as bigquery,
         emulator("storage") as storage,
         tempfile.NamedTemporaryFile(prefix="audit_log-") as log,
     ):
-        transport = await published(pubsub, found)
+        transport, load = await connected(pubsub), Load(random.Random(2))
+        for start in range(0, runs, PORTION):
+            await publish(transport, load.shuffled(min(PORTION, runs - start), doubled=0))
         await transport.close()
         warehouse = connect(bigquery.ports)
         await warehouse.ensure(*OBJECTS)
@@ -171,7 +217,7 @@ async def draining(found: Sequence[Published]) -> Drained:
         try:
             first = await _until(port, 1)
             began, cpu = time.perf_counter(), _cpu(service.pid)
-            events = await _until(port, len(found)) - first
+            events = await _until(port, len(load.ids)) - first
             seconds = time.perf_counter() - began
             return Drained(events, seconds, _cpu(service.pid) - cpu, _peak_mib(service.pid))
         finally:
