@@ -15,7 +15,7 @@ import pytest
 from tests.pipelines import BAD_SQL, ONE_STEP
 from tests.stack import Stack, eventually
 
-TENANT, OTHER = "told_inc", "curious_inc"
+TENANT, OTHER = "told_inc", "nosy_inc"
 WEBHOOKS = "/api/v1/notifications/webhooks"
 CHECKED = """
 pipeline_id: checked
