@@ -1,11 +1,15 @@
 """Server-sent events read as a browser would, for tests."""
 
+import asyncio
 import http.client
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import aiohttp
+
+from services.gateway.journal import Position, parse_position
 from tests.stack import Stack
 
 
@@ -48,3 +52,26 @@ def _events(lines: Iterator[bytes]) -> Iterator[Told]:
         elif "data" in fields:
             yield Told(fields["id"], fields["event"], json.loads(fields["data"]))
             fields = {}
+
+
+async def positions_of_many(
+    stack: Stack, tenant: str, run_ids: Sequence[str], count: int
+) -> list[list[Position]]:
+    """The places of all that is told by so many streams that are open at once."""
+    async with aiohttp.ClientSession(
+        f"http://127.0.0.1:{stack.port}",
+        connector=aiohttp.TCPConnector(limit=0),
+        headers={"X-API-Key": stack.keys[tenant]},
+        timeout=aiohttp.ClientTimeout(total=120),
+    ) as session:
+        wanted = (run_ids[number % len(run_ids)] for number in range(count))
+        return await asyncio.gather(*(_positions(session, run_id) for run_id in wanted))
+
+
+async def _positions(session: aiohttp.ClientSession, run_id: str) -> list[Position]:
+    async with session.get(f"/api/v1/pipelines/runs/{run_id}/events") as response:
+        return [
+            parse_position(line[4:].decode().strip())
+            async for line in response.content
+            if line.startswith(b"id: ")
+        ]

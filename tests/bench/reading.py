@@ -14,12 +14,10 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import aiohttp
-
-from services.gateway.journal import parse_position
 from tests.bench.run import show, submit
 from tests.pipelines import ONE_STEP
 from tests.stack import Stack
+from tests.streams import positions_of_many
 
 TENANTS = ("bench_one", "bench_two")
 RUNS = "/api/v1/pipelines/runs"
@@ -100,16 +98,9 @@ async def streams(stack: Stack, tenant: str, count: int) -> int:
         await asyncio.to_thread(stack.wait_for_run, tenant, run_id)
     before = _rss_mib(gateway)
     ids = [await asyncio.to_thread(submit, stack, tenant) for _ in range(10)]
-    connector = aiohttp.TCPConnector(limit=0)
-    headers = {"X-API-Key": stack.keys[tenant]}
-    async with aiohttp.ClientSession(
-        f"http://127.0.0.1:{stack.port}", connector=connector, headers=headers
-    ) as session:
-        began = time.perf_counter()
-        told = await asyncio.gather(
-            *(follow(session, ids[number % len(ids)]) for number in range(count))
-        )
-        seconds = time.perf_counter() - began
+    began = time.perf_counter()
+    told = await positions_of_many(stack, tenant, ids, count)
+    seconds = time.perf_counter() - began
     peak = _rss_mib(gateway)
     broken = [ids for ids in told if len(ids) != COMPLETE or ids != sorted(ids)]
     print(
@@ -118,16 +109,6 @@ async def streams(stack: Stack, tenant: str, count: int) -> int:
         f" the gateway grew by {(peak - before) * 1024 / count:.1f} KiB a stream"
     )
     return 1 if broken else 0
-
-
-async def follow(session: aiohttp.ClientSession, run_id: str) -> list[tuple[int, int, int]]:
-    timeout = aiohttp.ClientTimeout(total=120)
-    async with session.get(f"{RUNS}/{run_id}/events", timeout=timeout) as response:
-        return [
-            parse_position(line[4:].decode().strip())
-            async for line in response.content
-            if line.startswith(b"id: ")
-        ]
 
 
 def _rss_mib(pid: int) -> float:

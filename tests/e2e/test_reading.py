@@ -1,5 +1,6 @@
 """What a tenant reads over HTTP: live streams, pages, exports, the audit chain."""
 
+import asyncio
 import json
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
@@ -9,7 +10,7 @@ import pytest
 from services.audit_log import verify
 from tests.pipelines import ONE_STEP
 from tests.stack import Stack, eventually
-from tests.streams import Refused, Told, follow
+from tests.streams import Refused, Told, follow, positions_of_many
 
 TENANT, OTHER = "reader_inc", "curious_inc"
 RUNS = "/api/v1/pipelines/runs"
@@ -50,6 +51,32 @@ def test_a_stream_tells_a_run_from_its_beginning_to_its_end(stack: Stack, tenant
     assert types(told[0]) == COMPLETE
     assert all(one == told[0] for one in told)
     assert {one.data["run_id"] for one in told[0]} == {run_id}
+
+
+def test_many_streams_each_tell_all_of_their_run_in_order(stack: Stack, tenant: str) -> None:
+    run_ids = [start(stack, tenant) for _ in range(4)]
+    told = asyncio.run(positions_of_many(stack, tenant, run_ids, 100))
+    assert {len(one) for one in told} == {len(COMPLETE)}
+    assert all(one == sorted(set(one)) for one in told)
+
+
+def test_what_is_read_says_where_it_comes_from(stack: Stack, tenant: str) -> None:
+    run_id = start(stack, tenant)
+    stack.wait_for_run(tenant, run_id)
+
+    def source(path: str) -> str:
+        answer = stack.call("GET", path, tenant=tenant)
+        assert answer.status == 200, answer.body
+        return answer.headers["X-Source"]
+
+    assert source(f"{RUNS}/{run_id}") == source(f"{RUNS}/{run_id}/steps") == "live"
+    assert source(RUNS) == "warehouse"
+    stack.kill("gateway")
+
+    def stored() -> None:
+        assert source(f"{RUNS}/{run_id}") == "warehouse"
+
+    eventually(stored, within=60)
 
 
 def test_a_stream_goes_on_where_it_was_after_the_gateway_was_killed(
