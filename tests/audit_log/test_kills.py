@@ -28,6 +28,8 @@ from tests.audit_log.load import Load
 from tests.audit_log.recorder import connect
 
 PROJECT = "convergence-local"
+START_SECONDS = 30.0
+"""What is delivered again and again to a service that never gets to write is a dead letter."""
 
 
 @dataclass(slots=True)
@@ -121,9 +123,9 @@ async def load_and_kill(platform: Platform, load: Load, runs: int, kills: int) -
     for _ in range(kills):
         publishing = asyncio.create_task(platform.publish(load, runs // kills))
         before = await recorded(platform)
-        until = time.monotonic() + load.chance.uniform(1.0, 3.0)
+        until = time.monotonic() + START_SECONDS
         while await recorded(platform) == before and time.monotonic() < until:
-            pass  # killed while it writes, not while it starts
+            await asyncio.sleep(load.chance.uniform(0.0, 0.2))  # it dies while it writes
         service.kill()
         service.start()
         await publishing
