@@ -124,7 +124,7 @@ async def load_and_kill(platform: Platform, load: Load, runs: int, kills: int) -
         publishing = asyncio.create_task(platform.publish(load, runs // kills))
         before = await recorded(platform)
         until = time.monotonic() + START_SECONDS
-        while await recorded(platform) == before and time.monotonic() < until:
+        while await recorded(platform) == before and time.monotonic() < until:  # noqa: ASYNC110  nobody says it
             await asyncio.sleep(load.chance.uniform(0.0, 0.2))  # it dies while it writes
         service.kill()
         service.start()
