@@ -43,6 +43,7 @@ bench: $(VENV)/ready ## Measure hops, latency and throughput on this machine
 	@$(BIN)/python -m tests.bench.run
 	@$(BIN)/python -m tests.bench.recording
 	@$(BIN)/python -m tests.bench.reading
+	@$(BIN)/python -m tests.bench.page
 
 soak: $(VENV)/ready ## Everything that can go wrong, for long, and a judge at the end (MINUTES=20, SEED=1)
 	@$(BIN)/python -m pytest -q -m soak tests

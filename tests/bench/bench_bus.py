@@ -1,6 +1,6 @@
 """Our bus beside Google's high-level client, on the same emulator in the same run.
 
-    python -m tests.bench.bench_bus [--messages 20000]
+    python -m tests.bench.bench_bus [--messages 20000] [--rounds 3]
 
 CPU is this process's own, all its threads, until the last acknowledgement has gone;
 the emulator's share is left out. Ours runs on uvloop, as the services do. "handle"
@@ -33,35 +33,50 @@ from libs.bus.router import Router
 from libs.bus.service import Bus, BusOptions
 from libs.bus.transport import FlowControl, Verdict
 from libs.testing.processes import emulator
+from tests.bench.figures import Figure, Findings
 
 PROJECT = "bench"
+Rounds = list[dict[str, tuple[float, float]]]
 BODY = b"x" * 1024
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.bench.bench_bus")
     parser.add_argument("--messages", type=int, default=20_000)
-    count = parser.parse_args().messages
+    parser.add_argument("--rounds", type=int, default=3)
+    chosen = parser.parse_args()
+    ours, theirs, handled = [], [], []
     with emulator("pubsub") as running:
         os.environ["PUBSUB_EMULATOR_HOST"] = f"127.0.0.1:{running.ports['grpc']}"
-        theirs = high_level(count)
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            ours = runner.run(our_bus(count))
-            handled = runner.run(whole_bus(count))
-    for name in ("publish", "consume"):
-        (rate, cpu), (their_rate, their_cpu) = ours[name], theirs[name]
-        print(
-            f"{name:<8} ours {rate:8.0f}/s {cpu:5.1f} µs   high-level {their_rate:8.0f}/s"
-            f" {their_cpu:5.1f} µs   {rate / their_rate:4.1f} times the rate,"
-            f" {their_cpu / cpu:4.1f} times less CPU"
-        )
-    print(
-        "handle   ours {:8.0f}/s {:5.1f} µs   (nothing like it in the high-level client)".format(
-            *handled
-        )
+        for _ in range(chosen.rounds):
+            theirs.append(high_level(chosen.messages))
+            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+                ours.append(runner.run(our_bus(chosen.messages)))
+                handled.append(runner.run(whole_bus(chosen.messages))[1])
+    figures = [
+        figure(f"{name}: {what}", unit, (ours, theirs), (name, index))
+        for name in ("publish", "consume")
+        for what, unit, index in (("messages a second", "/s", 0), ("client CPU", "µs", 1))
+    ]
+    figures.append(figure("one hop, publish to handler, P50", "ms", (ours, theirs), ("hop", 0)))
+    figures.append(Figure("a command through the whole bus", "µs", handled, more_is_better=False))
+    Findings("bus", figures).keep()
+    for one in figures:
+        print(one)
+
+
+def figure(name: str, unit: str, of: tuple[Rounds, Rounds], at: tuple[str, int]) -> Figure:
+    ours, theirs = ([found[at[0]][at[1]] for found in rounds] for rounds in of)
+    aims = {"publish": 4.0, "consume": 5.0}
+    return Figure(
+        name,
+        unit,
+        ours,
+        "Google's high-level client",
+        theirs,
+        aim=aims.get(at[0]) if unit == "/s" else None,
+        more_is_better=unit == "/s",
     )
-    hop, their_hop = ours["hop"][0], theirs["hop"][0]
-    print(f"one hop  ours P50 {hop:.2f} ms   high-level P50 {their_hop:.2f} ms")
 
 
 def topic_with_subscription() -> tuple[str, str]:

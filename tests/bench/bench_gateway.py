@@ -9,14 +9,16 @@ generator each, take turns in the same run, and answer a body of the same size.
 import asyncio
 import sys
 import time
-from collections.abc import Awaitable, Callable
-from statistics import median, quantiles
+from collections.abc import Awaitable, Callable, Sequence
+from statistics import quantiles
 
 import aiohttp
 from aiohttp import web
 
+from libs.settings import GatewaySettings
 from libs.web.server import serve
 from tests.api.threads import ExampleRequester
+from tests.bench.figures import Figure, Findings
 from tests.gateway.edges import KEY, edge_on, serving
 
 REQUESTS = 2_000
@@ -60,7 +62,8 @@ async def load(url: str, requests: int) -> tuple[float, list[float]]:
 
 async def main(requests: int) -> None:
     bare_url, stop = await bare()
-    async with serving(edge_on(requester=ExampleRequester())) as url:
+    unlimited = GatewaySettings(rate_limit_address=0, rate_limit_tenant=0)
+    async with serving(edge_on(settings=unlimited, requester=ExampleRequester())) as url:
         rates: dict[str, list[float]] = {"bare": [], "gateway": []}
         latencies: list[float] = []
         for _ in range(ROUNDS):
@@ -69,11 +72,21 @@ async def main(requests: int) -> None:
             rates["gateway"].append(rate)
             latencies += took
     await stop()
-    bare_rate, gateway_rate = median(rates["bare"]), median(rates["gateway"])
-    cuts = quantiles(latencies, n=100)
-    print(f"bare aiohttp POST     {bare_rate:8.0f} requests/s")
-    print(f"gateway, accept a run {gateway_rate:8.0f} requests/s, {gateway_rate / bare_rate:.0%}")
-    print(f"P50 {cuts[49]:.1f} ms, P95 {cuts[94]:.1f} ms, P99 {cuts[98]:.1f} ms, {AT_ONCE} at once")
+    figures = [
+        Figure("accept a run", "/s", rates["gateway"], "bare aiohttp POST", rates["bare"], aim=0.5),
+        *(
+            Figure(f"accept a run, {AT_ONCE} at once, {name}", "ms", [value], more_is_better=False)
+            for name, value in percentiles(latencies).items()
+        ),
+    ]
+    Findings("gateway", figures).keep()
+    for figure in figures:
+        print(figure)
+
+
+def percentiles(values: Sequence[float]) -> dict[str, float]:
+    cuts = quantiles(values, n=100)
+    return {"P50": cuts[49], "P95": cuts[94], "P99": cuts[98]}
 
 
 if __name__ == "__main__":

@@ -15,9 +15,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from tests.bench.figures import Figure, Findings
 from tests.pipelines import ONE_STEP
 from tests.stack import Stack
 
+ROUNDS = 4
 HOPS = (
     ("POST → run.requested", "run.submit.v1", "run.requested.v1"),
     ("run.requested → attempt.started", "run.requested.v1", "attempt.started.v1"),
@@ -45,12 +47,17 @@ def measure(stack: Stack, runs: int) -> None:
     for tenant in tenants:
         stack.onboard(tenant)
         stack.call("PUT", "/api/v1/pipelines/configs/ones", text=ONE_STEP, tenant=tenant)
-    one_by_one(stack, tenants[0])
-    many_at_once(stack, tenants[1:], runs)
-    with_kept_status(stack, tenants[0])
+    figures = [
+        *one_by_one(stack, tenants[0]),
+        *many_at_once(stack, tenants[1:], runs),
+        with_kept_status(stack, tenants[0]),
+    ]
+    Findings("runs", figures).keep()
+    for figure in figures:
+        print(figure)
 
 
-def one_by_one(stack: Stack, tenant: str, count: int = 40) -> None:
+def one_by_one(stack: Stack, tenant: str, count: int = 40) -> list[Figure]:
     """POST to COMPLETED as a client sees it that waits by long-poll."""
     walls, finals = [], []
     for _ in range(count):
@@ -59,9 +66,10 @@ def one_by_one(stack: Stack, tenant: str, count: int = 40) -> None:
         stack.wait_for_run(tenant, run_id)
         walls.append((time.perf_counter() - started) * 1000)
         finals.append(run_id)
-    show("POST → COMPLETED by GET", walls)
-    for name, before, after in HOPS:
-        show(f"  {name}", hop(stack, finals, before, after))
+    return [
+        took("POST → COMPLETED by GET, one step", walls, aim=1000),
+        *(took(f"… {name}", hop(stack, finals, *between)) for name, *between in HOPS),
+    ]
 
 
 def hop(stack: Stack, run_ids: Sequence[str], before: str, after: str) -> list[float]:
@@ -93,7 +101,7 @@ def stack_events(stack: Stack) -> dict[str, dict[str, datetime]]:
     return found
 
 
-def many_at_once(stack: Stack, tenants: Sequence[str], runs: int) -> None:
+def many_at_once(stack: Stack, tenants: Sequence[str], runs: int) -> list[Figure]:
     """All runs submitted by eight clients; the clock stops when the last has ended."""
     started = time.perf_counter()
     with ThreadPoolExecutor(8) as clients:
@@ -106,10 +114,13 @@ def many_at_once(stack: Stack, tenants: Sequence[str], runs: int) -> None:
         accepted = time.perf_counter() - started
         list(clients.map(lambda one: stack.wait_for_run(*one, within=120), ids))
     ended = time.perf_counter() - started
-    print(f"{runs} runs: accepted at {runs / accepted:.0f} a second, ended at {runs / ended:.0f}")
+    return [
+        Figure(f"{runs} runs at once: accepted", "/s", [runs / accepted]),
+        Figure(f"{runs} runs at once: ended, recorded", "/s", [runs / ended]),
+    ]
 
 
-def with_kept_status(stack: Stack, tenant: str) -> None:
+def with_kept_status(stack: Stack, tenant: str) -> Figure:
     run_id = submit(stack, tenant)
     stack.wait_for_run(tenant, run_id)
     walls = []
@@ -117,7 +128,7 @@ def with_kept_status(stack: Stack, tenant: str) -> None:
         started = time.perf_counter()
         stack.call("GET", f"/api/v1/pipelines/runs/{run_id}", tenant=tenant)
         walls.append((time.perf_counter() - started) * 1000)
-    show("GET status", walls)
+    return took("GET status of a run", walls, aim=50)
 
 
 def submit(stack: Stack, tenant: str) -> str:
@@ -125,6 +136,13 @@ def submit(stack: Stack, tenant: str) -> str:
     if answer.status != 202:
         raise SystemExit(f"a run was not accepted: {answer.body}")
     return str(answer.body["run_id"])
+
+
+def took(name: str, walls: Sequence[float], aim: float | None = None) -> Figure:
+    """Milliseconds; its rounds are the quarters of what was measured, in order."""
+    size = max(1, len(walls) // ROUNDS)
+    rounds = [statistics.median(walls[at : at + size]) for at in range(0, len(walls), size)]
+    return Figure(f"{name}, P50", "ms", rounds, aim=aim, more_is_better=False)
 
 
 def show(name: str, values: Sequence[float]) -> None:

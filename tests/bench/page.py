@@ -1,0 +1,109 @@
+"""Writes docs/performance.md from what the benches kept.
+
+python -m tests.bench.page
+"""
+
+import os
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from statistics import median
+
+from tests.bench.figures import FOLDER, Curve, Figure, Findings, kept
+
+PAGE = Path(__file__).parents[2] / "docs" / "performance.md"
+HEAD = """\
+# Performance
+
+Written by `make bench` from its last run. Everything ran on one machine of {cores} cores
+together with the emulators and whatever made the load, so read ratios, not absolutes: each is
+against something measured in the same run. a ratio above 1 is better than what stands beside it.
+In brackets: the least and the most over the rounds.
+"""
+TAIL = """\
+## What is not promised
+
+- Absolute rates: the local BigQuery and Pub/Sub are emulators in Python and take most of the
+  processor here. Google's own take none of it, and add a network instead.
+- Anything at a size that was not run. The curves say how far was looked.
+"""
+
+
+def page(findings: Iterable[Findings]) -> str:
+    parts = [HEAD.format(cores=os.cpu_count())]
+    parts += [_section(one) for one in findings]
+    return "\n".join([*parts, TAIL])
+
+
+def _section(found: Findings) -> str:
+    lines = [f"## {found.area.replace('-', ' ').capitalize()}", ""]
+    if found.figures:
+        lines += ["| what | measured | beside it | ratio | aim |", "|---|---|---|---|---|"]
+        lines += [_row(figure) for figure in found.figures]
+        lines.append("")
+    for curve in found.curves:
+        lines += [*_plot(curve), ""]
+    return "\n".join(lines)
+
+
+def _row(figure: Figure) -> str:
+    beside = ratio = ""
+    if figure.beside_rounds:
+        beside = f"{figure.beside}: {_spread(figure.beside_rounds, figure.unit)}"
+        ratio = f"{figure.ratio:.2f} times"
+    return (
+        f"| {figure.name} | {_spread(figure.rounds, figure.unit)} | {beside} | {ratio}"
+        f" | {_aim(figure)} |"
+    )
+
+
+def _spread(rounds: Sequence[float], unit: str) -> str:
+    if len(rounds) == 1:
+        return f"{_number(rounds[0])} {unit}"
+    least, most = _number(min(rounds)), _number(max(rounds))
+    return f"{_number(median(rounds))} {unit} ({least} to {most})"
+
+
+def _aim(figure: Figure) -> str:
+    if figure.aim is None:
+        return ""
+    sign = "≥" if figure.more_is_better or figure.beside_rounds else "≤"
+    unit = "times" if figure.beside_rounds else figure.unit
+    return f"{sign} {_number(figure.aim)} {unit}, {'reached' if figure.reached else '**missed**'}"
+
+
+def _number(value: float) -> str:
+    if value >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.3g}"
+
+
+def _plot(curve: Curve) -> list[str]:
+    """A chart that shows wherever Mermaid does, and its points for everywhere else."""
+    across = ", ".join(f'"{_number(x)}"' for x, _ in curve.points)
+    up = ", ".join(f"{y:.4g}" for _, y in curve.points)
+    told = "; ".join(f"{_number(x)}: {_number(y)}" for x, y in curve.points)
+    return [
+        "```mermaid",
+        "xychart-beta",
+        f'    title "{curve.name}"',
+        f'    x-axis "{curve.over}" [{across}]',
+        f'    y-axis "{curve.unit}" 0 --> {max(y for _, y in curve.points) * 1.1 or 1:.4g}',
+        f"    line [{up}]",
+        "```",
+        f"{curve.name}, {curve.unit} by {curve.over}: {told}.",
+    ]
+
+
+def main() -> int:
+    findings = kept()
+    if not findings:
+        sys.stderr.write(f"nothing measured yet in {FOLDER}: run `make bench`\n")
+        return 1
+    PAGE.write_text(page(findings))
+    print(f"wrote {PAGE.relative_to(PAGE.parents[1])} from {len(findings)} benches")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
