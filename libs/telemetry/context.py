@@ -1,8 +1,7 @@
 """What is being worked on right now: bound once, written on every log line."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Mapping
+from contextvars import ContextVar, Token
 
 _EMPTY: Mapping[str, str] = {}
 _FIELDS: ContextVar[Mapping[str, str]] = ContextVar("log_fields", default=_EMPTY)
@@ -12,11 +11,17 @@ def current() -> Mapping[str, str]:
     return _FIELDS.get()
 
 
-@contextmanager
-def bind(**fields: str) -> Iterator[None]:
+class bind:  # noqa: N801  used as a function is; a generator would cost three times as much
     """Add fields to every log line of this task, and of tasks it starts."""
-    token = _FIELDS.set({**_FIELDS.get(), **{k: v for k, v in fields.items() if v}})
-    try:
-        yield
-    finally:
-        _FIELDS.reset(token)
+
+    __slots__ = ("_fields", "_token")
+
+    def __init__(self, **fields: str) -> None:
+        self._fields = fields
+
+    def __enter__(self) -> None:
+        new = {name: value for name, value in self._fields.items() if value}
+        self._token: Token[Mapping[str, str]] = _FIELDS.set({**_FIELDS.get(), **new})
+
+    def __exit__(self, *_: object) -> None:
+        _FIELDS.reset(self._token)

@@ -4,7 +4,6 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from uuid import uuid4
 
 import orjson
 from aiohttp import web
@@ -81,7 +80,7 @@ async def observe(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Give the request its ids and its log line."""
     started = time.perf_counter()
     span = trace.continue_trace(request.headers.get("traceparent", ""))
-    request_id = _clean(request.headers.get("X-Request-ID", "")) or str(uuid4())
+    request_id = _clean(request.headers.get("X-Request-ID", "")) or span.trace_id
     request[TRACE], request[REQUEST_ID] = span, request_id
     with (
         trace.entered(span),

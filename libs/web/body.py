@@ -18,11 +18,19 @@ async def read_model(request: web.Request, model: type[Model]) -> Model:
     Types are JSON's own: a number is no text and a text no number.
     """
     text = await read_text(request) or "{}"
-    parse_json(text)
+    if _needs_a_look(text):
+        parse_json(text)
     try:
         return model.model_validate_json(text, strict=True)
     except ValidationError as error:
+        parse_json(text)  # what is no JSON at all is said with its place
         raise invalid(error) from None
+
+
+def _needs_a_look(text: str) -> bool:
+    """Whether it may be JSON that the model's own parser takes and we do not."""
+    deep = text.count("{") + text.count("[") > MAX_DEPTH
+    return deep or "NaN" in text or "Infinity" in text
 
 
 async def read_text(request: web.Request) -> str:

@@ -8,7 +8,6 @@ that lies in Secret Manager, so a stolen table of hashes opens nothing.
 import hmac
 import re
 from dataclasses import dataclass
-from hashlib import sha256
 
 from contracts.identifiers import InvalidIdentifierError, KeyHash, TenantId
 from libs.vault.keys import CHECKSUM_LENGTH, RANDOM_LENGTH, base62_checksum, random_base62
@@ -28,7 +27,7 @@ class ApiKey:
         return self.text[-4:]
 
     def hash(self, pepper: bytes) -> KeyHash:
-        return KeyHash(hmac.new(pepper, self.text.encode(), sha256).hexdigest())
+        return KeyHash(hmac.digest(pepper, self.text.encode(), "sha256").hex())
 
     def __repr__(self) -> str:
         return f"ApiKey({self.tenant_id}, …{self.last_four})"

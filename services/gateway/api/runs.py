@@ -110,7 +110,7 @@ class RunRoutes:
                 RunRequestedV1,
                 RunQueuedV1,
                 RunRejectedV1,
-                id_=str(uuid5(NAMESPACE, command.run_id)),
+                id_=command.run_id,  # one submission a run, so its id is one
             )
         except Problem as problem:
             if problem.code not in {"no_answer_yet", "run_exists"}:

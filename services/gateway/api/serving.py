@@ -65,7 +65,7 @@ class Served:
         if signature.query:
             name, query = signature.query
             found[name] = read_query(request, query)
-        elif request.query:
+        elif request.query_string:
             raise _unknown_query(request)
         if signature.body:
             name, body = signature.body
@@ -79,12 +79,8 @@ class Served:
         status = answer.status or self._declared.status
         if answer.body is None:
             return web.Response(status=status, headers=answer.headers)
-        return web.Response(
-            status=status,
-            body=_json(answer.body),
-            content_type="application/json",
-            headers=answer.headers,
-        )
+        headers = {"Content-Type": "application/json", **answer.headers}
+        return web.Response(status=status, body=_json(answer.body), headers=headers)
 
 
 def _json(body: BaseModel) -> bytes:
