@@ -69,10 +69,7 @@ class Converter:
         rows = self._with_elements(rows, moved)
         rows = _evaluate(rows, self._then)
         result = rows.select(self._columns)
-        tally.rows_out += result.height
-        key = ("BillingPeriodStart", "BillingAccountId", "BillingCurrency")
-        add_sums(tally.billed, result.select(*key, "BilledCost"))
-        add_sums(tally.effective, result.select(*key, "EffectiveCost"))
+        tally.add_result(result)
         return result
 
     def _look_up(self, rows: pl.DataFrame) -> pl.DataFrame:

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 
 import polars as pl
@@ -10,6 +10,15 @@ import polars as pl
 MOST_UNMAPPED = 200
 Key = tuple[datetime, str, str]
 """Billing period, billing account, billing currency."""
+
+
+@dataclass(frozen=True, slots=True)
+class Commitment:
+    """What was paid for one in a billing period, and what its usage cost in effect."""
+
+    billed: Decimal = Decimal(0)
+    effective: Decimal = Decimal(0)
+    covered: int = 0
 
 
 @dataclass(slots=True)
@@ -24,6 +33,12 @@ class Tally:
     raw: dict[Key, Decimal] = field(default_factory=dict)
     billed: dict[Key, Decimal] = field(default_factory=dict)
     effective: dict[Key, Decimal] = field(default_factory=dict)
+    days: dict[tuple[str, date], Decimal] = field(default_factory=dict)
+    """EffectiveCost by sub account, and day on which charges begin."""
+    newest: datetime | None = None
+    """When the last charge ends."""
+    period_end: datetime | None = None
+    commitments: dict[tuple[datetime, str], "Commitment"] = field(default_factory=dict)
     rounded: int = 0
     """Values with digits beyond the eighteenth decimal."""
 
@@ -45,11 +60,54 @@ class Tally:
     def conserved(self) -> bool:
         return not self.lost
 
+    def add_result(self, rows: pl.DataFrame) -> None:
+        """What is kept of FOCUS rows that have been made."""
+        self.rows_out += rows.height
+        if not rows.height:
+            return
+        key = ("BillingPeriodStart", "BillingAccountId", "BillingCurrency")
+        add_sums(self.billed, rows.select(*key, "BilledCost"))
+        add_sums(self.effective, rows.select(*key, "EffectiveCost"))
+        self._add_days(rows)
+        self._add_commitments(rows)
+        self.newest = _later(self.newest, rows["ChargePeriodEnd"].max())
+        self.period_end = _later(self.period_end, rows["BillingPeriodEnd"].max())
+
+    def _add_days(self, rows: pl.DataFrame) -> None:
+        usage = rows.filter(pl.col("ChargeCategory") == "Usage")
+        account, day = pl.col("SubAccountId").fill_null(""), pl.col("ChargePeriodStart").dt.date()
+        grouped = usage.group_by(account, day).agg(pl.col("EffectiveCost").sum())
+        for who, at, cost in grouped.iter_rows():
+            self.days[who, at] = self.days.get((who, at), Decimal(0)) + cost
+
+    def _add_commitments(self, rows: pl.DataFrame) -> None:
+        bought = pl.col("ChargeCategory") == "Purchase"
+        grouped = (
+            rows.filter(pl.col("CommitmentDiscountId").is_not_null())
+            .group_by("BillingPeriodStart", "CommitmentDiscountId")
+            .agg(
+                pl.col("BilledCost").filter(bought).sum(),
+                pl.col("EffectiveCost").filter(~bought).sum(),
+                (~bought).sum().alias("covered"),
+            )
+        )
+        for period, name, billed, effective, covered in grouped.iter_rows():
+            before = self.commitments.get((period, name), Commitment())
+            self.commitments[period, name] = Commitment(
+                before.billed + billed, before.effective + effective, before.covered + covered
+            )
+
     def add_unmapped(self, lookup: str, keys: pl.Series) -> None:
         counts = self.unmapped.setdefault(lookup, Counter())
         for key, number in keys.value_counts().iter_rows():
             known = key in counts or len(counts) < MOST_UNMAPPED
             counts[key if known else "(others)"] += number
+
+
+def _later(before: datetime | None, found: object) -> datetime | None:
+    if not isinstance(found, datetime):
+        return before
+    return found if before is None else max(before, found)
 
 
 def add_sums(sums: dict[Key, Decimal], frame: pl.DataFrame) -> None:

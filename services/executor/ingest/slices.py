@@ -1,11 +1,14 @@
 """Stage, check, swap: a slice of a table is replaced whole, in one transaction, or not at all."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from libs.warehouse.jobs import JobResult, LoadJob, QueryJob
 from libs.warehouse.schema import Column, Table
 from libs.warehouse.warehouse import Warehouse
+
+Inspect = Callable[[str], Awaitable[Sequence[JobResult]]]
+"""Given `dataset.table`; gives what its jobs did."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +50,17 @@ class SliceLoader:
     def __init__(self, warehouse: Warehouse) -> None:
         self._warehouse = warehouse
 
-    async def replace(self, load: SliceLoad) -> tuple[JobResult, ...]:
-        """What the jobs did. Raises `JobFailedError`, `UnavailableError`, `RowsLostError`."""
+    async def replace(
+        self, load: SliceLoad, inspect: Inspect | None = None
+    ) -> tuple[JobResult, ...]:
+        """What the jobs did. `inspect` sees the staged rows before they take their place.
+
+        Raises `JobFailedError`, `UnavailableError`, `RowsLostError`, and what `inspect` raises.
+        """
         await self._warehouse.ensure(load.target, *load.beside)
         jobs = [await self._stage(load)] if load.uris else []
+        if inspect is not None and load.uris:
+            jobs += await inspect(load.staged)
         swap = QueryJob(
             job_id=load.swap_job,
             sql=self._swap(load),

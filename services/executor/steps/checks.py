@@ -6,11 +6,19 @@ few columns of one SELECT: how many rows fail it, and keys of some of them.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    ValidationInfo,
+    field_validator,
+)
 
 from contracts.quality import MOST_CHECKS, MOST_SAMPLES, Severity
+from services.executor.focus.conformance import conformance, cost_rows
 
 FAILS = "_fails"
 _NAME = r"^[A-Za-z_][A-Za-z0-9_]{0,299}$"
@@ -67,6 +75,13 @@ class Referenced(_OfColumn):
     other_column: Column
 
 
+class OneParent(_OfColumn):
+    """Wherever a value of the column stands, `parent` is the same."""
+
+    type: Literal["expect_column_values_to_have_one_parent", "one_parent"]
+    parent: Column
+
+
 class Rows(_OfColumn):
     """A condition that every row has to hold."""
 
@@ -104,13 +119,16 @@ Check = Annotated[
     | Between
     | Matches
     | Referenced
+    | OneParent
     | Rows
     | RowCount
     | Fresh
     | UsualVolume,
     Field(discriminator="type"),
 ]
-RowCheck = NotNull | Unique | UniqueTogether | InSet | Between | Matches | Referenced | Rows
+RowCheck = (
+    NotNull | Unique | UniqueTogether | InSet | Between | Matches | Referenced | OneParent | Rows
+)
 LONG_NAMES = {
     "not_null": "expect_column_values_to_not_be_null",
     "unique": "expect_column_values_to_be_unique",
@@ -119,10 +137,18 @@ LONG_NAMES = {
     "between": "expect_column_values_to_be_between",
     "regex": "expect_column_values_to_match_regex",
     "referential": "expect_column_values_to_be_in_other_table",
+    "one_parent": "expect_column_values_to_have_one_parent",
     "sql": "expect_rows_to_satisfy",
     "row_count": "expect_table_row_count_to_be_between",
     "freshness": "expect_column_max_to_be_recent",
     "volume": "expect_daily_row_count_to_be_usual",
+}
+
+
+Suite = Literal["", "focus_1_4", "cost"]
+SUITES: Mapping[str, Callable[[], list[dict[str, Any]]]] = {
+    "focus_1_4": conformance,
+    "cost": cost_rows,
 }
 
 
@@ -134,7 +160,17 @@ class Config(BaseModel):
     """Only these rows are looked at, e.g. one day's."""
     key: tuple[Column, ...] = Field(default=(), max_length=10)
     """Columns that tell which row a sample is of."""
-    checks: tuple[Check, ...] = Field(min_length=1, max_length=MOST_CHECKS)
+    suite: Suite = ""
+    """Checks that come with the platform, beside one's own."""
+    checks: tuple[Check, ...] = Field(default=(), max_length=MOST_CHECKS, validate_default=True)
+
+    @field_validator("checks", mode="before")
+    @classmethod
+    def _with_suite(cls, own: Any, info: ValidationInfo) -> Any:
+        suite = info.data.get("suite", "")
+        if not suite and not own:
+            raise ValueError("name at least one check, or a suite")
+        return [*SUITES[suite](), *own] if suite else own
 
 
 @dataclass(slots=True)
@@ -226,6 +262,13 @@ def _referenced(scan: Scan, index: int, check: Referenced) -> str:
     return f"`{check.column}` IS NOT NULL AND _lost_{index}"
 
 
+def _one_parent(scan: Scan, index: int, check: OneParent) -> str:
+    over = f"OVER (PARTITION BY t.`{check.column}`)"
+    parent = f"t.`{check.parent}`"
+    scan.inner.append(f"MIN({parent}) {over} <> MAX({parent}) {over} AS _torn_{index}")
+    return f"`{check.column}` IS NOT NULL AND COALESCE(_torn_{index}, FALSE)"
+
+
 def _rows(_: Scan, __: int, check: Rows) -> str:
     return f"NOT COALESCE(({check.condition}), FALSE)"
 
@@ -264,6 +307,7 @@ _FAILS: Mapping[type[BaseModel], Callable[..., str]] = {
     Between: _between,
     Matches: _matches,
     Referenced: _referenced,
+    OneParent: _one_parent,
     Rows: _rows,
 }
 _MEASURES: Mapping[type[BaseModel], Callable[..., None]] = {

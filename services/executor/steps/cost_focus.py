@@ -5,6 +5,7 @@ the newest delivery holds alone. Nothing takes its place before it is checked.
 """
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -15,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from contracts.quality import CheckPart, CheckStatus, Severity
 from libs.warehouse.data_tables import COSTS, costs_table, loads_table
+from libs.warehouse.jobs import JobResult
 from services.executor.focus.checks import checks_of
 from services.executor.focus.engine import Converter
 from services.executor.focus.errors import BadValueError
@@ -27,6 +29,7 @@ from services.executor.ingest.parts import PartWriter, each
 from services.executor.ingest.readers import ParquetFile
 from services.executor.ingest.slices import SliceLoad, SliceLoader
 from services.executor.ingest.values import Style
+from services.executor.steps.cost_report import CostReport
 from services.executor.steps.phrasing import phrased
 from services.executor.steps.quality import quality
 from services.executor.steps.raw_load import slice_of
@@ -56,6 +59,7 @@ class CostFocus(StepType):
         self._clock = tools.clock
         self._deliveries = Deliveries(tools.data)
         self._slices = SliceLoader(tools.warehouse)
+        self._report = CostReport(tools.warehouse)
 
     async def run(self, given: StepRun) -> StepResult:
         request, config = given.request, given.config(Config)
@@ -78,15 +82,25 @@ class CostFocus(StepType):
                 folder = folder_of(tenant, target, made_of, load_id)
                 parts = PartWriter(self._data, folder, Path(spool))
                 tally = await self._convert(work, delivery, parts)
-            self._check(work, tally)
-            given.spent.add(*await self._slices.replace(self._load(work, parts, tally)))
+            given.spent.add(*await self._replace(work, parts, tally))
             await self._data.delete(*parts.names)
             done = Delivery(load_id=load_id, rows=parts.rows)
             await self._deliveries.commit(tenant, target, made_of, done)
         return StepResult(parts.rows)
 
+    async def _replace(
+        self, work: "_Work", parts: PartWriter, tally: Tally
+    ) -> tuple[JobResult, ...]:
+        load = self._load(work, parts, tally)
+        self._check(work, checks_of(tally) + await self._report.compared(load, tally, work.now))
+
+        async def inspect(staged: str) -> Sequence[JobResult]:
+            return await self._report.conforms(work.given, work.target, staged, work.now)
+
+        return await self._slices.replace(load, inspect)
+
     async def cancel(self, given: StepRun) -> None:
-        for part in ("stage", "swap"):
+        for part in ("stage", "focus14", "cost", "swap"):
             await self._warehouse.cancel_job(given.job_id_of(part))
 
     async def _delivered(self, tenant: str, table: str, slice_: str) -> Delivery:
@@ -113,10 +127,9 @@ class CostFocus(StepType):
         await parts.finish()
         return tally
 
-    def _check(self, work: "_Work", tally: Tally) -> None:
+    def _check(self, work: "_Work", checks: list[CheckPart]) -> None:
         """Tell every check; raises `StepError` for one that must not fail."""
-        checks = tuple(checks_of(tally))
-        work.given.tell.say("quality", quality(work.given, work.target, work.now, checks))
+        work.given.tell.say("quality", quality(work.given, work.target, work.now, tuple(checks)))
         bad = [check for check in checks if _stops(check)]
         if bad:
             found = f"{bad[0].observed} instead of {bad[0].expected}; {bad[0].detail}"

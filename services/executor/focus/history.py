@@ -1,0 +1,129 @@
+"""How a load compares with what was there before: restated months, gaps, days that stand out."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from statistics import median
+
+from contracts.quality import CheckPart, CheckStatus, Severity
+from services.executor.focus.tally import Key, Tally
+
+LOOKBACK = timedelta(days=28)
+FEWEST_DAYS, DEVIATIONS = 7, 6
+NORMAL = 1.4826
+"""Makes a median of distances comparable with a standard deviation."""
+LATE = timedelta(hours=72)
+MOST_SHOWN = 5
+
+
+def history_checks(
+    tally: Tally, before: Mapping[Key, Decimal], days: Mapping[date, Decimal], now: datetime
+) -> list[CheckPart]:
+    """`before` is what the table holds of the same periods, `days` what the days before cost."""
+    return [
+        _restated(tally, before, now),
+        _covered(tally),
+        _complete(tally),
+        _fresh(tally, now),
+        _usual(tally, days),
+    ]
+
+
+def _restated(tally: Tally, before: Mapping[Key, Decimal], now: datetime) -> CheckPart:
+    """A month that was closed and changes all the same."""
+    changed = {
+        key: tally.billed.get(key, Decimal(0)) - billed
+        for key, billed in before.items()
+        if tally.billed.get(key, Decimal(0)) != billed and _month_after(key[0]) <= now
+    }
+    shown = "; ".join(
+        f"{start:%Y-%m} account {account}: {delta.normalize():f} {currency}"
+        for (start, account, currency), delta in sorted(changed.items())[:MOST_SHOWN]
+    )
+    return _said("closed_periods_stay", tally, len(changed), "restated closed periods", shown)
+
+
+def _covered(tally: Tally) -> CheckPart:
+    """What a commitment cost in a period is what its usage cost in effect, used or not."""
+    torn = [
+        name
+        for (_, name), found in sorted(tally.commitments.items())
+        if found.billed and found.covered and found.billed != found.effective
+    ]
+    return _said(
+        "commitments_cost_what_they_cover",
+        tally,
+        len(torn),
+        "commitments whose usage costs in effect something else than was paid",
+        ", ".join(torn[:MOST_SHOWN]),
+    )
+
+
+def _complete(tally: Tally) -> CheckPart:
+    """Days without a charge between the first and the last of an account that is used daily."""
+    by_account: dict[str, set[date]] = {}
+    for account, day in tally.days:
+        by_account.setdefault(account, set()).add(day)
+    gaps = []
+    for account, days in sorted(by_account.items()):
+        span = (max(days) - min(days)).days + 1
+        if span > len(days) >= FEWEST_DAYS:
+            gaps.append(f"{account or 'no account'} ({span - len(days)})")
+    return _said(
+        "no_day_is_missing", tally, len(gaps), "accounts with days missing", ", ".join(gaps[:5])
+    )
+
+
+def _fresh(tally: Tally, now: datetime) -> CheckPart:
+    lag = timedelta(0)
+    if tally.newest is not None and tally.period_end is not None:
+        lag = max(min(now, tally.period_end) - tally.newest, timedelta(0))
+    return CheckPart(
+        name="charges_are_recent",
+        kind="hours_between_the_last_charge_and_now",
+        severity=Severity.WARN,
+        status=CheckStatus.FAILED if lag > LATE else CheckStatus.PASSED,
+        observed=f"{lag.total_seconds() / 3600:.0f}",
+        expected=f"at most {LATE.total_seconds() / 3600:.0f}, or to the end of the period",
+        row_count=tally.rows_in,
+    )
+
+
+def _usual(tally: Tally, before: Mapping[date, Decimal]) -> CheckPart:
+    """Each day against the median of the days before it: a robust z."""
+    costs: dict[date, Decimal] = dict(before)
+    loaded: dict[date, Decimal] = {}
+    for (_, day), cost in tally.days.items():
+        loaded[day] = loaded.get(day, Decimal(0)) + cost
+    costs |= loaded
+    odd = []
+    for day in sorted(loaded):
+        past = [costs[d] for d in costs if day - LOOKBACK <= d < day]
+        if len(past) >= FEWEST_DAYS and _stands_out(costs[day], past):
+            odd.append(f"{day} ({costs[day].normalize():f} against {median(past).normalize():f})")
+    return _said("daily_cost_is_usual", tally, len(odd), "days that stand out", "; ".join(odd[:5]))
+
+
+def _stands_out(cost: Decimal, past: Sequence[Decimal]) -> bool:
+    middle = median(past)
+    spread = float(median([abs(one - middle) for one in past])) * NORMAL
+    least = abs(float(middle)) * 0.05  # days that are all alike leave room for five per cent
+    return abs(float(cost - middle)) > DEVIATIONS * max(spread, least, 1e-9)
+
+
+def _said(name: str, tally: Tally, failing: int, kind: str, detail: str) -> CheckPart:
+    return CheckPart(
+        name=name,
+        kind=kind.replace(" ", "_"),
+        severity=Severity.WARN,
+        status=CheckStatus.FAILED if failing else CheckStatus.PASSED,
+        observed=str(failing),
+        expected="0",
+        row_count=tally.rows_in,
+        failing_rows=failing,
+        detail=detail,
+    )
+
+
+def _month_after(start: datetime) -> datetime:
+    return (start.astimezone(UTC) + timedelta(days=32)).replace(day=1)

@@ -1,0 +1,149 @@
+"""What is told of each load: the rules of FOCUS, and how it compares with what was there."""
+
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Any
+
+import polars as pl
+import pytest
+
+from contracts.quality import CheckPart, QualityCheckedV1
+from services.executor.focus.conformance import conformance, cost_rows
+from services.executor.focus.history import history_checks
+from services.executor.focus.tally import Tally
+from tests.focus.ledger import Line, load_ledger
+from tests.ingest.surroundings import Surroundings
+
+LEDGERS = (
+    "aws_cur",
+    "azure_export",
+    "gcp_billing",
+    "openai_costs",
+    "anthropic_costs",
+    "focus_file",
+)
+NOW = datetime(2026, 12, 3, tzinfo=UTC)
+
+
+async def loaded(around: Surroundings, name: str, lines: Any = None) -> dict[str, CheckPart]:
+    bill = load_ledger(name)
+    frame = bill.frame(list(lines or bill.lines))
+    table = {"target_table": "${tenant_id}.raw", "slice": "2026-11"}
+    path = around.landing / str(around.tenant) / "bill.parquet"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # the path of a line says which of Azure's exports it is of
+    for file, part in _by_file(frame):
+        part.write_parquet(path.with_name(file))
+    await around.run("ingest.file", {"files": "*.parquet", **table})
+    focus = {"mapping": bill.mapping, "source_table": "${tenant_id}.raw", "slice": "2026-11"}
+    await around.run("cost.focus", focus)
+    told = [event for event in around.heard.events if isinstance(event, QualityCheckedV1)]
+    return {check.name: check for event in told for check in event.checks}
+
+
+def _by_file(frame: pl.DataFrame) -> list[tuple[str, pl.DataFrame]]:
+    if "x_file" not in frame.columns:
+        return [("bill.parquet", frame)]
+    return [
+        (f"{str(file).replace('/', '_') or 'all'}.parquet", part)
+        for (file,), part in frame.group_by("x_file", maintain_order=True)
+    ]
+
+
+@pytest.mark.parametrize("name", LEDGERS)
+async def test_every_ledger_conforms(around: Surroundings, name: str) -> None:
+    checks = await loaded(around, name)
+    rules = [check["name"] for check in conformance()]
+    assert len(rules) > 100
+    assert set(rules) <= set(checks)
+    broken = {rule: checks[rule].observed for rule in rules if checks[rule].status != "PASSED"}
+    if name == "focus_file":  # what a sender leaves out stays out, and is told
+        assert broken.pop("ChargeDescription-C-003-O") == "3 of 3 rows fail"
+        return
+    assert broken == {}
+    assert {check["name"] for check in cost_rows()} <= set(checks)
+
+
+async def test_broken_rules_are_reported_and_the_load_goes_on(around: Surroundings) -> None:
+    given = dict(load_ledger("focus_file").lines[0].given)
+    wrong = {**given, "BilledCost": "-3", "RegionId": "eu-west-1", "RegionName": ""}
+    checks = await loaded(around, "focus_file", [Line("wrong", wrong, ())])
+    failed = {name for name, check in checks.items() if check.status == "FAILED"}
+    assert "only_credits_and_corrections_are_negative" in failed
+    (row,) = await around.rows("SELECT SUM(BilledCost) AS c FROM $.focus_costs")
+    assert row["c"] == -3
+
+
+async def test_dq_check_runs_the_same_rules_over_a_whole_table(around: Surroundings) -> None:
+    await loaded(around, "aws_cur")
+    config = {"table": "${tenant_id}.focus_costs", "suite": "focus_1_4"}
+    assert (await around.run("dq.check", config)).rows > 0
+    event = around.heard.events[-1]
+    assert isinstance(event, QualityCheckedV1)
+    assert {check.status for check in event.checks} == {"PASSED"}
+
+
+def tally(days: dict[date, str]) -> Tally:
+    found = Tally()
+    found.days = {("a", day): Decimal(cost) for day, cost in days.items()}
+    return found
+
+
+def named(checks: list[CheckPart]) -> dict[str, CheckPart]:
+    return {check.name: check for check in checks}
+
+
+DAYS = {date(2026, 11, day): "100.5" for day in range(1, 29)}
+
+
+@pytest.mark.parametrize(
+    ("days", "odd"),
+    [
+        (DAYS, 0),
+        ({**DAYS, date(2026, 11, 20): "400"}, 1),
+        ({**DAYS, date(2026, 11, 28): "3"}, 1),
+        ({**DAYS, date(2026, 11, 3): "400"}, 0),  # too early to know what is usual
+    ],
+)
+def test_a_day_that_stands_out_is_told(days: dict[date, str], odd: int) -> None:
+    found = named(history_checks(tally(days), {}, {}, NOW))["daily_cost_is_usual"]
+    assert found.failing_rows == odd
+
+
+def test_the_days_before_the_load_count_as_usual() -> None:
+    before = {date(2026, 10, day): Decimal("1.5") for day in range(20, 31)}
+    found = named(history_checks(tally({date(2026, 11, 1): "90"}), {}, before, NOW))
+    assert found["daily_cost_is_usual"].detail == "2026-11-01 (90 against 1.5)"
+
+
+def test_days_that_are_missing_are_told() -> None:
+    days = {day: cost for day, cost in DAYS.items() if day.day not in {5, 6}}
+    assert named(history_checks(tally(days), {}, {}, NOW))["no_day_is_missing"].detail == "a (2)"
+
+
+def test_a_closed_month_that_changes_is_told_with_the_difference() -> None:
+    found = Tally()
+    key = (datetime(2026, 10, 1, tzinfo=UTC), "acc", "USD")
+    found.billed = {key: Decimal("10.25")}
+    checks = named(history_checks(found, {key: Decimal(10)}, {}, NOW))
+    assert checks["closed_periods_stay"].detail == "2026-10 account acc: 0.25 USD"
+    found.billed = {key: Decimal(10)}
+    checks = named(history_checks(found, {key: Decimal(10)}, {}, NOW))
+    assert checks["closed_periods_stay"].status == "PASSED"
+
+
+@pytest.mark.parametrize(("newest", "status"), [(30, "PASSED"), (20, "FAILED")])
+def test_charges_that_lag_behind_are_told(newest: int, status: str) -> None:
+    found = Tally()
+    found.newest = datetime(2026, 11, newest, tzinfo=UTC)
+    found.period_end = datetime(2026, 12, 1, tzinfo=UTC)
+    assert named(history_checks(found, {}, {}, NOW))["charges_are_recent"].status == status
+
+
+def test_a_commitment_costs_what_it_covers() -> None:
+    bill = load_ledger("aws_cur")
+    whole = named(history_checks(bill.convert(bill.lines)[1].tally, {}, {}, NOW))
+    fewer = [line for line in bill.lines if not line.title.startswith("An hour that the plan")]
+    torn = named(history_checks(bill.convert(fewer)[1].tally, {}, {}, NOW))
+    name = "commitments_cost_what_they_cover"
+    assert torn[name].failing_rows > whole[name].failing_rows
