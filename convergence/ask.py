@@ -1,6 +1,6 @@
 """Every call as a value: what to ask, and the model of the answer. Clients send them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any, Generic, TypeVar
@@ -11,6 +11,9 @@ from convergence import models
 T = TypeVar("T")
 RUNS = "/api/v1/pipelines/runs"
 CONFIGS = "/api/v1/pipelines/configs"
+BACKFILLS = CONFIGS + "/{config_id}/backfills"
+CREDENTIALS = "/api/v1/tenants/{tenant_id}/credentials"
+SCHEDULES = "/api/v1/scheduler/customer/{tenant_id}/pipelines"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,21 +60,62 @@ def create_tenant(
     return Ask("POST", "/api/v1/admin/tenants", models.Model, body=body)
 
 
-def issue_key(tenant_id: str, description: str = "") -> Ask[models.NewKey]:
-    """An operator's."""
-    body = {"tenant_id": tenant_id, "description": description}
-    return Ask("POST", "/api/v1/admin/api-keys", models.NewKey, body=body)
+def keys(tenant_id: str = "") -> Ask[models.Keys]:
+    """The tenant's own, or as an operator another's; so with all that is about keys."""
+    return Ask("GET", _keys(tenant_id), models.Keys, query={"tenant_id": tenant_id})
 
 
-def revoke_key(tenant_id: str, key_hash: str) -> Ask[None]:
-    """An operator's."""
-    return Ask(
-        "DELETE",
-        "/api/v1/admin/api-keys/{key_hash}",
-        type(None),
-        {"key_hash": key_hash},
-        {"tenant_id": tenant_id},
-    )
+def make_key(
+    description: str = "", scopes: Sequence[str] = (), tenant_id: str = ""
+) -> Ask[models.NewKey]:
+    """Another key, narrowed to scopes if there are any."""
+    body = {"description": description, "scopes": list(scopes)}
+    body |= {"tenant_id": tenant_id} if tenant_id else {}
+    return Ask("POST", _keys(tenant_id), models.NewKey, body=body)
+
+
+def rotate_key(
+    key_hash: str, overlap_seconds: int = 86_400, tenant_id: str = ""
+) -> Ask[models.NewKey]:
+    path, body = _keys(tenant_id) + "/{key_hash}/rotate", {"overlap_seconds": overlap_seconds}
+    query = {"tenant_id": tenant_id}
+    return Ask("POST", path, models.NewKey, {"key_hash": key_hash}, query, body)
+
+
+def revoke_key(key_hash: str, tenant_id: str = "") -> Ask[None]:
+    path, query = _keys(tenant_id) + "/{key_hash}", {"tenant_id": tenant_id}
+    return Ask("DELETE", path, type(None), {"key_hash": key_hash}, query)
+
+
+def credentials(tenant_id: str) -> Ask[models.Credentials]:
+    return Ask("GET", CREDENTIALS, models.Credentials, {"tenant_id": tenant_id})
+
+
+def store_credential(
+    tenant_id: str, provider: str, fields: Mapping[str, Any], name: str = ""
+) -> Ask[models.StoredCredential]:
+    body = {"provider": provider, "credentials": dict(fields), "credential_id": name or None}
+    return Ask("POST", CREDENTIALS, models.StoredCredential, {"tenant_id": tenant_id}, body=body)
+
+
+def try_credential(tenant_id: str, name: str) -> Ask[models.TriedCredential]:
+    parts = {"tenant_id": tenant_id, "credential_id": name}
+    return Ask("POST", CREDENTIALS + "/{credential_id}/test", models.TriedCredential, parts)
+
+
+def delete_credential(tenant_id: str, name: str) -> Ask[None]:
+    parts = {"tenant_id": tenant_id, "credential_id": name}
+    return Ask("DELETE", CREDENTIALS + "/{credential_id}", type(None), parts)
+
+
+def templates() -> Ask[models.Templates]:
+    return Ask("GET", "/api/v1/templates", models.Templates)
+
+
+def template(provider: str, domain: str, template: str) -> Ask[models.Template]:
+    parts = {"provider": provider, "domain": domain, "template": template}
+    path = "/api/v1/templates/{provider}/{domain}/{template}"
+    return Ask("GET", path, models.Template, parts)
 
 
 def tick(job: str) -> Ask[models.Ticked]:
@@ -125,6 +169,96 @@ def start(
     return Ask("POST", path, models.Started, {"config_id": config_id}, body=body)
 
 
+def start_template(  # noqa: PLR0913, PLR0917  a template has three names
+    tenant_id: str,
+    provider: str,
+    domain: str,
+    template: str,
+    day: date | None = None,
+    parameters: Mapping[str, Any] | None = None,
+) -> Ask[models.Started]:
+    parts = {"tenant_id": tenant_id, "provider": provider, "domain": domain, "template": template}
+    body = {"date": day.isoformat() if day else "", "parameters": dict(parameters or {})}
+    path = "/api/v1/pipelines/run/{tenant_id}/{provider}/{domain}/{template}"
+    return Ask("POST", path, models.Started, parts, body=body)
+
+
+def validate(source: str) -> Ask[models.Checked]:
+    return Ask("POST", "/api/v1/pipelines/validate", models.Checked, text=source)
+
+
+def plan(
+    config_id: str, day: date | None = None, parameters: Mapping[str, Any] | None = None
+) -> Ask[models.Plan]:
+    """What a run would do; nothing runs."""
+    body = {"date": day.isoformat() if day else "", "parameters": dict(parameters or {})}
+    return Ask("POST", CONFIGS + "/{config_id}/plan", models.Plan, _config(config_id), body=body)
+
+
+def backfill(
+    config_id: str, first: date, last: date, only: str = "missing", max_active: int = 1
+) -> Ask[models.Backfill]:
+    body = _days(first, last) | {"only": only, "max_active": max_active}
+    return Ask("POST", BACKFILLS, models.Backfill, _config(config_id), body=body)
+
+
+def backfill_cost(
+    config_id: str, first: date, last: date, only: str = "missing"
+) -> Ask[models.BackfillCost]:
+    """How many runs it would be; nothing runs."""
+    body = _days(first, last) | {"only": only, "dry_run": True}
+    return Ask("POST", BACKFILLS, models.BackfillCost, _config(config_id), body=body)
+
+
+def backfills(config_id: str) -> Ask[models.Backfills]:
+    return Ask("GET", BACKFILLS, models.Backfills, _config(config_id))
+
+
+def change_backfill(config_id: str, backfill_id: str, action: str) -> Ask[models.Backfill]:
+    """Pause, resume or cancel."""
+    parts = _config(config_id) | {"backfill_id": backfill_id}
+    path, body = BACKFILLS + "/{backfill_id}", {"action": action}
+    return Ask("PATCH", path, models.Backfill, parts, body=body)
+
+
+def schedules(tenant_id: str, cursor: str = "") -> Ask[models.Schedules]:
+    parts, query = {"tenant_id": tenant_id}, {"cursor": cursor}
+    return Ask("GET", SCHEDULES, models.Schedules, parts, query)
+
+
+def schedule(  # noqa: PLR0913, PLR0917  what a schedule is made of
+    tenant_id: str,
+    config_id: str,
+    cron: str,
+    time_zone: str = "UTC",
+    misfire: str = "run_once",
+    enabled: bool = True,  # noqa: FBT001, FBT002  of the body
+) -> Ask[models.Schedule]:
+    body = {
+        "config_id": config_id,
+        "cron": cron,
+        "time_zone": time_zone,
+        "misfire": misfire,
+        "enabled": enabled,
+    }
+    return Ask("POST", SCHEDULES, models.Schedule, {"tenant_id": tenant_id}, body=body)
+
+
+def unschedule(tenant_id: str, config_id: str) -> Ask[None]:
+    parts = {"tenant_id": tenant_id} | _config(config_id)
+    return Ask("DELETE", SCHEDULES + "/{config_id}", type(None), parts)
+
+
+def explain(run_id: str) -> Ask[models.Explained]:
+    return Ask("GET", RUNS + "/{run_id}/explain", models.Explained, {"run_id": run_id})
+
+
+def retry(run_id: str, start: str = "failed") -> Ask[models.Started]:
+    """From what failed, from the start, or from a step; what is done is kept."""
+    path, body = RUNS + "/{run_id}/retry", {"from": start}
+    return Ask("POST", path, models.Started, {"run_id": run_id}, body=body)
+
+
 def runs(status: str = "", pipeline: str = "", limit: int = 20) -> Ask[models.Runs]:
     query = {"status": status, "pipeline": pipeline, "limit": limit}
     return Ask("GET", RUNS, models.Runs, query=query)
@@ -148,6 +282,19 @@ def cancel(run_id: str) -> Ask[models.Cancelling]:
     return Ask("DELETE", RUNS + "/{run_id}", models.Cancelling, {"run_id": run_id})
 
 
+def bill(
+    by: str = "service", first: date | None = None, last: date | None = None, provider: str = ""
+) -> Ask[models.Bill]:
+    """What clouds and services cost, by as many columns as `by` names: `service,day`."""
+    query = {"group_by": by, "from": first, "to": last, "provider": provider, "limit": 1000}
+    return Ask("GET", "/api/v1/cost", models.Bill, query=query)
+
+
+def bill_changes(period: str = "") -> Ask[models.BillChanges]:
+    """Which billing periods moved since they were first loaded, and by how much."""
+    return Ask("GET", "/api/v1/cost/diff", models.BillChanges, query={"period": period})
+
+
 def costs(group_by: str = "day", from_day: date | None = None) -> Ask[models.Costs]:
     query = {"group_by": group_by, "from": from_day, "limit": 200}
     return Ask("GET", "/api/v1/pipelines/costs", models.Costs, query=query)
@@ -158,3 +305,15 @@ def events(
 ) -> Ask[models.Events]:
     query = {"type": type_, "run_id": run_id, "order": order, "cursor": cursor, "limit": limit}
     return Ask("GET", "/api/v1/audit/events", models.Events, query=query)
+
+
+def _config(config_id: str) -> dict[str, str]:
+    return {"config_id": config_id}
+
+
+def _days(first: date, last: date) -> dict[str, Any]:
+    return {"from": first.isoformat(), "to": last.isoformat()}
+
+
+def _keys(tenant_id: str) -> str:
+    return "/api/v1/admin/api-keys" if tenant_id else "/api/v1/tenants/api-keys"

@@ -56,6 +56,136 @@ class NewKey(Model):
     created_at: datetime
 
 
+class Key(Model):
+    """What may be known of a key."""
+
+    api_key_hash: str
+    last_four: str
+    description: str
+    scopes: Sequence[str]
+    is_active: bool
+    created_at: datetime
+    expires_at: datetime | None
+
+
+class Keys(Model):
+    keys: Sequence[Key]
+
+
+class Credential(Model):
+    """What may be known of a credential: never its secret."""
+
+    credential_id: str
+    provider: str
+    created_at: datetime
+    updated_at: datetime
+
+
+class Credentials(Model):
+    credentials: Sequence[Credential]
+
+
+class StoredCredential(Model):
+    credential_id: str
+    provider: str
+    action: str
+    dataset_status: str
+
+
+class TriedCredential(Model):
+    credential_id: str
+    provider: str
+    verdict: str
+    detail: str = ""
+
+
+class Template(Model):
+    template_id: str
+    provider: str
+    domain: str
+    template: str
+    version: int
+    title: str
+    description: str
+    parameters: dict[str, Any]
+
+
+class Templates(Model):
+    templates: Sequence[Template]
+
+
+class Fault(Model):
+    pointer: str
+    detail: str
+    line: int | None = None
+    column: int | None = None
+
+
+class Checked(Model):
+    valid: bool
+    problems: Sequence[Fault] = ()
+
+
+class PlannedStep(Model):
+    step_id: str
+    step_type: str
+    verdict: str
+    reads: Sequence[str] = ()
+    writes: Sequence[str] = ()
+    bytes: int = 0
+    price_usd: Decimal = Decimal(0)
+    note: str = ""
+
+
+class Plan(Model):
+    config_id: str
+    revision: int
+    steps: Sequence[PlannedStep]
+    bytes: int
+    price_usd: Decimal
+    allowed: bool
+
+
+class Backfill(Model):
+    backfill_id: str
+    config_id: str
+    from_date: date
+    to_date: date
+    only: str
+    status: str
+    next_date: date | None = None
+    started: int = 0
+    completed: int = 0
+    failed: int = 0
+
+
+class Backfills(Model):
+    backfills: Sequence[Backfill]
+
+
+class BackfillCost(Model):
+    days: int
+    runs: int
+    left_today: int
+    left_this_month: int
+    expected_days: int
+
+
+class Schedule(Model):
+    config_id: str
+    cron: str
+    time_zone: str
+    misfire: str
+    enabled: bool
+    next_run_time: datetime | None = None
+    next_times: Sequence[datetime] = ()
+
+
+class Schedules(Model):
+    schedules: Sequence[Schedule]
+    next_cursor: str | None = None
+
+
 class Pipeline(Model):
     config_id: str
     revision: int
@@ -84,8 +214,20 @@ class Saved(Model):
 
 class Started(Model):
     run_id: str
-    pipeline_id: str
+    pipeline_id: str | None
     status: str
+
+
+class Explained(Model):
+    """Why a run waits, or what it has come to."""
+
+    run_id: str
+    status: str
+    blocking_limit: str = ""
+    place: int = 0
+    waiting: int = 0
+    expected_start_at: datetime | None = None
+    detail: str
 
 
 class Cancelling(Model):
@@ -159,6 +301,40 @@ class Cost(Model):
     bytes_billed: int
     cost: Decimal
     currency: str
+
+
+class Charge(Model):
+    """What one group cost; `group` has a value for each column it was asked by."""
+
+    group: dict[str, str]
+    currency: str
+    billed_cost: Decimal
+    effective_cost: Decimal
+    charges: int
+
+
+class Bill(Model):
+    from_date: date
+    to_date: date
+    costs: Sequence[Charge]
+    truncated: bool
+
+
+class BillChange(Model):
+    provider: str
+    billing_account_id: str
+    billing_period: date
+    currency: str
+    version: int
+    billed_before: Decimal
+    billed_after: Decimal
+    billed_delta: Decimal
+    period_closed: bool
+    loaded_at: datetime
+
+
+class BillChanges(Model):
+    changes: Sequence[BillChange]
 
 
 class Costs(Model):

@@ -40,15 +40,15 @@ async def rewrap(api: Api) -> int:
 
 async def _tenants(api: Api) -> AsyncIterator[str]:
     """All that may have credentials, page by page."""
-    after: dict[str, str] = {}
+    cursor: dict[str, str] = {}
     while True:
-        page: Any = await api.get("/api/v1/admin/tenants", **after)
+        page: Any = await api.get("/api/v1/admin/tenants", **cursor)
         for one in page["tenants"]:
             if one["status"] != GONE:
                 yield one["tenant_id"]
-        if not page["next_after"]:
+        if not page["next_cursor"]:
             return
-        after = {"after": page["next_after"]}
+        cursor = {"cursor": page["next_cursor"]}
 
 
 async def _run(url: str, key: str) -> int:

@@ -1,11 +1,13 @@
 """What every command shares: the chosen profile and form of output, and how errors end it."""
 
+import json
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import date
 from enum import IntEnum, StrEnum
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 import yaml
@@ -14,6 +16,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from convergence import ask
 from convergence.cli import profiles
 from convergence.client import Client
 from convergence.errors import ApiError, ConnectionFailedError
@@ -22,7 +25,7 @@ from convergence.errors import ApiError, ConnectionFailedError
 class Exit(IntEnum):
     """What scripts may rely on."""
 
-    RUN_DID_NOT_COMPLETE = 1
+    DID_NOT_SUCCEED = 1
     USAGE = 2
     REFUSED = 3
     NO_CONNECTION = 4
@@ -46,7 +49,37 @@ class Choices:
 
 
 CHOICES = Choices()
+Day = Annotated[str, typer.Option("--date", help="The day it is about; else today in UTC.")]
+Parameters = Annotated[list[str] | None, typer.Option("-p", help="name=value, repeated.")]
 Output = Annotated[Form | None, typer.Option("-o", "--output", help="table, json or yaml.")]
+
+
+DATE = "A day, as 2026-03-14."
+
+
+def parsed_day(text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise typer.BadParameter(f"expected a day such as 2026-03-14, found {text!r}") from None
+
+
+def given_day(text: str) -> date | None:
+    return parsed_day(text) if text else None
+
+
+def given_parameters(given: list[str] | None) -> dict[str, Any]:
+    """Values are JSON where they can be, and text otherwise."""
+    found = {}
+    for text in given or ():
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise typer.BadParameter(f"expected name=value, found {text!r}", param_hint="-p")
+        try:
+            found[name] = json.loads(value)
+        except ValueError:
+            found[name] = value
+    return found
 
 
 def choose(form: Form | None) -> None:
@@ -72,7 +105,12 @@ def connected(*, admin: bool = False) -> Iterator[Client]:
             fail(str(error), Exit.NO_CONNECTION)
 
 
-def refused(error: ApiError) -> None:
+def tenant_of(client: Client) -> str:
+    """Whose key the profile has."""
+    return client(ask.me()).tenant_id
+
+
+def refused(error: ApiError) -> NoReturn:
     lines = [f"{error.detail} ({error.code or error.status})"]
     for fault in error.errors:
         line = fault.get("line")
@@ -83,7 +121,7 @@ def refused(error: ApiError) -> None:
     fail("\n".join(lines), Exit.REFUSED)
 
 
-def fail(text: str, code: Exit) -> None:
+def fail(text: str, code: Exit) -> NoReturn:
     CHOICES.err.print(f"[bold red]error:[/] {escape(text)}", highlight=False)
     raise typer.Exit(code)
 

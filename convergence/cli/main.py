@@ -1,6 +1,6 @@
 """The command line `convergence`.
 
-Exit codes: 0 done, 1 the run did not complete, 2 wrong usage, 3 the gateway
+Exit codes: 0 done, 1 what was asked for did not succeed, 2 wrong usage, 3 the gateway
 refused, 4 it does not answer, 5 no key is known.
 """
 
@@ -13,7 +13,19 @@ from typing import Annotated
 import typer
 
 from convergence import ask
-from convergence.cli import audit, money, operator, pipelines, profiles, runs
+from convergence.cli import (
+    audit,
+    backfills,
+    credentials,
+    keys,
+    money,
+    operator,
+    pipelines,
+    profiles,
+    runs,
+    schedules,
+    templates,
+)
 from convergence.cli.context import CHOICES, Exit, Form, Output, connected, fail, refused, show
 from convergence.cli.profiles import Profile
 from convergence.client import Client
@@ -25,18 +37,31 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_show_locals=False,
 )
-app.add_typer(pipelines.app, name="pipelines")
-app.add_typer(operator.tenants, name="tenants")
-app.add_typer(operator.keys, name="keys")
-app.add_typer(audit.app, name="audit")
+GROUPS = {
+    "pipelines": pipelines.app,
+    "templates": templates.app,
+    "schedules": schedules.app,
+    "backfill": backfills.app,
+    "credentials": credentials.app,
+    "keys": keys.app,
+    "audit": audit.app,
+    "tenants": operator.tenants,
+}
+for name, group in GROUPS.items():
+    app.add_typer(group, name=name)
 for command in (
+    pipelines.validate,
     runs.run,
     runs.runs,
     runs.logs,
+    runs.explain,
+    runs.retry,
     runs.cancel,
     runs.checks,
     money.quota,
     money.cost,
+    money.cost_changes,
+    money.run_costs,
     operator.tick,
 ):
     app.command()(command)
@@ -99,4 +124,5 @@ def up() -> None:
 
 
 def main() -> None:
-    app()
+    # The same name however it is called: the shell's completion asks by it.
+    app(prog_name="convergence")

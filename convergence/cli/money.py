@@ -1,13 +1,20 @@
 """Commands about limits and cost."""
 
-from datetime import UTC, datetime, timedelta
+from collections.abc import Sequence
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from math import ceil
 from typing import Annotated
 
 import typer
+from rich.markup import escape
+from rich.table import Table
 
-from convergence import ask
+from convergence import ask, models
 from convergence.cli.context import CHOICES, Form, Output, choose, connected, show
 
+NONE = Decimal(0)
+MOST_BARS = 40
 BARS = "▁▂▃▄▅▆▇█"
 
 
@@ -31,11 +38,57 @@ def quota(output: Output = None) -> None:
 
 
 def cost(
+    by: Annotated[str, typer.Option(help="service, account, region, provider, tag:NAME …")] = (
+        "service"
+    ),
+    days: Annotated[int, typer.Option(min=1, max=200, help="How far back.")] = 30,
+    provider: Annotated[str, typer.Option(help="Only of this bill, e.g. aws.")] = "",
+    output: Output = None,
+) -> None:
+    """Say what your clouds and services cost, with a line over time for each."""
+    choose(output)
+    last = datetime.now(UTC).date()
+    first = last - timedelta(days=days - 1)
+    with connected() as client:
+        found = client(ask.bill(by, first, last, provider))
+        if CHOICES.form is not Form.TABLE:
+            show(found, ())
+            return
+        daily = client(ask.bill(f"{by},day", first, last, provider)).costs
+    table = Table(by, "over time", "effective", "billed", box=None, header_style="bold")
+    for one in found.costs:
+        line = [NONE] * days
+        for charge in daily:
+            if charge.group[by] == one.group[by] and charge.currency == one.currency:
+                line[(date.fromisoformat(charge.group["day"]) - first).days] = charge.effective_cost
+        amounts = [f"{amount:,.2f} {one.currency}" for amount in _amounts(one)]
+        table.add_row(escape(one.group[by] or "-"), sparkline(line), *amounts)
+    CHOICES.out.print(table if found.costs else "nothing")
+    if found.truncated:
+        CHOICES.err.print("these are the dearest; there are more", highlight=False)
+
+
+def _amounts(charge: models.Charge) -> tuple[Decimal, Decimal]:
+    return charge.effective_cost, charge.billed_cost
+
+
+def cost_changes(
+    period: Annotated[str, typer.Option(help="A billing month, as 2026-03.")] = "",
+    output: Output = None,
+) -> None:
+    """Say which billing periods have moved since they were first loaded, and by how much."""
+    with connected() as client:
+        found = client(ask.bill_changes(period)).changes
+        columns = ("provider", "billing_account_id", "billing_period", "version", "billed_before")
+        show(found, (*columns, "billed_after", "billed_delta", "currency"), form=output)
+
+
+def run_costs(
     by: Annotated[str, typer.Option(help="day, pipeline or run.")] = "day",
     days: Annotated[int, typer.Option(min=1, max=200, help="How far back.")] = 30,
     output: Output = None,
 ) -> None:
-    """Say what runs have cost, with a line of it over time."""
+    """Say what the runs themselves have cost, with a line of it over time."""
     choose(output)
     since = datetime.now(UTC).date() - timedelta(days=days - 1)
     with connected() as client:
@@ -45,10 +98,13 @@ def cost(
     column = {"day": "day", "pipeline": "pipeline_id"}.get(by, "pipeline_id")
     show(found, (column, "runs", "bytes_billed", "cost", "currency"))
     if by == "day" and CHOICES.form is Form.TABLE and found:
-        of = {one.day: float(one.cost) for one in found}
-        CHOICES.out.print(sparkline([of.get(since + timedelta(days=n), 0.0) for n in range(days)]))
+        of = {one.day: one.cost for one in found}
+        CHOICES.out.print(sparkline([of.get(since + timedelta(days=n), NONE) for n in range(days)]))
 
 
-def sparkline(values: list[float]) -> str:
-    most = max(values) or 1.0
-    return "".join(BARS[round(value / most * (len(BARS) - 1))] for value in values)
+def sparkline(values: Sequence[Decimal]) -> str:
+    """Days, or so many together that it fits; credits stand at the bottom."""
+    together = ceil(len(values) / MOST_BARS)
+    sums = [sum(values[n : n + together], NONE) for n in range(0, len(values), together)]
+    most = max(*sums, NONE) or Decimal(1)
+    return "".join(BARS[round(max(value, NONE) / most * (len(BARS) - 1))] for value in sums)

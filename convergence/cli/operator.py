@@ -1,4 +1,4 @@
-"""Commands for the platform's operators: tenants, keys, ticks."""
+"""Commands for the platform's operators: tenants, ticks."""
 
 from enum import StrEnum
 
@@ -8,7 +8,6 @@ from convergence import ask, models
 from convergence.cli.context import Output, connected, show
 
 tenants = typer.Typer(help="Tenants (an operator's).", no_args_is_help=True)
-keys = typer.Typer(help="API keys (an operator's).", no_args_is_help=True)
 
 
 class Job(StrEnum):
@@ -38,21 +37,6 @@ def create(tenant: str, company: str = "", plan: str = "STARTER") -> None:
     """Create a tenant with its datasets."""
     with connected(admin=True) as client:
         client(ask.create_tenant(tenant, company, plan))
-
-
-@keys.command()
-def issue(tenant: str, description: str = "", output: Output = None) -> None:
-    """Issue a key for a tenant. It is shown this once."""
-    with connected(admin=True) as client:
-        made = client(ask.issue_key(tenant, description))
-        show(made, ("api_key", "api_key_hash", "created_at"), form=output)
-
-
-@keys.command()
-def revoke(tenant: str, api_key_hash: str) -> None:
-    """Revoke a key by its hash."""
-    with connected(admin=True) as client:
-        client(ask.revoke_key(tenant, api_key_hash))
 
 
 def tick(job: Job, output: Output = None) -> None:

@@ -7,7 +7,19 @@ import typer
 from rich.markup import escape
 
 from convergence import ask, models
-from convergence.cli.context import CHOICES, Exit, Output, connected, show
+from convergence.cli.context import (
+    CHOICES,
+    Day,
+    Exit,
+    Form,
+    Output,
+    Parameters,
+    choose,
+    connected,
+    given_day,
+    given_parameters,
+    show,
+)
 from convergence.client import Client
 from convergence.errors import ApiError
 from convergence.folder import FolderError, PipelineFile, read_folder
@@ -47,6 +59,34 @@ def save(pipeline: str, file: File, output: Output = None) -> None:
     with connected() as client:
         saved = client(ask.save(pipeline, file.read_text(encoding="utf-8")))
         show(saved, ("config_id", "revision"), form=output)
+
+
+def validate(file: File, output: Output = None) -> None:
+    """Check a definition without saving it; exit 1 when it has faults, each told by its line."""
+    choose(output)
+    with connected() as client:
+        found = client(ask.validate(file.read_text(encoding="utf-8")))
+    if CHOICES.form is not Form.TABLE:
+        show(found, ())
+    elif found.valid:
+        CHOICES.out.print(f"{file}: no faults", highlight=False)
+    else:
+        show(found.problems, ("line", "column", "detail"))
+    if not found.valid:
+        raise typer.Exit(Exit.DID_NOT_SUCCEED)
+
+
+@app.command()
+def plan(pipeline: str, day: Day = "", parameter: Parameters = None, output: Output = None) -> None:
+    """Say what a run would do: tables touched, bytes and price. Nothing runs."""
+    choose(output)
+    with connected() as client:
+        found = client(ask.plan(pipeline, given_day(day), given_parameters(parameter)))
+    if CHOICES.form is not Form.TABLE:
+        show(found, ())
+        return
+    show(found.steps, ("step_id", "verdict", "reads", "writes", "bytes", "price_usd", "note"))
+    CHOICES.out.print(f"{found.bytes} bytes, {found.price_usd} USD", highlight=False)
 
 
 @app.command("import")

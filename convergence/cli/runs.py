@@ -1,79 +1,61 @@
 """Commands that start, follow and look at runs."""
 
-import json
-from datetime import date, datetime
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from convergence import ask, models
-from convergence.cli.context import CHOICES, Exit, Form, Output, choose, connected, fail, show
+from convergence import ask
+from convergence.cli.context import (
+    CHOICES,
+    Day,
+    Form,
+    Output,
+    Parameters,
+    choose,
+    connected,
+    given_day,
+    given_parameters,
+    show,
+)
+from convergence.cli.following import RUN_COLUMNS, Wait, end_with, started
 from convergence.client import Client
 
-RUN_COLUMNS = ("run_id", "config_id", "status", "run_date", "submitted_at", "finished_at")
 STEP_COLUMNS = ("step_id", "status", "attempt", "rows", "bytes", "duration_ms", "error.detail")
 
 
 def run(  # noqa: PLR0913, PLR0917  the options of a command
     pipeline: Annotated[str, typer.Argument(help="The pipeline to run.")],
-    day: Annotated[datetime | None, typer.Option("--date", formats=["%Y-%m-%d"])] = None,
-    parameter: Annotated[list[str] | None, typer.Option("-p", help="name=value, repeated.")] = None,
+    day: Day = "",
+    parameter: Parameters = None,
     priority: Annotated[int, typer.Option(min=-100, max=100)] = 0,
-    wait: Annotated[bool, typer.Option(help="Stay until it has ended.")] = False,  # noqa: FBT002
+    wait: Wait = False,  # noqa: FBT002
     output: Output = None,
 ) -> None:
     """Run a pipeline. With --wait, exit 0 only if it completes."""
     choose(output)
     with connected() as client:
-        given = date(day.year, day.month, day.day) if day else None
-        started = client(ask.start(pipeline, given, _parameters(parameter or []), priority))
-        if not wait:
-            show(started, ("run_id", "pipeline_id", "status"))
-            return
-        ended = _follow(client, started.run_id)
-        show(ended, RUN_COLUMNS)
-        _end(ended)
+        given = given_day(day), given_parameters(parameter)
+        started(client, ask.start(pipeline, *given, priority), wait=wait)
 
 
-def _parameters(given: list[str]) -> dict[str, Any]:
-    found = {}
-    for text in given:
-        name, equals, value = text.partition("=")
-        if not equals:
-            raise typer.BadParameter(f"expected name=value, found {text!r}", param_hint="-p")
-        try:
-            found[name] = json.loads(value)
-        except ValueError:
-            found[name] = value
-    return found
+def retry(
+    run_id: str,
+    start: Annotated[str, typer.Option("--from", help="failed, start, or a step.")] = "failed",
+    wait: Wait = False,  # noqa: FBT002
+    output: Output = None,
+) -> None:
+    """Run what failed again; what has completed is kept."""
+    choose(output)
+    with connected() as client:
+        started(client, ask.retry(run_id, start), wait=wait)
 
 
-def _follow(client: Client, run_id: str) -> models.Run:
-    """Show how far it has come until it ends; on standard error, so that scripts can read."""
-    with Progress(
-        SpinnerColumn(),
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.completed}/{task.total} steps"),
-        TimeElapsedColumn(),
-        console=CHOICES.err,
-        transient=True,
-    ) as progress:
-        task = progress.add_task("waiting", total=None)
-        last = None
-        for last in client.watch(run_id):
-            steps = client(ask.steps(run_id)).steps if last.started_at else ()
-            done = sum(step.status != "RUNNING" for step in steps)
-            progress.update(task, description=last.status, completed=done, total=len(steps) or None)
-        assert last is not None  # noqa: S101  watching gives one state at least
-        return last
-
-
-def _end(ended: models.Run) -> None:
-    if ended.status != "COMPLETED":
-        reason = f": {ended.error.detail}" if ended.error else ""
-        fail(f"the run ended {ended.status}{reason}", Exit.RUN_DID_NOT_COMPLETE)
+def explain(run_id: str, output: Output = None) -> None:
+    """Say why a run waits: the limit, its place, and when it should start."""
+    with connected() as client:
+        found = client(ask.explain(run_id))
+        columns = ("status", "detail", "blocking_limit", "place", "waiting", "expected_start_at")
+        show(found, columns, form=output)
 
 
 def runs(
@@ -103,7 +85,7 @@ def logs(
             _tell(client, run_id, told)
             last = state
         _tell(client, run_id, told)
-        _end(last)
+        end_with(last)
 
 
 def _tell(client: Client, run_id: str, told: set[tuple[str, str]]) -> None:

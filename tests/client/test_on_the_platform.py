@@ -1,19 +1,16 @@
 """The client and the command line, against the whole platform."""
 
 import json
-import os
 import stat
-import subprocess
-import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import yaml
 
 from convergence import ApiError, AsyncClient, Client, ConnectionFailedError, ask
+from tests.client.shell import Shell
 from tests.pipelines import BAD_SQL, ONE_STEP
-from tests.stack import ADMIN_KEY, ROOT, Stack, free_port
+from tests.stack import ADMIN_KEY, Stack, free_port
 
 pytestmark = pytest.mark.timeout(240)  # a whole platform starts first
 TENANT = "client_inc"
@@ -22,25 +19,6 @@ TENANT = "client_inc"
 @pytest.fixture(scope="module", autouse=True)
 def _tenant(stack: Stack) -> None:
     stack.onboard(TENANT)
-
-
-@dataclass(slots=True)
-class Shell:
-    """Runs the command line with a folder of its own for what it keeps."""
-
-    folder: Path
-    url: str
-
-    def __call__(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
-        return subprocess.run(
-            [sys.executable, "-m", "convergence", *arguments],
-            cwd=ROOT,
-            env={**os.environ, "CONVERGENCE_CONFIG_DIR": str(self.folder), "COLUMNS": "200"},
-            capture_output=True,
-            text=True,
-            timeout=90,
-            check=False,
-        )
 
 
 @pytest.fixture
@@ -150,8 +128,9 @@ def test_yaml_is_yaml(signed_in: Shell) -> None:
 
 
 def test_an_operator_issues_a_key_that_the_trail_has_and_verifies(signed_in: Shell) -> None:
-    made = json.loads(signed_in("-o", "json", "keys", "issue", TENANT).stdout)
-    assert signed_in("keys", "revoke", TENANT, made["api_key_hash"]).returncode == 0
+    made = json.loads(signed_in("-o", "json", "keys", "create", "--tenant", TENANT).stdout)
+    gone = signed_in("keys", "revoke", made["api_key_hash"], "--tenant", TENANT)
+    assert gone.returncode == 0, gone.stderr
     assert TENANT in signed_in("tenants", "list").stdout
     assert signed_in("tick", "trigger").returncode == 0
     verified = signed_in("audit", "verify")
