@@ -25,14 +25,16 @@ check: $(VENV)/ready ## Lint, format, types, import rules, generated files
 	@$(BIN)/lint-imports
 	@$(BIN)/python -m contracts.generate --check
 	@$(BIN)/python -m services.gateway.openapi --check
+	@$(BIN)/python -m services.scheduler.templates.page --check
 
 fmt: $(VENV)/ready ## Format the code and mend what can be mended
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-contracts: $(VENV)/ready ## Generate schemas, AsyncAPI, topology and diagram from the catalogue; OpenAPI
+contracts: $(VENV)/ready ## Generate schemas, AsyncAPI, topology and diagram from the catalogue; OpenAPI; docs/templates.md
 	@$(BIN)/python -m contracts.generate
 	@$(BIN)/python -m services.gateway.openapi
+	@$(BIN)/python -m services.scheduler.templates.page
 
 bench: $(VENV)/ready ## Measure hops, latency and throughput on this machine
 	@$(BIN)/python -m tests.bench.bench_bus

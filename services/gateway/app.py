@@ -11,6 +11,7 @@ from services.gateway.api.groups import GROUPS
 from services.gateway.api.pages import Cursors, Pages
 from services.gateway.api.serving import routes_of
 from services.gateway.auth import Authenticator
+from services.gateway.cors import Cors
 from services.gateway.handlers import register
 from services.gateway.idempotency import Idempotency, caller_of
 from services.gateway.limits import Limits
@@ -41,6 +42,7 @@ async def build(process: Process) -> Parts:
     auth = Authenticator(requester, pepper, settings, system_clock, limits)
     trail = Trail(process.bus.publisher)
     once = Idempotency(caller_of(auth), system_clock)
+    cors = Cors(settings.cors_origins)
     register(process.router, live, auth)
     edge = Edge(
         settings=settings,
@@ -65,6 +67,7 @@ async def build(process: Process) -> Parts:
         before_drain=(end_streams, trail.finish),
         checks=(PlatformReadiness(requester).check,),
         routes=routes,
-        middlewares=(limits.middleware, trail.middleware, once.middleware),
+        on_prepare=(cors.on_prepare,),
+        middlewares=(cors.middleware, limits.middleware, trail.middleware, once.middleware),
         closers=(secrets.close, vault.close),
     )

@@ -116,7 +116,7 @@ def test_an_operator_issues_a_key_that_opens_and_sees_tenants(tab: Tab, key: str
 
 def test_every_page_stands_in_light_in_dark_and_on_a_phone(tab: Tab, look: str, key: str) -> None:
     tab.sign_in(key)
-    for page in ("Runs", "Pipelines", "Audit", "Overview"):
+    for page in ("Runs", "Pipelines", "Templates", "Credentials", "Keys", "Audit", "Overview"):
         tab.page.get_by_role("link", name=page, exact=True).click()
         expect(tab.page).to_have_title(f"{page} · Convergence")
         tab.page.locator("main .card").first.wait_for()

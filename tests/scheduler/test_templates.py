@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from contracts.templates import TemplateRefPart
+from services.scheduler.templates import page
 from services.scheduler.templates.library import Library, ParameterError, TemplateFileError
 
 BILLING = TemplateRefPart(provider="gcp", domain="cost", template="billing_by_service")
@@ -30,6 +31,10 @@ def library(root: Path, text: str) -> Library:
     path.parent.mkdir(parents=True)
     path.write_text(text)
     return Library.packaged(root)
+
+
+def test_the_page_of_templates_is_current() -> None:
+    assert page.main(["--check"]) == 0, "run `make contracts`"
 
 
 def test_every_packaged_template_can_be_read() -> None:

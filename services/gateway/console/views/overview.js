@@ -3,6 +3,7 @@ import { ask, card, count, day, daysBack, field, GLYPHS, h, say, state, when } f
 import { stacked } from "../chart.js";
 
 const DAYS = 14;
+const SERVICES = 5;
 
 export async function show(place, { signal }) {
   const [me, quota, runs] = await Promise.all([
@@ -101,13 +102,18 @@ async function byDay(signal) {
 
 async function byService(signal) {
   const days = daysBack(30);
-  const found = await get(query("/api/v1/cost", { group_by: "service", from: days[0], to: days.at(-1) }), { signal });
-  const rows = (found.rows ?? found.costs ?? found.groups ?? []).slice(0, 6);
-  if (!rows.length) return h("p", { class: "soft" }, "No cost has been loaded in the last 30 days.");
-  const names = rows.map((row) => row.service ?? row.key ?? row.name ?? "other");
-  const most = Math.max(...rows.map((row) => Number(row.cost ?? row.billed_cost ?? 0)), 0.01);
-  return h("dl", {}, names.flatMap((name, i) => {
-    const amount = Number(rows[i].cost ?? rows[i].billed_cost ?? 0);
-    return [h("dt", {}, name), h("dd", {}, h("meter", { min: 0, max: most, value: amount, "aria-label": `${name}: ${amount}` }), ` ${amount.toFixed(2)} ${rows[i].currency ?? found.currency ?? ""}`)];
-  }));
+  const { costs } = await get(query("/api/v1/cost", { group_by: "service,day", from: days[0], to: days.at(-1), limit: 1000 }), { signal });
+  if (!costs.length) return h("p", { class: "soft" }, "No cost has been loaded in the last 30 days.");
+  const currency = costs[0].currency;
+  const services = new Map();
+  for (const one of costs.filter((row) => row.currency === currency)) {
+    const of = services.get(one.group.service) ?? new Map();
+    services.set(one.group.service, of.set(one.group.day, Number(one.effective_cost)));
+  }
+  const sum = (of) => [...of.values()].reduce((all, amount) => all + amount, 0);
+  const dearest = [...services].sort(([, one], [, other]) => sum(other) - sum(one));
+  const series = dearest.slice(0, SERVICES).map(([name, of]) => ({ name, values: days.map((date) => of.get(date) ?? 0) }));
+  const rest = dearest.slice(SERVICES).map(([, of]) => of);
+  if (rest.length) series.push({ name: "others", values: days.map((date) => rest.reduce((all, of) => all + (of.get(date) ?? 0), 0)) });
+  return stacked(days, series, currency);
 }

@@ -1,0 +1,57 @@
+"""Which other sites' pages may call this gateway from a browser: those of CORS_ORIGINS.
+
+Keys travel in headers that a page sets itself, never in cookies, so an origin that
+is let in can do no more than its own user's key.
+"""
+
+from collections.abc import Collection
+
+from aiohttp import web
+from aiohttp.typedefs import Middleware
+
+from libs.web.problem import Handler
+from services.gateway.openapi_parts import REQUEST_HEADERS
+
+REMEMBERED_SECONDS = "600"
+METHODS = "GET, POST, PUT, PATCH, DELETE"
+SENT = ", ".join(("Content-Type", "X-API-Key", "X-Admin-Key", "X-Request-ID", *REQUEST_HEADERS))
+SEEN = (
+    "ETag, Idempotency-Replayed, Location, RateLimit, RateLimit-Policy, Retry-After, X-Request-ID"
+)
+
+
+class Cors:
+    """Says yes to the origins that are named; to others it says nothing."""
+
+    def __init__(self, origins: Collection[str]) -> None:
+        self._all = "*" in origins
+        self._origins = frozenset(origins)
+
+    def _admits(self, request: web.Request) -> bool:
+        origin = request.headers.get("Origin", "")
+        return bool(origin) and (self._all or origin in self._origins)
+
+    async def on_prepare(self, request: web.Request, response: web.StreamResponse) -> None:
+        """On every answer, streams and refusals too."""
+        if not self._origins:
+            return
+        response.headers.add("Vary", "Origin")
+        if self._admits(request):
+            response.headers["Access-Control-Allow-Origin"] = request.headers["Origin"]
+            response.headers["Access-Control-Expose-Headers"] = SEEN
+
+    @property
+    def middleware(self) -> Middleware:
+        @web.middleware
+        async def preflight(request: web.Request, handler: Handler) -> web.StreamResponse:
+            asks = "Access-Control-Request-Method" in request.headers
+            if request.method != "OPTIONS" or not asks or not self._admits(request):
+                return await handler(request)
+            headers = {
+                "Access-Control-Allow-Methods": METHODS,
+                "Access-Control-Allow-Headers": SENT,
+                "Access-Control-Max-Age": REMEMBERED_SECONDS,
+            }
+            return web.Response(status=204, headers=headers)
+
+        return preflight

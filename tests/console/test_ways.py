@@ -1,0 +1,111 @@
+"""A tenant's further ways through the console: cancelling, keys, credentials, backfills."""
+
+import re
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.console.browser import Tab
+from tests.stack import ADMIN_KEY, Stack
+
+pytestmark = pytest.mark.timeout(240)  # a browser beside a whole platform
+TENANT = "ways_inc"
+LONG = """
+pipeline_id: long
+steps:
+  - id: counts
+    ps_type: bq_etl.query
+    config:
+      source_query: >-
+        SELECT COUNT(*) AS n FROM UNNEST(GENERATE_ARRAY(1, 200000)) AS a,
+        UNNEST(GENERATE_ARRAY(1, 200000)) AS b WHERE MOD(a * b, 7) = 3
+      target_table: ${tenant_id}.counts
+"""
+
+
+@pytest.fixture(scope="module")
+def key(stack: Stack) -> str:
+    stack.onboard(TENANT)
+    return stack.keys[TENANT]
+
+
+def test_a_run_that_goes_on_is_cancelled(tab: Tab, stack: Stack, key: str) -> None:
+    saved = stack.call("POST", "/api/v1/pipelines/configs/long", text=LONG, tenant=TENANT)
+    assert saved.status == 201, saved.body
+    tab.sign_in(key)
+    tab.go("pipelines/long")
+    tab.page.get_by_role("button", name="Save and run").click()
+    expect(tab.page.locator("p.big")).to_contain_text("RUNNING", timeout=30_000)
+    tab.page.get_by_role("button", name="Cancel").click()
+    expect(tab.page.locator("p.big")).to_contain_text("CANCELLED", timeout=60_000)
+    expect(tab.page.get_by_role("button", name="Run again")).to_be_visible()
+    tab.check()
+
+
+def test_a_key_is_made_rotated_and_revoked(tab: Tab, stack: Stack, key: str) -> None:
+    tab.sign_in(key)
+    tab.page.get_by_role("link", name="Keys").click()
+    tab.page.get_by_role("button", name="New key").click()
+    tab.page.get_by_label("What for").fill("nightly")
+    tab.page.get_by_role("button", name="Make it").click()
+    first = tab.page.locator("[data-key]").inner_text()
+    tab.page.get_by_role("button", name="Done").click()
+    row = tab.page.get_by_role("row", name=f"…{first[-4:]}")
+    row.get_by_role("button", name="Rotate").click()
+    tab.page.get_by_role("dialog").get_by_role("button", name="Rotate").click()
+    second = tab.page.locator("[data-key]").inner_text()
+    tab.check()
+    assert second != first
+    for one in (first, second):
+        assert stack.call("GET", "/api/v1/tenants/me", headers={"X-API-Key": one}).status == 200
+    tab.page.get_by_role("button", name="Done").click()
+    row.get_by_role("button", name="Revoke").click()
+    tab.page.get_by_role("dialog").get_by_role("button", name="Revoke").click()
+    expect(row).to_contain_text(re.compile("CANCELLED|REVOKED"))
+    tab.check()
+
+
+def test_a_credential_is_stored_tried_and_destroyed(tab: Tab, key: str) -> None:
+    tab.sign_in(key)
+    tab.page.get_by_role("link", name="Credentials").click()
+    tab.page.get_by_role("button", name="Store a credential").click()
+    tab.page.get_by_label("Provider").select_option("GENERIC")
+    tab.page.get_by_label("Secret").fill('{"password": "a-secret-of-tests"}')
+    tab.page.get_by_role("button", name="Store", exact=True).click()
+    row = tab.page.get_by_role("row", name="generic")
+    expect(row).to_be_visible()
+    assert "a-secret-of-tests" not in tab.page.content()
+    row.get_by_role("button", name="Test").click()
+    expect(tab.page.get_by_role("status")).not_to_be_empty()
+    row.get_by_role("button", name="Delete").click()
+    tab.page.get_by_role("dialog").get_by_role("button", name="Delete").click()
+    expect(row).to_have_count(0)
+    tab.check()
+
+
+def test_days_are_filled_from_a_pipelines_page(tab: Tab, stack: Stack, key: str) -> None:
+    text = LONG.replace("long", "short").replace("200000", "20")
+    saved = stack.call("POST", "/api/v1/pipelines/configs/short", text=text, tenant=TENANT)
+    assert saved.status == 201, saved.body
+    tab.sign_in(key)
+    tab.go("pipelines/short")
+    tab.page.get_by_role("button", name="Fill days").click()
+    dialog = tab.page.get_by_role("dialog")
+    dialog.get_by_label("From").fill("2026-02-01")
+    dialog.get_by_label("To").fill("2026-02-03")
+    dialog.get_by_role("button", name="Run").click()
+    expect(dialog).to_have_count(0)
+    tab.page.reload()
+    row = tab.page.get_by_role("row", name="2026-02-01")
+    expect(row).to_contain_text("2026-02-03")
+    tab.check()
+
+
+def test_an_operators_pages_stand(tab: Tab, look: str, key: str) -> None:
+    tab.sign_in(ADMIN_KEY)
+    for page in ("Scheduler", "Audit", "Tenants"):
+        tab.page.get_by_role("link", name=page, exact=True).click()
+        tab.page.locator("main .card").first.wait_for()
+        wide = tab.page.evaluate("document.documentElement.scrollWidth - innerWidth")
+        assert wide <= 0, f"{page} scrolls sideways on {look}"
+        tab.check()
