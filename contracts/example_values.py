@@ -147,6 +147,8 @@ RUNS: dict[str, Any] = {
     "RunPart.error": _FAILURE,
     "ListRunsV1.status": "FAILED",
     "position": 2,
+    "RunRequestedV1.reason": "a slot is free",
+    "RunFinishedV1.reason": "ada@acme.example cancelled it before it began",
     "RunQueuedV1.reason": "all 5 concurrent runs of the plan are taken",
     "RunRejectedV1.code": "quota_exceeded",
     "RunRejectedV1.limit": "daily",

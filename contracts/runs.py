@@ -93,6 +93,8 @@ class RunRequestedV1(Event, type="run.requested.v1"):
     """The ended run that this one repeats."""
     retry_of_attempts: int = Field(default=0, ge=0)
     """How many attempts that one had; what they completed need not be done again."""
+    reason: str = ""
+    """Why this attempt starts now."""
 
 
 class RunQueuedV1(Event, type="run.queued.v1"):
@@ -193,6 +195,8 @@ class RunFinishedV1(Event, type="run.finished.v1"):
     error: ErrorPart | None = None
     refunded: bool = False
     """It does not count against the limits of the day on which it was admitted."""
+    reason: str = ""
+    """Why it ended so, when its steps do not say it."""
 
 
 class AttemptStartedV1(Event, type="attempt.started.v1"):

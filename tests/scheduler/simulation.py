@@ -45,7 +45,15 @@ from services.scheduler.templates.library import Library
 from tests.pipelines import ONE_STEP
 from tests.scheduler.memory import MemoryObjects
 
-START = datetime(2026, 2, 27, 23, 40, tzinfo=UTC)
+STARTS = (
+    datetime(2026, 2, 28, 23, 40, tzinfo=UTC),  # the end of a month
+    datetime(2028, 2, 28, 23, 40, tzinfo=UTC),  # before a leap day
+    datetime(2028, 2, 29, 23, 40, tzinfo=UTC),  # after it, which ends a month
+    datetime(2026, 12, 31, 23, 40, tzinfo=UTC),  # the end of a year
+    datetime(2026, 3, 29, 0, 20, tzinfo=UTC),  # Berlin's clocks go forward
+    datetime(2026, 10, 25, 0, 20, tzinfo=UTC),  # and back
+)
+ZONE = "Europe/Berlin"
 CONFIG = ConfigId("ones")
 BOUNDS = Bounds(snapshot_every=7, streams=50)
 RETRIES = 60
@@ -122,7 +130,7 @@ class World:
         self.plan = plan
         self.ground = ground
         self.chance = random.Random(seed)
-        self.now = START
+        self.start = self.now = STARTS[seed % len(STARTS)]
         self.log = ground.log(self.chance)
         self.objects = MemoryObjects()
         self.rules = Rules(
@@ -161,7 +169,7 @@ class World:
                 plan="STARTER",
                 limits=self.plan.limits,
                 datasets=(tenant,),
-                created_at=START,
+                created_at=self.start,
                 requested_by="test",
             )
             save = SaveConfigV1(
@@ -169,7 +177,7 @@ class World:
             )
             schedule = SaveScheduleV1(
                 tenant_id=tenant,
-                schedule=SchedulePart(config_id=CONFIG, cron="*/30 * * * *"),
+                schedule=SchedulePart(config_id=CONFIG, cron="*/30 * * * *", time_zone=ZONE),
                 requested_by="test",
             )
             messages = [onboarded, save, *([schedule] if self.plan.scheduled else [])]
@@ -184,7 +192,7 @@ class World:
                 tenant_id=self.chance.choice(self.tenants),
                 run_id=self._run_id(),
                 config_id=CONFIG,
-                run_date=START.date(),
+                run_date=self.start.date(),
                 priority=self.chance.randint(-2, 2),
             )
             self.submitted.append(command)
@@ -200,7 +208,7 @@ class World:
         await self._deliver(asked)
         self.now += timedelta(seconds=self.chance.choice([0, 1, 20, 61, 61, 600, -600]))
         if step == self.plan.steps // 2:
-            self.now += timedelta(minutes=40)  # over midnight, at the end of a month
+            self.now += timedelta(minutes=40)  # over midnight, or a change of clocks
 
     async def _deliver(self, messages: Sequence[Message], kills: float = 0.15) -> None:
         """All at once, each up to three times, until each has been handled to its end."""

@@ -70,6 +70,7 @@ def test_a_free_slot_goes_to_the_highest_priority_at_once() -> None:
     assert isinstance(ended, RunFinishedV1)
     assert isinstance(requested, RunRequestedV1)
     assert requested.run_id == run_id(3)
+    assert requested.reason == "a slot is free, and it is its turn in the queue"
 
 
 def test_the_daily_limit_names_itself_and_a_new_day_is_a_new_count() -> None:
@@ -102,6 +103,7 @@ def test_a_lost_attempt_is_requested_again_and_its_late_words_change_nothing() -
     (again,) = platform.look()
     assert isinstance(again, RunRequestedV1)
     assert again.attempt == 2
+    assert again.reason == "attempt 1 was silent for 60 s"
     assert platform.finish(0, attempt=1) == []
     (ended,) = platform.finish(0, attempt=2)
     assert isinstance(ended, RunFinishedV1)
@@ -139,7 +141,7 @@ def test_a_queued_run_is_cancelled_at_once_and_an_ended_one_never() -> None:
     cancel = CancelRunV1(tenant_id=TENANT, run_id=run_id(1), requested_by="test")
     (ended,) = platform.tell(cancel)
     assert isinstance(ended, RunFinishedV1)
-    assert ended.status == "CANCELLED"
+    assert (ended.status, ended.reason) == ("CANCELLED", "test cancelled it before it began")
     (refused,) = platform.tell(cancel)
     assert "CANCELLED already" in getattr(refused, "detail", "")
 

@@ -3,6 +3,8 @@
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from contracts.backfills import (
     BackfillAction,
@@ -220,6 +222,34 @@ def test_a_backfill_leaves_room_for_what_is_live() -> None:
     finish(platform, under_way(platform)[0])
     assert under_way(platform) == [], "the last run of the day is the schedule's"
     assert _new(platform.pass_time(hours=1)) == 1
+
+
+@given(
+    every=st.sampled_from([4, 8, 24]),
+    spare=st.integers(0, 4),
+    concurrent=st.integers(1, 3),
+)
+@settings(max_examples=6, deadline=None)
+def test_a_backfill_never_keeps_a_schedule_from_its_quota(
+    every: int, spare: int, concurrent: int
+) -> None:
+    """Over more than a month, whose quota and slots are just what the schedule needs."""
+    a_day = 24 // every
+    platform = Platform(a_day + spare, a_day * 31 + 10 * spare, concurrent, PATIENT)
+    platform.now = datetime(2026, 3, 1, tzinfo=UTC)
+    scheduled(f"0 */{every} * * *", platform)
+    platform.tell(backfill(date(2025, 1, 1), date(2025, 12, 31), max_active=10))
+    for _ in range(40 * a_day):
+        platform.pass_time(hours=every)
+        for lease in platform.ledger.running:
+            if platform.now >= lease.request.submitted_at + timedelta(hours=every * concurrent):
+                finish(platform, lease.request)
+    assert not any(isinstance(message, RunRejectedV1) for message in platform.said)
+    done = platform.ledger.ended.values()
+    live = sum(run.trigger is TriggerType.SCHEDULE for run in done)
+    assert live >= 40 * a_day - concurrent - 2
+    if spare:
+        assert any(run.trigger is TriggerType.BACKFILL for run in done)
 
 
 def test_only_missing_days_run_again_and_a_dry_run_says_how_many() -> None:

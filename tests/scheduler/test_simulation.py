@@ -9,7 +9,7 @@ from contracts.tenants import LimitsPart
 from libs.slotlog.log import Record, Written
 from libs.slotlog.writer import Writer
 from tests.scheduler.judge import Judge
-from tests.scheduler.simulation import GROUND, FaultyLog, Ground, Plan, World
+from tests.scheduler.simulation import GROUND, STARTS, FaultyLog, Ground, Plan, World
 
 PLANS = (
     Plan(),
@@ -22,7 +22,7 @@ BLOCK = 25
 
 
 def play(seed: int, ground: Ground = GROUND) -> Judge:
-    world = World(seed, PLANS[seed % len(PLANS)], ground)
+    world = World(seed, PLANS[seed // len(STARTS) % len(PLANS)], ground)
     asyncio.run(world.history())
     judge = Judge(world)
     judge.judge()

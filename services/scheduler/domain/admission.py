@@ -78,8 +78,12 @@ def admit(
         lease_until=lease_until(now, rules),
         backfill_id=pinned.backfill_id,
     )
-    said = _queued(state, request, len(line)) if queued else request
-    return (fact,), (said, *reached(state, command.tenant_id, now))
+    now_or_later = (
+        _queued(state, request, len(line))
+        if queued
+        else request.model_copy(update={"reason": "a slot is free"})
+    )
+    return (fact,), (now_or_later, *reached(state, command.tenant_id, now))
 
 
 def _submitted_before(state: Ledger, command: SubmitRunV1) -> Outcome | None:

@@ -67,9 +67,10 @@ def attempt_returned(
     if lease is None:
         return NOTHING
     if lease.cancelling:
-        ended = _end(lease, RunStatus.CANCELLED, now, None)
+        reason = "its cancellation was asked for, and its executor gave it back"
+        ended = _end(lease, RunStatus.CANCELLED, now, None, reason=reason)
         return settle(state, ended, event.tenant_id, now, rules)
-    return _request_again(lease, now, rules)
+    return _request_again(lease, now, rules, "was given back by an executor that stops")
 
 
 def cancel_run(state: Ledger, command: CancelRunV1, now: datetime, rules: Rules) -> Outcome:
@@ -81,7 +82,8 @@ def cancel_run(state: Ledger, command: CancelRunV1, now: datetime, rules: Rules)
         detail = f"run {command.run_id} is {ended.status} already"
         return refuse(command.tenant_id, "run_ended", detail)
     if lease.queued:
-        ended_at_once = _end(lease, RunStatus.CANCELLED, now, None)
+        reason = f"{command.requested_by} cancelled it before it began"
+        ended_at_once = _end(lease, RunStatus.CANCELLED, now, None, reason=reason)
         return settle(state, ended_at_once, command.tenant_id, now, rules)
     attempt = lease.request.attempt
     asked = _ask_cancel(command.tenant_id, command.run_id, attempt, command.requested_by)
@@ -106,7 +108,7 @@ def end_all(state: Ledger, tenant: TenantId, now: datetime) -> Outcome:
     work = Working(state, now, Rules())
     for lease in state.runs.values():
         if lease.queued:
-            work.take(_end(lease, RunStatus.CANCELLED, now, None))
+            work.take(_end(lease, RunStatus.CANCELLED, now, None, reason="the tenant is gone"))
         elif not lease.cancelling:
             request = lease.request
             asked = _ask_cancel(tenant, request.run_id, request.attempt, "offboarding")
@@ -129,31 +131,34 @@ def _forget(state: Ledger, now: datetime, rules: Rules) -> Outcome:
 def _expire(lease: Lease, now: datetime, rules: Rules) -> Outcome:
     request = lease.request
     if lease.cancelling:
-        return _end(lease, RunStatus.CANCELLED, now, None)
+        reason = "its cancellation was asked for, and its executor is silent"
+        return _end(lease, RunStatus.CANCELLED, now, None, reason=reason)
     if request.attempt >= rules.max_attempts:
         error = ErrorPart(
             code="platform_lost_run",
             detail=f"the run was lost {request.attempt} times by the platform and is not charged",
         )
         return _end(lease, RunStatus.FAILED, now, error, refund=True)
-    return _request_again(lease, now, rules)
+    return _request_again(lease, now, rules, f"was silent for {rules.lease_seconds:g} s")
 
 
-def _request_again(lease: Lease, now: datetime, rules: Rules) -> Outcome:
+def _request_again(lease: Lease, now: datetime, rules: Rules, fault: str) -> Outcome:
     request = lease.request
-    again = request.model_copy(update={"attempt": request.attempt + 1})
+    reason = f"attempt {request.attempt} {fault}"
+    again = request.model_copy(update={"attempt": request.attempt + 1, "reason": reason})
     until = lease_until(now, rules)
     fact = Requested(run_id=request.run_id, attempt=again.attempt, lease_until=until)
     return (fact,), (again,)
 
 
-def _end(
+def _end(  # noqa: PLR0913  all that is said of an end
     lease: Lease,
     status: RunStatus,
     finished_at: datetime,
     error: ErrorPart | None,
     *,
     refund: bool = False,
+    reason: str = "",
 ) -> Outcome:
     request = lease.request
     event = RunFinishedV1(
@@ -170,6 +175,7 @@ def _end(
         finished_at=finished_at,
         error=error,
         refunded=refund,
+        reason=reason,
     )
     fact = Ended(
         run_id=request.run_id,

@@ -3,6 +3,7 @@
 from datetime import datetime
 
 from contracts.identifiers import TenantId
+from contracts.runs import RunRequestedV1
 from services.scheduler.domain.deciding import NOTHING, Outcome, Rules, lease_until
 from services.scheduler.domain.facts import PlaceSeen, Requested
 from services.scheduler.domain.ledger import Lease, Ledger
@@ -28,7 +29,8 @@ def drain(state: Ledger, now: datetime, rules: Rules) -> Outcome:
     requested = tuple(
         Requested(run_id=lease.request.run_id, attempt=1, lease_until=until) for lease in chosen
     )
-    return requested, tuple(lease.request for lease in chosen)
+    reason = "a slot is free, and it is its turn in the queue"
+    return requested, tuple(_begin(lease, reason) for lease in chosen)
 
 
 def take_place(state: Ledger, offer: Granted, now: datetime, rules: Rules) -> Outcome:
@@ -39,11 +41,15 @@ def take_place(state: Ledger, offer: Granted, now: datetime, rules: Rules) -> Ou
     line = waiting(state, rules)
     if state.suspended or not state.free or not line:
         return (seen,), ()
-    request = line[0].request
+    request = _begin(line[0], "the platform has a place for it, and it is its turn in the queue")
     taken = Requested(
         run_id=request.run_id, attempt=1, lease_until=lease_until(now, rules), place=offer.number
     )
     return (seen, taken), (request,)
+
+
+def _begin(lease: Lease, reason: str) -> RunRequestedV1:
+    return lease.request.model_copy(update={"reason": reason})
 
 
 def demand(state: Ledger, tenant: TenantId) -> Demand:
