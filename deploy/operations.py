@@ -8,7 +8,8 @@
     python -m deploy.operations snapshot | snapshots | restore NAME
 
 All take --project. Exit codes: 0 done, 1 something was left undone (it says what),
-3 the cloud could not be reached or refused.
+3 the cloud could not be reached or refused. The audit log is verified offline:
+`python -m services.audit_log.verify EXPORT`.
 """
 
 import argparse

@@ -12,9 +12,11 @@ import tempfile
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
-from tests.bench.run import show, submit
+from tests.bench.figures import Figure, Findings
+from tests.bench.run import submit, took
 from tests.pipelines import ONE_STEP
 from tests.stack import Stack
 from tests.streams import positions_of_many
@@ -36,41 +38,56 @@ def main() -> int:
             for tenant in TENANTS:
                 stack.onboard(tenant)
                 stack.call("PUT", "/api/v1/pipelines/configs/ones", text=ONE_STEP, tenant=tenant)
-            status_in_flight(stack, TENANTS[0], given.runs // 2)
-            cold_reads(stack, TENANTS[0])
-            return asyncio.run(streams(stack, TENANTS[1], given.streams))
+            figures = [
+                status_in_flight(stack, given.runs),
+                cold_reads(stack, TENANTS[0]),
+                *streams(stack, TENANTS[1], given.streams),
+            ]
         finally:
             stack.stop()
+    Findings("reading", figures).keep()
+    for figure in figures:
+        print(figure)
+    return 0 if figures[-1].reached else 1
 
 
-def status_in_flight(stack: Stack, tenant: str, runs: int) -> None:
+def status_in_flight(stack: Stack, runs: int) -> Figure:
     """One client asks for the status of runs while others start them and all go on."""
     walls: list[float] = []
     with ThreadPoolExecutor(8) as clients:
-        started = [clients.submit(submit, stack, tenant) for _ in range(runs)]
-        first = started[0].result()
-        while not all(one.done() for one in started) or len(walls) < runs:
-            began = time.perf_counter()
-            answer = stack.call("GET", f"{RUNS}/{first}", tenant=tenant)
-            walls.append((time.perf_counter() - began) * 1000)
+        started = [
+            (tenant, clients.submit(submit, stack, tenant))
+            for number in range(runs)
+            for tenant in [TENANTS[number % len(TENANTS)]]
+        ]
+        for tenant, one in started:
+            run_id = one.result()
+            for _ in range(3):
+                began = time.perf_counter()
+                answer = stack.call("GET", f"{RUNS}/{run_id}", tenant=tenant)
+                walls.append((time.perf_counter() - began) * 1000)
             if answer.headers["X-Source"] != "live":
                 raise SystemExit(f"not from memory: {answer.body}")
-    show(f"GET status, {runs} runs in flight", walls)
-    for one in started:
+    for tenant, one in started:
         stack.wait_for_run(tenant, one.result(), within=120)
+    return took(f"GET status, {runs} runs in flight", walls, aim=50)
 
 
-def cold_reads(stack: Stack, tenant: str) -> None:
+def cold_reads(stack: Stack, tenant: str) -> Figure:
     """A list comes from the warehouse, and says so; beside it the query alone."""
     walls = []
-    for _ in range(30):
+    for _ in range(32):
         began = time.perf_counter()
         answer = stack.call("GET", f"{RUNS}?limit=50", tenant=tenant)
         walls.append((time.perf_counter() - began) * 1000)
         if answer.headers["X-Source"] != "warehouse":
             raise SystemExit(f"not from the warehouse: {answer.body}")
-    show("cold list of 50 runs", walls)
-    show("  its query alone", asyncio.run(queries(stack, tenant)))
+    alone = took("its query alone", asyncio.run(queries(stack, tenant)))
+    return replace(
+        took("cold list of 50 runs by HTTP", walls, aim=round(1 / 1.2, 2)),
+        beside=alone.name,
+        beside_rounds=alone.rounds,
+    )
 
 
 async def queries(stack: Stack, tenant: str) -> Sequence[float]:
@@ -82,7 +99,7 @@ async def queries(stack: Stack, tenant: str) -> Sequence[float]:
         " ORDER BY submitted_at DESC, run_id DESC LIMIT 51"
     )
     walls = []
-    for _ in range(30):
+    for _ in range(32):
         began = time.perf_counter()
         await warehouse.query(sql, {"tenant": tenant})
         walls.append((time.perf_counter() - began) * 1000)
@@ -90,25 +107,24 @@ async def queries(stack: Stack, tenant: str) -> Sequence[float]:
     return walls
 
 
-async def streams(stack: Stack, tenant: str, count: int) -> int:
+def streams(stack: Stack, tenant: str, count: int) -> list[Figure]:
     """All open before the runs go on; each must tell all of its run, in order."""
     gateway = stack.pids()["gateway"]
-    ids = [await asyncio.to_thread(submit, stack, tenant) for _ in range(10)]
-    for run_id in ids:
-        await asyncio.to_thread(stack.wait_for_run, tenant, run_id)
+    for run_id in [submit(stack, tenant) for _ in range(10)]:
+        stack.wait_for_run(tenant, run_id)
     before = _rss_mib(gateway)
-    ids = [await asyncio.to_thread(submit, stack, tenant) for _ in range(10)]
+    run_ids = [submit(stack, tenant) for _ in range(10)]
     began = time.perf_counter()
-    told = await positions_of_many(stack, tenant, ids, count)
+    told = asyncio.run(positions_of_many(stack, tenant, run_ids, count))
     seconds = time.perf_counter() - began
-    peak = _rss_mib(gateway)
-    broken = [ids for ids in told if len(ids) != COMPLETE or ids != sorted(ids)]
-    print(
-        f"{count} streams of {len(ids)} runs told {sum(map(len, told))} events in {seconds:.1f} s;"
-        f" {len(broken)} missed one or told it out of order;"
-        f" the gateway grew by {(peak - before) * 1024 / count:.1f} KiB a stream"
-    )
-    return 1 if broken else 0
+    grown = (_rss_mib(gateway) - before) * 1024 / count
+    broken = [one for one in told if len(one) != COMPLETE or one != sorted(set(one))]
+    name = f"{count} open streams"
+    return [
+        Figure(f"{name}: events told", "/s", [sum(map(len, told)) / seconds]),
+        Figure(f"{name}: memory of one", "KiB", [grown], more_is_better=False),
+        Figure(f"{name}: those that missed one", "", [len(broken)], aim=0, more_is_better=False),
+    ]
 
 
 def _rss_mib(pid: int) -> float:

@@ -39,11 +39,13 @@ from services.audit_log.handlers import Given
 from services.audit_log.tables import LOGS, OBJECTS
 from tests.audit_log.load import Load, Published
 from tests.audit_log.recorder import connect
+from tests.bench.figures import Figure, Findings
 from tests.stack import free_port
 
 PROJECT = "convergence-local"
 BATCH = 500
 PORTION = 1000
+ROUNDS = 5
 EVENTS_OF_A_RUN = 8
 TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
 
@@ -79,20 +81,45 @@ def main() -> None:
 
 async def measure(runs: int) -> None:
     found = Load(random.Random(1)).shuffled(runs, doubled=0)
-    row = encoding(found)
-    print(f"encoding a row for Storage Write                           {row:8.2f} µs of CPU")
+    encoded = [encoding(found) for _ in range(ROUNDS)]
     appended = await appending_alone(found)
-    print(f"ceiling: BigQuery emulator, the same rows appended alone   {appended:8.0f} events/s")
     received = await receiving_alone(found)
-    print(f"ceiling: Pub/Sub emulator, the same messages pulled alone  {received:8.0f} events/s")
     short, long = await draining(runs // 4), await draining(runs)
-    show(short)
-    show(long)
-    print(
-        f"four times the backlog: {long.cpu_each / short.cpu_each:.2f} of the CPU an event,"
-        f" {long.peak_mib / short.peak_mib:.2f} of the memory;"
-        f" {long.rate / min(appended, received):.2f} of the lower ceiling"
+    lower = min(appended, received)
+    name = "BigQuery emulator" if lower == appended else "Pub/Sub emulator"
+    findings = Findings(
+        "recording",
+        [
+            Figure("encoding a row: CPU of the client", "µs", encoded, aim=2, more_is_better=False),
+            Figure("events written a second", "/s", [long.rate], aim=min(2000, lower)),
+            Figure(
+                f"… of a backlog of {long.events:,}",
+                "/s",
+                [long.rate],
+                f"the lower ceiling, the {name} alone",
+                [lower],
+            ),
+            Figure(
+                f"CPU an event, of {long.events:,}",
+                "µs",
+                [long.cpu_each * 1e6],
+                f"of {short.events:,}",
+                [short.cpu_each * 1e6],
+                more_is_better=False,
+            ),
+            Figure(
+                f"peak memory, of {long.events:,}",
+                "MiB",
+                [long.peak_mib],
+                f"of {short.events:,}",
+                [short.peak_mib],
+                more_is_better=False,
+            ),
+        ],
     )
+    findings.keep()
+    for figure in findings.figures:
+        print(figure)
 
 
 def show(done: Drained) -> None:

@@ -145,14 +145,5 @@ def took(name: str, walls: Sequence[float], aim: float | None = None) -> Figure:
     return Figure(f"{name}, P50", "ms", rounds, aim=aim, more_is_better=False)
 
 
-def show(name: str, values: Sequence[float]) -> None:
-    ordered = sorted(values)
-    if not ordered:
-        print(f"{name:<40} no values")
-        return
-    p95 = ordered[int(len(ordered) * 0.95) - 1]
-    print(f"{name:<40} P50 {statistics.median(ordered):7.1f} ms   P95 {p95:7.1f} ms")
-
-
 if __name__ == "__main__":
     main()
