@@ -41,6 +41,7 @@ bench: $(VENV)/ready ## Measure hops, latency and throughput on this machine
 	@$(BIN)/python -m tests.bench.bench_auth
 	@$(BIN)/python -m tests.bench.bench_scheduler
 	@$(BIN)/python -m tests.bench.admission
+	@$(BIN)/python -m tests.bench.bench_executor
 	@$(BIN)/python -m tests.bench.bench_gateway
 	@$(BIN)/python -m tests.bench.run
 	@$(BIN)/python -m tests.bench.recording

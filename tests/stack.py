@@ -61,6 +61,7 @@ class Stack:
     port: int = field(default_factory=free_port)
     process: "subprocess.Popen[str] | None" = None
     keys: dict[str, str] = field(default_factory=dict)
+    module: str = "deploy.local.up"
 
     def start(self) -> "Stack":
         environment = {
@@ -74,7 +75,7 @@ class Stack:
             **self.settings,
         }
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "deploy.local.up"],
+            [sys.executable, "-m", self.module],
             cwd=ROOT,
             env=environment,
             stdout=subprocess.PIPE,

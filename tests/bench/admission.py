@@ -21,6 +21,7 @@ from contracts.message import Message
 from contracts.pipelines import ConfigSavedV1, SaveConfigV1
 from contracts.runs import RunQueuedV1, RunRequestedV1, SubmitRunV1
 from contracts.tenants import TenantOnboardedV1
+from tests.bench.figures import Figure, Findings
 from tests.faults.engine import MANY, Engine, engine
 from tests.pipelines import ONE_STEP
 
@@ -51,10 +52,13 @@ async def measure(folder: Path, tenants: int, runs: int) -> None:
         admitted = heard(platform, *ADMITTED) - before
     if admitted != runs:
         raise SystemExit(f"{runs} runs were submitted, {admitted} were admitted")
-    print(
-        f"{runs:,} runs of {tenants:,} tenants through the scheduler as a process: "
-        f"{runs / seconds:.0f} admitted a second, {cpu / runs * 1e6:.0f} µs of its CPU each"
-    )
+    figures = [
+        Figure(f"{runs:,} runs of {tenants:,} tenants: admitted", "/s", [runs / seconds], aim=200),
+        Figure("CPU of the scheduler for each", "µs", [cpu / runs * 1e6]),
+    ]
+    Findings("admission", figures).keep()
+    for figure in figures:
+        print(figure)
 
 
 async def prepare(platform: Engine, names: Iterable[TenantId]) -> None:

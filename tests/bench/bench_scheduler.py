@@ -12,6 +12,7 @@ import resource
 import tempfile
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -40,12 +41,23 @@ from services.scheduler.ledgers import Ledgers
 from services.scheduler.objects import Objects, Reminder, Reminders, Revisions
 from services.scheduler.store import LedgerDecider, PlaceDecider
 from services.scheduler.ticking import TickHandler
+from tests.bench.figures import Curve, Figure, Findings
 from tests.scheduler.memory import MemoryObjects
 
 NOW = datetime(2026, 3, 14, 10, 0, tzinfo=UTC)
 PER_TENANT = 100
 RULES = Rules()
+LESS: Any = {"more_is_better": False}
 LIMITS = LimitsPart(daily=1_000, monthly=30_000, concurrent=100)
+
+
+@dataclass(frozen=True, slots=True)
+class Ticked:
+    """What one tick took."""
+
+    find_ms: float
+    whole_ms: float
+    memory_mib: float
 
 
 class Nobody:
@@ -111,6 +123,7 @@ def ledgers(log: SlotLog, decider: Any, reminders: Reminders) -> Ledgers:
 
 async def ticks(counts: Sequence[int]) -> None:
     print("schedules      due    find due      whole tick   per run due   memory")
+    found: list[Ticked] = []
     for count in counts:
         objects = MemoryObjects()
         reminders = Reminders(objects)
@@ -120,10 +133,24 @@ async def ticks(counts: Sequence[int]) -> None:
         for number in range(count // PER_TENANT * 9):  # others, due later: they must cost nothing
             later = NOW + timedelta(minutes=1 + number % 600)
             await reminders.keep(Reminder.of(later, TenantId(f"later_{number:07}"), 1))
-        await one_tick(count, reminders, Revisions(objects))
+        found.append(await one_tick(count, reminders, Revisions(objects)))
+    due = [(float(count), one.find_ms) for count, one in zip(counts, found, strict=True)]
+    whole = [(float(count), one.whole_ms) for count, one in zip(counts, found, strict=True)]
+    memory = [(float(count), one.memory_mib) for count, one in zip(counts, found, strict=True)]
+    figures = [
+        Figure(f"finding what is due of {count:,.0f} schedules", "ms", [ms], aim=aim, **LESS)
+        for (count, ms), aim in zip(due, (0.2, 2.0, 20.0), strict=False)
+    ]
+    over = "schedules, 1 % due"
+    curves = [
+        Curve("Finding what is due", over, "ms of CPU", due),
+        Curve("A whole tick", over, "ms of CPU", whole),
+        Curve("Memory", over, "MiB", memory),
+    ]
+    Findings("scheduler", figures, curves).keep()
 
 
-async def one_tick(count: int, reminders: Reminders, revisions: Revisions) -> None:
+async def one_tick(count: int, reminders: Reminders, revisions: Revisions) -> Ticked:
     found, started = 0, time.process_time()
     after: Reminder | None = None
     while page := await reminders.due(NOW, after, 1000):
@@ -142,6 +169,7 @@ async def one_tick(count: int, reminders: Reminders, revisions: Revisions) -> No
         f"{count:>9,} {found:>8,} {looked_up * 1000:>8.1f} ms {whole:>12.2f} s"
         f" {whole / found * 1e6:>10.0f} µs {memory:>7.0f} MB"
     )
+    return Ticked(looked_up * 1000, whole * 1000, memory)
 
 
 async def admissions(tenants: int, runs: int) -> None:
