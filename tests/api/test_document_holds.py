@@ -36,7 +36,7 @@ CHECKS = [
     negative_data_rejection,
     ignored_auth,
 ]
-EXAMPLES = 10
+EXAMPLES, MANY_EXAMPLES = 10, 75
 LONGEST_LINE = 8000
 SCHEMA = schemathesis.openapi.from_dict(DOCUMENT).exclude(
     path_regex="/events$"  # a stream that ends with its run; tests/gateway has its suite
@@ -60,16 +60,31 @@ def keys_of(case: Case[Any]) -> dict[str, str]:
     return KEYS.get(name, {})
 
 
-@SCHEMA.parametrize()
-@settings(
-    max_examples=EXAMPLES,
-    deadline=None,
-    derandomize=True,
-    phases=[Phase.explicit, Phase.generate],
-    suppress_health_check=list(HealthCheck),
-)
-def test_every_answer_is_documented(case: Case[Any], url: str) -> None:
+def ask(case: Case[Any], url: str) -> None:
     # A line of more than 8 KiB is refused before any application sees it, in aiohttp's own words.
     asked = Request(**case.as_transport_kwargs(base_url=url)).prepare()
     assume(len(asked.url or "") < LONGEST_LINE)
     case.call_and_validate(base_url=url, headers=keys_of(case), checks=CHECKS, timeout=10)
+
+
+def bounded(examples: int, *, derandomize: bool) -> settings:
+    return settings(
+        max_examples=examples,
+        deadline=None,
+        derandomize=derandomize,
+        phases=[Phase.explicit, Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+
+
+@SCHEMA.parametrize()
+@bounded(EXAMPLES, derandomize=True)
+def test_every_answer_is_documented(case: Case[Any], url: str) -> None:
+    ask(case, url)
+
+
+@pytest.mark.soak
+@SCHEMA.parametrize()
+@bounded(MANY_EXAMPLES, derandomize=False)
+def test_every_answer_is_documented_at_length(case: Case[Any], url: str) -> None:
+    ask(case, url)

@@ -1,11 +1,14 @@
-"""A tenant's further ways through the console: cancelling, keys, credentials, backfills."""
+"""A tenant's further ways through the console: templates, cancelling, keys, credentials, cost."""
 
 import re
+from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import expect
 
 from tests.console.browser import Tab
+from tests.focus.ledger import load_ledger
 from tests.stack import ADMIN_KEY, Stack
 
 pytestmark = pytest.mark.timeout(240)  # a browser beside a whole platform
@@ -24,9 +27,33 @@ steps:
 
 
 @pytest.fixture(scope="module")
-def key(stack: Stack) -> str:
+def key(stack: Stack, landing: Path) -> str:
     stack.onboard(TENANT)
+    ledger = load_ledger("aws_cur")
+    path = landing / TENANT / "aws/cur/2026-11/cur-00001.csv"
+    path.parent.mkdir(parents=True)
+    ledger.frame(list(ledger.lines)).write_csv(path)
     return stack.keys[TENANT]
+
+
+def test_a_template_is_run_to_its_end_and_its_cost_is_drawn(tab: Tab, key: str) -> None:
+    tab.sign_in(key)
+    tab.page.get_by_role("link", name="Templates").click()
+    card = tab.page.locator("section", has_text="AWS Cost and Usage Report").first
+    card.get_by_role("button", name="Run").click()
+    tab.check()
+    dialog = tab.page.get_by_role("dialog")
+    dialog.locator("input[name=period]").fill("2026-11")
+    dialog.get_by_role("button", name="Run").click()
+    expect(tab.page.locator("p.big")).to_contain_text("COMPLETED", timeout=60_000)
+    expect(tab.page.get_by_role("region", name="Table").first).to_contain_text("focus")
+    tab.check()
+    tab.page.clock.set_fixed_time(datetime(2026, 11, 21, 12, tzinfo=UTC))
+    tab.go("overview")
+    cost = tab.page.locator("section", has_text="Cost by service")
+    expect(cost).to_contain_text("Example Scanner")
+    expect(cost.get_by_role("img").first).to_be_visible()
+    tab.check()
 
 
 def test_a_run_that_goes_on_is_cancelled(tab: Tab, stack: Stack, key: str) -> None:

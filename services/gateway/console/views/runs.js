@@ -44,10 +44,18 @@ async function list(place, { signal }) {
   }
 }
 
+// A template's runs are filed under its name with dashes; everything else is a pipeline's own.
+async function definitionOf(name, signal) {
+  const { templates } = /-.+-/.test(name) ? await get("/api/v1/templates", { signal }) : { templates: [] };
+  const template = templates.find((one) => one.template_id.replaceAll("/", "-") === name);
+  const path = template ? `/api/v1/templates/${template.template_id}` : `${CONFIGS}/${encodeURIComponent(name)}`;
+  return get(path, { signal }).then((found) => found.definition, () => null);
+}
+
 async function one(place, { signal }, id) {
   const path = `${RUNS}/${encodeURIComponent(id)}`;
   let run = await get(path, { signal });
-  const definition = await get(`${CONFIGS}/${encodeURIComponent(run.config_id)}`, { signal }).then((found) => found.definition, () => null);
+  const definition = await definitionOf(run.config_id, signal);
   const title = h("h1", {}, run.config_id, " ", h("small", { class: "soft" }, id.slice(0, 8)));
   const facts = card(""), actions = h("div", { class: "row card" }), wrong = h("div", {});
   const drawing = card("Steps"), bars = card("Timeline"), log = card("Log");
