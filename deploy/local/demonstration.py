@@ -1,35 +1,23 @@
-"""The demo: a tenant, its billing export, its pipeline run to the end, what it cost."""
+"""The demo: a tenant, a bill of AWS, the template that reads it, what each service cost."""
 
-import csv
 import os
+import shutil
 from collections.abc import Callable
-from datetime import date
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 from deploy.local.api import Api, ApiError
-from libs.warehouse.schema import Column, Table, required
-from libs.warehouse.warehouse import Warehouse
 
 HERE = Path(__file__).parent / "demo"
 TENANT = "demo"
-PIPELINE = "cost_by_service"
+TEMPLATE = "aws/cost/cur"
+PERIOD = "2026-01"
+RUN_PATH = f"/api/v1/pipelines/run/{TENANT}/{TEMPLATE}"
+RUN_BODY = {"parameters": {"period": PERIOD}}
 CONFLICT = 409
 FINAL = frozenset({"COMPLETED", "FAILED", "CANCELLED", "REJECTED"})
 QUOTA_SPENT = 429
-BILLING = Table(
-    TENANT,
-    "sample_billing",
-    (
-        required("usage_date", "DATE"),
-        required("provider", "STRING"),
-        required("service", "STRING"),
-        Column("region", "STRING"),
-        Column("cost", "NUMERIC"),
-    ),
-    partition_by="usage_date",
-)
 
 Say = Callable[[str], None]
 
@@ -38,14 +26,12 @@ class DemoError(RuntimeError):
     """The demo's run did not end well."""
 
 
-async def demonstrate(api: Api, warehouse: Warehouse, state_dir: Path, say: Say) -> None:
+async def demonstrate(api: Api, state_dir: Path, landing: Path, say: Say) -> None:
     """Raises `ApiError` or `DemoError`; may be repeated on the same state."""
     api.tenant_key = await _tenant_key(api, state_dir / f"{TENANT}.key", say)
-    await _load_sample(warehouse, say)
-    await api.put_text(f"/api/v1/pipelines/configs/{PIPELINE}", _definition())
-    say(f"saved pipeline {PIPELINE}")
+    _deliver(landing, say)
     await _run(api, say)
-    await _print_cost(warehouse, say)
+    await _print_cost(api, say)
 
 
 async def _tenant_key(api: Api, path: Path, say: Say) -> str:
@@ -80,33 +66,17 @@ def _keep(path: Path, key: str) -> str:
     return key
 
 
-async def _load_sample(warehouse: Warehouse, say: Say) -> None:
-    await warehouse.ensure(BILLING)
-    count = f"SELECT COUNT(*) AS rows_there FROM `{warehouse.project}.{BILLING.path}`"  # noqa: S608
-    (found,) = await warehouse.query(count)
-    if found["rows_there"]:
-        return
-    with (HERE / "billing.csv").open(newline="") as file:
-        rows = [_billing_row(line) for line in csv.DictReader(file)]
-    await warehouse.append(BILLING, rows)
-    say(f"loaded {len(rows)} billing lines into {BILLING.path}")
-
-
-def _billing_row(line: dict[str, str]) -> dict[str, object]:
-    return {
-        **line,
-        "usage_date": date.fromisoformat(line["usage_date"]),
-        "cost": Decimal(line["cost"]),
-    }
-
-
-def _definition() -> str:
-    return (HERE / "pipeline.yml").read_text()
+def _deliver(landing: Path, say: Say) -> None:
+    """A bill of AWS, where the tenant's deliveries are looked for."""
+    folder = landing / TENANT / "aws" / "cur" / PERIOD
+    folder.mkdir(parents=True, exist_ok=True)
+    delivered = shutil.copy(HERE / f"aws-cur-{PERIOD}.csv", folder)
+    say(f"delivered a bill of AWS: {delivered}")
 
 
 async def _run(api: Api, say: Say) -> None:
     try:
-        run = await api.post(f"/api/v1/pipelines/run/{PIPELINE}", {"trigger_by": "make run"})
+        run = await api.post(RUN_PATH, {**RUN_BODY, "trigger_by": "make run"})
     except ApiError as error:
         if error.status == QUOTA_SPENT:
             say(f"no new run: {error}; showing the last result")
@@ -138,11 +108,18 @@ async def _say_steps(api: Api, path: str, seen: set[str], say: Say) -> None:
             )
 
 
-async def _print_cost(warehouse: Warehouse, say: Say) -> None:
-    sql = f"SELECT * FROM `{warehouse.project}.{TENANT}.cost_by_service` ORDER BY cost DESC"  # noqa: S608
-    rows: list[dict[str, Any]] = await warehouse.query(sql)
+async def _print_cost(api: Api, say: Say) -> None:
+    period = {"from": f"{PERIOD}-01", "to": f"{PERIOD}-31"}
+    rows = (await api.get("/api/v1/cost", group_by="service", **period))["costs"]
     say("")
-    say(f"  {'provider':<9}{'service':<20}{'cost':>12}")
+    say(f"  {'service':<38}{'billed':>12}{'effective':>12}")
     for row in rows:
-        say(f"  {row['provider']:<9}{row['service']:<20}{row['cost']:>12.2f}")
-    say(f"  {'total':<29}{sum(row['cost'] for row in rows):>12.2f}")
+        _print_row(row["group"]["service"] or "", row["billed_cost"], row["effective_cost"], say)
+    billed, effective = (
+        sum(Decimal(r[f"{n}_cost"]) for r in rows) for n in ("billed", "effective")
+    )
+    _print_row("total", billed, effective, say)
+
+
+def _print_row(name: str, billed: Any, effective: Any, say: Say) -> None:
+    say(f"  {name:<38}{Decimal(billed):>12.2f}{Decimal(effective):>12.2f}")

@@ -9,6 +9,7 @@ emulators' fault control.
 
 import asyncio
 import itertools
+import json
 import logging
 import os
 import secrets
@@ -25,7 +26,7 @@ import aiohttp
 
 from contracts.topology import topology
 from deploy.local.api import Api, ApiError
-from deploy.local.demonstration import TENANT, DemoError, demonstrate
+from deploy.local.demonstration import RUN_BODY, RUN_PATH, TENANT, DemoError, demonstrate
 from deploy.local.processes import Child, Children, ServiceDiedError
 from libs.bus.admin import PubSubAdmin
 from libs.bus.errors import TopologyError
@@ -36,14 +37,12 @@ from libs.settings import EXIT_BAD_SETTING, ExecutorSettings, GatewaySettings, l
 from libs.slotlog.bucket import Bucket, BucketSettings
 from libs.slotlog.log import SlotLogError
 from libs.warehouse.errors import WarehouseError
-from libs.warehouse.warehouse import Warehouse, WarehouseSettings
 
 SERVICES = ("tenant", "scheduler", "executor", "audit_log", "gateway")
 READY_SECONDS = 60.0
 GRACE_SECONDS = "4"  # of a service that is to stop: Ctrl-C ends everything within 10 s
 SECRET_BYTES = 32
 MOST = 65_536
-RUN_PATH = "/api/v1/pipelines/run/cost_by_service"
 FAILURES = (
     AlreadyRunningError,
     ApiError,
@@ -84,6 +83,11 @@ class Stack:
     def logs(self) -> Path:
         return self.state_dir / "logs"
 
+    @property
+    def landing(self) -> Path:
+        """Where tenants' files are looked for on this machine."""
+        return Path(os.environ.get("LANDING_FOLDER") or self.state_dir / "landing")
+
     def secret(self, name: str) -> str:
         """A secret of this installation, made at first use and kept with mode 0600."""
         path = self.state_dir / "secrets" / name
@@ -121,7 +125,7 @@ async def run(stack: Stack, stop: asyncio.Event) -> None:
         ending.callback(watching.cancel)
         session = await ending.enter_async_context(aiohttp.ClientSession())
         api = Api(session, f"http://127.0.0.1:{stack.port}", admin_key.split(",")[0])
-        await _first(watching, stop, _come_up(stack, api, settings.gcp_project_id))
+        await _first(watching, stop, _come_up(stack, api))
         if not stop.is_set():
             _tell(stack, api)
             await _first(watching, stop, stop.wait())
@@ -163,6 +167,7 @@ def _start_services(stack: Stack, children: Children, admin_key: str) -> None:
     common = {
         "SECRETS_DIR": str(stack.state_dir / "secrets"),
         "SHUTDOWN_GRACE_SECONDS": grace,
+        "LANDING_FOLDER": str(stack.landing),
     }
     for name, number in itertools.product(SERVICES, range(stack.instances)):
         own = {"PORT": "0"}
@@ -174,7 +179,7 @@ def _start_services(stack: Stack, children: Children, admin_key: str) -> None:
     children.start(Child("ticks", "libs.local_cloud.ticks", ("--every", every)))
 
 
-async def _come_up(stack: Stack, api: Api, project: str) -> None:
+async def _come_up(stack: Stack, api: Api) -> None:
     stack.begin("waiting for the gateway")
     await _until(lambda: api.get("/healthz"))
     stack.begin("creating system datasets, tables and views")
@@ -186,17 +191,7 @@ async def _come_up(stack: Stack, api: Api, project: str) -> None:
     if not stack.demo:
         return
     stack.begin("running the demo tenant's cost pipeline")
-    warehouse = Warehouse.connect(
-        WarehouseSettings(
-            project,
-            endpoint=os.environ["BIGQUERY_ENDPOINT"],
-            storage_endpoint=os.environ["BIGQUERY_STORAGE_ENDPOINT"],
-        )
-    )
-    try:
-        await demonstrate(api, warehouse, stack.state_dir, stack.say)
-    finally:
-        await warehouse.close()
+    await demonstrate(api, stack.state_dir, stack.landing, stack.say)
 
 
 async def _until(
@@ -219,11 +214,13 @@ def _tell(stack: Stack, api: Api) -> None:
     lines = [f"Convergence is up: {api.url}", f"logs: {stack.logs}/*.log", ""]
     if stack.demo:
         key = f"$(cat {stack.state_dir / f'{TENANT}.key'})"
+        body = json.dumps(RUN_BODY)
         lines += [
             "try, in another terminal:",
             f'  curl -s -H "X-API-Key: {key}" {api.url}/api/v1/pipelines/runs',
             f'  curl -s -H "X-API-Key: {key}" {api.url}/api/v1/tenants/quota',
-            f'  curl -s -X POST -H "X-API-Key: {key}" -d {{}} {api.url}{RUN_PATH}',
+            f'  curl -s -H "X-API-Key: {key}" "{api.url}/api/v1/cost?group_by=service,month"',
+            f"  curl -s -X POST -H \"X-API-Key: {key}\" -d '{body}' {api.url}{RUN_PATH}",
         ]
     if not os.environ.get("ADMIN_API_KEY"):
         lines.append(

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -61,7 +62,8 @@ def test_the_demo_runs_to_its_end_twice_and_leaves_nothing_behind(tmp_path: Path
         running = begin(tmp_path, PORT=str(free_port()))
         said = said_until_it_serves(running)
         assert "run COMPLETED" in said
-        assert "total" in said
+        assert re.search(r"Amazon Elastic Compute Cloud +[0-9.]+ +[0-9.]+\n", said)
+        assert re.search(r"total +153\.06 +153\.06\n", said)
         assert f"$(cat {tmp_path / 'demo.key'})" in said
         pids = pids_of(tmp_path)
         assert all(map(exists, pids))

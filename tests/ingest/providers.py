@@ -28,6 +28,7 @@ class Provider:
     tokens: int = 0
     days: int = 30
     per_page: int = 7
+    changes: list[dict[str, str]] = field(default_factory=list)
 
     def application(self) -> web.Application:
         app = web.Application(middlewares=[self._trouble])
@@ -96,6 +97,8 @@ class Provider:
         kind = request.match_info["kind"]
         if kind == "oauth" and request.headers.get("Authorization") != f"Bearer t{self.tokens}":
             return web.json_response({"error": "expired"}, status=401)
+        if kind == "changes":
+            return web.json_response(self.changes)
         at = {
             "page": (int(request.query.get("p", 1)) - 1) * 4,
             "offset": int(request.query.get("skip", 0)),

@@ -137,10 +137,21 @@ class Surroundings:
         await self.tools.files.close()
 
 
-async def surroundings(landing: Path) -> Surroundings:
+def ports_of_emulators() -> dict[str, int]:
     running = emulators()
-    ports = running["bigquery"].ports
-    storage = f"http://127.0.0.1:{running['storage'].ports['http']}"
+    return {**running["bigquery"].ports, "storage": running["storage"].ports["http"]}
+
+
+async def surroundings(landing: Path) -> Surroundings:
+    tenant = TenantId(f"tenant_{next(NUMBERS)}")
+    return await surroundings_at(ports_of_emulators(), landing, tenant)
+
+
+async def surroundings_at(
+    ports: Mapping[str, int], landing: Path, tenant: TenantId
+) -> Surroundings:
+    """On emulators that are there already, for a tenant that may be."""
+    storage = f"http://127.0.0.1:{ports['storage']}"
     warehouse = Warehouse.connect(
         WarehouseSettings(
             PROJECT,
@@ -150,7 +161,6 @@ async def surroundings(landing: Path) -> Surroundings:
     )
     data = Objects(BucketSettings(PROJECT, "test-data", storage, at_once=8))
     await data.ensure()
-    tenant = TenantId(f"tenant_{next(NUMBERS)}")
     await warehouse.ensure(Dataset(str(tenant)))
     credentials = KnownCredentials()
     tools = Tools(

@@ -255,3 +255,62 @@ async def test_clouds_let_in_what_their_own_libraries_sign(
         with_key(around, wrong="x")
         with pytest.raises(StepError, match="credential"):
             await around.run("ingest.api", config)
+
+
+def changed(provider: Provider, **more: Any) -> dict[str, Any]:
+    """A source of records that change, and come late."""
+    incremental = {"field": "at", "first": "2026-11-01T00:00:00Z", "look_back_days": 2}
+    query = {"since": "{cursor.iso}"}
+    said = {"incremental": incremental, "query": query, "slice": "all", **more}
+    return items(provider, "changes", {"kind": "none"}, **said)
+
+
+def november(day: int, value: str) -> dict[str, str]:
+    return {"id": str(day), "at": f"2026-11-{day:02d}T10:00:00Z", "value": value}
+
+
+async def test_a_load_reads_on_from_the_last_one_and_some_days_before(
+    around: Surroundings, provider: Provider
+) -> None:
+    provider.changes = [november(day, "first") for day in (1, 5, 8, 9)]
+    assert (await around.run("ingest.api", changed(provider))).rows == 4
+    provider.changes = [
+        november(1, "not asked for again"),
+        november(5, "too late to be seen"),
+        november(8, "changed"),
+        november(7, "late"),
+        november(12, "new"),
+    ]
+    assert (await around.run("ingest.api", changed(provider))).rows == 5
+    assert [query.rpartition("since=")[2] for query in provider.asked] == [
+        "2026-11-01T00:00:00Z",
+        "2026-11-07T10:00:00Z",
+    ]
+    rows = await around.rows("SELECT id, value FROM $.items ORDER BY CAST(id AS INT64)")
+    assert [(row["id"], row["value"]) for row in rows] == [
+        ("1", "first"),
+        ("5", "first"),
+        ("7", "late"),
+        ("8", "changed"),
+        ("12", "new"),
+    ]
+    (loads,) = await around.rows("SELECT COUNT(DISTINCT x_load_id) AS n FROM $.items")
+    assert loads["n"] == 1
+
+
+async def test_a_step_that_is_tried_again_after_its_load_changes_nothing(
+    around: Surroundings, provider: Provider
+) -> None:
+    provider.changes = [november(day, "first") for day in (1, 5, 9)]
+    given = around.given("ingest.api", changed(provider))
+    step = around.types["ingest.api"]
+    assert [(await step.run(given)).rows for _ in range(2)] == [3, 3]
+    assert around.heard.notes == ["the same files are loaded already"]
+
+
+async def test_a_record_without_its_time_is_said(around: Surroundings, provider: Provider) -> None:
+    provider.changes = [{"id": "1", "at": "soon", "value": "x"}]
+    with pytest.raises(StepError, match="a record's at is 'soon': a time was expected"):
+        await around.run("ingest.api", changed(provider))
+    with pytest.raises(StepError, match="does not go with incremental"):
+        await around.run("ingest.api", changed(provider, contract="discard_row"))

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 
@@ -108,6 +108,19 @@ class LinkedPages(_Part):
 Pages = Annotated[NoPages | TokenPages | NumberedPages | LinkedPages, Field(discriminator="kind")]
 
 
+class Incremental(_Part):
+    """Each load reads on from the newest record it has; without it, the slice is read whole."""
+
+    field: Name
+    """Of a record: when it was made or changed."""
+    unix: bool = False
+    """Its times are seconds since 1970."""
+    first: AwareDatetime
+    """Where the first load begins."""
+    look_back_days: float = Field(default=3.0, ge=0, le=400)
+    """So much is read again, for records that come late."""
+
+
 class ApiSource(_Part):
     """What one `ingest.api` step asks, and of whom."""
 
@@ -116,7 +129,8 @@ class ApiSource(_Part):
     auth: Auth | None = None
     headers: dict[str, str] = Field(default_factory=dict, max_length=20)
     query: dict[str, str | int | tuple[str, ...]] = Field(default_factory=dict, max_length=50)
-    """May use `{period.start_unix}`, `_date` and `_iso`, and the same of `end`."""
+    """May use `{period.start_unix}`, `_date` and `_iso`, and the same of `end`; `{cursor.iso}`."""
+    incremental: Incremental | None = None
     pages: Pages = NoPages()
     records: tuple[str, ...] = Field(default=(), max_length=5)
     """Names on the way to the records, lists within lists; none: the answer is the list."""

@@ -100,7 +100,7 @@ class CostFocus(StepType):
         return await self._slices.replace(load, inspect)
 
     async def cancel(self, given: StepRun) -> None:
-        for part in ("stage", "focus14", "cost", "swap"):
+        for part in ("stage", "conforms", "swap"):
             await self._warehouse.cancel_job(given.job_id_of(part))
 
     async def _delivered(self, tenant: str, table: str, slice_: str) -> Delivery:

@@ -8,6 +8,7 @@ from typing import Any
 from contracts.quality import CheckPart
 from libs.warehouse.jobs import JobResult, QueryJob
 from libs.warehouse.warehouse import Warehouse
+from services.executor.focus.conformance import conformance, cost_rows
 from services.executor.focus.history import LOOKBACK, history_checks
 from services.executor.focus.tables import WHERE
 from services.executor.focus.tally import Key, Tally
@@ -16,8 +17,6 @@ from services.executor.steps.checks import Config, compile_checks
 from services.executor.steps.findings import findings_of
 from services.executor.steps.quality import quality
 from services.executor.steps.step import StepRun
-
-SUITES = ("focus_1_4", "cost")
 
 
 class CostReport:
@@ -35,24 +34,19 @@ class CostReport:
         self, given: StepRun, target: str, staged: str, now: datetime
     ) -> Sequence[JobResult]:
         """All rules in one scan of the staged rows; told as checks of the target."""
-        project = self._warehouse.project
-        found: list[CheckPart] = []
-        jobs = []
-        for suite in SUITES:
-            config = Config.model_validate({"table": staged, "suite": suite})
-            scan = compile_checks(config, f"`{project}.{staged}`")
-            job = QueryJob(
-                job_id=given.job_id_of(suite.replace("_", "")),
-                sql=scan.sql(""),
-                parameters=scan.parameters,
-                labels=given.labels,
-            )
-            done = await self._warehouse.run_query_job(job)
-            (row,) = await self._warehouse.rows_of(done.job_id, limit=1)
-            found += findings_of(config, row)
-            jobs.append(done)
-        given.tell.say("conformance", quality(given, target, now, tuple(found)))
-        return jobs
+        config = Config.model_validate({"table": staged, "checks": [*conformance(), *cost_rows()]})
+        scan = compile_checks(config, f"`{self._warehouse.project}.{staged}`")
+        job = QueryJob(
+            job_id=given.job_id_of("conforms"),
+            sql=scan.sql(""),
+            parameters=scan.parameters,
+            labels=given.labels,
+        )
+        done = await self._warehouse.run_query_job(job)
+        (row,) = await self._warehouse.rows_of(done.job_id, limit=1)
+        found = findings_of(config, row)
+        given.tell.say("conformance", quality(given, target, now, found))
+        return [done]
 
     async def _before(self, load: SliceLoad) -> Mapping[Key, Decimal]:
         rows = await self._rows(

@@ -7,6 +7,9 @@ there. The slice is replaced whole, and only when the last page is there.
 import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import polars as pl
@@ -17,11 +20,13 @@ from services.executor.ingest.api_pages import Collector, PageStore
 from services.executor.ingest.api_source import ApiSource
 from services.executor.ingest.authorize import authorizer
 from services.executor.ingest.contract import Contract, Contracted, Rows
+from services.executor.ingest.deliveries import Delivery
+from services.executor.steps.cursor import Cursor
 from services.executor.steps.months import fill_month
 from services.executor.steps.opened import fields_of
 from services.executor.steps.phrasing import phrased
 from services.executor.steps.raw_load import RawLoader, Target, numbers, slice_of, with_own
-from services.executor.steps.step import StepResult, StepRun, StepType
+from services.executor.steps.step import StepError, StepResult, StepRun, StepType
 from services.executor.steps.targets import target_of
 from services.executor.steps.tools import Tools
 from services.executor.steps.variables import fill_name
@@ -42,17 +47,20 @@ class IngestApi(StepType):
         request, config = given.request, given.config(Config)
         table = target_of(config.target_table, request)
         slice_ = slice_of(config.slice, request)
-        query = _query(config, given, slice_)
-        with phrased():
+        with phrased(), TemporaryDirectory(prefix="answers-") as spool:
             store = PageStore(self._tools.files, given.work_folder)
-            pages = await self._collect(given, config, query, store)
-            load_id = await _content_of(store, pages)
-            target = Target(table, slice_, load_id, (config.base_url + config.path,))
+            current = await self._loader.deliveries.current(str(request.tenant_id), table, slice_)
+            cursor = await self._cursor(given, config, current)
+            pages = await self._collect(given, config, _query(config, given, slice_, cursor), store)
+            load_id = await _content_of(store, pages, cursor)
+            target = Target(table, slice_, load_id, (config.base_url + config.path,), sparse=True)
             done = await self._loader.unchanged(given, target)
             if done is None:
                 contract = await self._loader.contract(given, table, config)
-                rows = _rows(store, pages, target, contract, config.path)
-                done = await self._loader.replace(given, target, contract, rows, sparse=True)
+                answers = _Answers(store, pages, target, contract, config.path)
+                rows = self._rows(answers, cursor, current, Path(spool) / "part")
+                facts = (lambda: cursor.facts) if cursor else dict
+                done = await self._loader.replace(given, target, contract, rows, facts=facts)
             await store.forget(pages)
             return done
 
@@ -68,26 +76,58 @@ class IngestApi(StepType):
         let_in = authorizer(config.auth, fields, outgoing, self._tools.azure_login)
         return await Collector(config, ApiClient(config, outgoing, let_in), store).collect(query)
 
+    async def _cursor(
+        self, given: StepRun, config: Config, current: Delivery | None
+    ) -> Cursor | None:
+        if config.incremental is None:
+            return None
+        if config.contract in {"discard_row", "discard_value"}:
+            detail = (
+                f"contract {config.contract} does not go with incremental: choose evolve, freeze"
+            )
+            raise StepError("invalid_config", detail)
+        return await Cursor.of(config.incremental, current, self._tools.files, given.work_folder)
 
-async def _content_of(store: PageStore, pages: int) -> str:
+    async def _rows(
+        self, answers: "_Answers", cursor: Cursor | None, current: Delivery | None, spool: Path
+    ) -> AsyncIterator[Rows]:
+        if cursor is not None:
+            load_id = answers.target.load_id
+            async for rows in cursor.older(self._tools.data, current, load_id, spool):
+                yield rows
+        async for rows in answers.rows(cursor):
+            yield rows
+
+
+async def _content_of(store: PageStore, pages: int, cursor: Cursor | None) -> str:
     """Names what came, whatever day it was asked for."""
-    digest = hashlib.sha256()
+    digest = hashlib.sha256(cursor.start.isoformat().encode() if cursor else b"")
     for number in range(pages):
         page = await store.page(number) or {}
         digest.update(repr(page.get("records")).encode())
     return digest.hexdigest()[:32]
 
 
-async def _rows(
-    store: PageStore, pages: int, target: Target, contract: Contract, path: str
-) -> AsyncIterator[Rows]:
-    row = 0
-    for number in range(pages):
-        page = await store.page(number) or {}
-        if page.get("records"):
+@dataclass(frozen=True, slots=True)
+class _Answers:
+    """The pages that were kept, and where their records go."""
+
+    store: PageStore
+    pages: int
+    target: Target
+    contract: Contract
+    path: str
+
+    async def rows(self, cursor: Cursor | None) -> AsyncIterator[Rows]:
+        row = 0
+        for number in range(self.pages):
+            page = await self.store.page(number) or {}
+            if not page.get("records"):
+                continue
             frame = await asyncio.to_thread(_frame, page["records"])
-            file, which = f"{path}, page {number + 1}", numbers(row, frame.height)
-            yield with_own(contract.sort(frame, file, which, _no_line), target, file)
+            frame = frame if cursor is None else cursor.newer(frame)
+            file, which = f"{self.path}, page {number + 1}", numbers(row, frame.height)
+            yield with_own(self.contract.sort(frame, file, which, _no_line), self.target, file)
             row += frame.height
 
 
@@ -116,12 +156,16 @@ def _flat(record: Mapping[str, Any], prefix: str = "") -> dict[str, str | None]:
     return found
 
 
-def _query(config: Config, given: StepRun, slice_: str) -> dict[str, Any]:
+def _query(config: Config, given: StepRun, slice_: str, cursor: Cursor | None) -> dict[str, Any]:
+    words = cursor.words if cursor is not None else {}
+
     def fill(text: Any) -> Any:
         if isinstance(text, tuple):
             return [fill(one) for one in text]
         if not isinstance(text, str):
             return text
+        for word, value in words.items():
+            text = text.replace(word, value)
         return fill_name(fill_month(text, slice_), given.request)
 
     return {name: fill(value) for name, value in config.query.items()}

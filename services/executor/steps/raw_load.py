@@ -5,7 +5,7 @@ nested values and all, in the data bucket, for the steps that make something of 
 """
 
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -61,6 +61,8 @@ class Target:
     slice: str
     load_id: str
     files: tuple[str, ...] = ()
+    sparse: bool = False
+    """Its records leave out what they have no value for."""
 
 
 class RawLoader:
@@ -93,11 +95,11 @@ class RawLoader:
         contract: Contract,
         sorted_: AsyncIterator[Rows],
         *,
-        sparse: bool = False,
+        facts: Callable[[], Mapping[str, str]] = dict,
     ) -> StepResult:
         """Raises what `phrased` knows. The rows have their own columns already.
 
-        Records of a sparse source leave out what they have no value for.
+        `facts`, asked when all rows have been seen, are kept with the delivery.
         """
         tenant = str(given.request.tenant_id)
         folder = folder_of(tenant, target.table, target.slice, target.load_id)
@@ -107,7 +109,7 @@ class RawLoader:
         load = _slice_load(given, target, flat)
         if flat.rows:
             names = [column.name for column in load.target.columns]
-            await tell_drift(given, self._tools, target.table, names, sparse=sparse)
+            await tell_drift(given, self._tools, target.table, names, sparse=target.sparse)
         if aside:
             load = self._putting_aside(load, target, contract)
         elif before is not None and before.aside:
@@ -120,7 +122,7 @@ class RawLoader:
             parts=tuple(raw.names),
             rows=raw.rows,
             aside=aside,
-            facts=contract.style.said(),
+            facts={**contract.style.said(), **facts()},
         )
         await self.deliveries.commit(tenant, target.table, target.slice, done)
         await self._contracts.learn(tenant, target.table, _names(flat))

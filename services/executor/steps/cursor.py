@@ -1,0 +1,88 @@
+"""Reading on from where the last load ended, and some days before: late records are found again."""
+
+from collections.abc import AsyncIterator, Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import polars as pl
+
+from libs.objects import Objects
+from services.executor.ingest.api_pages import PageFiles
+from services.executor.ingest.api_source import Incremental
+from services.executor.ingest.contract import Rows
+from services.executor.ingest.deliveries import Delivery
+from services.executor.ingest.errors import IngestError
+from services.executor.ingest.parts import each
+from services.executor.ingest.readers import ParquetFile
+from services.executor.ingest.values import read
+
+FACT = "cursor"
+
+
+class NoCursorError(IngestError):
+    code = "unexpected_answer"
+
+    def __init__(self, field: str, value: object) -> None:
+        super().__init__(f"a record's {field} is {str(value)[:80]!r}: a time was expected there")
+
+
+class Cursor:
+    """Of one load. What is as new as `start` is read anew; what is older stays as it was."""
+
+    def __init__(self, said: Incremental, start: datetime) -> None:
+        self._said, self.start = said, start
+        self._newest: datetime | None = None
+
+    @classmethod
+    async def of(
+        cls, said: Incremental, current: Delivery | None, files: PageFiles, folder: str
+    ) -> "Cursor":
+        """Begins where the step began the first time it was tried, whatever happened since."""
+        name = f"{folder}/cursor"
+        reached = current.facts.get(FACT) if current is not None else None
+        start = said.first
+        if reached is not None:
+            start = datetime.fromisoformat(reached) - timedelta(days=said.look_back_days)
+        await files.create(name, start.isoformat().encode())
+        kept = await files.fetch(name)
+        return cls(said, datetime.fromisoformat(kept.decode()) if kept else start)
+
+    @property
+    def words(self) -> Mapping[str, str]:
+        start = self.start.astimezone(UTC)
+        return {
+            "{cursor.iso}": start.strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "{cursor.date}": f"{start:%Y-%m-%d}",
+            "{cursor.unix}": str(int(start.timestamp())),
+        }
+
+    @property
+    def facts(self) -> dict[str, str]:
+        return {FACT: self._newest.isoformat()} if self._newest else {}
+
+    def newer(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """The records that this load is about. Raises `NoCursorError`."""
+        times = self._times(frame)
+        return frame.filter(times >= self.start)
+
+    async def older(
+        self, data: Objects, current: Delivery | None, load_id: str, spool: Path
+    ) -> AsyncIterator[Rows]:
+        """The rows of the load before that stay."""
+        for name in current.parts if current is not None else ():
+            await data.download(name, spool)
+            async for batch in each(ParquetFile(spool, name).batches()):
+                left = batch.filter(self._times(batch) < self.start)
+                yield Rows(left.with_columns(pl.lit(load_id).alias("x_load_id")))
+
+    def _times(self, frame: pl.DataFrame) -> pl.Series:
+        if self._said.field not in frame.columns:
+            raise NoCursorError(self._said.field, None)
+        values = frame[self._said.field]
+        times = read(values, "epoch" if self._said.unix else "time")
+        if times.null_count():
+            raise NoCursorError(self._said.field, values[int(times.is_null().arg_max() or 0)])
+        newest = times.max()
+        if isinstance(newest, datetime):
+            self._newest = max(newest, self._newest or newest)
+        return times
