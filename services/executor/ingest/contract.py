@@ -50,6 +50,18 @@ class TooManyAsideError(IngestError):
         )
 
 
+class FrozenError(RefusedFileError):
+    """A file has columns that its table may not get."""
+
+    def __init__(self, file: str, unknown: tuple[str, ...], revision: int) -> None:
+        problem = (
+            f"the contract (revision {revision}) does not know this column; add it to"
+            " `columns`, or choose `contract: evolve`"
+        )
+        self.unknown = unknown
+        super().__init__(file, problem, line=1, column=unknown[0])
+
+
 class Contracted(BaseModel):
     """What a step's config says of the table that it fills."""
 
@@ -127,7 +139,7 @@ class Contract:
         """`numbers` are those of the rows in their file. Raises `RefusedFileError`."""
         unknown = [name for name in frame.columns if not self._allows(name)]
         if unknown and self.mode == "freeze":
-            raise RefusedFileError(file, self._why_unknown(), line=1, column=unknown[0])
+            raise FrozenError(file, tuple(unknown), self.known.revision)
         why = "the contract does not know it"
         misfits = [_Misfit(name, why, _some(frame[name])) for name in unknown]
         typed = []
@@ -174,12 +186,6 @@ class Contract:
     def _kind(self, header: str) -> Kind | None:
         name = column_name(header).lower()
         return next((_KINDS.get(t) for n, t in self.types.items() if n.lower() == name), None)
-
-    def _why_unknown(self) -> str:
-        return (
-            f"the contract (revision {self.known.revision}) does not know this column; add it to"
-            " `columns`, or choose `contract: evolve`"
-        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from services.executor.ingest.contract import (
     Contract,
     Contracted,
     Contracts,
+    FrozenError,
     Rows,
     TooManyAsideError,
 )
@@ -35,7 +36,7 @@ from services.executor.ingest.quarantine import (
     quarantine_of,
 )
 from services.executor.ingest.slices import SliceLoad, SliceLoader
-from services.executor.steps.drift import tell_drift
+from services.executor.steps.drift import say_drift, tell_drift
 from services.executor.steps.quality import quality
 from services.executor.steps.step import StepError, StepResult, StepRun
 from services.executor.steps.tools import Tools
@@ -104,7 +105,11 @@ class RawLoader:
         tenant = str(given.request.tenant_id)
         folder = folder_of(tenant, target.table, target.slice, target.load_id)
         with TemporaryDirectory(prefix="load-") as spool:
-            raw, flat, aside = await self._write(given, folder, Path(spool), sorted_)
+            try:
+                raw, flat, aside = await self._write(given, folder, Path(spool), sorted_)
+            except FrozenError as error:
+                say_drift(given, self._tools, target.table, added=error.unknown, refused=True)
+                raise
         before = await self.deliveries.current(tenant, target.table, target.slice)
         load = _slice_load(given, target, flat)
         if flat.rows:
