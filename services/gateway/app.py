@@ -1,5 +1,7 @@
 """The composition root of the gateway."""
 
+from aiohttp.typedefs import Middleware
+
 from contracts.topology import instance_subscriptions
 from libs.clock import system_clock
 from libs.service import Parts, Process
@@ -41,7 +43,6 @@ async def build(process: Process) -> Parts:
     limits = Limits(settings)
     auth = Authenticator(requester, pepper, settings, system_clock, limits)
     trail = Trail(process.bus.publisher)
-    once = Idempotency(caller_of(auth), system_clock)
     cors = Cors(settings.cors_origins)
     register(process.router, live, auth)
     edge = Edge(
@@ -68,6 +69,14 @@ async def build(process: Process) -> Parts:
         checks=(PlatformReadiness(requester).check,),
         routes=routes,
         on_prepare=(cors.on_prepare,),
-        middlewares=(cors.middleware, limits.middleware, trail.middleware, once.middleware),
+        middlewares=in_front(cors, limits, trail, auth),
         closers=(secrets.close, vault.close),
     )
+
+
+def in_front(
+    cors: Cors, limits: Limits, trail: Trail, auth: Authenticator
+) -> tuple[Middleware, ...]:
+    """What every request passes before its endpoint, in this order."""
+    once = Idempotency(caller_of(auth), system_clock)
+    return cors.middleware, limits.middleware, trail.middleware, once.middleware

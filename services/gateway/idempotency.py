@@ -3,7 +3,8 @@
 This instance remembers what it answered: a repeat gets that answer again, the
 same key with another request is 422, and while the first still runs 409. Only
 what succeeded is remembered; a refusal changed nothing and is judged anew.
-What is remembered belongs to whoever is calling, so nobody unknown has any.
+What is remembered belongs to the API key it was said to, as one key of a tenant
+may do less than another; nobody unknown has any.
 
 Another instance knows none of this, so commands take ids that follow from the
 request: their owner then finds its first decision and answers with that.
@@ -41,7 +42,7 @@ _MINTING = (IssueKeyV1, OnboardTenantV1, RotateKeyV1)
 Caller = Callable[[web.Request], Awaitable[str]]
 """Who is calling, or nothing; ends the request when it pretends."""
 Slot = tuple[str, str]
-"""A caller and one of its keys."""
+"""A caller, and its API key with one of its Idempotency-Keys."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +91,8 @@ class Idempotency:
             caller = await self._caller(request)
             if not caller:
                 return await handler(request)
-            return await self._once((caller, key), request, handler)
+            slot = caller, f"{_api_key(request)}/{key}"
+            return await self._once(slot, request, handler)
 
         return serve
 
@@ -183,6 +185,10 @@ def _scope(seed: str) -> Iterator[None]:
         yield
     finally:
         _SCOPE.reset(token)
+
+
+def _api_key(request: web.Request) -> str:
+    return sha256(request.headers.get("X-API-Key", "").encode()).hexdigest()
 
 
 async def _fingerprint(request: web.Request) -> str:

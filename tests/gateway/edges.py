@@ -1,11 +1,12 @@
 """The gateway's HTTP side with its bus scripted: every question goes to a function."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import TypeVar, cast
 
 from aiohttp import web
+from aiohttp.typedefs import Middleware
 from pydantic import SecretStr
 
 from contracts.credentials import SealedPart
@@ -119,13 +120,14 @@ def routes_on(edge: Edge) -> list[web.RouteDef]:
 
 
 @asynccontextmanager
-async def serving(edge: Edge) -> AsyncIterator[str]:
+async def serving(edge: Edge, middlewares: Sequence[Middleware] = ()) -> AsyncIterator[str]:
     """The URL of a gateway that listens on loopback."""
 
     async def nothing() -> list[str]:
         return []
 
     app = create_app(About("gateway", "0", Environment.DEVELOPMENT.value), nothing)
+    app.middlewares.extend(middlewares)
     app.add_routes(routes_on(edge))
     runner, port = await serve(app, host="127.0.0.1", port=0)
     try:
