@@ -9,6 +9,19 @@ from contracts.identifiers import ConfigId, StepId, TenantId
 from contracts.message import Command, Event, Part, Query, Reply, Service, Utc
 from contracts.platform import ProblemPart
 
+STEP_TYPES = (
+    "bq_etl.query",
+    "compliance.ocsf",
+    "cost.focus",
+    "dq.check",
+    "ingest.api",
+    "ingest.file",
+    "ingest.replay",
+    "notify.webhook",
+    "transform.sql",
+)
+"""What a step may be: a definition with another is refused, and executors have each."""
+
 
 class OnFailure(StrEnum):
     STOP = "stop"

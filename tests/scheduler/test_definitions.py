@@ -48,19 +48,23 @@ steps:
         ("", None, "empty"),
         ("- a\n- b\n", 1, "mapping"),
         ("steps: []\n", 1, "at least one step"),
-        ("steps:\n  - id: a\n    type: x\n  bad\n", 5, "not YAML"),
+        ("steps:\n  - id: a\n    type: dq.check\n  bad\n", 5, "not YAML"),
         ("a: &x 1\nb: *x\n", 2, "aliases"),
         ("a: 1\na: 2\n", 2, "twice"),
         ("a: " + "[" * 30 + "]" * 30, 1, "levels deep"),
-        ("steps:\n  - id: a\n    type: x\n  - id: a\n    type: x\n", 4, "there twice"),
-        ("steps:\n  - {id: a, type: x, needs: [b]}\n", 2, "needs b"),
         (
-            "steps:\n  - {id: a, type: x, needs: [b]}\n  - {id: b, type: x, needs: [a]}\n",
+            "steps:\n  - id: a\n    type: dq.check\n  - id: a\n    type: dq.check\n",
+            4,
+            "there twice",
+        ),
+        ("steps:\n  - {id: a, type: dq.check, needs: [b]}\n", 2, "needs b"),
+        (
+            "steps:\n- {id: a, type: dq.check, needs: [b]}\n- {id: b, type: dq.check, needs: [a]}",
             1,
             "wait for each other",
         ),
-        ("steps:\n  - {id: 'a b', type: x}\n", 2, "steps.0.id"),
-        ("steps:\n  - {id: a, type: x, timeout: 0}\n", 2, "timeout"),
+        ("steps:\n  - {id: 'a b', type: dq.check}\n", 2, "steps.0.id"),
+        ("steps:\n  - {id: a, type: dq.check, timeout: 0}\n", 2, "timeout"),
         ("x: " + "y" * 300_000, None, "256 KiB"),
     ],
 )
@@ -77,12 +81,12 @@ def test_everything_wrong_is_said_at_once_in_the_order_of_the_text() -> None:
 pipelin: {id: p}
 steps:
   - id: a
-    ps_type: x
+    ps_type: dq.check
     timeut: 3
     config: {sql: "SELECT ${secret}"}
-  - ps_type: x
+  - ps_type: dq.check
     needs: nothing
-  - {id: c, ps_type: x, needs: [zzz], timeout: 0}
+  - {id: c, ps_type: dq.check, needs: [zzz], timeout: 0}
 """
     with pytest.raises(DefinitionError) as caught:
         parse_definition(text, NAME)
@@ -93,10 +97,39 @@ steps:
         (6, 19, "/steps/0/config/sql"),
         (7, 5, "/steps/1/id"),
         (8, 12, "/steps/1/needs"),
-        (9, 32, "/steps/2/needs"),
-        (9, 48, "/steps/2/timeout"),
+        (9, 39, "/steps/2/needs"),
+        (9, 55, "/steps/2/timeout"),
     ]
     assert "did you mean 'pipeline'" in caught.value.problems[0].detail
+
+
+def test_an_unknown_step_type_is_refused_with_the_one_that_was_meant() -> None:
+    with pytest.raises(DefinitionError) as caught:
+        parse_definition("steps:\n  - id: a\n    ps_type: bq_etl.qery\n", NAME)
+    (wrong,) = caught.value.problems
+    assert (wrong.pointer, wrong.line, wrong.column) == ("/steps/0/ps_type", 3, 14)
+    assert wrong.detail == "'bq_etl.qery' is not a step type; did you mean 'bq_etl.query'?"
+
+
+@pytest.mark.parametrize("level", ["level_1", "level_2"], ids=["first", "last"])
+@pytest.mark.parametrize("written", ["{step: lod}", "lod"], ids=["mapping", "text"])
+def test_a_level_names_only_steps_that_there_are(level: str, written: str) -> None:
+    levels = {"level_1": "{step: extract}", "level_2": "{step: load}", level: written}
+    text = f"""\
+dependencies:
+  level_1: [{levels["level_1"]}]
+  level_2: [{levels["level_2"]}]
+steps:
+  - {{id: extract, ps_type: dq.check}}
+  - {{id: load, ps_type: dq.check}}
+"""
+    with pytest.raises(DefinitionError) as caught:
+        parse_definition(text, NAME)
+    (wrong,) = caught.value.problems
+    line = text.splitlines().index(f"  {level}: [{written}]") + 1
+    column = text.splitlines()[line - 1].index("lod") + 1
+    assert (wrong.pointer, wrong.line, wrong.column) == (f"/dependencies/{level}/0", line, column)
+    assert "'lod' is no step; did you mean 'load'?" in wrong.detail
 
 
 LEAVES = st.none() | st.booleans() | st.integers() | st.text(max_size=8) | st.floats()

@@ -8,14 +8,14 @@ Everything wrong is reported at once, with line and column.
 
 import difflib
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 import yaml
 from pydantic import ValidationError
 
 from contracts.identifiers import ConfigId
-from contracts.pipelines import DefinitionPart, StepPart
+from contracts.pipelines import STEP_TYPES, DefinitionPart, StepPart
 from contracts.platform import ProblemPart
 from services.scheduler.definitions.graph import graph_problems
 from services.scheduler.definitions.nodes import (
@@ -101,10 +101,16 @@ def _shape_problems(raw: Mapping[str, Any], node: yaml.Node) -> Iterator[Problem
             if not isinstance(step.get(name, wanted()), wanted):
                 kind = "list of step ids" if name == "needs" else "mapping"
                 yield problem(f"{pointer}/{name}", f"{name} is a {kind}", at(place, name))
-    yield from _level_problems(raw.get("dependencies"), at(node, "dependencies"))
+        if (kind := _first(step, _TYPES)) and kind not in STEP_TYPES:
+            detail = f"{kind[:80]!r} is not a step type; {_hint(kind, STEP_TYPES)}"
+            written = next(name for name in _TYPES if step.get(name))
+            yield problem(f"{pointer}/{written}", detail, at(place, written))
+    yield from _level_problems(
+        raw.get("dependencies"), at(node, "dependencies"), _step_names(raw["steps"])
+    )
 
 
-def _level_problems(levels: Any, node: yaml.Node) -> Iterator[ProblemPart]:
+def _level_problems(levels: Any, node: yaml.Node, known: set[str]) -> Iterator[ProblemPart]:
     if levels is None:
         return
     if not isinstance(levels, dict):
@@ -118,6 +124,12 @@ def _level_problems(levels: Any, node: yaml.Node) -> Iterator[ProblemPart]:
         if not good or not re.fullmatch(r"level_\d{1,4}", name):
             detail = f"{name}: expected level_N with a list such as [{{step: extract}}]"
             yield problem(f"/dependencies/{escape(name)}", detail, key_at(node, name))
+            continue
+        for index, step in enumerate(_level_names(steps)):
+            if step not in known:
+                detail = f"{name}: {step[:80]!r} is no step; {_hint(step, known)}"
+                place = at(node, name, index, "step")
+                yield problem(f"/dependencies/{escape(name)}/{index}", detail, place)
 
 
 def _unknown(
@@ -125,10 +137,13 @@ def _unknown(
 ) -> Iterator[ProblemPart]:
     for key in raw:
         if key not in known:
-            near = difflib.get_close_matches(key, known, 1)
-            hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(sorted(known))}"
-            detail = f"unknown field {key!r} of {what}; {hint}"
+            detail = f"unknown field {key!r} of {what}; {_hint(key, known)}"
             yield problem(f"{pointer}/{escape(key)}", detail, key_at(node, key))
+
+
+def _hint(written: str, known: Collection[str]) -> str:
+    near = difflib.get_close_matches(written, known, 1)
+    return f"did you mean {near[0]!r}?" if near else f"known are {', '.join(sorted(known))}"
 
 
 def _variable_problems(node: yaml.Node) -> Iterator[ProblemPart]:
@@ -143,7 +158,7 @@ def _variable_problems(node: yaml.Node) -> Iterator[ProblemPart]:
 def _normalise(raw: Mapping[str, Any], config_id: ConfigId) -> dict[str, Any]:
     about = raw.get("pipeline")
     about = about if isinstance(about, dict) else raw
-    levels = _levels(raw.get("dependencies"))
+    levels = _levels(raw.get("dependencies"), _step_names(raw["steps"]))
     return {
         "pipeline_id": config_id,
         "name": str(about.get("name") or ""),
@@ -179,15 +194,23 @@ def _first(step: Mapping[str, Any], names: Iterable[str]) -> str:
     return next((str(step[name]) for name in names if step.get(name)), "")
 
 
-def _levels(dependencies: Any) -> dict[str, list[str]]:
+def _step_names(steps: Iterable[Any]) -> set[str]:
+    return {_first(step, _NAMES) for step in steps if isinstance(step, dict)}
+
+
+def _level_names(steps: Any) -> list[str]:
+    listed = steps if isinstance(steps, list) else [steps]
+    return [str(s.get("step") if isinstance(s, dict) else s) for s in listed]
+
+
+def _levels(dependencies: Any, known: set[str]) -> dict[str, list[str]]:
     """Shape B's levels: each step needs every step of the level before."""
     if not isinstance(dependencies, dict):
         return {}
     before: list[str] = []
     needs: dict[str, list[str]] = {}
     for _, steps in sorted(dependencies.items(), key=_level_number):
-        listed = steps if isinstance(steps, list) else [steps]
-        names = [str(s.get("step") if isinstance(s, dict) else s) for s in listed]
+        names = [name for name in _level_names(steps) if name in known]
         needs.update(dict.fromkeys(names, before))
         before = names
     return needs

@@ -27,7 +27,7 @@ from services.scheduler.domain.deciding import NOTHING, Outcome, Rules, Working,
 from services.scheduler.domain.facts import BackfillKept, BackfillMoved
 from services.scheduler.domain.ledger import Backfill, Ledger
 from services.scheduler.domain.periods import day_of, next_reset
-from services.scheduler.domain.schedules import upcoming
+from services.scheduler.domain.schedules import needed_until, upcoming
 
 NAMESPACE = uuid5(NAMESPACE_URL, "convergence/scheduler/backfills")
 MOST_DAYS = 3_700
@@ -146,10 +146,9 @@ def _left(state: Ledger, now: datetime) -> tuple[int, int]:
     """What of today's and this month's quota is left beside what schedules still need."""
     day = day_of(state, now)
     tomorrow = next_reset(day, "daily")
-    rest = (next_reset(day, "monthly") - tomorrow).days
     planned, limits = state.schedules.values(), state.limits
     needed_today = upcoming(planned, tomorrow, limits.daily)
-    needed_later = upcoming(planned, now + timedelta(days=1), limits.daily) * rest
+    needed_later = needed_until(planned, tomorrow, next_reset(day, "monthly"), limits)
     today = limits.daily - state.charged.get(day, 0) - needed_today
     month = limits.monthly - state.charged.get(day[:7], 0) - needed_today - needed_later
     return max(0, today), max(0, month)

@@ -6,7 +6,8 @@ time; what runs hourly or more often follows real time.
 """
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 from cronsim import CronSim, CronSimError
@@ -71,6 +72,21 @@ def latest(
         if at <= until and (not found or at < found[-1]):
             found.append(at)
     return tuple(reversed(found))
+
+
+@lru_cache(maxsize=4096)
+def by_day(cron: str, time_zone: str, until: datetime, days: int, most: int) -> tuple[int, ...]:
+    """How many times on each of the last UTC days before `until`; at most `most` are counted."""
+    found = [0] * days
+    first = until - timedelta(days=days)
+    just_before = timedelta(microseconds=-1)
+    times = following(cron, time_zone, first + just_before)
+    while (at := next(times, None)) is not None and at < until:
+        day = (at - first).days
+        found[day] += 1
+        if found[day] >= most:
+            times = following(cron, time_zone, first + timedelta(days=day + 1) + just_before)
+    return tuple(found)
 
 
 def _five_fields(cron: str) -> str:

@@ -24,6 +24,7 @@ from contracts.schedules import (
     ScheduleRowPart,
     ScheduleSavedV1,
 )
+from contracts.tenants import LimitsPart
 from services.scheduler.domain import cron
 from services.scheduler.domain.admission import Pinned, admit
 from services.scheduler.domain.deciding import NOTHING, Outcome, Rules, Working, check_known, refuse
@@ -33,6 +34,7 @@ from services.scheduler.domain.ledger import Ledger, Planned
 NAMESPACE = uuid5(NAMESPACE_URL, "convergence/scheduler/schedules")
 SHOWN_TIMES = 10
 MOST_ON_TIME = 60
+MONTH = 31
 
 
 def save_schedule(state: Ledger, command: SaveScheduleV1, now: datetime, _: Rules) -> Outcome:
@@ -183,6 +185,22 @@ def upcoming(planned: Iterable[Planned], until: datetime, most: int) -> int:
             times = cron.following(one.schedule.cron, one.schedule.time_zone, one.due_at)
             found += sum(1 for at in islice(times, most - found) if at < until)
     return min(found, most)
+
+
+def needed_until(
+    planned: Iterable[Planned], first: datetime, until: datetime, limits: LimitsPart
+) -> int:
+    """How many runs the days from `first` to before `until` need, none more than a day may have."""
+    days = [0] * (until - first).days
+    for one in planned:
+        if min(days, default=limits.daily) >= limits.daily or sum(days) >= limits.monthly:
+            break
+        if one.due_at is not None and one.due_at < until:
+            written = one.schedule.cron, one.schedule.time_zone
+            month = cron.by_day(*written, until, MONTH, limits.daily)
+            more = month[len(month) - len(days) :]
+            days = [min(limits.daily, a + b) for a, b in zip(days, more, strict=True)]
+    return min(limits.monthly, sum(days))
 
 
 def _next_times(schedule: SchedulePart, due: datetime | None) -> tuple[datetime, ...]:

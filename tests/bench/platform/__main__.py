@@ -1,4 +1,4 @@
-"""The whole platform, with an executor that knows the benches' step types too."""
+"""The whole platform, with a scheduler and an executor that know the benches' step types too."""
 
 import sys
 from typing import Any
@@ -7,11 +7,14 @@ from unittest.mock import patch
 from deploy.local import up
 from deploy.local.processes import Child
 
-EXECUTOR, BENCHES = "services.executor", "tests.bench.platform.executor"
+BENCHES = {
+    "services.executor": "tests.bench.platform.executor",
+    "services.scheduler": "tests.bench.platform.scheduler",
+}
 
 
 def child(name: str, module: str, *more: Any) -> Child:
-    return Child(name, BENCHES if module == EXECUTOR else module, *more)
+    return Child(name, BENCHES.get(module, module), *more)
 
 
 if __name__ == "__main__":

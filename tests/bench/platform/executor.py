@@ -45,13 +45,15 @@ class Nap(StepType):
         return StepResult()
 
 
+OURS: Mapping[str, StepType] = {
+    "bench.light": Light(),
+    "bench.heavy": Heavy(),
+    "bench.nap": Nap(),
+}
+
+
 def with_ours(tools: Tools) -> Mapping[str, StepType]:
-    return {
-        **step_types(tools),
-        "bench.light": Light(),
-        "bench.heavy": Heavy(),
-        "bench.nap": Nap(),
-    }
+    return {**step_types(tools), **OURS}
 
 
 if __name__ == "__main__":
