@@ -54,6 +54,9 @@ CODES: Mapping[str, Meaning] = {
     "tenant_not_found": Meaning(404, "There is no such tenant, or it is not yours."),
     # the state it is in
     "run_ended": Meaning(409, "The run has ended; an end never changes."),
+    "definition_gone": Meaning(
+        409, "What the run was of is no longer there as it was; start a new run."
+    ),
     "run_not_ended": Meaning(409, "The run goes on; cancel it first, or wait."),
     "backfill_ended": Meaning(409, "The backfill has ended; an end never changes."),
     "backfill_exists": Meaning(409, "A backfill with this id is there already."),

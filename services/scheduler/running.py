@@ -12,11 +12,11 @@ from libs.bus.router import Router
 from services.scheduler.configuring import no_template
 from services.scheduler.domain.deciding import RetryWith, SubmitTemplate
 from services.scheduler.domain.explaining import explain
-from services.scheduler.domain.ledger import EndedRun
+from services.scheduler.domain.ledger import EndedRun, Ledger
 from services.scheduler.domain.quota import quota
 from services.scheduler.ledgers import Ledgers
 from services.scheduler.objects import Revisions
-from services.scheduler.templates.library import Library, ParameterError
+from services.scheduler.templates.library import Library, ParameterError, Template
 
 
 class RunHandlers:
@@ -60,21 +60,49 @@ class RunHandlers:
         ended = state.ended.get(command.retry_of)
         definition = None if ended is None else await self._definition(command, ended)
         if definition is None:
-            running = command.retry_of in state.runs
-            code, detail = "run_not_found", f"no ended run {command.retry_of} can be repeated"
-            if running:
-                code, detail = "run_not_ended", f"run {command.retry_of} goes on; cancel it first"
+            code, detail = self._not_repeatable(state, command, ended)
             return [CommandRefusedV1(tenant_id=command.tenant_id, code=code, detail=detail)]
         message = RetryWith(command=command, definition=definition)
         return await self._ledgers.decide(command.tenant_id, message, context.envelope)
 
     async def _definition(self, command: RetryRunV1, ended: EndedRun) -> DefinitionPart | None:
         """What the run was pinned to."""
-        for template in self._templates:
-            if template.about.ref.config_id == ended.config_id:
-                return template.definition if template.about.version == ended.revision else None
+        template = self._template_of(ended)
+        if template is not None and template.about.version == ended.revision:
+            return template.definition
+        if ended.of_template:
+            return None
         kept = await self._revisions.find(command.tenant_id, ended.config_id, ended.revision)
         return None if kept is None else kept.definition
+
+    def _template_of(self, ended: EndedRun) -> Template | None:
+        """A saved definition may have the name that a template's runs have."""
+        if ended.of_template is False:
+            return None
+        names = (one for one in self._templates if one.about.ref.config_id == ended.config_id)
+        return next(names, None)
+
+    def _not_repeatable(
+        self, state: Ledger, command: RetryRunV1, ended: EndedRun | None
+    ) -> tuple[str, str]:
+        run = f"run {command.retry_of}"
+        if command.retry_of in state.runs:
+            return "run_not_ended", f"{run} goes on; cancel it first"
+        if ended is None:
+            return "run_not_found", f"there is no ended {run}"
+        template = self._template_of(ended)
+        if template is not None:
+            about = template.about
+            detail = (
+                f"{run} was of version {ended.revision} of template {about.ref}, which is at "
+                f"version {about.version} now; start a new run of it"
+            )
+        else:
+            detail = (
+                f"revision {ended.revision} of {ended.config_id}, which {run} was of, is no longer "
+                "kept; start a new run"
+            )
+        return "definition_gone", detail
 
     async def on_explain_run(self, query: ExplainRunV1, _: Context) -> Sequence[Message]:
         state = await self._ledgers.state(query.tenant_id)

@@ -148,7 +148,7 @@ class RunRoutes:
         RUNS + "/{run_id}/retry",
         Who.TENANT,
         status=202,
-        errors=(*STARTING, "run_not_found", "run_not_ended", "unknown_step"),
+        errors=(*STARTING, "run_not_found", "run_not_ended", "definition_gone", "unknown_step"),
         sends=("Location",),
         example={"from": "failed"},
     )

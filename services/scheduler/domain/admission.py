@@ -36,6 +36,7 @@ class Pinned:
     generation: int = 1
     resume_from: str = ""
     backfill_id: BackfillId | None = None
+    of_template: bool | None = False
 
 
 def submit_run(state: Ledger, command: SubmitRunV1, now: datetime, rules: Rules) -> Outcome:
@@ -51,7 +52,7 @@ def submit_run(state: Ledger, command: SubmitRunV1, now: datetime, rules: Rules)
 
 def submit_template(state: Ledger, message: SubmitTemplate, now: datetime, rules: Rules) -> Outcome:
     check_known(state, message.command.tenant_id)
-    pinned = Pinned(message.version, message.definition)
+    pinned = Pinned(message.version, message.definition, of_template=True)
     return admit(state, message.command, pinned, now, rules)
 
 
@@ -67,8 +68,8 @@ def admit(
         return rejected
     line = waiting(state, rules)
     queued = not state.free or bool(line) or rules.max_running > 0
-    if queued and len(line) >= rules.queue_limit:
-        return _queue_full(state, command, now, rules)
+    if queued and len(line) >= _may_wait(state, rules):
+        return _queue_full(state, command, len(line), now)
     request = _request(state, command, pinned, now, rules)
     fact = Admitted(
         request=request,
@@ -77,6 +78,7 @@ def admit(
         day=day_of(state, now),
         lease_until=lease_until(now, rules),
         backfill_id=pinned.backfill_id,
+        of_template=pinned.of_template,
     )
     now_or_later = (
         _queued(state, request, len(line))
@@ -84,6 +86,11 @@ def admit(
         else request.model_copy(update={"reason": "a slot is free"})
     )
     return (fact,), (now_or_later, *reached(state, command.tenant_id, now))
+
+
+def _may_wait(state: Ledger, rules: Rules) -> int:
+    """The queue's limit; what has a slot free and needs a place of the platform's always may."""
+    return max(rules.queue_limit, state.free if rules.max_running else 0)
 
 
 def _submitted_before(state: Ledger, command: SubmitRunV1) -> Outcome | None:
@@ -141,9 +148,12 @@ def _queued(state: Ledger, request: RunRequestedV1, before: int) -> RunQueuedV1:
     )
 
 
-def _queue_full(state: Ledger, command: SubmitRunV1, now: datetime, rules: Rules) -> Outcome:
+def _queue_full(state: Ledger, command: SubmitRunV1, wait: int, now: datetime) -> Outcome:
     free_at = expected_start(state, 1, now) or now + timedelta(seconds=60)
-    detail = f"{rules.queue_limit} runs wait already; try again when some have ended"
+    detail = f"{wait} runs wait already; try again when some have ended"
+    if not wait:
+        going = f"{state.limits.concurrent} runs are going on, as many as the plan allows"
+        detail = f"{going}, and none may wait; try again when one has ended"
     return _reject(command, now, "queue_full", detail, resets_at=free_at)
 
 

@@ -70,7 +70,8 @@ def attempt_returned(
         reason = "its cancellation was asked for, and its executor gave it back"
         ended = _end(lease, RunStatus.CANCELLED, now, None, reason=reason)
         return settle(state, ended, event.tenant_id, now, rules)
-    return _request_again(lease, now, rules, "was given back by an executor that stops")
+    fault = "was given back by an executor that stops"
+    return _request_again(lease, now, rules, fault, returned=True)
 
 
 def cancel_run(state: Ledger, command: CancelRunV1, now: datetime, rules: Rules) -> Outcome:
@@ -129,25 +130,28 @@ def _forget(state: Ledger, now: datetime, rules: Rules) -> Outcome:
 
 
 def _expire(lease: Lease, now: datetime, rules: Rules) -> Outcome:
-    request = lease.request
     if lease.cancelling:
         reason = "its cancellation was asked for, and its executor is silent"
         return _end(lease, RunStatus.CANCELLED, now, None, reason=reason)
-    if request.attempt >= rules.max_attempts:
+    if lease.lost >= rules.max_attempts:
         error = ErrorPart(
             code="platform_lost_run",
-            detail=f"the run was lost {request.attempt} times by the platform and is not charged",
+            detail=f"the run was lost {lease.lost} times by the platform and is not charged",
         )
         return _end(lease, RunStatus.FAILED, now, error, refund=True)
     return _request_again(lease, now, rules, f"was silent for {rules.lease_seconds:g} s")
 
 
-def _request_again(lease: Lease, now: datetime, rules: Rules, fault: str) -> Outcome:
+def _request_again(
+    lease: Lease, now: datetime, rules: Rules, fault: str, *, returned: bool = False
+) -> Outcome:
     request = lease.request
     reason = f"attempt {request.attempt} {fault}"
     again = request.model_copy(update={"attempt": request.attempt + 1, "reason": reason})
     until = lease_until(now, rules)
-    fact = Requested(run_id=request.run_id, attempt=again.attempt, lease_until=until)
+    fact = Requested(
+        run_id=request.run_id, attempt=again.attempt, lease_until=until, returned=returned
+    )
     return (fact,), (again,)
 
 

@@ -20,7 +20,7 @@ from contracts.backfills import (
     StartBackfillV1,
 )
 from contracts.identifiers import BackfillId, RunId, TenantId
-from contracts.runs import SubmitRunV1, TriggerPart, TriggerType
+from contracts.runs import RunRejectedV1, SubmitRunV1, TriggerPart, TriggerType
 from services.scheduler.domain.admission import Pinned, admit
 from services.scheduler.domain.days import has_day
 from services.scheduler.domain.deciding import NOTHING, Outcome, Rules, Working, check_known, refuse
@@ -168,7 +168,10 @@ def _step(work: Working, tenant: TenantId, known: Backfill, room: int) -> int:
     started, day = 0, known.about.next_date
     may = min(room, known.about.max_active - len(known.active))
     while (day := _next_day(work.state, known, day)) is not None and started < may:
-        work.take(_submit(work, tenant, known, day))
+        outcome = _submit(work, tenant, known, day)
+        if any(isinstance(message, RunRejectedV1) for message in outcome[1]):
+            break  # there is less room than it seemed: the day stays to be done
+        work.take(outcome)
         started += 1
         day = _after(known, day)
     over = day is None and not work.state.backfills[known.id].active

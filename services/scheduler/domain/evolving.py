@@ -114,6 +114,7 @@ def _admitted(state: Ledger, fact: facts.Admitted) -> Changes:
         queued=fact.queued,
         until=fact.lease_until,
         backfill_id=fact.backfill_id,
+        of_template=fact.of_template,
     )
     keys = (fact.day, fact.day[:7])  # what is past is in the log
     charged = {key: state.charged.get(key, 0) + 1 for key in keys}
@@ -135,6 +136,7 @@ def _requested(state: Ledger, fact: facts.Requested) -> Changes:
     lease = state.runs[fact.run_id]
     request = lease.request.model_copy(update={"attempt": fact.attempt})
     update: Changes = {"request": request, "queued": False, "until": fact.lease_until}
+    update["returned"] = lease.returned + fact.returned
     if fact.place is not None:
         update["platform_place"] = fact.place
     return {"runs": {**state.runs, fact.run_id: lease.model_copy(update=update)}}
@@ -189,6 +191,7 @@ def _remembered(lease: Lease, fact: facts.Ended) -> EndedRun:
         at=fact.at,
         attempts=request.attempt,
         generation=request.generation,
+        of_template=lease.of_template,
     )
 
 

@@ -91,6 +91,7 @@ class Admitted(Fact):
     day: str
     lease_until: Utc
     backfill_id: BackfillId | None = None
+    of_template: bool | None = None
 
 
 class Requested(Fact):
@@ -102,6 +103,8 @@ class Requested(Fact):
     lease_until: Utc
     place: int | None = None
     """The place of the platform's that it takes; absent when it has one, or needs none."""
+    returned: bool = False
+    """The attempt before was given back in good order, not lost."""
 
 
 class PlaceSeen(Fact):

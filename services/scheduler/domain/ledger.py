@@ -36,6 +36,14 @@ class Lease(Fact):
     backfill_id: BackfillId | None = None
     platform_place: int | None = None
     """The place of the platform's that it has."""
+    returned: int = 0
+    """How many of its attempts were given back in good order."""
+    of_template: bool | None = None
+
+    @property
+    def lost(self) -> int:
+        """How many attempts the platform has lost, should it lose this one."""
+        return self.request.attempt - self.returned
 
 
 class EndedRun(Fact):
@@ -51,6 +59,8 @@ class EndedRun(Fact):
     at: Utc | None = None
     attempts: int = 0
     generation: int = 1
+    of_template: bool | None = None
+    """Whether it was a template's and not a saved definition's; unknown of older runs."""
 
 
 class Planned(Fact):

@@ -41,6 +41,7 @@ def retry_run(state: Ledger, message: RetryWith, now: datetime, rules: Rules) ->
         retry_of=command.retry_of,
         retry_of_attempts=ended.attempts,
         generation=ended.generation + 1,
+        of_template=ended.of_template,
         resume_from="" if command.start_from == FAILED else command.start_from,
     )
     return admit(state, submit, pinned, now, rules)

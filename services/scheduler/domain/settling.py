@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 from contracts.identifiers import TenantId
 from services.scheduler.domain.backfills import step_backfills
-from services.scheduler.domain.deciding import Outcome, Rules, Working
+from services.scheduler.domain.deciding import Outcome, Rules, Working, lease_until
 from services.scheduler.domain.facts import Reminded
 from services.scheduler.domain.ledger import Ledger
 from services.scheduler.domain.periods import day_of, next_reset
@@ -26,7 +26,7 @@ def remind(state: Ledger, outcome: Outcome, now: datetime, rules: Rules) -> Outc
     """Add when somebody must look again, if that is sooner than is known or has just passed."""
     work = Working(state, now, rules)
     work.take(outcome)
-    at = next_look(work.state, now)
+    at = next_look(work.state, now, rules)
     known = work.state.reminder
     passed = known is not None and known <= now
     if passed or (at is not None and (known is None or at < known)):
@@ -34,12 +34,15 @@ def remind(state: Ledger, outcome: Outcome, now: datetime, rules: Rules) -> Outc
     return work.outcome
 
 
-def next_look(state: Ledger, now: datetime) -> datetime | None:
+def next_look(state: Ledger, now: datetime, rules: Rules) -> datetime | None:
     """When time alone changes something: a lease ends, a schedule is due, a quota is new."""
     times = [lease.until for lease in state.running]
     if not state.suspended:
         if state.first_due_at is not None:
             times.append(state.first_due_at)
+        if state.free and any(lease.queued for lease in state.runs.values()):
+            # It waits for a place of the platform's, unless that limit is gone by then.
+            times.append(lease_until(now, rules))
         if any(one.is_active for one in state.backfills.values()):
             times.append(next_reset(day_of(state, now), "daily"))
     return _whole_second(max(min(times), now + timedelta(seconds=1))) if times else None
