@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from contracts.backfills import ChangeBackfillV1, StartBackfillV1
+from contracts.backfills import ChangeBackfillV1
 from contracts.datasets import DatasetRegisteredV1
 from contracts.runs import (
     AttemptFinishedV1,
@@ -12,7 +12,7 @@ from contracts.runs import (
     AttemptStartedV1,
     CancelRunV1,
 )
-from contracts.schedules import DeleteScheduleV1, SaveScheduleV1
+from contracts.schedules import DeleteScheduleV1
 from contracts.tenants import (
     PlanChangedV1,
     TenantOffboardedV1,
@@ -37,9 +37,7 @@ LedgerMessage = (
     | TenantSuspendedV1
     | TenantResumedV1
     | TenantOffboardedV1
-    | SaveScheduleV1
     | DeleteScheduleV1
-    | StartBackfillV1
     | ChangeBackfillV1
     | CancelRunV1
     | AttemptStartedV1
@@ -68,9 +66,7 @@ def register(router: Router, by: Neighbours) -> None:
         TenantSuspendedV1,
         TenantResumedV1,
         TenantOffboardedV1,
-        SaveScheduleV1,
         DeleteScheduleV1,
-        StartBackfillV1,
         ChangeBackfillV1,
         CancelRunV1,
         AttemptStartedV1,
@@ -83,5 +79,5 @@ def register(router: Router, by: Neighbours) -> None:
 
     RunHandlers(by.ledgers, by.revisions, by.templates).register(router)
     ConfigHandlers(by.ledgers, by.revisions, by.templates).register(router)
-    PlanHandlers(by.ledgers).register(router)
+    PlanHandlers(by.ledgers, by.templates).register(router)
     TickHandler(by.ledgers, by.reminders, by.revisions, by.sender).register(router)

@@ -2,27 +2,44 @@
 
 from collections.abc import Sequence
 
-from contracts.backfills import BackfillListV1, ListBackfillsV1
+from contracts.backfills import BackfillListV1, ListBackfillsV1, StartBackfillV1
 from contracts.identifiers import TenantId
 from contracts.message import Message
 from contracts.platform import CommandRefusedV1
 from contracts.quota import GetSchedulerStatusV1, SchedulerStatusV1
-from contracts.schedules import ListSchedulesV1, ScheduleListV1
-from libs.bus.message import Context
+from contracts.schedules import ListSchedulesV1, SaveScheduleV1, ScheduleListV1
+from libs.bus.message import Context, Emit
 from libs.bus.router import Router
+from services.scheduler.checking import ParameterCheck
 from services.scheduler.domain.schedules import row
 from services.scheduler.domain.status import share
 from services.scheduler.ledgers import Ledgers
+from services.scheduler.templates.library import Library
 
 
 class PlanHandlers:
-    def __init__(self, ledgers: Ledgers) -> None:
+    def __init__(self, ledgers: Ledgers, templates: Library) -> None:
         self._ledgers = ledgers
+        self._check = ParameterCheck(ledgers, templates)
 
     def register(self, router: Router) -> None:
+        router.on(SaveScheduleV1)(self.on_save_schedule)
+        router.on(StartBackfillV1)(self.on_start_backfill)
         router.on(ListSchedulesV1)(self.on_list_schedules)
         router.on(ListBackfillsV1)(self.on_list_backfills)
         router.on(GetSchedulerStatusV1)(self.on_get_status)
+
+    async def on_save_schedule(self, command: SaveScheduleV1, context: Context) -> Sequence[Emit]:
+        tenant, planned = command.tenant_id, command.schedule
+        if wrong := await self._check.refusal(tenant, planned.config_id, planned.parameters):
+            return [wrong]
+        return await self._ledgers.decide(tenant, command, context.envelope)
+
+    async def on_start_backfill(self, command: StartBackfillV1, context: Context) -> Sequence[Emit]:
+        tenant, given = command.tenant_id, command.parameters
+        if wrong := await self._check.refusal(tenant, command.config_id, given):
+            return [wrong]
+        return await self._ledgers.decide(tenant, command, context.envelope)
 
     async def on_list_schedules(self, query: ListSchedulesV1, _: Context) -> Sequence[Message]:
         state = await self._ledgers.state(query.tenant_id)

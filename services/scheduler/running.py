@@ -9,6 +9,7 @@ from contracts.quota import GetQuotaV1
 from contracts.runs import ExplainRunV1, RetryRunV1, SubmitRunV1
 from libs.bus.message import Context, Emit
 from libs.bus.router import Router
+from services.scheduler.checking import ParameterCheck, wrong_parameters
 from services.scheduler.configuring import no_template
 from services.scheduler.domain.deciding import RetryWith, SubmitTemplate
 from services.scheduler.domain.explaining import explain
@@ -24,6 +25,7 @@ class RunHandlers:
         self._ledgers = ledgers
         self._revisions = revisions
         self._templates = templates
+        self._check = ParameterCheck(ledgers, templates)
 
     def register(self, router: Router) -> None:
         router.on(SubmitRunV1)(self.on_submit_run)
@@ -33,6 +35,9 @@ class RunHandlers:
 
     async def on_submit_run(self, command: SubmitRunV1, context: Context) -> Sequence[Emit]:
         if command.template is None:
+            given = command.parameters
+            if wrong := await self._check.refusal(command.tenant_id, command.config_id, given):
+                return [wrong]
             return await self._ledgers.decide(command.tenant_id, command, context.envelope)
         template = self._templates.find(command.template)
         if template is None:
@@ -40,14 +45,7 @@ class RunHandlers:
         try:
             filled = template.fill(command.parameters)
         except ParameterError as error:
-            return [
-                CommandRefusedV1(
-                    tenant_id=command.tenant_id,
-                    code="invalid_parameters",
-                    detail=str(error),
-                    problems=error.problems,
-                )
-            ]
+            return [wrong_parameters(command.tenant_id, error)]
         message = SubmitTemplate(
             command=command.model_copy(update={"parameters": filled}),
             version=template.about.version,

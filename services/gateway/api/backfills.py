@@ -71,6 +71,7 @@ class BackfillRoutes:
         Who.TENANT,
         status=202,
         errors=(
+            "invalid_parameters",
             "config_not_found",
             "invalid_range",
             "backfill_exists",

@@ -73,7 +73,7 @@ class RunRoutes:
         "/api/v1/pipelines/run/{config_id}",
         Who.TENANT,
         status=202,
-        errors=STARTING,
+        errors=(*STARTING, "invalid_parameters"),
         sends=("Location",),
         example={"date": "2026-03-14", "parameters": {}, "trigger_by": "nightly"},
     )

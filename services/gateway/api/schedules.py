@@ -76,7 +76,7 @@ class ScheduleRoutes:
         PATH,
         Who.TENANT_OR_ADMIN,
         status=201,
-        errors=("tenant_not_found", "config_not_found", "invalid_schedule"),
+        errors=("tenant_not_found", "config_not_found", "invalid_schedule", "invalid_parameters"),
         example={"config_id": "ones", "cron": "30 6 * * 1-5", "time_zone": "Europe/Berlin"},
     )
     async def save(self, call: Call, tenant_id: TenantId, body: ScheduleBody) -> ScheduleShown:

@@ -20,7 +20,7 @@ from services.scheduler.definitions.nodes import (
     problem,
 )
 from services.scheduler.definitions.shapes import read_definition
-from services.scheduler.templates.library import Library, ParameterError
+from services.scheduler.templates.library import Library, ParameterError, Template
 
 _FIELDS = {"template", "parameters", "name", "description", "pipeline_id"}
 
@@ -34,9 +34,18 @@ class Reader:
     def read(self, source: str, config_id: ConfigId) -> DefinitionPart:
         """Raises `DefinitionError` with everything that is wrong."""
         node = compose(source)
-        if isinstance(node, yaml.MappingNode) and any(k.value == "template" for k, _ in node.value):
+        if isinstance(node, yaml.MappingNode) and _uses_template(node):
             return self._use(node, config_id)
         return read_definition(node, config_id)
+
+    def template_of(self, source: str) -> Template | None:
+        """What a saved definition uses; None also when it is not there any more."""
+        if "template" not in source:
+            return None
+        node = compose(source)
+        if not isinstance(node, yaml.MappingNode) or not _uses_template(node):
+            return None
+        return self._templates.find(_ref(plain(node)["template"], node))
 
     def _use(self, node: yaml.MappingNode, config_id: ConfigId) -> DefinitionPart:
         raw = plain(node)
@@ -66,6 +75,10 @@ class Reader:
             "parameters": filled,
         }
         return template.definition.model_copy(update=update)
+
+
+def _uses_template(node: yaml.MappingNode) -> bool:
+    return any(key.value == "template" for key, _ in node.value)
 
 
 def _ref(written: object, node: yaml.Node) -> TemplateRefPart:
