@@ -29,10 +29,17 @@ class Bootstrap:
             )
             for result in results
         ]
-        if any(part.action is not ObjectAction.UNCHANGED for part in done):
+        await self._record_version()
+        return done
+
+    async def _record_version(self) -> None:
+        """Whether or not anything was made just now: a crash may have come in between."""
+        path = f"{self._warehouse.project}.{tables.SCHEMA_VERSIONS.path}"
+        sql = f"SELECT version FROM `{path}` ORDER BY applied_at DESC LIMIT 1"  # noqa: S608  our own name
+        recorded = [row["version"] for row in await self._warehouse.query(sql)]
+        if recorded != [tables.SCHEMA_VERSION]:
             row = {"version": tables.SCHEMA_VERSION, "applied_at": self._clock()}
             await self._warehouse.append(tables.SCHEMA_VERSIONS, [row])
-        return done
 
     async def recreate(self, dataset: str, *, whole: bool, cause: Envelope) -> list[ObjectPart]:
         """Copy every table to a snapshot, drop it, and make it anew; raises `WarehouseError`.

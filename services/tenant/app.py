@@ -27,7 +27,8 @@ async def build(process: Process) -> Parts:
     )
     tenants = Writer(CloudStorageSlotLog(bucket), TenantDecider(), service=Service.TENANT)
     provisioner = Provisioner(warehouse, Claims(bucket))
-    Handlers(tenants, provisioner, Ciphertexts(bucket)).register(process.router)
+    sender = process.bus.publisher
+    Handlers(tenants, provisioner, Ciphertexts(bucket), sender).register(process.router)
 
     return Parts(
         router=process.router,

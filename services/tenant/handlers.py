@@ -6,6 +6,7 @@ message that comes again after a crash goes on where the first had got to.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from contracts.credentials import DeleteCredentialV1, KeepRewrappedV1, StoreCredentialV1
 from contracts.datasets import RegisterDatasetV1
@@ -38,6 +39,12 @@ PlainCommand = (
 )
 
 
+class Sender(Protocol):
+    """Publishes what is to be known before the handler ends."""
+
+    async def send(self, *emits: Wire) -> object: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Handlers:
     """The tenant service's handlers, over its log and what lies beside it."""
@@ -45,6 +52,7 @@ class Handlers:
     tenants: Writer[Tenant]
     provisioner: Provisioner
     ciphertexts: Ciphertexts
+    sender: Sender
 
     def register(self, router: Router) -> None:
         router.on(OnboardTenantV1)(self.on_onboard)
@@ -103,6 +111,7 @@ class Handlers:
         said = await self.tenants.submit(tenant, command, context.envelope)
         if _refused(said):
             return said
+        await self.sender.send(*said)  # now, as what follows may take long
         await self._destroy_doomed(tenant, context)
         state = await self.tenants.state(tenant)
         dropped = state.datasets if state.leaving and state.leaving.drop_datasets else ()
@@ -111,7 +120,7 @@ class Handlers:
         done = FinishOffboarding(
             tenant_id=tenant, dropped=dropped, requested_by=command.requested_by
         )
-        return [*said, *await self.tenants.submit(tenant, done, context.envelope, "offboarded")]
+        return await self.tenants.submit(tenant, done, context.envelope, "offboarded")
 
     async def on_store_credential(
         self, command: StoreCredentialV1 | KeepRewrappedV1, context: Context

@@ -69,6 +69,8 @@ class Questions:
 
     async def on_list_credentials(self, query: ListCredentialsV1, _: Context) -> Sequence[Message]:
         state = await self.tenants.state(query.tenant_id)
+        if state.profile is None:
+            return [_no_tenant(query.tenant_id)]
         found = tuple(state.credentials.values())
         return [CredentialListV1(tenant_id=query.tenant_id, credentials=found)]
 

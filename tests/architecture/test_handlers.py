@@ -40,7 +40,7 @@ def registered(service: Service) -> set[type[Message]]:
             gateway.register(router, LiveRuns(), None)  # type: ignore[arg-type] # only registered
         case Service.TENANT:
             tenants = Writer(log, TenantDecider(), service=service)
-            TenantHandlers(tenants, None, None).register(router)  # type: ignore[arg-type] # the same
+            TenantHandlers(tenants, None, None, None).register(router)  # type: ignore[arg-type] # as above
         case Service.SCHEDULER:
             parts = Neighbours(*[None] * 5)  # type: ignore[arg-type] # only registered
             scheduler.register(router, parts)

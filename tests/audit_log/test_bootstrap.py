@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -15,11 +16,13 @@ from contracts.platform import (
 )
 from contracts.tenants import TenantOffboardedV1
 from libs.bus.message import Context
+from libs.clock import system_clock
 from libs.testing.processes import EmulatorProcess
 from libs.warehouse.schema import Column, Table
 from libs.warehouse.snapshots import Snapshots, snapshot_name
-from libs.warehouse.warehouse import WarehouseSettings
-from services.audit_log.tables import OBJECTS
+from libs.warehouse.warehouse import Warehouse, WarehouseSettings
+from services.audit_log.handlers import Handlers
+from services.audit_log.tables import OBJECTS, SCHEMA_VERSION, SCHEMA_VERSIONS
 from tests.audit_log.recorder import Recorder, delivery
 
 ASKED = datetime(2026, 3, 14, 12, 0, tzinfo=UTC)
@@ -148,3 +151,75 @@ async def test_a_recreated_dataset_holds_what_is_declared_and_nothing_else(
     assert "whole" not in await tenants_in(recorder, "tenants.events")
     await recorder.record(left("after"))
     assert "after" in await tenants_in(recorder, "tenants.events")
+
+
+class Crash(Exception):  # noqa: N818  it stands for no error
+    """The process is gone: nothing after this point happens."""
+
+
+class Interrupted(Warehouse):
+    """Makes everything; its process is gone before a row is written."""
+
+    def __init__(self, target: Warehouse) -> None:
+        self._target = target
+
+    @property
+    def project(self) -> str:
+        return self._target.project
+
+    async def ensure(self, *objects: Any) -> Any:
+        return await self._target.ensure(*objects)
+
+    async def query(self, sql: str, *given: Any, **named: Any) -> Any:
+        return await self._target.query(sql, *given, **named)
+
+    async def append(self, *_: Any) -> None:
+        raise Crash
+
+
+async def versions(recorder: Recorder) -> list[int]:
+    return [row["version"] for row in await recorder.rows(SCHEMA_VERSIONS.path)]
+
+
+async def test_the_version_is_recorded_once(recorder: Recorder) -> None:
+    await bootstrap(recorder, asked(5))
+    await bootstrap(recorder, asked(6))
+    (row,) = await recorder.rows(SCHEMA_VERSIONS.path)
+    assert row["version"] == SCHEMA_VERSION
+    assert row["applied_at"] <= datetime.now(UTC)
+
+
+async def test_a_version_before_this_one_is_followed_by_it(recorder: Recorder) -> None:
+    await recorder.warehouse.drop(SCHEMA_VERSIONS.path)
+    await recorder.warehouse.ensure(SCHEMA_VERSIONS)
+    old = {"version": SCHEMA_VERSION - 1, "applied_at": ASKED}
+    await recorder.warehouse.append(SCHEMA_VERSIONS, [old])
+    assert set((await bootstrap(recorder, asked(7))).values()) == {"unchanged"}
+    assert sorted(await versions(recorder)) == [SCHEMA_VERSION - 1, SCHEMA_VERSION]
+    await recorder.warehouse.drop(SCHEMA_VERSIONS.path)
+
+
+async def test_a_bootstrap_that_was_cut_off_records_its_version_when_it_comes_again(
+    recorder: Recorder,
+) -> None:
+    await recorder.warehouse.drop(SCHEMA_VERSIONS.path)
+    dying = Recorder(recorder.warehouse, Handlers(Interrupted(recorder.warehouse), system_clock))
+    with pytest.raises(Crash):
+        await bootstrap(dying, asked(8))
+    assert await versions(recorder) == []
+    assert set((await bootstrap(recorder, asked(8))).values()) == {"unchanged"}
+    assert await versions(recorder) == [SCHEMA_VERSION]
+
+
+@pytest.mark.parametrize("whole", [False, True], ids=["its tables", "all of it"])
+async def test_metadata_made_anew_says_its_version(recorder: Recorder, *, whole: bool) -> None:
+    cause = asked(9 + whole)
+    force = "force_recreate_dataset" if whole else "force_recreate_tables"
+    told = await bootstrap(recorder, cause, **{force: True}, confirm="metadata")
+    snapshot = snapshot_name("metadata", cause.time)
+    assert told[f"{snapshot}.schema_versions"] == ObjectAction.SNAPSHOT
+    assert told[SCHEMA_VERSIONS.path] == ObjectAction.RECREATED
+    assert told["tenants.event_log"] == ObjectAction.UNCHANGED
+    assert (told["metadata.pipeline_runs"] == ObjectAction.RECREATED) is whole
+    assert await versions(recorder) == [SCHEMA_VERSION]
+    assert len(await recorder.rows(f"{snapshot}.schema_versions")) == 1

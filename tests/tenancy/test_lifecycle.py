@@ -212,6 +212,8 @@ def test_a_rotated_kms_key_needs_no_credential_entered_again(stack: Stack, acme:
     assert good(stack.call("GET", path, tenant=acme)) == before
     tried = good(stack.call("POST", f"{path}/anthropic/test", tenant=acme))
     assert tried["verdict"] == "works"
+    nobodys = stack.call("POST", f"{ADMIN}/tenants/nobody/credentials/rewrap")
+    assert (nobodys.status, nobodys.body["code"]) == (404, "tenant_not_found")
 
 
 def test_a_further_dataset_can_be_used_by_pipelines(stack: Stack, acme: str) -> None:

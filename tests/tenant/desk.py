@@ -71,6 +71,8 @@ class Desk:
     claims: ClaimPort | None = None
     objects: Objects | None = None
     now: datetime = NOW
+    sent: list[Message] = field(default_factory=list)
+    """What was published before the handler ended."""
     tenants: Writer[Tenant] = field(init=False)
     router: Router = field(default_factory=Router)
 
@@ -79,16 +81,19 @@ class Desk:
             self.log, TenantDecider(), service=Service.TENANT, clock=lambda: self.now
         )
         provisioner = Provisioner(self.warehouse, self.claims or Claims(self.bucket))
-        Handlers(self.tenants, provisioner, Ciphertexts(self.objects or self.bucket)).register(
-            self.router
-        )
+        ciphertexts = Ciphertexts(self.objects or self.bucket)
+        Handlers(self.tenants, provisioner, ciphertexts, self).register(self.router)
+
+    async def send(self, *emits: Wire) -> None:
+        self.sent += [_opened(emit) for emit in emits]
 
     async def give(self, message: Message, id_: str = "") -> list[Message]:
-        """Hand a message to its handler; what it says, decoded."""
+        """Hand a message to its handler; all that it says, decoded."""
         handler = self.router.handler_for(message)
         assert handler is not None
+        self.sent.clear()
         said = await handler(message, context_of(message, id_))
-        return [_opened(emit) for emit in said or ()]
+        return [*self.sent, *(_opened(emit) for emit in said or ())]
 
     async def expect(self, message: Message, answer: type[M]) -> M:
         found = [said for said in await self.give(message) if isinstance(said, answer)]

@@ -1,23 +1,30 @@
 """The handlers over BigQuery and Cloud Storage: what is made, kept and destroyed."""
 
+import asyncio
+from typing import Any
+
 import pytest
 
 from contracts.credentials import (
     CredentialAction,
+    CredentialListV1,
     CredentialStoredV1,
     CredentialV1,
     DeleteCredentialV1,
     GetCredentialV1,
+    ListCredentialsV1,
     Provider,
     SealedPart,
     StoreCredentialV1,
 )
 from contracts.datasets import DatasetRegisteredV1, RegisterDatasetV1
 from contracts.identifiers import CredentialId, DatasetName, TenantId
+from contracts.keys import KeyRevokedV1
 from contracts.platform import CommandRefusedV1, ObjectAction
 from contracts.tenants import (
     OffboardTenantV1,
     ProvisionTenantV1,
+    SuspendTenantV1,
     TenantOffboardedV1,
     TenantOnboardedV1,
     TenantProvisionedV1,
@@ -30,6 +37,7 @@ from tests.tenant.desk import NOW, Desk, key, kinds, onboarding
 
 ACME = TenantId("acme")
 BILLING = CredentialId("billing")
+DOORS_SHUT = ["tenant.suspended.v1", "key.revoked.v1", "credential.deleted.v1"]
 
 
 def store(tenant: TenantId, ciphertext: bytes = b"sealed") -> StoreCredentialV1:
@@ -200,7 +208,7 @@ async def test_leaving_destroys_credentials_and_keeps_or_drops_datasets(
     said = await desk.give(
         OffboardTenantV1(tenant_id=tenant, drop_datasets=drop, requested_by="admin")
     )
-    assert kinds(said) == ["key.revoked.v1", "credential.deleted.v1", "tenant.offboarded.v1"]
+    assert kinds(said) == [*DOORS_SHUT, "tenant.offboarded.v1"]
     event = said[-1]
     assert isinstance(event, TenantOffboardedV1)
     both = (name, f"{name}_silver_cost")
@@ -210,3 +218,55 @@ async def test_leaving_destroys_credentials_and_keeps_or_drops_datasets(
     assert bool(await warehouse.query(sql)) is not drop
     again = await desk.give(OffboardTenantV1(tenant_id=tenant, requested_by="admin"))
     assert kinds(again) == ["command.refused.v1"]
+
+
+class SlowDrop(Warehouse):
+    """Passes everything on; a drop begins, and ends when it is let."""
+
+    def __init__(self, target: Warehouse) -> None:
+        self._target = target
+        self.begun, self.gate = asyncio.Event(), asyncio.Event()
+
+    async def ensure(self, *objects: Any) -> Any:
+        return await self._target.ensure(*objects)
+
+    async def drop_dataset(self, name: str) -> None:
+        self.begun.set()
+        await self.gate.wait()
+        await self._target.drop_dataset(name)
+
+
+async def test_every_door_is_shut_before_a_dataset_is_dropped(
+    warehouse: Warehouse, bucket: Bucket
+) -> None:
+    slow = SlowDrop(warehouse)
+    desk, tenant = Desk(slow, bucket), TenantId("slowly")
+    await desk.expect(onboarding("slowly", first_key=key(1)), TenantOnboardedV1)
+    await desk.give(store(tenant))
+    leave = OffboardTenantV1(tenant_id=tenant, drop_datasets=True, requested_by="admin")
+    leaving = asyncio.create_task(desk.give(leave))
+    async with asyncio.timeout(10):
+        await slow.begun.wait()
+    assert kinds(desk.sent) == DOORS_SHUT
+    revoked = desk.sent[1]
+    assert isinstance(revoked, KeyRevokedV1)
+    assert revoked.key_hash == key(1).key_hash
+    assert await bucket.names("ciphertexts/slowly/") == []
+    slow.gate.set()
+    assert kinds(await leaving) == [*DOORS_SHUT, "tenant.offboarded.v1"]
+
+
+async def test_a_suspended_tenant_that_leaves_is_not_suspended_again(desk: Desk) -> None:
+    tenant = TenantId("unpaid")
+    await desk.expect(onboarding("unpaid"), TenantOnboardedV1)
+    await desk.give(SuspendTenantV1(tenant_id=tenant, reason="unpaid", requested_by="admin"))
+    said = await desk.give(OffboardTenantV1(tenant_id=tenant, requested_by="admin"))
+    assert kinds(said) == ["tenant.offboarded.v1"]
+
+
+async def test_credentials_are_listed_of_tenants_that_are_there(desk: Desk) -> None:
+    await desk.expect(onboarding("lonely"), TenantOnboardedV1)
+    mine = ListCredentialsV1(tenant_id=TenantId("lonely"))
+    assert (await desk.expect(mine, CredentialListV1)).credentials == ()
+    nobodys = ListCredentialsV1(tenant_id=TenantId("nobody"))
+    assert (await desk.expect(nobodys, CommandRefusedV1)).code == "tenant_not_found"

@@ -166,7 +166,7 @@ def test_the_hundred_and_first_live_key_is_refused(acme: Life) -> None:
 def test_leaving_ends_every_key_at_once(acme: Life) -> None:
     acme.tell(made(IssueKeyV1, key=key(2)))
     said = acme.tell(made(OffboardTenantV1))
-    assert kinds(said) == ["key.revoked.v1", "key.revoked.v1"]
+    assert kinds(said) == ["tenant.suspended.v1", "key.revoked.v1", "key.revoked.v1"]
     assert acme.state.live_keys(NOW) == []
     assert refused(acme.tell(made(SuspendTenantV1, reason="x"))) == "tenant_not_found"
 

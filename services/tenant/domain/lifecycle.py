@@ -74,6 +74,8 @@ def change_plan(state: Tenant, command: ChangePlanV1, _: datetime) -> Outcome:
 def offboard(state: Tenant, command: OffboardTenantV1, now: datetime) -> Outcome:
     """Shut every door at once; datasets are seen to next, and then it is announced.
 
+    It is announced as suspended meanwhile, so that nothing new is begun for it.
+
     Asked again while that is under way, it goes on with what was asked first.
     """
     if state.leaving is not None:
@@ -94,7 +96,14 @@ def offboard(state: Tenant, command: OffboardTenantV1, now: datetime) -> Outcome
         CredentialDeletedV1(tenant_id=tenant, credential_id=name, requested_by=by)
         for name in state.credentials
     ]
-    return tuple(facts), (*revoked, *deleted)
+    return tuple(facts), (*_suspended(state, command), *revoked, *deleted)
+
+
+def _suspended(state: Tenant, command: OffboardTenantV1) -> tuple[Message, ...]:
+    if state.status is not TenantStatus.ACTIVE:
+        return ()
+    reason, by = "it is leaving", command.requested_by
+    return (TenantSuspendedV1(tenant_id=command.tenant_id, reason=reason, requested_by=by),)
 
 
 def finish_offboarding(state: Tenant, message: FinishOffboarding, _: datetime) -> Outcome:
