@@ -24,6 +24,9 @@ from services.executor.steps.step import (
 LOG = logging.getLogger(__name__)
 LONGEST_PAUSE = 600.0
 LONGEST_STOP = 10.0
+LONGEST_OUTAGE = 300.0
+"""For how long nobody may answer: a warehouse that is away costs a run time, not its end."""
+OUTAGE_PAUSE = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +102,7 @@ class StepTries:
             known = ", ".join(self._types)
             detail = f"step {step.step_id}: {step.type!r} is none of {known}"
             raise StepError("unknown_step_type", detail)
-        number = 1
+        number, failed, away = 1, 0, _Outage()
         while True:
             self._tries += 1
             self._given = StepRun(
@@ -107,12 +110,19 @@ class StepTries:
             )
             try:
                 return await self._guarded(type_, self._given)
-            except StepRetryError as error:
-                if self._tries >= step.retry.attempts or self._cancelled.is_set():
+            except StepUnknownError as error:
+                if away.is_over() or self._cancelled.is_set():
                     raise
-                LOG.warning("try %d of step %s: %s", self._tries, step.step_id, error)
-                number += not isinstance(error, StepUnknownError)
-            await asyncio.sleep(pause_before(step.retry, self._tries))
+                LOG.warning("step %s is asked for again: %s", step.step_id, error)
+                pause = min(pause_before(step.retry, self._tries), OUTAGE_PAUSE)
+            except StepRetryError as error:
+                failed += 1
+                if failed >= step.retry.attempts or self._cancelled.is_set():
+                    raise
+                LOG.warning("try %d of step %s: %s", number, step.step_id, error)
+                number, away = number + 1, _Outage()
+                pause = pause_before(step.retry, failed)
+            await asyncio.sleep(pause)
 
     async def _guarded(self, type_: StepType, given: StepRun) -> StepResult:
         """A fault of ours must end the step with an error, not the executor."""
@@ -124,6 +134,19 @@ class StepTries:
             LOG.exception("step %s failed unexpectedly", given.step.step_id)
             detail = f"step {given.step.step_id} failed for a reason on our side"
             raise StepError("internal_error", detail) from error
+
+
+class _Outage:
+    """How long nobody has answered; a try of the step's own begins it anew."""
+
+    def __init__(self) -> None:
+        self._since: float | None = None
+
+    def is_over(self) -> bool:
+        now = asyncio.get_running_loop().time()
+        if self._since is None:
+            self._since = now
+        return now - self._since >= LONGEST_OUTAGE
 
 
 def pause_before(retry: RetryPart, tries: int) -> float:

@@ -15,6 +15,7 @@ from contracts.runs import (
     RunStatus,
 )
 from contracts.steps import StepCompletedV1, StepProgressedV1, StepStatus
+from services.executor import tries
 from services.executor.runner import AttemptLostError
 from services.executor.steps.step import (
     StepError,
@@ -63,6 +64,21 @@ async def test_what_may_have_been_done_is_asked_again_under_the_same_number() ->
     stage = Stage(failing(StepUnknownError("x", "y"), 2))
     end = await stage.run(requested(step("act")))
     assert (end.status, stage.acting.tries) == (RunStatus.COMPLETED, [1, 1, 1])
+
+
+async def test_an_outage_takes_no_tries_and_ends() -> None:
+    retry = RetryPart(attempts=1, backoff_seconds=0)
+    patient = Stage(failing(StepUnknownError("x", "y"), 20))
+    end = await patient.run(requested(step("act", retry=retry)))
+    assert (end.status, set(patient.acting.tries)) == (RunStatus.COMPLETED, {1})
+
+
+async def test_an_outage_is_not_waited_out_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tries, "LONGEST_OUTAGE", 0.0)
+    stage = Stage(failing(StepUnknownError("away", "y"), 1000))
+    end = await stage.run(requested(step("act")))
+    assert end.error is not None
+    assert (end.status, end.error.code) == (RunStatus.FAILED, "away")
 
 
 async def test_what_is_wrong_is_not_tried_again() -> None:
