@@ -9,16 +9,6 @@ import pytest
 from tests.stack import Stack
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """For several workers: those who share a platform share a worker, others go by file."""
-    for item in items:
-        file = item.nodeid.partition("::")[0]
-        group = file
-        if "stack" in getattr(item, "fixturenames", ()):
-            group = "tenancy" if file.startswith("tests/tenancy/") else "platform"
-        item.add_marker(pytest.mark.xdist_group(group))
-
-
 @pytest.fixture(autouse=True)
 def _environment_stays() -> Iterator[None]:
     """A variable that a test leaves behind would steer the processes of the tests after it."""

@@ -14,7 +14,7 @@ from convergence import ask, models
 from convergence.cli.context import CHOICES, Form, Output, choose, connected, show
 
 NONE = Decimal(0)
-MOST_BARS = 40
+MOST_BARS = 24
 BARS = "▁▂▃▄▅▆▇█"
 
 
@@ -55,7 +55,9 @@ def cost(
             show(found, ())
             return
         daily = client(ask.bill(f"{by},day", first, last, provider)).costs
-    table = Table(by, "over time", "effective", "billed", box=None, header_style="bold")
+    table = Table(by, box=None, header_style="bold")
+    for name in ("over time", "effective", "billed"):
+        table.add_column(name, no_wrap=True, min_width=MOST_BARS if name == "over time" else None)
     for one in found.costs:
         line = [NONE] * days
         for charge in daily:

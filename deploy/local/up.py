@@ -39,7 +39,7 @@ from libs.slotlog.log import SlotLogError
 from libs.warehouse.errors import WarehouseError
 
 SERVICES = ("tenant", "scheduler", "executor", "audit_log", "gateway")
-READY_SECONDS = 60.0
+READY_SECONDS = 180.0
 GRACE_SECONDS = "4"  # of a service that is to stop: Ctrl-C ends everything within 10 s
 SECRET_BYTES = 32
 MOST = 65_536
