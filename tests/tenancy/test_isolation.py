@@ -98,6 +98,8 @@ def visit(stack: Stack, intruder: Twin, one: Operation, path: str, body: Any = N
     example, media = one.body
     body = example if body is None else body
     headers = {"Content-Type": media} if media else {}
+    if one.method == "DELETE":
+        headers["If-Match"] = "*"  # whatever is there: nothing must be there for a stranger
     text = body if isinstance(body, str) else None if body is None else json.dumps(body)
     return stack.call(one.method, path, tenant=intruder.name, headers=headers, text=text)
 
