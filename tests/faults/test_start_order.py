@@ -3,10 +3,12 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +28,17 @@ def readiness(port: int) -> Any:
         return json.load(error)
 
 
+@pytest.fixture
+def nowhere() -> Iterator[int]:
+    """A port that refuses, and that nobody else can take meanwhile."""
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        yield closed.getsockname()[1]
+
+
 @pytest.mark.parametrize("service", SERVICES)
-def test_a_service_that_starts_first_names_what_it_waits_for(service: str) -> None:
-    port, nowhere = free_port(), free_port()
+def test_a_service_that_starts_first_names_what_it_waits_for(service: str, nowhere: int) -> None:
+    port = free_port()
     environment = {
         **os.environ,
         "PORT": str(port),
