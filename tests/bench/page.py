@@ -17,7 +17,7 @@ HEAD = """\
 
 Written by `make bench` from its last run. Everything ran on one machine of {cores} cores
 together with the emulators and whatever made the load, so read ratios, not absolutes: each is
-against something measured in the same run. a ratio above 1 is better than what stands beside it.
+against something measured in the same run. A ratio above 1 is better than what stands beside it.
 In brackets: the least and the most over the rounds.
 """
 TAIL = """\
