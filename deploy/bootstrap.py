@@ -11,13 +11,14 @@ platform is ready, 1 when it is not within --seconds, 2 without a key.
 
 import argparse
 import json
-import os
 import sys
 import time
 import urllib.error
 import urllib.request
 from collections import Counter
 from typing import Any
+
+from deploy.given_key import given_key
 
 CALL_SECONDS = 60.0
 PAUSE_SECONDS = 0.5
@@ -34,9 +35,7 @@ class RefusedError(RuntimeError):
 
 def main(argv: list[str] | None = None) -> int:
     chosen = _arguments(argv)
-    key = os.environ.get("ADMIN_API_KEY", "").partition(",")[0]
-    if not key:
-        print("set ADMIN_API_KEY to a key that the gateway knows", file=sys.stderr)
+    if not (key := given_key()):
         return NO_KEY
     end = time.monotonic() + chosen.seconds
     try:

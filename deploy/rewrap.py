@@ -9,13 +9,13 @@ some were not (it says whose and why), 2 without a key.
 
 import argparse
 import asyncio
-import os
 import sys
 from collections.abc import AsyncIterator
 from typing import Any
 
 import aiohttp
 
+from deploy.given_key import given_key
 from deploy.local.api import Api, ApiError
 
 FAILED, NO_KEY = 1, 2
@@ -58,9 +58,7 @@ async def _run(url: str, key: str) -> int:
 
 def main(argv: list[str] | None = None) -> int:
     chosen = _arguments(argv)
-    key = os.environ.get("ADMIN_API_KEY", "").partition(",")[0]
-    if not key:
-        print("set ADMIN_API_KEY to a key that the gateway knows", file=sys.stderr)
+    if not (key := given_key()):
         return NO_KEY
     try:
         return FAILED if asyncio.run(_run(chosen.url.rstrip("/"), key)) else 0

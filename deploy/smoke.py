@@ -9,7 +9,6 @@ datasets dropped. Exit codes: 0 when all went well, 1 when something did not,
 
 import argparse
 import asyncio
-import os
 import secrets
 import sys
 import time
@@ -18,6 +17,7 @@ from typing import Any
 
 import aiohttp
 
+from deploy.given_key import given_key
 from deploy.local.api import Api, ApiError
 
 FAILED, NO_KEY = 1, 2
@@ -135,9 +135,7 @@ async def _through(what: str, steps: list[Any]) -> None:
 
 def main(argv: list[str] | None = None) -> int:
     chosen = _arguments(argv)
-    key = os.environ.get("ADMIN_API_KEY", "").partition(",")[0]
-    if not key:
-        print("set ADMIN_API_KEY to a key that the gateway knows", file=sys.stderr)
+    if not (key := given_key()):
         return NO_KEY
     try:
         asyncio.run(smoke(chosen.url.rstrip("/"), key, chosen.tenants, keep=chosen.keep))
