@@ -6,6 +6,7 @@ from pydantic import JsonValue
 
 from contracts.identifiers import ConfigId, TenantId
 from contracts.platform import CommandRefusedV1
+from services.scheduler.definitions.nodes import shown
 from services.scheduler.definitions.reading import Reader
 from services.scheduler.ledgers import Ledgers
 from services.scheduler.templates.library import Library, ParameterError
@@ -36,5 +37,5 @@ def wrong_parameters(tenant: TenantId, error: ParameterError) -> CommandRefusedV
         tenant_id=tenant,
         code="invalid_parameters",
         detail=str(error),
-        problems=error.problems,
+        problems=shown(error.problems),
     )

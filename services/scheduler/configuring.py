@@ -62,7 +62,7 @@ class ConfigHandlers:
     async def on_save_config(self, command: SaveConfigV1, context: Context) -> Sequence[Emit]:
         """The revision is kept as an object before anybody hears of it."""
         try:
-            definition = self._reader.read(command.source, command.config_id)
+            definition = await self._reader.read_soon(command.source, command.config_id)
         except DefinitionError as error:
             return [
                 CommandRefusedV1(
@@ -120,7 +120,7 @@ class ConfigHandlers:
 
     async def on_check_definition(self, query: CheckDefinitionV1, _: Context) -> Sequence[Message]:
         try:
-            found = self._reader.read(query.source, CHECKED)
+            found = await self._reader.read_soon(query.source, CHECKED)
         except DefinitionError as error:
             return [DefinitionCheckedV1(tenant_id=query.tenant_id, problems=error.problems)]
         return [DefinitionCheckedV1(tenant_id=query.tenant_id, definition=found)]

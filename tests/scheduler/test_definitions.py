@@ -1,5 +1,8 @@
 """Definitions: two shapes, one model, and a place for everything wrong."""
 
+import asyncio
+import re
+import time
 from contextlib import suppress
 
 import pytest
@@ -9,7 +12,9 @@ from hypothesis import strategies as st
 
 from contracts.identifiers import ConfigId
 from services.scheduler.definitions.nodes import DefinitionError
+from services.scheduler.definitions.reading import Reader
 from services.scheduler.definitions.shapes import parse_definition
+from services.scheduler.templates.library import Library
 from tests.pipelines import BAD_SQL, ONE_STEP
 
 NAME = ConfigId("p")
@@ -60,20 +65,19 @@ steps:
         ("steps:\n  - {id: a, type: dq.check, needs: [b]}\n", 2, "needs b"),
         (
             "steps:\n- {id: a, type: dq.check, needs: [b]}\n- {id: b, type: dq.check, needs: [a]}",
-            1,
-            "wait for each other",
+            2,
+            "wait for each other: a → b",
         ),
         ("steps:\n  - {id: 'a b', type: dq.check}\n", 2, "steps.0.id"),
         ("steps:\n  - {id: a, type: dq.check, timeout: 0}\n", 2, "timeout"),
         ("x: " + "y" * 300_000, None, "256 KiB"),
+        ("\ufeffa: &a 1\nb: *a\n", 2, "aliases"),
     ],
 )
 def test_what_is_wrong_is_said_with_its_place(text: str, line: int | None, detail: str) -> None:
     with pytest.raises(DefinitionError) as caught:
         parse_definition(text, NAME)
-    first = caught.value.problems[0]
-    assert detail in first.detail
-    assert first.line == line
+    assert line in {one.line for one in caught.value.problems if detail in one.detail}
 
 
 def test_everything_wrong_is_said_at_once_in_the_order_of_the_text() -> None:
@@ -130,6 +134,161 @@ steps:
     column = text.splitlines()[line - 1].index("lod") + 1
     assert (wrong.pointer, wrong.line, wrong.column) == (f"/dependencies/{level}/0", line, column)
     assert "'lod' is no step; did you mean 'load'?" in wrong.detail
+
+
+TAG = "tag:yaml.org,2002:"
+QUOTE = "quote it if text is meant"
+
+
+def problems_of(text: str) -> list[tuple[int | None, int | None, str]]:
+    with pytest.raises(DefinitionError) as caught:
+        Reader(Library.packaged()).read(text, NAME)
+    return [(one.line, one.column, one.detail) for one in caught.value.problems]
+
+
+def places_of(text: str) -> list[tuple[int | None, int | None]]:
+    return [(line, column) for line, column, _ in problems_of(text)]
+
+
+def test_what_is_wrong_with_the_text_does_not_hide_what_is_wrong_with_the_meaning() -> None:
+    text = """\
+ü: &u [1]
+steps:
+  - id: a
+    ps_type: dq.chek
+    timeout: 2026-13-45
+    timeut: *u
+    config: {deep: [[[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]]], no: !!int x}
+    config: {{a: 1}: 2, sql: "${secret}"}
+  - *u
+  - {id: b, ps_type: dq.check, needs: [zzz]}
+  - {id: b, ps_type: dq.check, on_failure: perhaps}
+"""
+    fields = "dependencies, description, id, name, pipeline, pipeline_id, steps, version"
+    assert problems_of(text) == [
+        (1, 1, f"unknown field 'ü' of a definition; known are {fields}"),
+        (4, 14, "'dq.chek' is not a step type; did you mean 'dq.check'?"),
+        (5, 14, f"'2026-13-45' is not a value of the type {TAG}timestamp; {QUOTE}"),
+        (6, 5, "unknown field 'timeut' of a step; did you mean 'timeout'?"),
+        (6, 13, "aliases (*name) are not allowed; write the value out"),
+        (7, 36, "nested more than 20 levels deep"),
+        (7, 63, f"'x' is not a value of the type {TAG}int; {QUOTE}"),
+        (8, 5, "the key 'config' is there twice"),
+        (8, 14, "a key is one word, not a list or a mapping"),
+        (8, 30, "${secret} is no variable; there are tenant_id, date, run_id and parameters.NAME"),
+        (9, 5, "aliases (*name) are not allowed; write the value out"),
+        (11, 5, "step b is there twice"),
+        (11, 44, "steps.3.on_failure: Input should be 'stop' or 'continue'"),
+    ]
+
+
+def test_every_value_that_is_none_is_told() -> None:
+    steps = "steps: [{id: a, ps_type: dq.check, config: {a: 2026-13-01, b: !!int x, c: !!int y}}]"
+    assert places_of(steps) == [(1, 48), (1, 63), (1, 75)]
+
+
+def test_a_definition_without_steps_is_told_the_rest_as_well() -> None:
+    assert places_of("stepz: []\npipeline: 3\ndependencies: 4\n") == [
+        (1, 1),
+        (1, 1),
+        (2, 11),
+        (3, 15),
+    ]
+
+
+def test_each_circle_of_steps_is_told_beside_all_else() -> None:
+    text = """\
+steps:
+  - {id: a, ps_type: dq.check, needs: [b, nobody]}
+  - {id: b, ps_type: dq.check, needs: [c]}
+  - {id: c, ps_type: dq.check, needs: [a]}
+  - {id: after, ps_type: dq.check, needs: [a, self]}
+  - {id: self, ps_type: dq.check, needs: [self]}
+  - {id: x, ps_type: dq.check, needs: [y]}
+  - {id: y, ps_type: dq.check, needs: [x, after]}
+  - {id: good, ps_type: dq.check, needs: [y]}
+"""
+    assert problems_of(text) == [
+        (2, 39, "step a: it needs nobody, which is no step"),
+        (2, 39, "steps wait for each other: a → b → c"),
+        (6, 42, "steps wait for each other: self"),
+        (7, 39, "steps wait for each other: x → y"),
+    ]
+
+
+def test_a_use_of_a_template_is_told_everything_at_once() -> None:
+    text = """\
+template: gcp/cost/billing_by_service
+steps: []
+nmae: x
+parameters:
+  minimum_cost: -1
+  minimum_cots: 1
+  other: 2026-13-01
+"""
+    fields = "description, name, parameters, pipeline_id, template"
+    assert problems_of(text) == [
+        (2, 1, f"a use of a template has only the fields {fields}"),
+        (3, 1, f"a use of a template has only the fields {fields}"),
+        (5, 17, "minimum_cost: -1 is less than the minimum of 0"),
+        (6, 17, "'minimum_cots' was unexpected; did you mean 'minimum_cost'?"),
+        (7, 10, f"'2026-13-01' is not a value of the type {TAG}timestamp; {QUOTE}"),
+    ]
+    assert places_of("template: gcp/cost/nothing\nmore: 1\nparameters: 3\n") == [
+        (1, 11),
+        (2, 1),
+        (3, 13),
+    ]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "".join(f"ste{n}: 1\n" for n in range(22_000)) + "steps: [{id: a}]",
+        "a: 1\n" * 50_000,
+        "a: &a 1\nb: [" + "*a, " * 60_000 + "]",
+        "template: a/b/c\nparameters: {" + "".join(f"a{n}: 1, " for n in range(20_000)) + "}",
+        "steps: [" + "{id: a}, " * 25_000 + "]",
+        "steps:\n" + "- {id: a, xid: b}\n" * 499,
+        "[" * 100_000,
+        "a: " + "[" * 100_000 + "]" * 100_000,
+        "a: " + ("[" * 190 + "x" + "]" * 190 + ", ").join(["["] + [""] * 500) + "]",
+    ],
+    ids=["fields", "twice", "aliases", "parameters", "steps", "hints", "open", "deep", "as deep"],
+)
+def test_a_text_made_to_take_long_does_not(text: str) -> None:
+    """Ledgers of others wait meanwhile. Some 100 problems are told, and how many more there are."""
+    started = time.process_time()
+    problems = problems_of(text)
+    assert time.process_time() - started < 4
+    assert len(problems) <= 101
+    if len(problems) > 100:
+        assert re.fullmatch(r"and [\d,]+ more; mend these first, then ask again", problems[-1][2])
+
+
+async def test_others_go_on_while_a_large_text_is_read() -> None:
+    reader = Reader(Library.packaged())
+    large = asyncio.create_task(reader.read_soon("a: 1\n" * 10_000, NAME))
+    turns = 0
+    while not large.done():
+        await asyncio.sleep(0)
+        turns += 1
+    assert turns > 2
+    with pytest.raises(DefinitionError):
+        await large
+
+
+def test_levels_that_tie_everything_to_everything_are_refused() -> None:
+    names = [f"s{n}" for n in range(400)]
+    text = f"""\
+steps: [{", ".join(f"{{id: {n}, ps_type: dq.check}}" for n in names)}]
+dependencies:
+  level_1: [{", ".join(names[:200])}]
+  level_2: [{", ".join(names[200:])}]
+"""
+    ((line, column, detail),) = problems_of(text)
+    assert (line, column) == (3, 3)
+    assert detail.startswith("each step needs all of the level before: 40,000 in all, of 10,000")
 
 
 LEAVES = st.none() | st.booleans() | st.integers() | st.text(max_size=8) | st.floats()

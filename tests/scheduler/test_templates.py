@@ -53,7 +53,7 @@ def test_defaults_fill_what_is_absent(tmp_path: Path) -> None:
     [
         ({}, "/parameters", "'days' is a required property"),
         ({"days": 0}, "/parameters/days", "less than the minimum"),
-        ({"days": 1, "regoin": "us"}, "/parameters", "'regoin' was unexpected"),
+        ({"days": 1, "regoin": "us"}, "/parameters/regoin", "'regoin' was unexpected; did"),
     ],
     ids=["missing", "too small", "unknown"],
 )

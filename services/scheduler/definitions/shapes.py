@@ -6,9 +6,8 @@
 Everything wrong is reported at once, with line and column.
 """
 
-import difflib
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import yaml
@@ -18,17 +17,15 @@ from contracts.identifiers import ConfigId
 from contracts.pipelines import STEP_TYPES, DefinitionPart, StepPart
 from contracts.platform import ProblemPart
 from services.scheduler.definitions.graph import graph_problems
+from services.scheduler.definitions.hints import Hints
 from services.scheduler.definitions.nodes import (
-    DefinitionError,
     at,
-    compose,
-    error,
     escape,
-    key_at,
-    plain,
+    keys_of,
     problem,
     strings,
 )
+from services.scheduler.definitions.tree import Tree, compose
 
 _ABOUT_PIPELINE = {"id", "pipeline_id", "name", "description", "version"}
 _TOP = {*_ABOUT_PIPELINE, "pipeline", "dependencies", "steps"}
@@ -45,6 +42,8 @@ _SHOWN = {
     "backoff_seconds": "backoff",
 }
 _RETRY = {"backoff": "backoff_seconds"}
+MOST_STEPS = 500
+MOST_LINKS = 10_000
 _VARIABLE = re.compile(r"\$\{([^}]*)\}")
 _KNOWN_VARIABLE = re.compile(r"tenant_id|date|run_id|parameters\.[A-Za-z_][A-Za-z0-9_]*")
 
@@ -54,68 +53,93 @@ def parse_definition(source: str, config_id: ConfigId) -> DefinitionPart:
     return read_definition(compose(source), config_id)
 
 
-def read_definition(node: yaml.Node, config_id: ConfigId) -> DefinitionPart:
+def read_definition(tree: Tree, config_id: ConfigId) -> DefinitionPart:
     """The same, of a part of a larger text."""
-    raw = plain(node)
+    raw, node = tree.value, tree.node
     if not isinstance(raw, dict):
-        raise error("", "a definition is a mapping with `steps`", node)
-    steps = raw.get("steps")
-    if not isinstance(steps, list) or not steps:
-        raise error("/steps", "a definition needs a list of at least one step", at(node, "steps"))
-    made = _normalise(raw, config_id)
-    links = [(s["step_id"], s["needs"]) for s in made["steps"] if isinstance(s, dict)]
+        tree.check([problem("", "a definition is a mapping with `steps`", node)])
     problems = [*_shape_problems(raw, node), *_variable_problems(node)]
-    problems += graph_problems(links, node)
+    if wrong := _wrong_size(raw, node):
+        tree.check([*problems, wrong])
+    made = _normalise(raw, config_id)
+    links = [(s["step_id"], s["needs"]) if isinstance(s, dict) else ("", ()) for s in made["steps"]]
+    problems += graph_problems(links, at(node, "steps"), tree.unread)
     try:
         found = DefinitionPart.model_validate(made)
-    except ValidationError as wrong:
-        problems += _model_problems(wrong, node)
-    if problems:
-        raise DefinitionError(_in_order(problems))
+    except ValidationError as error:
+        tree.check([*problems, *_model_problems(error, raw, node)])
+        raise
+    tree.check(problems)
     return found
 
 
-def _in_order(problems: Iterable[ProblemPart]) -> tuple[ProblemPart, ...]:
-    return tuple(sorted(problems, key=lambda p: (p.line or 0, p.column or 0)))
+def _wrong_size(raw: Mapping[str, Any], node: yaml.Node) -> ProblemPart | None:
+    """What keeps the steps from being looked at together."""
+    steps, place = _steps(raw), at(node, "steps")
+    if not steps:
+        return problem("/steps", "a definition needs a list of at least one step", place)
+    if len(steps) > MOST_STEPS:
+        detail = f"{len(steps):,} steps: expected at most {MOST_STEPS}; split the pipeline"
+        return problem(f"/steps/{MOST_STEPS}", detail, at(place, MOST_STEPS))
+    levels = _levels(raw.get("dependencies"), _step_names(steps))
+    links = sum(map(len, levels.values()))
+    if links > MOST_LINKS:
+        detail = f"each step needs all of the level before: {links:,} in all, of {MOST_LINKS:,}"
+        where = at(node, "dependencies")
+        return problem("/dependencies", f"{detail} at most; put one step between them", where)
+    return None
+
+
+def _steps(raw: Mapping[str, Any]) -> list[Any]:
+    steps = raw.get("steps")
+    return steps if isinstance(steps, list) else []
 
 
 def _shape_problems(raw: Mapping[str, Any], node: yaml.Node) -> Iterator[ProblemPart]:
-    yield from _unknown(raw, _TOP, "", "a definition", node)
+    hints = Hints()
+    yield from _unknown(raw, _TOP, "", "a definition", node, hints)
     about = raw.get("pipeline")
     if isinstance(about, dict):
         place = at(node, "pipeline")
-        yield from _unknown(about, _ABOUT_PIPELINE, "/pipeline", "pipeline", place)
+        yield from _unknown(about, _ABOUT_PIPELINE, "/pipeline", "pipeline", place, hints)
     elif about is not None:
         yield problem("/pipeline", "pipeline is a mapping with id and name", at(node, "pipeline"))
-    for index, step in enumerate(raw["steps"]):
-        place, pointer = at(node, "steps", index), f"/steps/{index}"
-        if not isinstance(step, dict):
-            yield problem(pointer, "a step is a mapping with id, ps_type and config", place)
-            continue
-        yield from _unknown(step, _STEP, pointer, "a step", place)
-        for shown, names in (("id", _NAMES), ("ps_type", _TYPES)):
-            if not _first(step, names):
-                yield problem(f"{pointer}/{shown}", f"a step needs {' or '.join(names)}", place)
-        for name in ("needs", "config"):
-            wanted = list if name == "needs" else dict
-            if not isinstance(step.get(name, wanted()), wanted):
-                kind = "list of step ids" if name == "needs" else "mapping"
-                yield problem(f"{pointer}/{name}", f"{name} is a {kind}", at(place, name))
-        if (kind := _first(step, _TYPES)) and kind not in STEP_TYPES:
-            detail = f"{kind[:80]!r} is not a step type; {_hint(kind, STEP_TYPES)}"
-            written = next(name for name in _TYPES if step.get(name))
-            yield problem(f"{pointer}/{written}", detail, at(place, written))
-    yield from _level_problems(
-        raw.get("dependencies"), at(node, "dependencies"), _step_names(raw["steps"])
-    )
+    for index, step in enumerate(_steps(raw)):
+        yield from _step_problems(step, at(node, "steps", index), f"/steps/{index}", hints)
+    place, known = at(node, "dependencies"), _step_names(_steps(raw))
+    yield from _level_problems(raw.get("dependencies"), place, known, hints)
 
 
-def _level_problems(levels: Any, node: yaml.Node, known: set[str]) -> Iterator[ProblemPart]:
+def _step_problems(
+    step: Any, place: yaml.Node, pointer: str, hints: Hints
+) -> Iterator[ProblemPart]:
+    if not isinstance(step, dict):
+        yield problem(pointer, "a step is a mapping with id, ps_type and config", place)
+        return
+    yield from _unknown(step, _STEP, pointer, "a step", place, hints)
+    for shown, names in (("id", _NAMES), ("ps_type", _TYPES)):
+        if not _first(step, names):
+            yield problem(f"{pointer}/{shown}", f"a step needs {' or '.join(names)}", place)
+    for name in ("needs", "config"):
+        wanted = list if name == "needs" else dict
+        if not isinstance(step.get(name, wanted()), wanted):
+            kind = "list of step ids" if name == "needs" else "mapping"
+            yield problem(f"{pointer}/{name}", f"{name} is a {kind}", at(place, name))
+    if (kind := _first(step, _TYPES)) and kind not in STEP_TYPES:
+        detail = f"{kind[:80]!r} is not a step type; {hints.on(kind, STEP_TYPES)}"
+        written = next(name for name in _TYPES if step.get(name))
+        yield problem(f"{pointer}/{written}", detail, at(place, written))
+
+
+def _level_problems(
+    levels: Any, node: yaml.Node, known: set[str], hints: Hints
+) -> Iterator[ProblemPart]:
     if levels is None:
         return
     if not isinstance(levels, dict):
         yield problem("/dependencies", "dependencies is a mapping of level_1, level_2 …", node)
         return
+    written = keys_of(node)
     for name, steps in levels.items():
         listed = steps if isinstance(steps, list) else [steps]
         good = all(
@@ -123,27 +147,28 @@ def _level_problems(levels: Any, node: yaml.Node, known: set[str]) -> Iterator[P
         )
         if not good or not re.fullmatch(r"level_\d{1,4}", name):
             detail = f"{name}: expected level_N with a list such as [{{step: extract}}]"
-            yield problem(f"/dependencies/{escape(name)}", detail, key_at(node, name))
+            yield problem(f"/dependencies/{escape(name)}", detail, written[name])
             continue
         for index, step in enumerate(_level_names(steps)):
             if step not in known:
-                detail = f"{name}: {step[:80]!r} is no step; {_hint(step, known)}"
+                detail = f"{name}: {step[:80]!r} is no step; {hints.on(step, known)}"
                 place = at(node, name, index, "step")
                 yield problem(f"/dependencies/{escape(name)}/{index}", detail, place)
 
 
-def _unknown(
-    raw: Mapping[str, Any], known: set[str], pointer: str, what: str, node: yaml.Node
+def _unknown(  # noqa: PLR0913, PLR0917  all that is said of an unknown field
+    raw: Mapping[str, Any],
+    known: set[str],
+    pointer: str,
+    what: str,
+    node: yaml.Node,
+    hints: Hints,
 ) -> Iterator[ProblemPart]:
+    written = keys_of(node)
     for key in raw:
         if key not in known:
-            detail = f"unknown field {key!r} of {what}; {_hint(key, known)}"
-            yield problem(f"{pointer}/{escape(key)}", detail, key_at(node, key))
-
-
-def _hint(written: str, known: Collection[str]) -> str:
-    near = difflib.get_close_matches(written, known, 1)
-    return f"did you mean {near[0]!r}?" if near else f"known are {', '.join(sorted(known))}"
+            detail = f"unknown field {key[:80]!r} of {what}; {hints.on(key, known)}"
+            yield problem(f"{pointer}/{escape(key)}", detail, written[key])
 
 
 def _variable_problems(node: yaml.Node) -> Iterator[ProblemPart]:
@@ -221,16 +246,23 @@ def _level_number(item: tuple[str, Any]) -> int:
     return int(digits[:4] or 0)
 
 
-def _model_problems(wrong: ValidationError, node: yaml.Node) -> Iterator[ProblemPart]:
+def _model_problems(
+    wrong: ValidationError, raw: Mapping[str, Any], node: yaml.Node
+) -> Iterator[ProblemPart]:
     for one in wrong.errors(include_url=False, include_input=False):
         if one["loc"] == ("steps",):
             continue  # only says again that a step below could not be read
         path = [_SHOWN.get(part, part) if isinstance(part, str) else part for part in one["loc"]]
         pointer = "/" + "/".join(map(escape, path))
-        if path[-1:] == ["id"] and not _first(plain(at(node, *path[:-1])), _NAMES):
-            continue  # said already
+        if path[0] == "steps" and _said(raw["steps"][path[1]], path[2:]):
+            continue
         detail = f"{'.'.join(map(str, path))}: {one['msg'].removeprefix('Value error, ')}"
         yield problem(pointer, detail, _nearest(node, path))
+
+
+def _said(step: Any, path: list[Any]) -> bool:
+    """What the shape has told: that it is no step, or has no name."""
+    return not isinstance(step, dict) or (path == ["id"] and not _first(step, _NAMES))
 
 
 def _nearest(node: yaml.Node, path: list[Any]) -> yaml.Node:

@@ -4,17 +4,20 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import SchemaError
+from jsonschema.exceptions import ValidationError as SchemaMismatch
 from pydantic import JsonValue, ValidationError
 
 from contracts.pipelines import DefinitionPart
 from contracts.platform import ProblemPart
 from contracts.templates import TemplatePart, TemplateRefPart
-from services.scheduler.definitions.nodes import DefinitionError, at, compose, plain
+from services.scheduler.definitions.hints import Hints
+from services.scheduler.definitions.nodes import DefinitionError, escape
 from services.scheduler.definitions.shapes import read_definition
+from services.scheduler.definitions.tree import compose
 
 HERE = Path(__file__).parent
 _PARAMETER = re.compile(r"\$\{parameters\.([A-Za-z0-9_]+)\}")
@@ -54,18 +57,23 @@ class Template:
         filled = {**defaults, **given}
         wrong = sorted(Draft202012Validator(schema).iter_errors(filled), key=lambda e: e.json_path)
         if wrong:
-            raise ParameterError(
-                self.about.ref,
-                tuple(
-                    ProblemPart(
-                        pointer="/".join(["/parameters", *map(str, e.absolute_path)]),
-                        detail=f"{'.'.join(map(str, e.absolute_path)) or 'parameters'}: "
-                        f"{e.message[:300]}",
-                    )
-                    for e in wrong[:50]
-                ),
-            )
+            problems = [part for one in wrong for part in _problems(one)]
+            raise ParameterError(self.about.ref, tuple(problems))
         return filled
+
+
+def _problems(wrong: SchemaMismatch) -> Iterator[ProblemPart]:
+    pointer = "/".join(["/parameters", *map(escape, wrong.absolute_path)])
+    if wrong.validator == "additionalProperties":
+        schema, given, hints = cast("Any", wrong.schema), cast("Any", wrong.instance), Hints()
+        known = schema.get("properties", {})
+        for name in given:
+            if name not in known:
+                detail = f"{name[:80]!r} was unexpected; {hints.on(name, known)}"
+                yield ProblemPart(pointer=f"{pointer}/{escape(name)}", detail=detail)
+        return
+    where = ".".join(map(str, wrong.absolute_path)) or "parameters"
+    yield ProblemPart(pointer=pointer, detail=f"{where[:100]}: {wrong.message[:300]}")
 
 
 class Library:
@@ -94,12 +102,13 @@ def _read(path: Path, root: Path) -> Template:
 
 
 def _template(text: str, provider: str, domain: str, name: str) -> Template:
-    node = compose(text)
-    raw = plain(node)
+    tree = compose(text)
+    tree.check()
+    raw = tree.value
     if not isinstance(raw, dict) or set(raw) != _FIELDS:
         raise ValueError(f"expected exactly the fields {', '.join(sorted(_FIELDS))}")
     ref = TemplateRefPart(provider=provider, domain=domain, template=name)
-    definition = read_definition(at(node, "definition"), ref.config_id)
+    definition = read_definition(tree.below("definition"), ref.config_id)
     about = TemplatePart(
         ref=ref,
         version=raw["version"],
