@@ -22,7 +22,7 @@ from libs.slotlog.writer import Writer
 from libs.warehouse.warehouse import Warehouse
 from services.tenant.ciphertexts import Ciphertexts, Objects
 from services.tenant.domain.tenant import Tenant
-from services.tenant.handlers import Handlers
+from services.tenant.handlers import Handlers, Sender
 from services.tenant.provisioning import ClaimPort, Provisioner
 from services.tenant.store import TenantDecider
 
@@ -70,6 +70,7 @@ class Desk:
     log: SlotLog = field(default_factory=MemorySlotLog)
     claims: ClaimPort | None = None
     objects: Objects | None = None
+    sender: Sender | None = None
     now: datetime = NOW
     sent: list[Message] = field(default_factory=list)
     """What was published before the handler ended."""
@@ -82,7 +83,7 @@ class Desk:
         )
         provisioner = Provisioner(self.warehouse, self.claims or Claims(self.bucket))
         ciphertexts = Ciphertexts(self.objects or self.bucket)
-        Handlers(self.tenants, provisioner, ciphertexts, self).register(self.router)
+        Handlers(self.tenants, provisioner, ciphertexts, self.sender or self).register(self.router)
 
     async def send(self, *emits: Wire) -> None:
         self.sent += [_opened(emit) for emit in emits]

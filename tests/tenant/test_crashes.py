@@ -1,135 +1,101 @@
-"""A crash at any point, then the same message again: done once, and nothing left over."""
+"""A crash at any point, then the same message again: done once, and nothing left over.
 
-from collections.abc import AsyncIterator, Awaitable, Callable
-from itertools import count
+Every message that the service handles is walked, with a crash before each call to
+its log, claims, bucket, warehouse and the bus, and one after the last.
+"""
+
+import json
 from typing import Any
 
 import pytest
 
+from contracts.identifiers import TenantId
 from contracts.message import Message
-from contracts.tenants import OffboardTenantV1, TenantStatus
-from libs.slotlog.bucket import Bucket
-from libs.slotlog.cloud_storage import Claims
+from contracts.tenants import TenantProvisionedV1
 from libs.slotlog.memory import MemorySlotLog
 from libs.warehouse.warehouse import Warehouse
-from tests.tenant.desk import Desk, key, kinds, onboarding
-from tests.tenant.test_handlers import DOORS_SHUT, store
+from tests.tenant.crashing import Crash, CrashingWarehouse, Fuse, NoWarehouse, dying
+from tests.tenant.desk import Desk
+from tests.tenant.scenes import SCENES, Scene
 
-MOST_STEPS = 60
-
-
-class Crash(Exception):  # noqa: N818  it stands for no error
-    """The process is gone: nothing after this point happens."""
-
-
-class Crashing:
-    """Passes calls on to what it stands for, and dies before or after the n-th."""
-
-    def __init__(self, target: Any, fuse: "Fuse") -> None:
-        self._target, self._fuse = target, fuse
-
-    def __getattr__(self, name: str) -> Any:
-        found = getattr(self._target, name)
-        return self._fuse.guard(found) if callable(found) else found
+MOST_POINTS = 80
+SAME_ID = "the-same-id"
+NAMES = [f"{number} {scene.kind.wire_type}" for number, scene in enumerate(SCENES)]
 
 
-class Fuse:
-    def __init__(self, at: int) -> None:
-        self.left = at
-
-    def guard(self, call: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
-        async def guarded(*given: Any, **named: Any) -> Any:
-            self.burn()
-            found = await call(*given, **named)
-            self.burn()
-            return found
-
-        return guarded
-
-    def burn(self) -> None:
-        self.left -= 1
-        if self.left == 0:
-            raise Crash
+def test_every_message_that_is_handled_has_a_scene(desk: Desk) -> None:
+    assert {scene.kind for scene in SCENES} == desk.router.handled, "add it to scenes.py"
 
 
-class CrashingWarehouse(Warehouse):
-    """A warehouse whose calls may be the last thing its process does."""
-
-    def __init__(self, target: Warehouse, fuse: Fuse) -> None:
-        self._target, self._fuse = target, fuse
-
-    async def ensure(self, *objects: Any) -> Any:
-        return [
-            done
-            for wanted in objects
-            for done in await self._fuse.guard(self._target.ensure)(wanted)
-        ]
-
-    async def drop_dataset(self, name: str) -> None:
-        await self._fuse.guard(self._target.drop_dataset)(name)
-
-
-async def crashes(
-    message: Message, prepare: Callable[[Desk], Awaitable[None]], whole: Desk
-) -> AsyncIterator[tuple[Desk, list[Message]]]:
-    """For every point at which a process can die: the state and words of the one after it."""
-    for point in range(1, MOST_STEPS):
-        log = MemorySlotLog()
-        await prepare(Desk(whole.warehouse, whole.bucket, log))
-        fuse = Fuse(point)
-        dying = Desk(
-            CrashingWarehouse(whole.warehouse, fuse),
-            whole.bucket,
-            Crashing(log, fuse),
-            Crashing(Claims(whole.bucket), fuse),
-            Crashing(whole.bucket, fuse),
-        )
-        try:
-            await dying.give(message, "the-same-id")
-        except Crash:
-            survivor = Desk(whole.warehouse, whole.bucket, log)
-            yield survivor, await survivor.give(message, "the-same-id")
-        else:
-            assert point > 4, "nothing was ever interrupted"
+@pytest.mark.parametrize(("number", "scene"), list(enumerate(SCENES)), ids=NAMES)
+async def test_what_was_cut_off_at_any_point_is_done_once_when_it_comes_again(
+    desk: Desk, number: int, scene: Scene
+) -> None:
+    wanted, makes_datasets = await as_it_should_be(desk, f"whole_{number}", scene)
+    warehouse = desk.warehouse if makes_datasets else NoWarehouse()
+    for point in range(1, MOST_POINTS):
+        tenant, log = TenantId(f"cut_{number}_{point}"), MemorySlotLog()
+        whole = Desk(warehouse, desk.bucket, log)
+        await scene.before(whole, tenant)
+        died = await dies(dying(whole, log, point), scene.told(tenant))
+        survivor = Desk(warehouse, desk.bucket, log)
+        found = await outcome(survivor, tenant, await survivor.give(scene.told(tenant), SAME_ID))
+        if makes_datasets:
+            found["datasets"] = await datasets(desk.warehouse, tenant)
+        assert like_any(tenant, found) == wanted, f"cut off at point {point}"
+        if not died:
+            assert point > 1, "nothing was ever interrupted"
             return
-    pytest.fail(f"more than {MOST_STEPS} steps")
+    pytest.fail(f"more than {MOST_POINTS} points")
 
 
-async def test_an_onboarding_that_was_cut_off_goes_on(desk: Desk) -> None:
-    async def nothing(_: Desk) -> None:
-        """A tenant begins with nothing."""
-
-    async for after, said in crashes(onboarding("phoenix", first_key=key(1)), nothing, desk):
-        assert kinds(said) == ["tenant.onboarded.v1", "key.issued.v1"]
-        state = await after.state("phoenix")
-        assert (state.status, list(state.keys)) == (TenantStatus.ACTIVE, [key(1).key_hash])
-
-
-async def test_an_offboarding_that_was_cut_off_goes_on(desk: Desk, bucket: Bucket) -> None:
-    numbers = count()
-
-    async def settled(fresh: Desk) -> None:
-        await fresh.give(onboarding("goodbye", first_key=key(1)), "onboarded")
-        await fresh.give(store(onboarding("goodbye").tenant_id), f"stored-{next(numbers)}")
-
-    leave = OffboardTenantV1.model_validate(
-        {"tenant_id": "goodbye", "drop_datasets": True, "requested_by": "admin"}
-    )
-    async for after, said in crashes(leave, settled, desk):
-        assert kinds(said) == [*DOORS_SHUT, "tenant.offboarded.v1"]
-        state = await after.state("goodbye")
-        assert (state.datasets, state.leaving, state.doomed) == ((), None, ())
-        assert await bucket.names("ciphertexts/goodbye/") == []
+async def as_it_should_be(desk: Desk, name: str, scene: Scene) -> tuple[Any, bool]:
+    """How it ends when nothing is cut off, and whether the warehouse is any part of it."""
+    tenant, calls = TenantId(name), Fuse()
+    whole = Desk(CrashingWarehouse(desk.warehouse, calls), desk.bucket, MemorySlotLog())
+    await scene.before(Desk(desk.warehouse, desk.bucket, whole.log), tenant)
+    found = await outcome(whole, tenant, await whole.give(scene.told(tenant), SAME_ID))
+    if calls.left:
+        found["datasets"] = await datasets(desk.warehouse, tenant)
+    return like_any(tenant, found), bool(calls.left)
 
 
-async def test_a_credential_that_was_cut_off_is_kept_once(desk: Desk, bucket: Bucket) -> None:
-    tenant = onboarding("careful").tenant_id
+async def dies(desk: Desk, message: Message) -> bool:
+    try:
+        await desk.give(message, SAME_ID)
+    except Crash:
+        return True
+    return False
 
-    async def settled(fresh: Desk) -> None:
-        await fresh.give(onboarding("careful"), "onboarded")
-        await fresh.give(store(tenant, b"old"), "stored-before")
 
-    async for after, said in crashes(store(tenant, b"new"), settled, desk):
-        assert kinds(said) == ["credential.stored.v1"]
-        (ref,) = (await after.state("careful")).ciphertexts.values()
-        assert await bucket.names("ciphertexts/careful/") == [ref]
+async def outcome(desk: Desk, tenant: TenantId, said: list[Message]) -> dict[str, Any]:
+    """What was said, and what there is afterwards."""
+    state = await desk.state(tenant)
+    kept = await desk.bucket.names(f"ciphertexts/{tenant}/")
+    assert (kept, state.doomed, state.leaving) == (sorted(state.ciphertexts.values()), (), None)
+    return {
+        "said": [(one.wire_type, without_history(one)) for one in said],
+        "state": state.model_dump(mode="json"),
+        "ciphertexts": [str(await desk.bucket.fetch(name)) for name in kept],
+    }
+
+
+def like_any(tenant: TenantId, found: dict[str, Any]) -> Any:
+    return json.loads(json.dumps(found).replace(tenant, "acme").replace(tenant.title(), "Acme"))
+
+
+def without_history(message: Message) -> Any:
+    """What is said of objects names them all; who made them may be the one that died."""
+    if isinstance(message, TenantProvisionedV1):
+        return sorted(one.name for one in message.objects)
+    return message.model_dump(mode="json")
+
+
+async def datasets(warehouse: Warehouse, tenant: TenantId) -> dict[str, list[str]]:
+    names = [str(tenant), f"{tenant}_raw_openai"]
+    sql = "SELECT schema_name FROM INFORMATION_SCHEMA.SCHEMATA WHERE schema_name IN UNNEST(@names)"
+    there = [row["schema_name"] for row in await warehouse.query(sql, {"names": names})]
+    return {
+        name: sorted([*await warehouse.tables(name), *await warehouse.views(name)])
+        for name in sorted(there)
+    }
