@@ -6,12 +6,13 @@ import pytest
 
 from contracts.runs import (
     AttemptReturnedV1,
+    AttemptStartedV1,
     ExplainRunV1,
     RunFinishedV1,
     RunRejectedV1,
     RunRequestedV1,
 )
-from contracts.tenants import LimitsPart, TenantSuspendedV1
+from contracts.tenants import LimitsPart, PlanChangedV1, TenantSuspendedV1
 from services.scheduler.domain.backfills import backfill_run_id
 from services.scheduler.domain.deciding import Rules
 from services.scheduler.domain.explaining import explain
@@ -19,7 +20,7 @@ from services.scheduler.domain.places import Granted
 from services.scheduler.domain.quota import quota
 from services.scheduler.domain.status import share
 from services.scheduler.store import LedgerDecider
-from tests.scheduler.platforms import RULES, START, TENANT, Platform, kinds, run_id, submit
+from tests.scheduler.platforms import CONFIG, RULES, START, TENANT, Platform, kinds, run_id, submit
 from tests.scheduler.test_schedules import BACKFILL, backfill, finish, under_way
 
 PLACES = Rules(lease_seconds=60, max_running=2)
@@ -131,3 +132,38 @@ def test_the_quota_says_what_is_used_held_left_and_when_it_is_new() -> None:
     said = quota(platform.ledger, TENANT, tomorrow, RULES)
     assert (said.used_today, said.reserved_today, said.left_today) == (0, 0, 6)
     assert (said.used_this_month, said.reserved_this_month, said.left_this_month) == (3, 2, 17)
+
+
+def test_after_a_downgrade_the_expected_start_counts_what_must_end_first() -> None:
+    platform = Platform(daily=50, monthly=100, concurrent=5)
+    platform.tell(submit(9))
+    platform.now += timedelta(seconds=100)
+    platform.finish(9)  # begun now, for all that is known: no time at all
+    platform.ledger = platform.ledger.model_copy(update={"usual_seconds": 100.0})
+    began = platform.now
+    for number in range(5):
+        platform.now = began + timedelta(seconds=10 * number)
+        platform.tell(submit(number))
+        platform.tell(
+            AttemptStartedV1(
+                tenant_id=TENANT,
+                run_id=run_id(number),
+                config_id=CONFIG,
+                attempt=1,
+                steps=(),
+                started_at=platform.now,
+            )
+        )
+    fewer = LimitsPart(daily=50, monthly=100, concurrent=2)
+    platform.tell(
+        PlanChangedV1(tenant_id=TENANT, plan="STARTER", limits=fewer, requested_by="admin")
+    )
+    starts = []
+    for number in (5, 6, 7):
+        platform.tell(submit(number))
+        query = ExplainRunV1(tenant_id=TENANT, run_id=run_id(number))
+        said = explain(platform.ledger, query, platform.now, RULES)
+        assert said is not None
+        assert said.expected_start_at is not None
+        starts.append((said.expected_start_at - began).total_seconds())
+    assert starts == [130, 140, 230], "four of five end before there is one slot of two"

@@ -52,7 +52,8 @@ def expected_start(
         return None
     usual = timedelta(seconds=state.usual_seconds)
     ends = sorted(max(now, (r.started_at or now) + usual) for r in state.running)
-    slots = [now] * state.free + ends
+    too_many = max(0, len(ends) - state.limits.concurrent)  # a plan that allows less than runs
+    slots = [now] * state.free + ends[too_many:]
     behind, slot = divmod(place - 1, len(slots))
     return max(slots[slot] + behind * usual, now + rounds * usual)
 

@@ -34,11 +34,17 @@ from services.scheduler.domain.ledger import Ledger, Planned
 NAMESPACE = uuid5(NAMESPACE_URL, "convergence/scheduler/schedules")
 SHOWN_TIMES = 10
 MOST_ON_TIME = 60
+"""Of one schedule; with more of them due, those before count as missed."""
+MOST_AT_ONCE = 1_000
+"""Runs of one tenant that one tick tries to start."""
 MONTH = 31
 
 
-def save_schedule(state: Ledger, command: SaveScheduleV1, now: datetime, _: Rules) -> Outcome:
-    """Plan from now on: times that have passed are not made up for."""
+def save_schedule(state: Ledger, command: SaveScheduleV1, now: datetime, rules: Rules) -> Outcome:
+    """From now on the schedule is this one; what has come of the one before is acted on first.
+
+    So each time belongs to the schedule that stood when it came, and to no other.
+    """
     check_known(state, command.tenant_id)
     schedule = command.schedule
     if schedule.config_id not in state.configs:
@@ -48,7 +54,8 @@ def save_schedule(state: Ledger, command: SaveScheduleV1, now: datetime, _: Rule
         cron.check(schedule.cron, schedule.time_zone, now)
     except cron.CronError as error:
         return (), (_refused(command.tenant_id, error),)
-    due = cron.next_after(schedule.cron, schedule.time_zone, now) if schedule.enabled else None
+    work = Working(state, now, rules)
+    due = _until_saved(work, command.tenant_id, schedule) if schedule.enabled else None
     fact = ScheduleKept(
         schedule=schedule, due_at=due, offset_seconds=_jitter(command.tenant_id, schedule)
     )
@@ -58,7 +65,27 @@ def save_schedule(state: Ledger, command: SaveScheduleV1, now: datetime, _: Rule
         next_times=_next_times(schedule, fact.due_at),
         requested_by=command.requested_by,
     )
-    return (fact,), (event,)
+    work.take(((fact,), (event,)))
+    return work.outcome
+
+
+def _until_saved(work: Working, tenant: TenantId, schedule: SchedulePart) -> datetime | None:
+    """Act on what has come of the schedule before; returns when the new one comes first."""
+    before = work.state.schedules.get(schedule.config_id)
+    following = cron.next_after(schedule.cron, schedule.time_zone, work.now)
+    if before is None or before.due_at is None or before.due_at > work.now:
+        return following
+    if not work.state.suspended:
+        _start_one(work, tenant, before, before.due_at, work.now)
+        return following
+    if _times(before.schedule) == _times(schedule):
+        return before.due_at
+    work.take(_missed(tenant, before.schedule, before.due_at, work.now, 0))
+    return following
+
+
+def _times(schedule: SchedulePart) -> tuple[str, str]:
+    return schedule.cron, schedule.time_zone
 
 
 def delete_schedule(state: Ledger, command: DeleteScheduleV1, _: datetime, __: Rules) -> Outcome:
@@ -77,34 +104,43 @@ def drop_schedule(state: Ledger, tenant: TenantId, config_id: ConfigId, by: str)
 
 
 def start_due(state: Ledger, tenant: TenantId, now: datetime, rules: Rules) -> Outcome:
-    """Start all whose time has come."""
+    """Start all whose time has come, the longest due first; what is too much waits for a tick."""
     if state.suspended or state.first_due_at is None or state.first_due_at > now:
         return NOTHING
-    work = Working(state, now, rules)
-    for planned in state.schedules.values():
-        if planned.starts_at is not None and planned.starts_at <= now:
-            _start_one(work, tenant, planned, planned.starts_at - planned.offset)
+    work, tried = Working(state, now, rules), 0
+    due = [one for one in state.schedules.values() if one.starts_at and one.starts_at <= now]
+    for planned in sorted(due, key=lambda one: one.starts_at or now):
+        if tried >= MOST_AT_ONCE:
+            break
+        first = (planned.starts_at or now) - planned.offset
+        tried += _start_one(work, tenant, planned, first, now - planned.offset)
     return work.outcome
 
 
-def _start_one(work: Working, tenant: TenantId, planned: Planned, first: datetime) -> None:
+def _start_one(
+    work: Working, tenant: TenantId, planned: Planned, first: datetime, until: datetime
+) -> int:
+    """Act on the times from the first one to the last; returns how many runs were tried."""
     schedule = planned.schedule
-    until = work.now - planned.offset
     missed_before = until - timedelta(seconds=work.rules.misfire_seconds)
     on_time = _latest(schedule, max(first, missed_before), until, MOST_ON_TIME)
+    if len(on_time) == MOST_ON_TIME:
+        missed_before = on_time[0]  # whatever was before is too much to be on time
     made_up: tuple[datetime, ...] = ()
     if first < missed_before:
         made_up = _made_up(schedule, first, missed_before, on_time)
-    for due in (*made_up, *on_time):
-        work.take(_submit(work, tenant, schedule, due))
+    admitted = sum(_submit(work, tenant, schedule, due) for due in made_up)
     if first < missed_before:
-        work.take(_missed(tenant, schedule, first, missed_before, len(made_up)))
+        work.take(_missed(tenant, schedule, first, missed_before, admitted))
+    for due in on_time:
+        _submit(work, tenant, schedule, due)
     fact = ScheduleAdvanced(
         config_id=schedule.config_id,
         last_due_at=(on_time or made_up or (first,))[-1],
         due_at=cron.next_after(schedule.cron, schedule.time_zone, until),
     )
     work.take(((fact,), ()))
+    return len(made_up) + len(on_time)
 
 
 def _made_up(
@@ -127,7 +163,8 @@ def _latest(
     return cron.latest(schedule.cron, schedule.time_zone, first, until, most)
 
 
-def _submit(work: Working, tenant: TenantId, schedule: SchedulePart, due: datetime) -> Outcome:
+def _submit(work: Working, tenant: TenantId, schedule: SchedulePart, due: datetime) -> bool:
+    """Whether the run was admitted; it may be over a limit."""
     config = work.state.configs[schedule.config_id]
     command = SubmitRunV1(
         tenant_id=tenant,
@@ -139,13 +176,10 @@ def _submit(work: Working, tenant: TenantId, schedule: SchedulePart, due: dateti
         priority=schedule.priority,
     )
     pinned = Pinned(config.revision, config.definition)
-    outcome = admit(work.state, command, pinned, work.now, work.rules)
-    return NOTHING if _is_refusal(outcome) else outcome
-
-
-def _is_refusal(outcome: Outcome) -> bool:
-    """The clock went back to before a time that has run: it does not run again."""
-    return any(isinstance(message, CommandRefusedV1) for message in outcome[1])
+    facts, said = admit(work.state, command, pinned, work.now, work.rules)
+    if not any(isinstance(message, CommandRefusedV1) for message in said):
+        work.take((facts, said))  # else the clock went back to before a time that has run
+    return bool(facts)
 
 
 def scheduled_run_id(tenant: TenantId, config_id: ConfigId, due: datetime) -> RunId:
