@@ -52,6 +52,18 @@ class ErrorPart(Part):
     step_id: str = ""
 
 
+PLATFORM_FAULTS = frozenset(
+    {
+        "platform_lost_run",
+        "internal_error",
+        "bigquery_unavailable",
+        "storage_unavailable",
+        "credential_unavailable",
+    }
+)
+"""Error codes of runs that failed for no fault of their tenant's: they are not charged."""
+
+
 class SubmitRunV1(Command, type="run.submit.v1", to=Service.SCHEDULER):
     """The sender picks the run id, so that sending again never makes a second run."""
 

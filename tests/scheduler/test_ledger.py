@@ -6,13 +6,16 @@ import pytest
 
 from contracts.quota import QuotaReachedV1
 from contracts.runs import (
+    AttemptFinishedV1,
     AttemptHeartbeatV1,
     AttemptStartedV1,
     CancelRunV1,
+    ErrorPart,
     RunFinishedV1,
     RunQueuedV1,
     RunRejectedV1,
     RunRequestedV1,
+    RunStatus,
 )
 from contracts.tenants import TenantResumedV1, TenantSuspendedV1
 from services.scheduler.domain.deciding import TenantUnknownError
@@ -132,6 +135,57 @@ def test_a_run_the_platform_keeps_losing_fails_and_is_refunded() -> None:
     assert (ended.status, ended.error and ended.error.code) == ("FAILED", "platform_lost_run")
     assert ended.refunded
     assert quota(platform.ledger, TENANT, platform.now, RULES).used_today == 0
+
+
+def failed(number: int, code: str, status: str = "FAILED") -> AttemptFinishedV1:
+    return AttemptFinishedV1(
+        tenant_id=TENANT,
+        run_id=run_id(number),
+        attempt=1,
+        status=RunStatus(status),
+        started_at=START,
+        finished_at=START,
+        error=ErrorPart(code=code, detail="…"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "charged"),
+    [
+        ("internal_error", "FAILED", 0),
+        ("bigquery_unavailable", "FAILED", 0),
+        ("data_quality", "FAILED", 1),
+        ("timeout", "FAILED", 1),
+        ("internal_error", "COMPLETED", 1),  # of a step that its run went on without
+    ],
+)
+def test_a_run_that_fails_for_a_fault_of_the_platform_is_refunded(
+    code: str, status: str, charged: int
+) -> None:
+    platform = Platform()
+    platform.tell(submit(0))
+    (ended,) = platform.tell(failed(0, code, status))
+    assert isinstance(ended, RunFinishedV1)
+    assert ended.refunded is (charged == 0)
+    said = quota(platform.ledger, TENANT, platform.now, RULES)
+    assert (said.used_today, said.used_this_month) == (charged, charged)
+
+
+def test_a_refund_goes_to_the_period_that_was_charged() -> None:
+    platform = Platform()
+    platform.tell(submit(0))
+    platform.now += timedelta(hours=3)  # another day of the same month
+    platform.tell(submit(1))
+    platform.tell(failed(0, "internal_error"))
+    said = quota(platform.ledger, TENANT, platform.now, RULES)
+    assert (said.used_today, said.used_this_month) == (1, 1)
+    platform.tell(failed(1, "internal_error"))
+    platform.tell(submit(2))
+    platform.now = datetime(2026, 3, 1, 1, tzinfo=UTC)
+    platform.tell(submit(3))
+    platform.tell(failed(2, "internal_error"))
+    said = quota(platform.ledger, TENANT, platform.now, RULES)
+    assert (said.used_today, said.used_this_month) == (1, 1), "nothing is given to a new month"
 
 
 def test_a_queued_run_is_cancelled_at_once_and_an_ended_one_never() -> None:

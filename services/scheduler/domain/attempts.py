@@ -4,6 +4,7 @@ from datetime import datetime, timedelta
 
 from contracts.identifiers import RunId, TenantId
 from contracts.runs import (
+    PLATFORM_FAULTS,
     AttemptFinishedV1,
     AttemptHeartbeatV1,
     AttemptReturnedV1,
@@ -55,7 +56,9 @@ def attempt_finished(
         return NOTHING
     if lease.started_at is None:  # its end has overtaken its start
         lease = lease.model_copy(update={"started_at": event.started_at})
-    ended = _end(lease, event.status, event.finished_at, event.error)
+    error = event.error if event.status is RunStatus.FAILED else None
+    refund = error is not None and error.code in PLATFORM_FAULTS
+    ended = _end(lease, event.status, event.finished_at, event.error, refund=refund)
     return settle(state, ended, event.tenant_id, now, rules)
 
 
