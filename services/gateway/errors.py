@@ -24,7 +24,9 @@ CODES: Mapping[str, Meaning] = {
     "invalid_encoding": Meaning(400, "The body is not UTF-8."),
     "too_deep": Meaning(400, "The body is nested too deeply."),
     "invalid_definition": Meaning(400, "The definition has faults, each with line and column."),
-    "invalid_parameters": Meaning(400, "Parameters that the template does not take."),
+    "invalid_parameters": Meaning(
+        400, "The template takes no such parameters, or they are too long."
+    ),
     "invalid_range": Meaning(400, "The days of a backfill are the wrong way round, or too many."),
     "invalid_schedule": Meaning(400, "A cron expression or time zone that cannot be used."),
     "unknown_step": Meaning(400, "The definition has no such step."),

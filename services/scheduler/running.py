@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from contracts.identifiers import RunId
 from contracts.message import Message
 from contracts.pipelines import DefinitionPart
 from contracts.platform import CommandRefusedV1
@@ -9,7 +10,7 @@ from contracts.quota import GetQuotaV1
 from contracts.runs import ExplainRunV1, RetryRunV1, SubmitRunV1
 from libs.bus.message import Context, Emit
 from libs.bus.router import Router
-from services.scheduler.checking import ParameterCheck, wrong_parameters
+from services.scheduler.checking import ParameterCheck, too_large, wrong_parameters
 from services.scheduler.configuring import no_template
 from services.scheduler.domain.deciding import RetryWith, SubmitTemplate
 from services.scheduler.domain.explaining import explain
@@ -39,6 +40,8 @@ class RunHandlers:
             if wrong := await self._check.refusal(command.tenant_id, command.config_id, given):
                 return [wrong]
             return await self._ledgers.decide(command.tenant_id, command, context.envelope)
+        if wrong := too_large(command.tenant_id, command.parameters):
+            return [wrong]
         template = self._templates.find(command.template)
         if template is None:
             return [no_template(command.tenant_id, command.template)]
@@ -87,7 +90,7 @@ class RunHandlers:
         if command.retry_of in state.runs:
             return "run_not_ended", f"{run} goes on; cancel it first"
         if ended is None:
-            return "run_not_found", f"there is no ended {run}"
+            return "run_not_found", self._unknown(state, command.retry_of)
         template = self._template_of(ended)
         if template is not None:
             about = template.about
@@ -102,13 +105,20 @@ class RunHandlers:
             )
         return "definition_gone", detail
 
+    def _unknown(self, state: Ledger, run_id: RunId) -> str:
+        return (
+            f"the scheduler knows of no run {run_id}: it remembers runs for "
+            f"{self._ledgers.rules.keep_days} days after their end, and the last "
+            f"{state.remembered_runs:,} of a tenant; of older ones start a new run"
+        )
+
     async def on_explain_run(self, query: ExplainRunV1, _: Context) -> Sequence[Message]:
         state = await self._ledgers.state(query.tenant_id)
         rules = self._ledgers.rules
         places = await self._ledgers.places() if rules.max_running else None
         found = explain(state, query, self._ledgers.now(), rules, places)
         if found is None:
-            detail = f"the scheduler remembers no run {query.run_id}"
+            detail = self._unknown(state, query.run_id)
             return [
                 CommandRefusedV1(tenant_id=query.tenant_id, code="run_not_found", detail=detail)
             ]

@@ -13,9 +13,11 @@ from contracts.runs import (
     RunRequestedV1,
 )
 from contracts.tenants import LimitsPart, PlanChangedV1, TenantSuspendedV1
+from services.scheduler.domain import ledger
 from services.scheduler.domain.backfills import backfill_run_id
 from services.scheduler.domain.deciding import Rules
 from services.scheduler.domain.explaining import explain
+from services.scheduler.domain.ledger import Ledger
 from services.scheduler.domain.places import Granted
 from services.scheduler.domain.quota import quota
 from services.scheduler.domain.status import share
@@ -167,3 +169,31 @@ def test_after_a_downgrade_the_expected_start_counts_what_must_end_first() -> No
         assert said.expected_start_at is not None
         starts.append((said.expected_start_at - began).total_seconds())
     assert starts == [130, 140, 230], "four of five end before there is one slot of two"
+
+
+def test_runs_are_remembered_for_as_many_as_the_plan_allows_in_four_months() -> None:
+    remembered = {
+        monthly: Ledger(limits=LimitsPart(daily=9, monthly=monthly, concurrent=1)).remembered_runs
+        for monthly in (180, 3_000, 1_000_000)
+    }
+    assert remembered == {180: 5_000, 3_000: 12_000, 1_000_000: 20_000}
+
+
+def test_what_is_remembered_is_bounded_and_a_smaller_plan_forgets_nothing_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(ledger, "REMEMBERED_RUNS", (2, 10))
+    platform = Platform(daily=50, monthly=1, concurrent=9)
+    limits = LimitsPart(daily=50, monthly=50, concurrent=9)
+    platform.tell(PlanChangedV1(tenant_id=TENANT, plan="X", limits=limits, requested_by="admin"))
+    for number in range(12):
+        platform.tell(submit(number))
+        platform.finish(number)
+    assert list(platform.ledger.ended) == [run_id(number) for number in range(2, 12)]
+    assert kinds(platform.tell(submit(11))) == ["command.refused.v1"], "it was submitted before"
+    fewer = LimitsPart(daily=50, monthly=1, concurrent=1)
+    platform.now += timedelta(days=3)
+    platform.tell(PlanChangedV1(tenant_id=TENANT, plan="Y", limits=fewer, requested_by="admin"))
+    platform.tell(submit(12))
+    platform.finish(12)
+    assert list(platform.ledger.ended) == [run_id(number) for number in range(3, 13)]

@@ -12,7 +12,7 @@ from contracts.schedules import SaveScheduleV1
 from tests.pipelines import ONE_STEP
 from tests.scheduler.simulation import Instance, World
 from tests.scheduler.test_expiry import told
-from tests.scheduler.test_retries import FIRST, with_templates
+from tests.scheduler.test_retries import BILLING, FIRST, submission, with_templates
 
 USE = "template: gcp/cost/billing_by_service\nparameters: {minimum_cost: 0.5}\n"
 ACCEPTED = {
@@ -61,3 +61,20 @@ async def test_a_definition_without_a_template_takes_any() -> None:
     world, instance = await saved(f"# no template\n{ONE_STEP}")
     (accepted, *_) = await told(world, instance, asked(world, "run", BAD))
     assert accepted.attributes["ce-type"] == ACCEPTED["run"]
+
+
+@pytest.mark.parametrize("kind", ACCEPTED)
+@pytest.mark.parametrize("source", [USE, ONE_STEP], ids=["of a template", "any"])
+async def test_parameters_are_kept_with_every_run_and_so_are_small(kind: str, source: str) -> None:
+    world, instance = await saved(source)
+    (refused,) = await told(world, instance, asked(world, kind, {"text": "ü" * 5_000}))
+    assert isinstance(refused, CommandRefusedV1)
+    assert refused.code == "invalid_parameters"
+    assert refused.detail == "parameters: 10,012 bytes as JSON, expected at most 8,192"
+
+
+async def test_a_template_run_by_itself_takes_no_more_either() -> None:
+    world, instance = await with_templates()
+    run = submission(world, run_id=FIRST, template=BILLING, parameters={"text": "x" * 9_000})
+    (refused,) = await told(world, instance, run)
+    assert refused.code == "invalid_parameters"

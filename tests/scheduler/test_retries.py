@@ -10,6 +10,7 @@ from contracts.pipelines import SaveConfigV1
 from contracts.platform import CommandRefusedV1
 from contracts.runs import (
     AttemptFinishedV1,
+    ExplainRunV1,
     RetryRunV1,
     RunRequestedV1,
     RunStatus,
@@ -91,3 +92,19 @@ async def test_a_templates_run_is_repeated_until_the_template_has_another_versio
 def _next_version(template: Template) -> Template:
     about = template.about.model_copy(update={"version": template.about.version + 1})
     return replace(template, about=about)
+
+
+async def test_a_run_that_is_not_remembered_is_refused_with_what_is() -> None:
+    world, instance = await with_templates()
+    for asked in (repeat(world, SECOND, FIRST), explained(world, FIRST)):
+        (refused,) = await told(world, instance, asked)
+        assert isinstance(refused, CommandRefusedV1)
+        assert refused.code == "run_not_found"
+        assert refused.detail == (
+            f"the scheduler knows of no run {FIRST}: it remembers runs for 90 days after their "
+            "end, and the last 5,000 of a tenant; of older ones start a new run"
+        )
+
+
+def explained(world: World, run_id: RunId) -> ExplainRunV1:
+    return ExplainRunV1(tenant_id=world.tenants[0], run_id=run_id)

@@ -13,7 +13,6 @@ from services.scheduler.domain.days import with_day
 from services.scheduler.domain.ledger import Backfill, EndedRun, Lease, Ledger, Planned
 from services.scheduler.domain.periods import first_due
 
-REMEMBERED_RUNS = 5_000
 REMEMBERED_REVISIONS = 100
 REMEMBERED_HISTORIES = 2_000
 NEWEST_COUNTS = 0.2
@@ -161,7 +160,8 @@ def _ended(state: Ledger, fact: facts.Ended) -> Changes:
     lease = state.runs[fact.run_id]
     runs = {k: v for k, v in state.runs.items() if k != fact.run_id}
     ended = {**state.ended, fact.run_id: _remembered(lease, fact)}
-    while len(ended) > REMEMBERED_RUNS:
+    most = max(state.remembered_runs, len(state.ended))  # a smaller plan forgets nothing at once
+    while len(ended) > most:
         del ended[next(iter(ended))]
     changes: Changes = {"runs": runs, "ended": ended}
     if fact.refund:

@@ -19,6 +19,7 @@ from contracts.tenants import LimitsPart
 from services.scheduler.domain.facts import Fact
 
 Range = tuple[int, int]
+REMEMBERED_RUNS = (5_000, 20_000)
 
 
 class Lease(Fact):
@@ -138,6 +139,15 @@ class Ledger(Fact):
     @property
     def free(self) -> int:
         return max(0, self.limits.concurrent - len(self.running))
+
+    @property
+    def remembered_runs(self) -> int:
+        """How many ended runs are remembered: what the plan allows in four months, within bounds.
+
+        So none is forgotten before its time is over, unless limits are beyond all plans.
+        """
+        least, most = REMEMBERED_RUNS
+        return min(most, max(least, 4 * self.limits.monthly))
 
     def last_revision(self, config_id: ConfigId) -> int:
         """The last revision ever used; 0 when there was none."""
