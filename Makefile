@@ -3,11 +3,12 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PEERS := celery prefect airflow
 SERVICES := gateway tenant scheduler executor audit_log
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check fmt contracts lock clean bench soak fuzz containers audit sbom mutants
+.PHONY: help run test check fmt contracts lock clean bench soak fuzz containers audit sbom mutants peers
 
 help: ## List every target
 	@grep -hE '^[a-z-]+:.*?## ' $(MAKEFILE_LIST) | awk -F ':.*?## ' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -48,6 +49,10 @@ bench: $(VENV)/ready ## Measure hops, latency and throughput on this machine
 	@$(BIN)/python -m tests.bench.reading
 	@$(BIN)/python -m tests.bench.page
 
+peers: $(PEERS:%=$(VENV)/peers/%/ready) ## The same work by others, side by side (PARTS=orchestration; needs redis-server)
+	@$(BIN)/python -m tests.bench.peers $(PARTS)
+	@$(BIN)/python -m tests.bench.page
+
 soak: $(VENV)/ready ## Everything that can go wrong, for long, and a judge at the end (MINUTES=20, SEED=1)
 	@$(BIN)/python -m pytest -q -m soak tests
 	@$(BIN)/python -m tests.soak
@@ -67,6 +72,7 @@ lock: $(VENV)/ready ## Resolve all dependencies anew, once, and write every lock
 	@$(LOCK) $(SERVICES:%=services/%/pyproject.toml) --group pyproject.toml:local-cloud -c requirements/dev.txt -o requirements/local-cloud.txt
 	@$(LOCK) --group pyproject.toml:supply -c requirements/dev.txt -o requirements/supply.txt
 	@$(LOCK) --group pyproject.toml:fuzz -c requirements/dev.txt -o requirements/fuzz.txt
+	@for p in $(PEERS); do $(LOCK) --group pyproject.toml:peer-$$p $$(ls requirements/peers/$$p.overrides 2>/dev/null | sed "s/^/--override /") -o requirements/peers/$$p.txt || exit 1; done
 	@for s in $(SERVICES); do $(LOCK) services/$$s/pyproject.toml -c requirements/dev.txt -o services/$$s/requirements.txt || exit 1; done
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements/dev.txt
 	@$(BIN)/python -m deploy.licences
@@ -97,6 +103,12 @@ $(VENV)/supply: $(VENV)/ready requirements/supply.txt
 	@$(PYTHON) -m venv --clear $(VENV)/supply-tools
 	@$(BIN)/uv pip install --quiet --python $(VENV)/supply-tools/bin/python --require-hashes -r requirements/supply.txt
 	@ln -sf ../supply-tools/bin/pip-audit ../supply-tools/bin/cyclonedx-py $(BIN)/
+	@touch $@
+
+$(VENV)/peers/%/ready: requirements/peers/%.txt $(VENV)/ready
+	@echo "making the environment of $* (once)"
+	@$(PYTHON) -m venv --clear $(@D)
+	@$(BIN)/uv pip sync --quiet --python $(@D)/bin/python --require-hashes $<
 	@touch $@
 
 $(VENV)/fuzz: $(VENV)/ready requirements/fuzz.txt

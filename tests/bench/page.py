@@ -15,9 +15,10 @@ PAGE = Path(__file__).parents[2] / "docs" / "performance.md"
 HEAD = """\
 # Performance
 
-Written by `make bench` from its last run. Everything ran on one machine of {cores} cores
-together with the emulators and whatever made the load, so read ratios, not absolutes: each is
-against something measured in the same run. A ratio above 1 is better than what stands beside it.
+Written by `make bench` and `make peers` from their last runs. Everything ran on one machine of
+{cores} cores together with the emulators and whatever made the load, so read ratios, not
+absolutes: each is against something measured in the same run. A ratio above 1 is better than what
+stands beside it.
 In brackets: the least and the most over the rounds.
 """
 TAIL = """\

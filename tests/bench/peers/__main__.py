@@ -1,0 +1,30 @@
+"""Others at the same work, on the same machine, in the same run.
+
+    make peers [PARTS=orchestration]
+
+Each peer has an environment of its own in .venv/peers: their needs contradict one another.
+"""
+
+import argparse
+import tempfile
+from pathlib import Path
+
+from tests.bench.figures import Findings
+from tests.bench.peers import orchestration
+
+PARTS = {"orchestration": orchestration.measured}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m tests.bench.peers")
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}")
+    for name in parser.parse_args().parts or PARTS:
+        with tempfile.TemporaryDirectory(prefix="peers-") as folder:
+            figures = PARTS[name](Path(folder))
+        Findings(f"{name}-beside-peers", figures).keep()
+        for figure in figures:
+            print(figure, flush=True)
+
+
+if __name__ == "__main__":
+    main()
