@@ -5,8 +5,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import Phase, settings
 
 from tests.stack import Stack
+
+# For whoever only asks whether something fails, and not what the least of it is.
+settings.register_profile("first failure", phases=[Phase.explicit, Phase.generate], database=None)
 
 
 @pytest.fixture(autouse=True)

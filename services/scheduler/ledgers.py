@@ -65,7 +65,7 @@ class Ledgers:
         """
         while given := (await self.places()).unheard():
             await publish([wire for offer in given for wire in await self._offer(offer, envelope)])
-            for tenant in {offer.tenant_id for offer in given}:
+            for tenant in dict.fromkeys(offer.tenant_id for offer in given):
                 version = (await self._known(tenant)).changes
                 await self._tell(tenant, envelope, f"again/{version}")
 

@@ -43,6 +43,10 @@ class Reminder(NamedTuple):
     def tenant_id(self) -> TenantId:
         return TenantId(self.name.split("/")[2])
 
+    @property
+    def number(self) -> int:
+        return int(self.name.split("/")[3])
+
 
 class Reminders:
     """The index of due times: a listing of names that begin with the second.

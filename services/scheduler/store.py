@@ -38,6 +38,7 @@ from services.scheduler.domain import (
     tenants,
 )
 from services.scheduler.domain.deciding import (
+    NOTHING,
     KeepConfig,
     Look,
     Outcome,
@@ -96,9 +97,12 @@ class LedgerDecider:
         return Ledger()
 
     def decide(self, state: Ledger, message: Message, now: datetime) -> Decision:
+        reminded = isinstance(message, Look) and message.reminder is not None
+        if isinstance(message, Look) and message.reminder not in {None, state.reminders}:
+            return Decision(*NOTHING)  # another reminder has taken its place, and will lead here
         outcome = _RULES[type(message)](state, message, now, self.rules)
         if outcome[0] or isinstance(message, Look):
-            outcome = remind(state, outcome, now, self.rules)
+            outcome = remind(state, outcome, now, self.rules, anew=reminded)
         return Decision(*outcome)
 
     def evolve(self, state: Ledger, fact: BaseModel) -> Ledger:

@@ -118,17 +118,18 @@ class TickHandler:
     async def _look_at_due(
         self, reminders: Sequence[Reminder], cause: Envelope, counts: Counts
     ) -> None:
-        looks = [
-            self._ledgers.decide(r.tenant_id, Look(tenant_id=r.tenant_id), _under(r, cause))
-            for r in reminders
-        ]
-        await self._publish(await asyncio.gather(*looks), counts)
-        await asyncio.gather(*(self._drop(reminder) for reminder in reminders))
+        """A look uses its reminder up, whatever the clock says: nothing is decided under it again.
 
-    async def _drop(self, reminder: Reminder) -> None:
-        """Unless the ledger still counts on it, as when the clock has gone back meanwhile."""
-        if await self._ledgers.reminder(reminder.tenant_id) != reminder:
-            await self._reminders.drop(reminder)
+        So it can be dropped as soon as what it led to is published, here or by another instance.
+        """
+        looks = [self._look(reminder, _under(reminder, cause)) for reminder in reminders]
+        await self._publish(await asyncio.gather(*looks), counts)
+        await asyncio.gather(*(self._reminders.drop(reminder) for reminder in reminders))
+
+    async def _look(self, reminder: Reminder, cause: Envelope) -> Sequence[Wire]:
+        tenant = reminder.tenant_id
+        look = Look(tenant_id=tenant, reminder=reminder.number)
+        return await self._ledgers.decide(tenant, look, cause)
 
     async def _look_at_all(
         self, tenants: Sequence[TenantId], job: TickJob, cause: Envelope, counts: Counts

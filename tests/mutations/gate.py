@@ -32,15 +32,11 @@ def _is_caught(sabotage: Sabotage) -> bool:
         _copy(Path(folder))
         target = Path(folder) / sabotage.path
         target.write_text(apply(sabotage, target.read_text()))
-        ended = subprocess.run(
-            [sys.executable, "-m", "pytest", "-q", "-x", "-m", "not soak", *sabotage.tests.split()],
-            cwd=folder,
-            env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
-            capture_output=True,
-            text=True,
-            timeout=LIMIT_SECONDS,
-            check=False,
-        )
+        try:
+            ended = _test(sabotage, folder)
+        except subprocess.TimeoutExpired:
+            print(f"{sabotage.name}: MISSED, for its tests did not end", flush=True)
+            return False
     caught = ended.returncode == TESTS_FAILED
     first = next((line for line in ended.stdout.splitlines() if line.startswith("FAILED")), "")
     verdict = (
@@ -50,6 +46,19 @@ def _is_caught(sabotage: Sabotage) -> bool:
     if ended.returncode not in (0, TESTS_FAILED):
         print(ended.stdout[-2000:], ended.stderr[-2000:])
     return caught
+
+
+def _test(sabotage: Sabotage, folder: str) -> "subprocess.CompletedProcess[str]":
+    pytest = [sys.executable, "-m", "pytest", "-q", "-x", "-n", "0", "-m", "not soak"]
+    return subprocess.run(
+        [*pytest, "--hypothesis-profile", "first failure", *sabotage.tests.split()],
+        cwd=folder,
+        env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
+        capture_output=True,
+        text=True,
+        timeout=LIMIT_SECONDS,
+        check=False,
+    )
 
 
 def apply(sabotage: Sabotage, source: str) -> str:

@@ -18,7 +18,7 @@ from contracts.runs import (
     RunStatus,
 )
 from contracts.tenants import TenantResumedV1, TenantSuspendedV1
-from services.scheduler.domain.deciding import TenantUnknownError
+from services.scheduler.domain.deciding import Look, TenantUnknownError
 from services.scheduler.domain.ledger import Ledger
 from services.scheduler.domain.periods import next_reset
 from services.scheduler.domain.quota import quota
@@ -244,3 +244,17 @@ def test_a_tenant_that_is_not_known_yet_is_waited_for() -> None:
 )
 def test_periods_end_when_the_calendar_says(day: str, limit: str, expected: datetime) -> None:
     assert next_reset(day, limit) == expected
+
+
+def test_a_look_uses_its_reminder_up_and_an_older_one_decides_nothing() -> None:
+    """So a reminder can be dropped after any look under it, whatever the clocks say."""
+    platform = Platform()
+    platform.tell(submit(0))
+    first = platform.ledger.reminders
+    platform.now -= timedelta(minutes=10)
+    assert platform.tell(Look(tenant_id=TENANT, reminder=first)) == []
+    assert platform.ledger.reminders == first + 1, "also when it was too early"
+    platform.now += timedelta(minutes=12)
+    assert platform.tell(Look(tenant_id=TENANT, reminder=first)) == []
+    again = platform.tell(Look(tenant_id=TENANT, reminder=first + 1))
+    assert kinds(again) == ["run.requested.v1"]

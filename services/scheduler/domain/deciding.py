@@ -78,6 +78,8 @@ class Look(Message):
     tenant_id: TenantId
     forget: bool = False
     """Also drop what has outlived its retention."""
+    reminder: int | None = None
+    """The number of the reminder that led to it."""
 
 
 Outcome = tuple[tuple[Fact, ...], tuple[Message, ...]]

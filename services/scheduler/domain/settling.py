@@ -22,14 +22,19 @@ def settle(
     return work.outcome
 
 
-def remind(state: Ledger, outcome: Outcome, now: datetime, rules: Rules) -> Outcome:
-    """Add when somebody must look again, if that is sooner than is known or has just passed."""
+def remind(
+    state: Ledger, outcome: Outcome, now: datetime, rules: Rules, *, anew: bool = False
+) -> Outcome:
+    """Add when somebody must look again, if that is sooner than is known or has just passed.
+
+    `anew`: in any case, so that the reminder that led to this one is used up.
+    """
     work = Working(state, now, rules)
     work.take(outcome)
     at = next_look(work.state, now, rules)
     known = work.state.reminder
     passed = known is not None and known <= now
-    if passed or (at is not None and (known is None or at < known)):
+    if anew or passed or (at is not None and (known is None or at < known)):
         work.take(((Reminded(at=at),), ()))
     return work.outcome
 
