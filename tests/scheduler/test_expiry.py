@@ -15,6 +15,7 @@ from services.scheduler.domain.deciding import Rules
 from services.scheduler.objects import Revisions
 from services.scheduler.store import LedgerDecider
 from tests.pipelines import ONE_STEP
+from tests.scheduler.load import OTHER
 from tests.scheduler.simulation import CONFIG, Instance, Plan, World
 
 KEPT = Path(__file__).parent / "snapshot_of_version_3.json"
@@ -53,9 +54,9 @@ async def test_after_ninety_days_old_records_and_deleted_definitions_are_gone() 
     await told(world, instance, submission(world, 1))
     last = (await world.log.read(stream, 0))[-1][0]
     revisions = Revisions(world.objects)
-    assert await revisions.configs(tenant) == {CONFIG, GONE}
+    assert await revisions.configs(tenant) == {CONFIG, OTHER, GONE}
     await told(world, instance, TickV1(job=TickJob.DAILY))
-    assert await revisions.configs(tenant) == {CONFIG}
+    assert await revisions.configs(tenant) == {CONFIG, OTHER}
     oldest = await world.log.oldest(stream)
     assert oldest is not None
     assert oldest[0] >= last
