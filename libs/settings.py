@@ -264,6 +264,10 @@ class ExecutorSettings(ServiceSettings):
     """How many runs one executor works on at once."""
     max_parallel_steps: int = Field(default=8, ge=1, le=1000)
     """How many steps of one run may go on at once."""
+    max_steps: int = Field(default=64, ge=1, le=10_000)
+    """How many steps of all its runs one executor works on at once; more wait their turn."""
+    max_loads: int = Field(default=4, ge=1, le=1000)
+    """How many of those may be loads, whose rows go through memory: up to 1 GB each."""
     price_per_tib_usd: Decimal = Field(default=Decimal("6.25"), ge=0)
     """What BigQuery asks on demand, for the estimates of plans."""
     providers_at: str = ""

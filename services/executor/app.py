@@ -21,6 +21,7 @@ from services.executor.credentials import StoredCredentials
 from services.executor.handlers import Runs
 from services.executor.planner import Planner
 from services.executor.providers import Places, Providers
+from services.executor.room import Room
 from services.executor.runner import Attempt, Surroundings
 from services.executor.steps.registry import step_types
 from services.executor.steps.tools import Tools
@@ -72,6 +73,7 @@ async def build(process: Process) -> Parts:
         types=types,
         clock=system_clock,
         parallel=settings.max_parallel_steps,
+        room=Room(settings.max_steps, settings.max_loads),
     )
 
     def start(request: RunRequestedV1, cause: Envelope) -> Attempt:

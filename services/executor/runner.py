@@ -18,6 +18,7 @@ from services.executor.checkpoints import Checkpoints, Objects
 from services.executor.dag import Dag, StepState, redone
 from services.executor.outbox import Outbox, Sender
 from services.executor.report import Report
+from services.executor.room import Room
 from services.executor.steps.step import StepError, StepResult, StepType
 from services.executor.tries import StepEnd, StepTries
 
@@ -42,15 +43,17 @@ class Surroundings:
     clock: Clock
     parallel: int
     """How many steps of one run may go on at once."""
+    room: Room
+    """For how many steps of all runs there is room."""
 
 
 @dataclass(slots=True)
 class Running:
-    """A step that goes on."""
+    """A step that waits for room, or goes on."""
 
     tries: StepTries
-    started: datetime
     task: asyncio.Task[StepEnd]
+    started: datetime | None = None
 
 
 class Attempt:
@@ -72,6 +75,9 @@ class Attempt:
         """Stop: nothing new begins, and what goes on in BigQuery is ended."""
         self._cancelled.set()
         for _ in range(STOP_ROUNDS):  # a job may be about to start while it is being stopped
+            for running in self._running.values():
+                if running.started is None:
+                    running.task.cancel()
             going = list(self._running.values())
             if not going:
                 return
@@ -176,8 +182,14 @@ class Attempt:
             earlier=self._results,
             cancelled=self._cancelled,
         )
-        started = self._report.step_started(step)
-        self._running[step.step_id] = Running(tries, started, asyncio.create_task(tries.run()))
+        task = asyncio.create_task(self._in_turn(step, tries))
+        self._running[step.step_id] = Running(tries, task)
+
+    async def _in_turn(self, step: StepPart, tries: StepTries) -> StepEnd:
+        """What waits for room has not begun: its time does not count."""
+        async with self._around.room.of(self._around.types.get(step.type)):
+            self._running[step.step_id].started = self._report.step_started(step)
+            return await tries.run()
 
     def _take_in_ended(self, dag: Dag) -> Dag:
         for step_id, running in list(self._running.items()):

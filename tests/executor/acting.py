@@ -11,6 +11,7 @@ from contracts.runs import AttemptFinishedV1, RunRequestedV1
 from contracts.steps import StepCompletedV1, StepStatus
 from libs.bus.message import Outgoing
 from libs.clock import system_clock
+from services.executor.room import Room
 from services.executor.runner import Attempt, Surroundings
 from services.executor.steps.step import StepResult, StepRun, StepType
 
@@ -84,6 +85,10 @@ class Acting(StepType):
         self.stopped.append(str(given.step.step_id))
 
 
+class Loading(Acting):
+    carries_rows = True
+
+
 @dataclass(slots=True)
 class Stage:
     """What the attempts of one test share."""
@@ -92,14 +97,17 @@ class Stage:
     sent: Sent = field(default_factory=Sent)
     objects: MemoryObjects = field(default_factory=MemoryObjects)
     parallel: int = 8
+    room: Room = field(default_factory=lambda: Room(64, 4))
+    loading: Acting = field(default_factory=Loading)
 
     def attempt(self, request: RunRequestedV1) -> Attempt:
         around = Surroundings(
             sender=self.sent,
             objects=self.objects,
-            types={"act": self.acting},
+            types={"act": self.acting, "load": self.loading},
             clock=system_clock,
             parallel=self.parallel,
+            room=self.room,
         )
         return Attempt(request, envelope_of(request), around)
 

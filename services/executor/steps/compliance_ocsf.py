@@ -39,6 +39,8 @@ class Config(BaseModel):
 
 
 class ComplianceOcsf(StepType):
+    carries_rows = True
+
     def __init__(self, tools: Tools) -> None:
         self._data = tools.data
         self._clock = tools.clock

@@ -53,6 +53,8 @@ class Config(BaseModel):
 
 
 class CostFocus(StepType):
+    carries_rows = True
+
     def __init__(self, tools: Tools) -> None:
         self._data = tools.data
         self._warehouse = tools.warehouse

@@ -39,6 +39,8 @@ class Config(ApiSource, Contracted):
 
 
 class IngestApi(StepType):
+    carries_rows = True
+
     def __init__(self, tools: Tools) -> None:
         self._tools = tools
         self._loader = RawLoader(tools)

@@ -63,6 +63,8 @@ class Config(Contracted):
 
 
 class IngestFile(StepType):
+    carries_rows = True
+
     def __init__(self, tools: Tools) -> None:
         self._tools = tools
         self._loader = RawLoader(tools)

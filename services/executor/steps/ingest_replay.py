@@ -40,6 +40,8 @@ class Config(Contracted):
 
 
 class IngestReplay(StepType):
+    carries_rows = True
+
     def __init__(self, tools: Tools) -> None:
         self._data, self._warehouse = tools.data, tools.warehouse
         self._loader = RawLoader(tools)

@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
-from typing import Protocol, TypeVar
+from typing import ClassVar, Protocol, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
@@ -162,6 +162,9 @@ class StepPlan:
 
 class StepType(ABC):
     """Safe to share between runs. One file each, and one line in the registry."""
+
+    carries_rows: ClassVar[bool] = False
+    """Rows go through this process, so that its memory allows only some at once."""
 
     @abstractmethod
     async def run(self, given: StepRun) -> StepResult:
