@@ -46,11 +46,16 @@ class Entry:
     producers: tuple[Service, ...]
     consumers: tuple[Service, ...]
     recorded: bool = True
-    """Whether audit_log keeps it; health probes would only be noise."""
+    """Whether audit_log keeps it; health probes would only be noise, ciphertexts must not stay."""
     asked_by: Service = Service.GATEWAY
     """To whose instance a reply goes."""
     heard_by_every: tuple[Service, ...] = ()
     """Of which services every instance hears it, not only the one that takes it."""
+
+    @property
+    def is_sealed(self) -> bool:
+        """Whether it carries a ciphertext, which has to be gone once its owner deletes it."""
+        return any(f.annotation is credentials.SealedPart for f in self.model.model_fields.values())
 
     @property
     def topics(self) -> tuple[str, ...]:
@@ -138,7 +143,7 @@ CATALOGUE: tuple[Entry, ...] = (
     _ask(keys.ListKeysV1),
     _answer(keys.KeyListV1, TENANT),
     # credentials
-    _ask(credentials.StoreCredentialV1),
+    Entry(credentials.StoreCredentialV1, (GATEWAY,), (TENANT,), recorded=False),
     _tell(credentials.CredentialStoredV1, TENANT),
     _ask(credentials.DeleteCredentialV1),
     _tell(credentials.CredentialDeletedV1, TENANT),

@@ -24,6 +24,7 @@ ACK_DEADLINE_SECONDS = 15
 # this; Pub/Sub's own policy catches what kills the process each time.
 MAX_DELIVERY_ATTEMPTS = 30
 DAY_SECONDS = 86_400
+CLAUSES = frozenset({"any_of", "none_of"})
 ANSWERING = (Service.TENANT, Service.SCHEDULER, Service.EXECUTOR, Service.AUDIT_LOG)
 
 
@@ -55,6 +56,8 @@ class SubscriptionSpec:
     topic: str
     any_of: tuple[Clause, ...] = ()
     """Selects a message when any holds; empty selects every message."""
+    none_of: tuple[Clause, ...] = ()
+    """Passes over a message when any of these holds."""
     ordered: bool = True
     dead_letter_topic: str = ""
     ack_deadline_seconds: int = ACK_DEADLINE_SECONDS
@@ -69,9 +72,15 @@ class SubscriptionSpec:
 
     @property
     def filter(self) -> str:
-        return " OR ".join(str(clause) for clause in self.any_of)
+        wanted = " OR ".join(str(clause) for clause in self.any_of)
+        if not self.none_of:
+            return wanted
+        others = [f"({wanted})"] if wanted else []
+        return " AND ".join([*others, *(f"NOT {clause}" for clause in self.none_of)])
 
     def selects(self, attributes: Mapping[str, str]) -> bool:
+        if any(clause.matches(attributes) for clause in self.none_of):
+            return False
         return not self.any_of or any(clause.matches(attributes) for clause in self.any_of)
 
 
@@ -98,7 +107,7 @@ class Topology:
 
 
 def _plain_fields(spec: SubscriptionSpec) -> dict[str, object]:
-    return {name: value for name, value in asdict(spec).items() if name != "any_of"}
+    return {name: value for name, value in asdict(spec).items() if name not in CLAUSES}
 
 
 def dead_letters_of(subscription: str) -> str:
@@ -195,10 +204,17 @@ def _durable(consumer: Service, producer: Service) -> SubscriptionSpec | None:
         name,
         topic_of(producer),
         () if recorder else _clauses(consumer, wanted),
+        _sealed(producer) if recorder else (),
         ordered=not recorder,
         dead_letter_topic=dead_letters_of(name),
         retain_acked=recorder,
     )
+
+
+def _sealed(producer: Service) -> tuple[Clause, ...]:
+    """What audit_log never gets: it keeps what it was given, and a ciphertext must not stay."""
+    types = (e.model.wire_type for e in CATALOGUE if e.is_sealed and producer in e.producers)
+    return tuple(Clause("ce-type", name) for name in types)
 
 
 def _clauses(consumer: Service, wanted: Iterable[Entry]) -> tuple[Clause, ...]:

@@ -6,7 +6,6 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from contracts.credentials import StoreCredentialV1
 from contracts.envelope import Envelope
 from contracts.message import Message
 from contracts.quality import QualityCheckedV1
@@ -27,7 +26,7 @@ from services.audit_log.state import state_rows
 # Below 0 it was only asked for: known of a run, but no run by itself.
 _ASKED, _QUEUED, _REQUESTED, _STARTED, _REJECTED, _FINISHED = -1, 0, 1, 2, 10, 11
 _WITHHELD = "withheld"
-_NOT_KEPT: dict[type[Message], str] = {StoreCredentialV1: "sealed", SaveWebhookV1: "url"}
+_NOT_KEPT: dict[type[Message], str] = {SaveWebhookV1: "url"}
 TIB = 1 << 40
 _NANO = Decimal("0.000000001")
 

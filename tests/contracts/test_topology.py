@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping
+from itertools import product
 from typing import Any
 
 import pytest
@@ -36,8 +37,11 @@ def on(topic: str) -> list[Entry]:
 
 def selected(spec: SubscriptionSpec) -> set[str]:
     """What Pub/Sub would deliver, by its own reading of the filter."""
+    entries = on(spec.topic)
+    if not spec.filter:
+        return names(entries)
     chosen = compile_filter(spec.filter)
-    return {e.model.wire_type for e in on(spec.topic) if chosen(attributes_of(e))}
+    return names(e for e in entries if chosen(attributes_of(e)))
 
 
 def names(entries: Iterable[Entry]) -> set[str]:
@@ -62,10 +66,30 @@ def test_a_filter_selects_what_the_catalogue_says_and_no_more_than_it_must(
     assert spec.ordered
 
 
-def test_audit_log_records_every_topic_whole() -> None:
+def test_audit_log_records_every_topic_whole_but_for_ciphertexts() -> None:
     specs = durable_subscriptions(Service.AUDIT_LOG)
     assert {spec.topic for spec in specs} == {topic_of(service) for service in Service}
-    assert not any(spec.filter or spec.ordered for spec in specs)
+    assert not any(spec.ordered for spec in specs)
+    for spec in specs:
+        assert selected(spec) == names(e for e in on(spec.topic) if not e.is_sealed)
+
+
+def test_a_ciphertext_goes_to_nobody_who_keeps_what_was_handled() -> None:
+    sealed = [entry for entry in CATALOGUE if entry.is_sealed]
+    assert names(sealed) == {
+        "credential.store.v1",
+        "credential.v1",
+        "credential.keep_rewrapped.v1",
+    }
+    assert not any(entry.recorded for entry in sealed)
+    for spec in topology().subscriptions:
+        if spec.retain_acked:
+            assert not selected(spec) & names(sealed), spec.name
+
+
+def test_a_part_in_a_part_cannot_hide_a_ciphertext() -> None:
+    for entry in CATALOGUE:
+        assert ('"ciphertext": ' in json.dumps(entry.model.model_json_schema())) == entry.is_sealed
 
 
 @pytest.mark.parametrize("spec", instance_subscriptions("gateway-1"), ids=lambda spec: spec.name)
@@ -137,6 +161,16 @@ def test_a_filter_fits_and_is_read_by_pubsub_as_by_us(spec: SubscriptionSpec) ->
         assert ours == {e.model.wire_type for e in CATALOGUE if chosen(attributes_of(e))}
 
 
+def test_what_is_wanted_and_not_wanted_is_read_by_pubsub_as_by_us() -> None:
+    wanted = (Clause("ce-kind", "event"), Clause("ce-to", "tenant"))
+    spec = SubscriptionSpec("s", "t", wanted, (Clause("ce-type", "run."), Clause("ce-x", "y")))
+    chosen = compile_filter(spec.filter)
+    for kind, to, x in product(("event", "query"), ("tenant", "executor"), ("y", "z")):
+        attributes = {"ce-kind": kind, "ce-to": to, "ce-x": x}
+        assert spec.selects(attributes) == chosen(attributes)
+        assert chosen(attributes) == ((kind == "event" or to == "tenant") and x == "z")
+
+
 @pytest.mark.parametrize(
     ("types", "expected"),
     [
@@ -167,4 +201,4 @@ def test_the_topology_as_data_says_what_there_is() -> None:
     }
     for said, spec in zip(data["subscriptions"], topology().subscriptions, strict=True):
         assert said.pop("filter") == spec.filter
-        assert SubscriptionSpec(**said, any_of=spec.any_of) == spec
+        assert SubscriptionSpec(**said, any_of=spec.any_of, none_of=spec.none_of) == spec

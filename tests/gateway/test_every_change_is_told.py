@@ -79,7 +79,7 @@ async def ask(url: str, one: Operation, *, body: Any, key: bool = True) -> int:
     headers = {name: text if key else text[:-1] + "!" for name, text in named.items()}
     _, media = one.body
     headers |= {"Content-Type": media} if media else {}
-    query = "&".join(f"{name}={IDS[name]}" for name in one.filters if name in IDS)
+    query = "&".join(f"{name}={IDS[name]}" for name in one.parameters("query") if name in IDS)
     text = body if isinstance(body, str) else json.dumps(body) if media else None
     async with aiohttp.ClientSession() as session:
         address = f"{url}{one.filled(IDS)}?{query}"
@@ -96,7 +96,7 @@ async def test_a_change_is_told_with_its_outcome(told: Told, one: Operation) -> 
     assert event.outcome is not CallOutcome.DONE or status < 300
     if one.is_tenants:
         assert (event.tenant_id, event.key) == (TENANT, "0000")
-    if "tenant_id" in (*one.identifiers, *one.filters):
+    if "tenant_id" in (*one.identifiers, *one.parameters("query")):
         assert event.tenant_id == TENANT
 
 
