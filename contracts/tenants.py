@@ -96,11 +96,22 @@ class TenantResumedV1(Event, type="tenant.resumed.v1"):
     requested_by: str
 
 
+class PlanField(StrEnum):
+    """What a change of plan may change, one independently of another."""
+
+    PLAN = "plan"
+    DAILY = "daily"
+    MONTHLY = "monthly"
+    CONCURRENT = "concurrent"
+
+
 class ChangePlanV1(Command, type="tenant.change_plan.v1", to=Service.TENANT):
     tenant_id: TenantId
     plan: str
     overrides: LimitOverridesPart = LimitOverridesPart()
     requested_by: str
+    only: tuple[PlanField, ...] | None = None
+    """What is to change, whatever the rest says; absent: everything is as this says."""
 
 
 class PlanChangedV1(Event, type="tenant.plan_changed.v1"):

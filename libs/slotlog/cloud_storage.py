@@ -104,7 +104,7 @@ class CloudStorageSlotLog:
 
 
 class Claims:
-    """Create-once claims: whoever claims a name first has it, for ever."""
+    """Create-once claims: whoever claims a name first has it, until it gives it back."""
 
     def __init__(self, bucket: Bucket) -> None:
         self._bucket = bucket
@@ -124,6 +124,12 @@ class Claims:
         if holder is None:
             raise StorageUnavailableError(path, "the claim may or may not have been made")
         return holder == owner.encode()
+
+    async def release(self, name: str, owner: str) -> None:
+        """Give a name back; one that `owner` has not is left with whom it belongs to."""
+        path = f"claims/{name}"
+        if await self._bucket.fetch(path) == owner.encode():
+            await self._bucket.delete(path)
 
 
 def _slot_name(stream: str, slot: int) -> str:

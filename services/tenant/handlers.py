@@ -78,14 +78,18 @@ class Handlers:
             return await self._provision(tenant, command.requested_by, context)
         except DatasetTakenError as error:
             done = GiveUpOnboarding(tenant_id=tenant, reason=str(error))
-            return await self.tenants.submit(tenant, done, context.envelope, "given up")
+            said = await self.tenants.submit(tenant, done, context.envelope, "given up")
+            await self._release_unless_used(tenant, tenant)
+            return said
 
     async def on_provision(self, command: ProvisionTenantV1, context: Context) -> Sequence[Emit]:
+        tenant = command.tenant_id
         try:
-            await self.provisioner.claim(command.tenant_id, command.tenant_id)
-            return await self._provision(command.tenant_id, command.requested_by, context)
+            if (await self.tenants.state(tenant)).exists:
+                await self.provisioner.claim(tenant, tenant)
+            return await self._provision(tenant, command.requested_by, context)
         except DatasetTakenError as error:
-            return [_taken(command.tenant_id, error)]
+            return [_taken(tenant, error)]
 
     async def _provision(self, tenant: TenantId, by: str, context: Context) -> Sequence[Emit]:
         state = await self.tenants.state(tenant)
@@ -101,10 +105,24 @@ class Handlers:
             return refusal[1]
         try:
             await self.provisioner.claim(tenant, name)
-            await self.provisioner.add(tenant, name)
+            is_new = await self.provisioner.add(tenant, name)
         except DatasetTakenError as error:
+            await self._release_unless_used(tenant, name)
             return [_taken(tenant, error)]
-        return await self.tenants.submit(tenant, command, context.envelope)
+        said = await self.tenants.submit(tenant, command, context.envelope)
+        if _refused(said):
+            await self._release_unless_used(tenant, name, drop=is_new)
+        return said
+
+    async def _release_unless_used(
+        self, tenant: TenantId, dataset: str, *, drop: bool = False
+    ) -> None:
+        """A name that came to nothing is there for others again."""
+        if dataset in (await self.tenants.state(tenant)).datasets:
+            return
+        if drop:
+            await self.provisioner.drop(dataset)
+        await self.provisioner.release(tenant, dataset)
 
     async def on_offboard(self, command: OffboardTenantV1, context: Context) -> Sequence[Emit]:
         tenant = command.tenant_id

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from contracts.identifiers import TenantId
-from contracts.platform import ObjectPart
+from contracts.platform import ObjectAction, ObjectPart
 from libs.bus.errors import RetryableError
 from libs.warehouse.data_tables import data_tables
 from libs.warehouse.errors import ForeignDatasetError, WarehouseError
@@ -23,6 +23,8 @@ class ClaimPort(Protocol):
 
     async def claim(self, name: str, owner: str) -> bool: ...
 
+    async def release(self, name: str, owner: str) -> None: ...
+
 
 class DatasetTakenError(Exception):
     """The name belongs to somebody else, so the tenant cannot have it."""
@@ -40,20 +42,25 @@ class Provisioner:
         self._claims = claims
 
     async def claim(self, tenant: TenantId, dataset: str) -> None:
-        """A dataset has one tenant for ever: `a` may not take `a_b` when that is a tenant.
+        """A dataset has one tenant: `a` may not take `a_b` when that is a tenant.
 
         Raises `DatasetTakenError`.
         """
         if not await self._claims.claim(f"datasets/{dataset}", str(tenant)):
             raise DatasetTakenError(dataset)
 
+    async def release(self, tenant: TenantId, dataset: str) -> None:
+        """Give back a name that came to nothing, if the tenant has it."""
+        await self._claims.release(f"datasets/{dataset}", str(tenant))
+
     async def make(self, tenant: TenantId, datasets: Sequence[str]) -> tuple[ObjectPart, ...]:
         """Everything; raises `DatasetTakenError` for a dataset that is not the tenant's."""
         return await self._ensure(*objects_for(tenant, datasets))
 
-    async def add(self, tenant: TenantId, dataset: str) -> None:
-        """A further dataset alone; raises `DatasetTakenError` as `make` does."""
-        await self._ensure(_dataset(tenant, dataset))
+    async def add(self, tenant: TenantId, dataset: str) -> bool:
+        """A further dataset alone; whether it was made. Raises as `make` does."""
+        done = await self._ensure(_dataset(tenant, dataset))
+        return any(one.action is ObjectAction.CREATED for one in done)
 
     async def _ensure(self, *objects: Object) -> tuple[ObjectPart, ...]:
         try:

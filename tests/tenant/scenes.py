@@ -82,6 +82,11 @@ async def with_everything(desk: Desk, tenant: TenantId) -> None:
     await desk.give(_further(tenant), "registered")
 
 
+async def gone(desk: Desk, tenant: TenantId) -> None:
+    await with_everything(desk, tenant)
+    await desk.give(OffboardTenantV1(tenant_id=tenant, **BY), "left")
+
+
 def _further(tenant: TenantId) -> RegisterDatasetV1:
     return RegisterDatasetV1(
         tenant_id=tenant, dataset=DatasetName(f"{tenant}_raw_openai"), requested_by="tenant"
@@ -105,6 +110,7 @@ SCENES = (
     Scene(damaged, lambda t: ProvisionTenantV1(tenant_id=t, **BY)),
     Scene(with_everything, lambda t: OffboardTenantV1(tenant_id=t, drop_datasets=True, **BY)),
     Scene(with_everything, lambda t: OffboardTenantV1(tenant_id=t, drop_datasets=False, **BY)),
+    Scene(gone, lambda t: OffboardTenantV1(tenant_id=t, drop_datasets=True, **BY)),
     Scene(settled, _further),
     Scene(with_a_credential, lambda t: store(t, b"new")),
     Scene(with_a_credential, _rewrapped),

@@ -17,6 +17,7 @@ from contracts.tenants import (
     ListTenantsV1,
     OffboardTenantV1,
     PlanChangedV1,
+    PlanField,
     ProvisionTenantV1,
     ResumeTenantV1,
     SuspendTenantV1,
@@ -65,18 +66,27 @@ class TenantChange(Body):
     """Why it is suspended; the tenant sees it in its audit trail."""
     subscription_plan: str | None = None
     limits: LimitOverridesPart | None = None
-    """Where its limits differ from its plan's, in place of what was said before; {} for nowhere."""
+    """Where its limits differ from its plan's: what is named changes, and null is the plan's."""
 
     @model_validator(mode="after")
     def _one_at_a_time(self) -> Self:
-        using = self.subscription_plan is not None or self.limits is not None
-        if using is (self.status is not None):
-            msg = "give either status, or subscription_plan and limits"
+        if bool(self.changes) is (self.status is not None):
+            msg = "give either status, or subscription_plan and limits that name what changes"
             raise ValueError(msg)
-        if self.status is Running.SUSPENDED and not self.reason:
-            msg = "reason: expected when a tenant is suspended"
+        if (self.status is Running.SUSPENDED) is not bool(self.reason):
+            msg = "reason: expected when a tenant is suspended, and only then"
             raise ValueError(msg)
         return self
+
+    @property
+    def changes(self) -> tuple[PlanField, ...]:
+        """What it names of what a tenant may use, to be null included."""
+        named = set(self.limits.model_fields_set if self.limits else ())
+        if self.limits is None and "limits" in self.model_fields_set:
+            named = set(LimitOverridesPart.model_fields)
+        if self.subscription_plan is not None:
+            named.add(PlanField.PLAN)
+        return tuple(field for field in PlanField if field in named)
 
 
 class Leaving(Query):
@@ -161,7 +171,10 @@ class AdminTenantRoutes:
 
     @endpoint("DELETE", ONE, Who.ADMIN, errors=("tenant_not_found", "confirmation_required"))
     async def offboard(self, call: Call, tenant_id: TenantId, query: Leaving) -> TenantOffboardedV1:
-        """See a tenant off: keys revoked, credentials destroyed, datasets kept or dropped."""
+        """See a tenant off: keys revoked, credentials destroyed, datasets kept or dropped.
+
+        Asked again it says how that stands; datasets that were kept can be dropped later.
+        """
         if query.drop_datasets and query.confirm != tenant_id:
             detail = f"Dropping datasets cannot be undone: repeat with confirm={tenant_id}."
             raise Problem(422, "confirmation_required", detail)
@@ -186,12 +199,12 @@ class AdminTenantRoutes:
         return Provisioned(tenant=await self._tenant(tenant_id), objects=objects)
 
     async def _change_plan(self, tenant_id: TenantId, body: TenantChange, by: str) -> None:
-        now = await self._tenant(tenant_id)
         command = ChangePlanV1(
             tenant_id=tenant_id,
-            plan=body.subscription_plan or now.plan,
-            overrides=now.overrides if body.limits is None else body.limits,
+            plan=body.subscription_plan or "",
+            overrides=body.limits or LimitOverridesPart(),
             requested_by=by,
+            only=body.changes,
         )
         await self._edge.questions.ask(command, PlanChangedV1)
 

@@ -10,6 +10,7 @@ from contracts.tenants import (
     ChangePlanV1,
     OffboardTenantV1,
     PlanChangedV1,
+    PlanField,
     ResumeTenantV1,
     SuspendTenantV1,
     TenantOffboardedV1,
@@ -59,16 +60,27 @@ def change_plan(state: Tenant, command: ChangePlanV1, _: datetime) -> Outcome:
     tenant = command.tenant_id
     if not state.exists:
         return unknown(tenant)
-    if command.plan not in PLANS:
+    chosen = _merged(state, command)
+    if chosen.plan not in PLANS:
         known = ", ".join(PLANS)
-        return refuse(tenant, "unknown_plan", f"plan {command.plan!r} is none of {known}")
+        return refuse(tenant, "unknown_plan", f"plan {chosen.plan!r} is none of {known}")
     event = PlanChangedV1(
         tenant_id=tenant,
-        plan=command.plan,
-        limits=limits_of(command.plan, command.overrides),
+        plan=chosen.plan,
+        limits=limits_of(chosen.plan, chosen.overrides),
         requested_by=command.requested_by,
     )
-    return (PlanChosen(plan=command.plan, overrides=command.overrides),), (event,)
+    return (chosen,), (event,)
+
+
+def _merged(state: Tenant, command: ChangePlanV1) -> PlanChosen:
+    """What is not to change is taken from here, not from what its sender has last seen."""
+    only = frozenset(PlanField if command.only is None else command.only)
+    changed = command.overrides.model_dump(include=set(map(str, only)))
+    return PlanChosen(
+        plan=command.plan if PlanField.PLAN in only else state.plan,
+        overrides=state.overrides.model_copy(update=changed),
+    )
 
 
 def offboard(state: Tenant, command: OffboardTenantV1, now: datetime) -> Outcome:
@@ -76,12 +88,15 @@ def offboard(state: Tenant, command: OffboardTenantV1, now: datetime) -> Outcome
 
     It is announced as suspended meanwhile, so that nothing new is begun for it.
 
-    Asked again while that is under way, it goes on with what was asked first.
+    Asked again while that is under way, it goes on with what was asked first; asked
+    again afterwards, datasets that were kept can still be dropped.
     """
+    if state.profile is None:
+        return unknown(command.tenant_id)
     if state.leaving is not None:
         return NOTHING
     if not state.exists:
-        return unknown(command.tenant_id)
+        return (LeavingBegun(command=command),), ()
     live = state.live_keys(now)
     facts: list[Fact] = [StatusChanged(status=TenantStatus.OFFBOARDED)]
     facts += [LeavingBegun(command=command)]
@@ -107,12 +122,11 @@ def _suspended(state: Tenant, command: OffboardTenantV1) -> tuple[Message, ...]:
 
 
 def finish_offboarding(state: Tenant, message: FinishOffboarding, _: datetime) -> Outcome:
-    if state.leaving is None:
-        return unknown(message.tenant_id)
+    dropped = message.dropped if state.leaving else ()
     event = TenantOffboardedV1(
         tenant_id=message.tenant_id,
-        dropped_datasets=message.dropped,
-        kept_datasets=tuple(name for name in state.datasets if name not in message.dropped),
+        dropped_datasets=dropped,
+        kept_datasets=tuple(name for name in state.datasets if name not in dropped),
         requested_by=message.requested_by,
     )
-    return (Left(dropped=message.dropped),), (event,)
+    return ((Left(dropped=dropped),) if state.leaving else ()), (event,)
