@@ -208,7 +208,7 @@ class RunFinishedV1(Event, type="run.finished.v1"):
     refunded: bool = False
     """It does not count against the limits of the day on which it was admitted."""
     reason: str = ""
-    """Why it ended so, when its steps do not say it."""
+    """Why it ended so."""
 
 
 class AttemptStartedV1(Event, type="attempt.started.v1"):

@@ -124,7 +124,7 @@ class TickHandler:
         """
         looks = [self._look(reminder, _under(reminder, cause)) for reminder in reminders]
         await self._publish(await asyncio.gather(*looks), counts)
-        await asyncio.gather(*(self._reminders.drop(reminder) for reminder in reminders))
+        await asyncio.gather(*map(self._reminders.drop, reminders))
 
     async def _look(self, reminder: Reminder, cause: Envelope) -> Sequence[Wire]:
         tenant = reminder.tenant_id

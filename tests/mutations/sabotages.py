@@ -149,8 +149,8 @@ SABOTAGES = (
     Sabotage(
         "a run that the platform lost stays charged",
         "services/scheduler/domain/attempts.py",
-        "return _end(lease, RunStatus.FAILED, now, error, refund=True)",
-        "return _end(lease, RunStatus.FAILED, now, error)",
+        "return _end(lease, RunStatus.FAILED, now, error, refund=True, reason=lost)",
+        "return _end(lease, RunStatus.FAILED, now, error, reason=lost)",
         "tests/scheduler/test_ledger.py",
     ),
     Sabotage(
@@ -185,9 +185,9 @@ SABOTAGES = (
         "a reminder is dropped before what it led to is published",
         "services/scheduler/ticking.py",
         "        await self._publish(await asyncio.gather(*looks), counts)\n"
-        "        await asyncio.gather(*(self._drop(reminder) for reminder in reminders))\n",
+        "        await asyncio.gather(*map(self._reminders.drop, reminders))\n",
         "        answers = await asyncio.gather(*looks)\n"
-        "        await asyncio.gather(*(self._drop(reminder) for reminder in reminders))\n"
+        "        await asyncio.gather(*map(self._reminders.drop, reminders))\n"
         "        await self._publish(answers, counts)\n",
         "tests/scheduler/test_simulation.py",
     ),

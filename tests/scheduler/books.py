@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 from contracts.backfills import BackfillChangedV1, BackfillPart, BackfillStartedV1
 from contracts.catalogue import entry_of
 from contracts.envelope import Wire
-from contracts.message import Message
+from contracts.message import Kind, Message
 from contracts.pipelines import ConfigDeletedV1, ConfigSavedV1
 from contracts.quota import QuotaReachedV1
 from contracts.runs import (
+    PLATFORM_FAULTS,
     RunCancelRequestedV1,
     RunFinishedV1,
     RunQueuedV1,
@@ -36,6 +37,7 @@ from contracts.tenants import (
 from services.scheduler.domain import cron
 from services.scheduler.domain.deciding import Rules
 from tests.scheduler.promises import Promise, keep
+from tests.scheduler.reasons import has_known_reason
 
 if TYPE_CHECKING:
     from contracts.identifiers import BackfillId, ConfigId
@@ -81,6 +83,7 @@ class Book:
 
     def say(self, wire: Wire) -> None:
         said = entry_of(wire.attributes["ce-type"]).model.decode(wire.data)
+        keep(Promise.REASONED, has_known_reason(said) or said.kind is Kind.REPLY, said)
         if (read := _READ.get(type(said))) is not None:
             read(self, said)
 
@@ -150,8 +153,9 @@ class Book:
         self.ended[run] = said
         if said.status is RunStatus.COMPLETED:
             self.completed.append((said.config_id, said.run_date))
-        lost = said.error is not None and said.error.code == "platform_lost_run"
-        keep(Promise.CHARGED, said.refunded == lost, said)
+        code = said.error.code if said.error is not None else ""
+        fault = said.status is RunStatus.FAILED and code in PLATFORM_FAULTS
+        keep(Promise.CHARGED, said.refunded == fault, said)
         if said.refunded:
             for period, _ in self._limits_of(self.days[run]):
                 self.charged[period] -= 1

@@ -8,10 +8,12 @@ from typing import Any
 from contracts.envelope import Wire
 from contracts.message import Message
 from contracts.runs import (
+    PLATFORM_FAULTS,
     AttemptFinishedV1,
     AttemptHeartbeatV1,
     AttemptReturnedV1,
     AttemptStartedV1,
+    ErrorPart,
     RunCancelRequestedV1,
     RunFinishedV1,
     RunRequestedV1,
@@ -82,9 +84,18 @@ class Executors:
             status = RunStatus.CANCELLED
         return [
             AttemptFinishedV1(
-                **_about(request), status=status, started_at=request.submitted_at, finished_at=now
+                **_about(request),
+                status=status,
+                started_at=request.submitted_at,
+                finished_at=now,
+                error=self._error() if status is RunStatus.FAILED else None,
             )
         ]
+
+    def _error(self) -> ErrorPart:
+        """Of the tenant's, or of the platform's."""
+        code = self._chance.choice(["invalid_query", "invalid_query", *sorted(PLATFORM_FAULTS)])
+        return ErrorPart(code=code, detail="it failed")
 
 
 def _started(request: RunRequestedV1, now: datetime) -> AttemptStartedV1:

@@ -18,6 +18,7 @@ from services.scheduler.domain.places import PLACE_FACTS, Places, evolve_places
 from services.scheduler.domain.schedules import scheduled_run_id
 from tests.scheduler.books import Book
 from tests.scheduler.promises import Promise, keep
+from tests.scheduler.reasons import has_known_reason
 from tests.scheduler.simulation import World
 
 if TYPE_CHECKING:
@@ -128,6 +129,8 @@ class Judge:
             for about in book.backfills.values():
                 self._judge_backfill(tenant, about)
         keep(Promise.NOTHING_LEAKED, not self.places.used, self.places)
+        for said in self._world.refusals:
+            keep(Promise.REASONED, has_known_reason(said), said)
         self._judge_answers()
 
     def _judge_answers(self) -> None:

@@ -19,6 +19,7 @@ from contracts.catalogue import entry_of
 from contracts.envelope import Envelope, Wire
 from contracts.identifiers import TenantId
 from contracts.message import Kind, Message
+from contracts.platform import CommandRefusedV1
 from contracts.tenants import LimitsPart
 from contracts.ticks import TickJob, TickV1
 from libs.bus.errors import NotYetError
@@ -85,6 +86,7 @@ class World:
         self.messages: dict[str, Message] = {}
         self.answers: defaultdict[str, list[str]] = defaultdict(list)
         """What each message was answered with, as types, each time that it was handled."""
+        self.refusals: list[CommandRefusedV1] = []
         self.tenants = [TenantId(f"tenant_{n}") for n in range(plan.tenants)]
         self.executors = Executors(self.chance, self.published)
         self.load = Load(self.chance, plan, self.tenants, self.executors)
@@ -212,6 +214,7 @@ class World:
         emits = await instance.handle(message, envelope)
         await Broker(self).send(*(e for e in emits if isinstance(e, Wire)))
         self.answers[envelope.id].append(",".join(map(_type_of, emits)))
+        self.refusals += [said for said in map(_refusal, emits) if said is not None]
 
     def _envelope(self, message: Message) -> Envelope:
         id_ = f"m{len(self.messages) + 1}"
@@ -237,3 +240,11 @@ class NeverHandledError(Exception):
 def _type_of(emitted: Any) -> str:
     found = emitted.attributes["ce-type"] if isinstance(emitted, Wire) else emitted.wire_type
     return str(found)
+
+
+def _refusal(emitted: Any) -> CommandRefusedV1 | None:
+    if isinstance(emitted, CommandRefusedV1):
+        return emitted
+    if isinstance(emitted, Wire) and _type_of(emitted) == CommandRefusedV1.wire_type:
+        return CommandRefusedV1.decode(emitted.data)
+    return None

@@ -8,11 +8,15 @@ from dataclasses import dataclass
 
 import pytest
 
+from contracts.catalogue import by_wire_type
+from contracts.message import Kind, Service
+from contracts.platform import CommandRefusedV1
 from contracts.runs import RunStatus, TriggerType
 from contracts.tenants import LimitsPart
 from tests.scheduler.faulty import GROUND, Ground
 from tests.scheduler.judge import Judge, moments
 from tests.scheduler.promises import BrokenPromiseError, Promise
+from tests.scheduler.reasons import REASONS
 from tests.scheduler.sabotaged import AnswersFirst, Forgetful, NoDedupe, Overwriting
 from tests.scheduler.simulation import STARTS, Plan, World
 
@@ -83,6 +87,15 @@ def test_histories_hold_everything_that_promises_are_about() -> None:
     }
     assert any(judge.missed for judge in judges)
     assert any(judge.places.time for judge in judges)
+
+
+def test_of_all_that_the_scheduler_says_it_is_known_where_the_reason_is() -> None:
+    events = {
+        entry.model
+        for entry in by_wire_type().values()
+        if entry.model.kind is Kind.EVENT and Service.SCHEDULER in entry.producers
+    }
+    assert events == set(REASONS) - {CommandRefusedV1}
 
 
 def test_a_seed_is_one_history() -> None:

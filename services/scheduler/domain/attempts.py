@@ -39,7 +39,8 @@ def attempt_started(state: Ledger, event: AttemptStartedV1, now: datetime, rules
     if not lease.cancelling:
         return (fact,), ()
     # The cancellation may have come before anybody had the run to cancel.
-    return (fact,), (_ask_cancel(event.tenant_id, event.run_id, event.attempt, ""),)
+    asked = _ask_cancel(event.tenant_id, event.run_id, event.attempt, lease.cancelled_by)
+    return (fact,), (asked,)
 
 
 def attempt_alive(state: Ledger, event: AttemptHeartbeatV1, now: datetime, rules: Rules) -> Outcome:
@@ -58,7 +59,8 @@ def attempt_finished(
         lease = lease.model_copy(update={"started_at": event.started_at})
     error = event.error if event.status is RunStatus.FAILED else None
     refund = error is not None and error.code in PLATFORM_FAULTS
-    ended = _end(lease, event.status, event.finished_at, event.error, refund=refund)
+    said = f"attempt {event.attempt} ended as {event.status}"
+    ended = _end(lease, event.status, event.finished_at, event.error, refund=refund, reason=said)
     return settle(state, ended, event.tenant_id, now, rules)
 
 
@@ -91,7 +93,7 @@ def cancel_run(state: Ledger, command: CancelRunV1, now: datetime, rules: Rules)
         return settle(state, ended_at_once, command.tenant_id, now, rules)
     attempt = lease.request.attempt
     asked = _ask_cancel(command.tenant_id, command.run_id, attempt, command.requested_by)
-    return (CancelAsked(run_id=command.run_id),), (asked,)
+    return (CancelAsked(run_id=command.run_id, by=command.requested_by),), (asked,)
 
 
 def look(state: Ledger, message: Look, now: datetime, rules: Rules) -> Outcome:
@@ -115,8 +117,9 @@ def end_all(state: Ledger, tenant: TenantId, now: datetime) -> Outcome:
             work.take(_end(lease, RunStatus.CANCELLED, now, None, reason="the tenant is gone"))
         elif not lease.cancelling:
             request = lease.request
-            asked = _ask_cancel(tenant, request.run_id, request.attempt, "offboarding")
-            work.take(((CancelAsked(run_id=request.run_id),), (asked,)))
+            by = "offboarding"
+            asked = _ask_cancel(tenant, request.run_id, request.attempt, by)
+            work.take(((CancelAsked(run_id=request.run_id, by=by),), (asked,)))
     return work.outcome
 
 
@@ -137,11 +140,9 @@ def _expire(lease: Lease, now: datetime, rules: Rules) -> Outcome:
         reason = "its cancellation was asked for, and its executor is silent"
         return _end(lease, RunStatus.CANCELLED, now, None, reason=reason)
     if lease.lost >= rules.max_attempts:
-        error = ErrorPart(
-            code="platform_lost_run",
-            detail=f"the run was lost {lease.lost} times by the platform and is not charged",
-        )
-        return _end(lease, RunStatus.FAILED, now, error, refund=True)
+        lost = f"the run was lost {lease.lost} times by the platform and is not charged"
+        error = ErrorPart(code="platform_lost_run", detail=lost)
+        return _end(lease, RunStatus.FAILED, now, error, refund=True, reason=lost)
     return _request_again(lease, now, rules, f"was silent for {rules.lease_seconds:g} s")
 
 
@@ -165,7 +166,7 @@ def _end(  # noqa: PLR0913  all that is said of an end
     error: ErrorPart | None,
     *,
     refund: bool = False,
-    reason: str = "",
+    reason: str,
 ) -> Outcome:
     request = lease.request
     event = RunFinishedV1(

@@ -152,7 +152,8 @@ def _lease_extended(state: Ledger, fact: facts.LeaseExtended) -> Changes:
 
 
 def _cancel_asked(state: Ledger, fact: facts.CancelAsked) -> Changes:
-    lease = state.runs[fact.run_id].model_copy(update={"cancelling": True})
+    update = {"cancelling": True, "cancelled_by": fact.by}
+    lease = state.runs[fact.run_id].model_copy(update=update)
     return {"runs": {**state.runs, fact.run_id: lease}}
 
 

@@ -124,6 +124,7 @@ class LeaseExtended(Fact):
 class CancelAsked(Fact):
     kind: Literal["cancel_asked"] = "cancel_asked"
     run_id: RunId
+    by: str = ""
 
 
 class Ended(Fact):

@@ -34,6 +34,7 @@ class Lease(Fact):
     until: Utc
     started_at: Utc | None = None
     cancelling: bool = False
+    cancelled_by: str = ""
     backfill_id: BackfillId | None = None
     platform_place: int | None = None
     """The place of the platform's that it has."""
