@@ -42,3 +42,5 @@ class CallAnsweredV1(Event, type="call.answered.v1"):
     code: str = ""
     """Why, when it was refused or failed."""
     request_id: str = ""
+    count: int = Field(default=1, ge=1)
+    """How many calls it stands for: of those that were too many, one a minute is told."""

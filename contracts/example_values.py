@@ -363,6 +363,7 @@ SCHEDULING: dict[str, Any] = {
     "ListSchedulesV1.after": "bill_import",
     "ScheduleListV1.next_after": "cost_by_service",
     "only": "missing",
+    "CallAnsweredV1.count": 1,
     "ChangePlanV1.only": ["plan", "daily"],
     "max_active": 2,
     "dry_run": False,

@@ -4,14 +4,19 @@ import secrets
 import zlib
 
 ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-RANDOM_BITS = 256
+RANDOM_BYTES = 32
 RANDOM_LENGTH = 43
 CHECKSUM_LENGTH = 6
 
 
 def random_base62() -> str:
     """256 random bits as 43 digits."""
-    return _base62(secrets.randbits(RANDOM_BITS), RANDOM_LENGTH)
+    return base62(secrets.token_bytes(RANDOM_BYTES))
+
+
+def base62(bits: bytes) -> str:
+    """256 bits as 43 digits."""
+    return _base62(int.from_bytes(bits, "big"), RANDOM_LENGTH)
 
 
 def base62_checksum(body: str) -> str:

@@ -42,7 +42,7 @@ async def build(process: Process) -> Parts:
     requester = process.bus.requester
     limits = Limits(settings)
     auth = Authenticator(requester, pepper, settings, system_clock, limits)
-    trail = Trail(process.bus.publisher)
+    trail = Trail(process.bus.publisher, auth.remembered)
     cors = Cors(settings.cors_origins)
     register(process.router, live, auth)
     edge = Edge(
@@ -68,7 +68,7 @@ async def build(process: Process) -> Parts:
         before_drain=(end_streams, trail.finish),
         checks=(PlatformReadiness(requester).check,),
         routes=routes,
-        on_prepare=(cors.on_prepare,),
+        on_prepare=(cors.on_prepare, limits.on_prepare),
         middlewares=in_front(cors, limits, trail, auth),
         closers=(secrets.close, vault.close),
     )
@@ -79,4 +79,4 @@ def in_front(
 ) -> tuple[Middleware, ...]:
     """What every request passes before its endpoint, in this order."""
     once = Idempotency(caller_of(auth), system_clock)
-    return cors.middleware, limits.middleware, trail.middleware, once.middleware
+    return cors.middleware, trail.middleware, limits.middleware, once.middleware

@@ -85,22 +85,40 @@ class Authenticator:
         """The tenant whose key the request carries; ends the request otherwise."""
         if request.get(ACTOR, GUEST).kind == "tenant":
             return TenantId(request[TENANT])  # asked before, by what stands in front
+        known = await self._found(request)
+        if known is None:
+            self._limits.charge_wrong_key(request)
+            raise _bad_key() if request.headers.get("X-API-Key") else _no_key()
+        self._limits.charge_tenant(request, known.tenant_id)
+        _check_running(known)
+        request[TENANT] = str(known.tenant_id)
+        request[ACTOR] = _actor(known)
+        _check_scope(request, known)
+        return known.tenant_id
+
+    async def still(self, request: web.Request) -> None:
+        """End a request that goes on for longer than its key opens."""
+        known = await self._found(request)
+        if known is None:
+            raise _bad_key()
+        _check_running(known)
+
+    async def _found(self, request: web.Request) -> Known | None:
+        """What is known of the request's key, if it opens; raises `Problem` when nobody can say."""
         now = self._clock()
         known = self.recognise(request.headers.get("X-API-Key", ""), now)
         if isinstance(known, keys.ApiKey):
             known = await self._asked(known)
-        if known is None or not known.opens(now):
-            self._limits.charge_wrong_key(request)
-            raise _bad_key() if request.headers.get("X-API-Key") else _no_key()
-        if known.suspended:
-            raise Problem(
-                403, "tenant_suspended", "This tenant is suspended; ask the platform's operator."
-            )
-        self._limits.charge_tenant(request, known.tenant_id)
-        request[TENANT] = str(known.tenant_id)
-        request[ACTOR] = Actor("tenant", known.last_four, known.scopes)
-        _check_scope(request, known)
-        return known.tenant_id
+        return known if known is not None and known.opens(now) else None
+
+    def remembered(self, request: web.Request) -> tuple[Actor, TenantId | None] | None:
+        """Whose good key a request carries that got no further, as far as it is remembered."""
+        if self._is_admin(request):
+            return _operator(request), None
+        known = self.recognise(request.headers.get("X-API-Key", ""), self._clock())
+        if isinstance(known, Known) and known.opens(self._clock()):
+            return _actor(known), known.tenant_id
+        return None
 
     def recognise(self, text: str, now: datetime) -> Known | keys.ApiKey | None:
         """What is remembered of a key, or the key itself when it has to be asked for.
@@ -117,16 +135,19 @@ class Authenticator:
         if self._settings.disable_auth:
             request[ACTOR] = Actor("admin", "authentication is disabled")
             return
-        given = sha256(request.headers.get("X-Admin-Key", "").encode()).digest()
-        matches = [hmac.compare_digest(given, key) for key in self._admin_keys]
-        if not any(matches):
+        if not self._is_admin(request):
             if "X-Admin-Key" in request.headers:
                 LOG.warning("a wrong admin key from %s", self._limits.address(request))
             self._limits.charge_wrong_key(request)
             raise Problem(
                 401, "admin_key_required", "This needs an admin key in the X-Admin-Key header."
             )
-        request[ACTOR] = Actor("admin", given.hex()[:8])
+        request[ACTOR] = _operator(request)
+
+    def _is_admin(self, request: web.Request) -> bool:
+        given = _digest(request)
+        matches = [hmac.compare_digest(given, key) for key in self._admin_keys]
+        return any(matches)
 
     def forget_key(self, tenant_id: TenantId, key_hash: KeyHash) -> None:
         """Something about a key has changed: it is asked for again."""
@@ -199,6 +220,25 @@ def _read(found: KeyFoundV1, now: datetime) -> Known:
         scopes=frozenset(stored.key.scopes) if stored else frozenset(),
         expires_at=stored.key.expires_at if stored else None,
     )
+
+
+def _digest(request: web.Request) -> bytes:
+    return sha256(request.headers.get("X-Admin-Key", "").encode()).digest()
+
+
+def _operator(request: web.Request) -> Actor:
+    return Actor("admin", _digest(request).hex()[:8])
+
+
+def _actor(known: Known) -> Actor:
+    return Actor("tenant", known.last_four, known.scopes)
+
+
+def _check_running(known: Known) -> None:
+    if known.suspended:
+        raise Problem(
+            403, "tenant_suspended", "This tenant is suspended; ask the platform's operator."
+        )
 
 
 def _check_scope(request: web.Request, known: Known) -> None:

@@ -23,7 +23,9 @@ def register(router: Router, live: LiveRuns, auth: Authenticator) -> None:
         auth.forget_key(event.tenant_id, changed)
         if isinstance(event, KeyRotatedV1):
             auth.forget_key(event.tenant_id, event.old_key_hash)
+        live.wake_tenant(event.tenant_id)  # whose key it was may be following a run
 
     @router.on(TenantSuspendedV1, TenantResumedV1, TenantOffboardedV1)
     async def on_tenant_event(event: TenantEvent, _: Context) -> None:
         auth.forget_tenant(event.tenant_id)
+        live.wake_tenant(event.tenant_id)

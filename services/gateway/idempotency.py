@@ -3,11 +3,12 @@
 This instance remembers what it answered: a repeat gets that answer again, the
 same key with another request is 422, and while the first still runs 409. Only
 what succeeded is remembered; a refusal changed nothing and is judged anew.
-What is remembered belongs to the API key it was said to, as one key of a tenant
+What is remembered belongs to the key it was said to, as one key of a tenant
 may do less than another; nobody unknown has any.
 
 Another instance knows none of this, so commands take ids that follow from the
-request: their owner then finds its first decision and answers with that.
+request: their owner then finds its first decision and answers with that. So do
+the keys that a request makes: a repeat has the text of the key that was made.
 """
 
 from collections import Counter, OrderedDict
@@ -22,9 +23,7 @@ from uuid import NAMESPACE_URL, uuid5
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
-from contracts.keys import IssueKeyV1, RotateKeyV1
 from contracts.message import Message
-from contracts.tenants import OnboardTenantV1
 from libs.clock import Clock
 from libs.web.problem import Fault, Handler, Problem
 from services.gateway.auth import Authenticator
@@ -37,12 +36,11 @@ MOST = 50_000
 MOST_EACH = 1_000
 MOST_BYTES = 64 << 10
 NAMESPACE = uuid5(NAMESPACE_URL, "convergence/gateway/idempotency")
-_MINTING = (IssueKeyV1, OnboardTenantV1, RotateKeyV1)
 
 Caller = Callable[[web.Request], Awaitable[str]]
 """Who is calling, or nothing; ends the request when it pretends."""
 Slot = tuple[str, str]
-"""A caller, and its API key with one of its Idempotency-Keys."""
+"""A caller, and its key with one of its Idempotency-Keys."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,11 +85,11 @@ class Idempotency:
             key = request.headers.get(HEADER)
             if request.method != "POST" or key is None:
                 return await handler(request)
-            _check(key)
             caller = await self._caller(request)
+            _check(key)
             if not caller:
                 return await handler(request)
-            slot = caller, f"{_api_key(request)}/{key}"
+            slot = caller, f"{_secrets_of(request)}/{key}"
             return await self._once(slot, request, handler)
 
         return serve
@@ -165,17 +163,19 @@ def caller_of(auth: Authenticator) -> Caller:
 
 
 def command_id(question: Message) -> str:
-    """The id of a command that the current request asks; empty for a new one.
-
-    A key's text exists only where it was minted, so a command that carries its
-    hash must not be answered with the decision on another.
-    """
+    """The id of a command that the current request asks; empty for a new one."""
     scope = _SCOPE.get()
-    if scope is None or isinstance(question, _MINTING):
+    if scope is None:
         return ""
     number = scope.asked[question.wire_type]
     scope.asked[question.wire_type] += 1
     return str(uuid5(NAMESPACE, f"{scope.seed}/{question.wire_type}/{number}"))
+
+
+def seed() -> str:
+    """What the current request and its repeats have in common; empty when it has no repeats."""
+    scope = _SCOPE.get()
+    return scope.seed if scope is not None else ""
 
 
 @contextmanager
@@ -187,8 +187,10 @@ def _scope(seed: str) -> Iterator[None]:
         _SCOPE.reset(token)
 
 
-def _api_key(request: web.Request) -> str:
-    return sha256(request.headers.get("X-API-Key", "").encode()).hexdigest()
+def _secrets_of(request: web.Request) -> str:
+    """Who knows a request but not the keys it was sent with cannot tell what follows from it."""
+    given = (request.headers.get(name, "") for name in ("X-API-Key", "X-Admin-Key"))
+    return sha256("\0".join(given).encode()).hexdigest()
 
 
 async def _fingerprint(request: web.Request) -> str:

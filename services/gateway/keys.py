@@ -10,7 +10,13 @@ import re
 from dataclasses import dataclass
 
 from contracts.identifiers import InvalidIdentifierError, KeyHash, TenantId
-from libs.vault.keys import CHECKSUM_LENGTH, RANDOM_LENGTH, base62_checksum, random_base62
+from libs.vault.keys import (
+    CHECKSUM_LENGTH,
+    RANDOM_LENGTH,
+    base62,
+    base62_checksum,
+    random_base62,
+)
 
 _FORM = re.compile(rf"(.+)_api_([0-9A-Za-z]{{{RANDOM_LENGTH + CHECKSUM_LENGTH}}})")
 
@@ -34,7 +40,16 @@ class ApiKey:
 
 
 def mint(tenant_id: TenantId) -> ApiKey:
-    body = f"{tenant_id}_api_{random_base62()}"
+    return _made(tenant_id, random_base62())
+
+
+def derive(tenant_id: TenantId, pepper: bytes, seed: str) -> ApiKey:
+    """The same key again for the same seed; without the pepper nobody can tell which."""
+    return _made(tenant_id, base62(hmac.digest(pepper, f"mint\0{seed}".encode(), "sha256")))
+
+
+def _made(tenant_id: TenantId, digits: str) -> ApiKey:
+    body = f"{tenant_id}_api_{digits}"
     return ApiKey(tenant_id, body + base62_checksum(body))
 
 

@@ -32,6 +32,8 @@ class Standing:
     quota: int
     left: float
     per_second: float
+    wait: int = 0
+    """Seconds until there is a token; 0 when there was one."""
 
     @property
     def headers(self) -> dict[str, str]:
@@ -41,6 +43,15 @@ class Standing:
             "RateLimit-Policy": f'"{self.policy}";q={self.quota};w={WINDOW_SECONDS}',
             "RateLimit": f'"{self.policy}";r={max(0, int(self.left))};t={until_full}',
         }
+
+    def refusal(self) -> Problem:
+        return Problem(
+            429,
+            "rate_limited",
+            f"More than {self.quota} requests a minute from one {self.policy};"
+            f" try again in {self.wait} s, and spread them.",
+            headers={"Retry-After": str(self.wait)},
+        )
 
 
 class Buckets:
@@ -52,7 +63,7 @@ class Buckets:
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
     def take(self, who: str, cost: int = 1) -> Standing | None:
-        """Raises `Problem` when there is not one token; None when there is no limit."""
+        """How it stands then; None when there is no limit."""
         if not self._quota:
             return None
         now = self._clock()
@@ -63,20 +74,9 @@ class Buckets:
         self._buckets.move_to_end(who)
         while len(self._buckets) > KEPT:
             self._buckets.popitem(last=False)
-        standing = Standing(self._policy, self._quota, self._buckets[who][0], self._per_second)
-        if not allowed:
-            raise self._refusal(standing)
-        return standing
-
-    def _refusal(self, standing: Standing) -> Problem:
-        wait = max(1, ceil((1 - standing.left) / self._per_second))
-        return Problem(
-            429,
-            "rate_limited",
-            f"More than {self._quota} requests a minute from one {self._policy};"
-            f" try again in {wait} s, and spread them.",
-            headers={"Retry-After": str(wait), **standing.headers},
-        )
+        wait = 0 if allowed else max(1, ceil((1 - left) / self._per_second))
+        left = self._buckets[who][0]
+        return Standing(self._policy, self._quota, left, self._per_second, wait)
 
 
 STANDING = web.RequestKey("rate_limit_standing", Standing)
@@ -94,13 +94,11 @@ class Limits:
 
     def charge_tenant(self, request: web.Request, tenant: TenantId) -> None:
         """Raises `Problem`."""
-        standing = self._tenants.take(tenant)
-        if standing is not None:
-            request[STANDING] = standing
+        self._charge(request, self._tenants, tenant)
 
     def charge_wrong_key(self, request: web.Request) -> None:
         """Raises `Problem` when the address has tried too often."""
-        self._addresses.take(self.address(request), COST_OF_A_WRONG_KEY)
+        self._charge(request, self._addresses, self.address(request), COST_OF_A_WRONG_KEY)
 
     def address(self, request: web.Request) -> str:
         """The caller's, as the last proxy that is trusted has seen it.
@@ -125,21 +123,21 @@ class Limits:
         async def limited(request: web.Request, handler: Handler) -> web.StreamResponse:
             if request.path in QUIET:
                 return await handler(request)
-            standing = self._addresses.take(self.address(request))
-            if standing is not None:
-                request[STANDING] = standing
-            try:
-                response = await handler(request)
-            except Problem as problem:
-                problem.headers = {**_headers(request), **problem.headers}
-                raise
-            if not response.prepared:
-                response.headers.update(_headers(request))
-            return response
+            self._charge(request, self._addresses, self.address(request))
+            return await handler(request)
 
         return limited
 
+    async def on_prepare(self, request: web.Request, response: web.StreamResponse) -> None:
+        """On every answer, streams, refusals and failures too."""
+        standing = request.get(STANDING)
+        if standing is not None:
+            response.headers.update(standing.headers)
 
-def _headers(request: web.Request) -> dict[str, str]:
-    standing = request.get(STANDING)
-    return standing.headers if standing is not None else {}
+    def _charge(self, request: web.Request, buckets: Buckets, who: str, cost: int = 1) -> None:
+        taken = buckets.take(who, cost)
+        if taken is None:
+            return
+        request[STANDING] = taken
+        if taken.wait:
+            raise taken.refusal()

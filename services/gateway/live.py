@@ -73,8 +73,12 @@ class LiveRun:
     """Whether its beginning was fetched, so that something between may be missing."""
 
     def tell(self) -> None:
-        """Wake whoever waits for news."""
+        """Wake whoever waits, with news."""
         self.version += 1
+        self.wake()
+
+    def wake(self) -> None:
+        """Wake whoever waits for news, so that they look around."""
         self.changed.set()
         self.changed = asyncio.Event()
 
@@ -110,6 +114,11 @@ class LiveRuns:
     def wake_all(self) -> None:
         for live in self._runs.values():
             live.tell()
+
+    def wake_tenant(self, tenant_id: TenantId) -> None:
+        for live in self._runs.values():
+            if live.tenant_id == tenant_id:
+                live.wake()
 
     def apply(self, message: Message, envelope: Envelope) -> None:
         tenant, run_id = getattr(message, "tenant_id", None), getattr(message, "run_id", None)

@@ -21,9 +21,17 @@ class Questions:
         self._patience = patience
 
     async def ask(
-        self, question: Message, *answers: type[M], within: float | None = None, id_: str = ""
+        self,
+        question: Message,
+        *answers: type[M],
+        within: float | None = None,
+        id_: str = "",
+        unheard: str = "",
     ) -> M:
-        """Raises `Problem`: the owner's refusal, or 504 when it says nothing in time."""
+        """Raises `Problem`: the owner's refusal, or 504 when it says nothing in time.
+
+        `unheard` tells the client what to do then, where that is not to repeat it.
+        """
         try:
             return await self._requester.ask(
                 question,
@@ -37,7 +45,8 @@ class Questions:
             raise Problem(
                 504,
                 "no_answer_yet",
-                f"The platform has not answered {error.question} in time; it may still be "
+                unheard
+                or f"The platform has not answered {error.question} in time; it may still be "
                 "done. Look again, or repeat the request with the same Idempotency-Key.",
                 headers={"Retry-After": "1"},
             ) from None

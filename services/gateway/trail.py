@@ -2,6 +2,8 @@
 
 import asyncio
 import logging
+from collections.abc import Callable
+from dataclasses import dataclass
 
 from aiohttp import web
 from aiohttp.typedefs import Middleware
@@ -18,17 +20,41 @@ LOG = logging.getLogger(__name__)
 CHANGING = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 MOST_WAITING = 1_000
 LONGEST_TARGET = 100
+COUNTED_SECONDS = 60.0
+MOST_COUNTED = 10_000
+LIMITED = "rate_limited"
+SHUT_OUT = frozenset({LIMITED, "tenant_suspended"})
+"""Refusals of calls whose key is good, and which get no further for another reason."""
+
+Rememberer = Callable[[web.Request], tuple[Actor, TenantId | None] | None]
+"""Whose good key a request carries, as far as it is remembered."""
 
 WHOM = web.RequestKey("whom", TenantId)
 """Set by a handler that learns from the body whom a call is about."""
 
 
-class Trail:
-    """Tells of calls beside the answer, not before it. For one event loop."""
+@dataclass(slots=True)
+class _Counted:
+    """Calls of one key that were turned away for being too many, of which the first is told."""
 
-    def __init__(self, publisher: Publisher) -> None:
+    first: CallAnsweredV1
+    timer: asyncio.TimerHandle
+    count: int = 1
+
+
+class Trail:
+    """Tells of calls beside the answer, not before it. For one event loop.
+
+    Calls that are too many are told as one a minute for each key, with their
+    number: a flood of calls is no flood of events.
+    """
+
+    def __init__(self, publisher: Publisher, remembered: Rememberer) -> None:
         self._publisher = publisher
+        self._remembered = remembered
+        self.counted_seconds = COUNTED_SECONDS
         self._waiting: set[asyncio.Task[None]] = set()
+        self._counted: dict[str, _Counted] = {}
 
     @property
     def middleware(self) -> Middleware:
@@ -41,7 +67,9 @@ class Trail:
             except Exception as error:
                 problem = problem_of(error)
                 await self._tell(request, problem.status, problem.code)
-                raise
+                if problem is error:
+                    raise
+                raise problem from error
             await self._tell(request, response.status)
             return response
 
@@ -49,15 +77,46 @@ class Trail:
 
     async def finish(self) -> None:
         """Wait until everything is told."""
+        for who in tuple(self._counted):
+            self._end_count(who)
         await asyncio.gather(*self._waiting)
 
     async def _tell(self, request: web.Request, status: int, code: str = "") -> None:
-        actor = request.get(ACTOR)
-        if actor is None:
+        who = self._who(request, code)
+        if who is None:
             return  # a stranger, who could change nothing
+        event = call_of(request, *who, status, code)
+        if code == LIMITED:
+            self._count(event)
+            return
         while len(self._waiting) >= MOST_WAITING:
             await asyncio.wait(self._waiting, return_when=asyncio.FIRST_COMPLETED)
-        task = asyncio.create_task(self._publish(call_of(request, actor, status, code)))
+        self._send(event)
+
+    def _who(self, request: web.Request, code: str) -> tuple[Actor, TenantId | None] | None:
+        actor = request.get(ACTOR)
+        if actor is not None:
+            return actor, _whom(request, actor)
+        return self._remembered(request) if code in SHUT_OUT else None
+
+    def _count(self, event: CallAnsweredV1) -> None:
+        who = f"{event.actor}/{event.tenant_id}/{event.key}"
+        if who in self._counted:
+            self._counted[who].count += 1
+            return
+        if len(self._counted) >= MOST_COUNTED:
+            self._end_count(next(iter(self._counted)))
+        loop = asyncio.get_running_loop()
+        timer = loop.call_later(self.counted_seconds, self._end_count, who)
+        self._counted[who] = _Counted(event, timer)
+
+    def _end_count(self, who: str) -> None:
+        counted = self._counted.pop(who)
+        counted.timer.cancel()
+        self._send(counted.first.model_copy(update={"count": counted.count}))
+
+    def _send(self, event: CallAnsweredV1) -> None:
+        task = asyncio.create_task(self._publish(event))
         self._waiting.add(task)
         task.add_done_callback(self._waiting.discard)
 
@@ -68,10 +127,12 @@ class Trail:
             LOG.exception("not told: %s %s by %s", event.method, event.route, event.actor)
 
 
-def call_of(request: web.Request, actor: Actor, status: int, code: str) -> CallAnsweredV1:
+def call_of(
+    request: web.Request, actor: Actor, whom: TenantId | None, status: int, code: str
+) -> CallAnsweredV1:
     resource = request.match_info.route.resource
     return CallAnsweredV1(
-        tenant_id=_whom(request, actor),
+        tenant_id=whom,
         actor=ActorKind(actor.kind),
         key=actor.key[:64],
         user_id=mask(request.headers.get("X-User-ID", "")[:200]),

@@ -74,13 +74,18 @@ class Handlers:
         if refused:
             return refused
         try:
-            await self.provisioner.claim(tenant, tenant)
+            await self._claim_home(tenant)
             return await self._provision(tenant, command.requested_by, context)
         except DatasetTakenError as error:
             done = GiveUpOnboarding(tenant_id=tenant, reason=str(error))
             said = await self.tenants.submit(tenant, done, context.envelope, "given up")
             await self._release_unless_used(tenant, tenant)
             return said
+
+    async def _claim_home(self, tenant: TenantId) -> None:
+        if (await self.tenants.state(tenant)).profile is None:
+            raise DatasetTakenError(tenant)  # it was given up when it came before
+        await self.provisioner.claim(tenant, tenant)
 
     async def on_provision(self, command: ProvisionTenantV1, context: Context) -> Sequence[Emit]:
         tenant = command.tenant_id

@@ -103,7 +103,7 @@ class Door:
         self.auth = Authenticator(
             self.tenants, PEPPER, self.settings, lambda: self.now, self.limits
         )
-        self.trail = Trail(Publisher(Service.GATEWAY, self.recorder))
+        self.trail = Trail(Publisher(Service.GATEWAY, self.recorder), self.auth.remembered)
 
     def _seconds(self) -> float:
         return (self.now - START).total_seconds()
@@ -116,7 +116,8 @@ class Door:
             return []
 
         app = create_app(About("gateway", "1", "test"), ready)
-        app.middlewares.extend([self.limits.middleware, self.trail.middleware])
+        app.middlewares.extend([self.trail.middleware, self.limits.middleware])
+        app.on_response_prepare.append(self.limits.on_prepare)
         app.add_routes(
             [
                 web.get("/api/v1/tenants/me", self._me),

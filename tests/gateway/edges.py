@@ -1,6 +1,6 @@
 """The gateway's HTTP side with its bus scripted: every question goes to a function."""
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import TypeVar, cast
@@ -40,6 +40,7 @@ KEY = keys.mint(TENANT)
 NOW = datetime(2026, 3, 14, 9, 26, tzinfo=UTC)
 M = TypeVar("M", bound=Message)
 Script = Callable[[Message], Message | None]
+Prepare = Callable[[web.Request, web.StreamResponse], Awaitable[None]]
 
 
 class ScriptedRequester(Requester):
@@ -99,13 +100,15 @@ def edge_on(
     script: Script = silence,
     settings: GatewaySettings | None = None,
     requester: ScriptedRequester | None = None,
+    limits: Limits | None = None,
 ) -> Edge:
     settings = settings or GatewaySettings(admin_api_key=SecretStr(ADMIN_KEY))
     requester = requester or ScriptedRequester(script)
+    limits = limits or Limits(settings)
     return Edge(
         settings=settings,
         questions=Questions(requester, settings.question_timeout_seconds),
-        auth=Authenticator(requester, PEPPER, settings, lambda: NOW, Limits(settings)),
+        auth=Authenticator(requester, PEPPER, settings, lambda: NOW, limits),
         live=LiveRuns(),
         pages=Pages(Cursors(PEPPER)),
         signing=Signing(OneSecret(SecretSettings("convergence-local"))),
@@ -120,7 +123,9 @@ def routes_on(edge: Edge) -> list[web.RouteDef]:
 
 
 @asynccontextmanager
-async def serving(edge: Edge, middlewares: Sequence[Middleware] = ()) -> AsyncIterator[str]:
+async def serving(
+    edge: Edge, middlewares: Sequence[Middleware] = (), on_prepare: Sequence[Prepare] = ()
+) -> AsyncIterator[str]:
     """The URL of a gateway that listens on loopback."""
 
     async def nothing() -> list[str]:
@@ -128,6 +133,7 @@ async def serving(edge: Edge, middlewares: Sequence[Middleware] = ()) -> AsyncIt
 
     app = create_app(About("gateway", "0", Environment.DEVELOPMENT.value), nothing)
     app.middlewares.extend(middlewares)
+    app.on_response_prepare.extend(on_prepare)
     app.add_routes(routes_on(edge))
     runner, port = await serve(app, host="127.0.0.1", port=0)
     try:

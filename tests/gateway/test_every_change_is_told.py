@@ -14,6 +14,7 @@ from libs.bus.publisher import Publisher
 from libs.settings import GatewaySettings, OnboardingMode
 from libs.web.app import About, create_app
 from libs.web.server import serve
+from services.gateway.auth import Authenticator
 from services.gateway.openapi import PATH
 from services.gateway.trail import CHANGING, Trail
 from tests.api.threads import ExampleRequester
@@ -42,9 +43,9 @@ CHANGES = [
 class Told:
     """A gateway whose trail is kept."""
 
-    def __init__(self) -> None:
+    def __init__(self, auth: Authenticator) -> None:
         self.recorder = Recorder()
-        self.trail = Trail(Publisher(Service.GATEWAY, self.recorder))
+        self.trail = Trail(Publisher(Service.GATEWAY, self.recorder), auth.remembered)
         self.url = ""
 
     async def events(self) -> list[CallAnsweredV1]:
@@ -57,16 +58,17 @@ async def told() -> AsyncIterator[Told]:
     async def nothing() -> list[str]:
         return []
 
-    found = Told()
     settings = GatewaySettings(
         admin_api_key=SecretStr(ADMIN_KEY),
         onboarding_mode=OnboardingMode.ADMIN,
         rate_limit_address=0,
         rate_limit_tenant=0,
     )
+    edge = edge_on(settings=settings, requester=ExampleRequester())
+    found = Told(edge.auth)
     app = create_app(About("gateway", "0", "test"), nothing)
     app.middlewares.append(found.trail.middleware)
-    app.add_routes(routes_on(edge_on(settings=settings, requester=ExampleRequester())))
+    app.add_routes(routes_on(edge))
     runner, port = await serve(app, host="127.0.0.1", port=0)
     found.url = f"http://127.0.0.1:{port}"
     yield found

@@ -10,8 +10,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
-from contracts.identifiers import KeyHash, RunId, TenantId
-from contracts.keys import IssueKeyV1, KeyPart
+from contracts.identifiers import RunId, TenantId
 from contracts.runs import CancelRunV1
 from libs.web.app import About, answer, create_app
 from libs.web.problem import Problem
@@ -205,11 +204,3 @@ async def test_another_instance_asks_with_the_same_ids(service: Service) -> None
     assert other.ids[4:] == ["", ""]
     assert not set(other.ids[2:4]) & set(service.ids)
     await other.client.close()
-
-
-async def test_a_command_with_a_new_key_is_always_a_new_one() -> None:
-    part = KeyPart(key_hash=KeyHash("0" * 64), last_four="abcd", description="")
-    minting = IssueKeyV1(tenant_id=TenantId("acme"), key=part, requested_by="test")
-    with idempotency._scope("seed"):
-        assert command_id(minting) == ""
-        assert command_id(CANCEL) != ""

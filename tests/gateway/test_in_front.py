@@ -16,6 +16,7 @@ from contracts.tenants import OnboardTenantV1
 from libs.bus.publisher import Publisher
 from libs.settings import GatewaySettings, OnboardingMode
 from services.gateway import keys
+from services.gateway.api.edge import Edge
 from services.gateway.app import in_front
 from services.gateway.cors import Cors
 from services.gateway.limits import Limits
@@ -64,11 +65,18 @@ class Front:
 
     requester: TwoKeys = field(default_factory=TwoKeys)
     recorder: Recorder = field(default_factory=Recorder)
+    settings: GatewaySettings = field(
+        default_factory=lambda: GatewaySettings(admin_api_key=SecretStr(ADMIN_KEY))
+    )
     url: str = ""
+    edge: Edge = field(init=False)
+    limits: Limits = field(init=False)
     trail: Trail = field(init=False)
 
     def __post_init__(self) -> None:
-        self.trail = Trail(Publisher(Service.GATEWAY, self.recorder))
+        self.limits = Limits(self.settings)
+        self.edge = edge_on(settings=self.settings, requester=self.requester, limits=self.limits)
+        self.trail = Trail(Publisher(Service.GATEWAY, self.recorder), self.edge.auth.remembered)
 
     async def post(self, path: str, body: Any, headers: dict[str, str]) -> tuple[int, Any]:
         async with (
@@ -97,11 +105,10 @@ class Front:
 
 @asynccontextmanager
 async def front(mode: OnboardingMode = OPEN) -> AsyncIterator[Front]:
-    found = Front()
     settings = GatewaySettings(admin_api_key=SecretStr(ADMIN_KEY), onboarding_mode=mode)
-    edge, limits = edge_on(settings=settings, requester=found.requester), Limits(settings)
-    chain = in_front(Cors(()), limits, found.trail, edge.auth)
-    async with serving(edge, chain) as found.url:
+    found = Front(settings=settings)
+    chain = in_front(Cors(()), found.limits, found.trail, found.edge.auth)
+    async with serving(found.edge, chain, [found.limits.on_prepare]) as found.url:
         yield found
 
 

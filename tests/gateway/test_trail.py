@@ -1,6 +1,13 @@
 """The audit trail: every change that somebody with a key asked for, and its outcome."""
 
+import asyncio
+
+import pytest
+
 from contracts.calls import ActorKind, CallAnsweredV1, CallOutcome
+from contracts.identifiers import TenantId
+from contracts.tenants import TenantStatus
+from services.gateway import keys
 from tests.gateway.door import ADMIN_KEY, visiting
 
 
@@ -49,3 +56,110 @@ async def test_reading_and_strangers_leave_no_trail() -> None:
         await visitor.call("garbage", "/api/v1/pipelines/run/nightly", "POST")
         await visitor.call(path="/api/v1/admin/tenants/acme", method="DELETE")
         assert await visitor.door.told() == []
+
+
+RUN = "/api/v1/pipelines/run/nightly"
+
+
+async def test_a_call_of_a_suspended_tenant_is_told() -> None:
+    async with visiting() as visitor:
+        key = visitor.door.tenants.issue("acme")
+        visitor.door.tenants.status["acme"] = TenantStatus.SUSPENDED
+        assert await visitor.code(key, path=RUN, method="POST") == (403, "tenant_suspended")
+        await visitor.call(key)  # reading is not told
+        (event,) = await visitor.door.told()
+        assert (event.tenant_id, event.actor, event.key) == (
+            "acme",
+            ActorKind.TENANT,
+            key.last_four,
+        )
+        assert (event.outcome, event.code, event.count) == (
+            CallOutcome.REFUSED,
+            "tenant_suspended",
+            1,
+        )
+
+
+async def test_a_flood_of_a_suspended_tenant_comes_to_its_limit_as_any_other() -> None:
+    async with visiting(rate_limit_tenant=2) as visitor:
+        key = visitor.door.tenants.issue("acme")
+        visitor.door.tenants.status["acme"] = TenantStatus.SUSPENDED
+        for _ in range(20):
+            await visitor.call(key, RUN, "POST")
+        assert [(event.status, event.count) for event in await visitor.door.told()] == [
+            (403, 1),
+            (403, 1),
+            (429, 18),
+        ]
+
+
+@pytest.mark.parametrize("limit", ["rate_limit_tenant", "rate_limit_address"])
+async def test_calls_that_are_too_many_are_told_once_for_each_key_with_their_number(
+    limit: str,
+) -> None:
+    async with visiting(**{limit: 5}) as visitor:
+        keys = [visitor.door.tenants.issue("acme") for _ in range(2)]
+        for key in keys:
+            await visitor.call(key)  # known from now on
+        for _ in range(10):
+            for key in keys:
+                await visitor.call(key, RUN, "POST")
+        told = await visitor.door.told()
+        done = [event for event in told if event.status == 200]
+        limited = {event.key: event for event in told if event.status == 429}
+        assert len(told) == len(done) + len(keys)
+        assert sum(event.count for event in told) == 20
+        assert set(limited) == {key.last_four for key in keys}
+        assert {event.code for event in limited.values()} == {"rate_limited"}
+        assert {event.tenant_id for event in limited.values()} == {"acme"}
+
+
+async def test_the_next_window_is_told_by_itself() -> None:
+    async with visiting(rate_limit_tenant=1) as visitor:
+        visitor.door.trail.counted_seconds = 0.01
+        key = visitor.door.tenants.issue("acme")
+        await visitor.call(key)
+        published = visitor.door.recorder.published
+        for window in range(1, 3):
+            await visitor.call(key, RUN, "POST")
+            async with asyncio.timeout(5):
+                while len(published) < window:  # noqa: ASYNC110  it has no event
+                    await asyncio.sleep(0)
+        assert [event.count for event in await visitor.door.told()] == [1, 1]
+
+
+async def test_an_operators_calls_that_are_too_many_are_told_too() -> None:
+    async with visiting(rate_limit_address=1) as visitor:
+        headers = {"X-Admin-Key": ADMIN_KEY}
+        for tenant in ("one", "two", "three"):
+            path = f"/api/v1/admin/tenants/{tenant}"
+            await visitor.call(path=path, method="DELETE", headers=headers)
+        done, limited = await visitor.door.told()
+        assert (done.tenant_id, done.count) == ("one", 1)
+        assert (limited.tenant_id, limited.actor, limited.key, limited.count) == (
+            None,
+            ActorKind.ADMIN,
+            done.key,
+            2,
+        )
+
+
+async def test_a_flood_of_strangers_is_not_told() -> None:
+    async with visiting(rate_limit_address=1) as visitor:
+        stranger = keys.mint(TenantId("acme"))
+        for _ in range(5):
+            await visitor.call(stranger, RUN, "POST")
+        assert await visitor.door.told() == []
+
+
+async def test_as_many_keys_as_there_are_do_not_fill_the_memory(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("services.gateway.trail.MOST_COUNTED", 3)
+    async with visiting(rate_limit_tenant=1) as visitor:
+        for number in range(10):
+            key = visitor.door.tenants.issue(f"tenant_{number}")
+            await visitor.call(key)
+            await visitor.call(key, RUN, "POST")
+        assert len(visitor.door.trail._counted) <= 3
+        assert sum(event.count for event in await visitor.door.told()) == 10

@@ -19,7 +19,7 @@ from contracts.credentials import (
 )
 from contracts.datasets import DatasetRegisteredV1, RegisterDatasetV1
 from contracts.identifiers import CredentialId, DatasetName, TenantId
-from contracts.keys import KeyRevokedV1
+from contracts.keys import IssueKeyV1, KeyRevokedV1
 from contracts.platform import CommandRefusedV1, ObjectAction
 from contracts.tenants import (
     OffboardTenantV1,
@@ -99,6 +99,17 @@ async def test_a_tenant_is_announced_when_what_it_needs_is_there(
         "focus_loads",
         "ocsf_compliance_findings",
     }
+
+
+async def test_a_repeated_onboarding_has_the_first_ones_key_and_no_other(desk: Desk) -> None:
+    """As a gateway sends it again for the same Idempotency-Key."""
+    command = onboarding("patient", first_key=key(1))
+    first = await desk.give(command, "the-same-id")
+    assert await desk.give(command, "the-same-id") == first
+    issue = IssueKeyV1(tenant_id=command.tenant_id, key=key(2), requested_by="tenant")
+    issued = await desk.give(issue, "another-id")
+    assert await desk.give(issue, "another-id") == issued
+    assert list((await desk.state("patient")).keys) == [key(1).key_hash, key(2).key_hash]
 
 
 async def test_a_tenants_views_show_its_own_records_and_nobody_elses(

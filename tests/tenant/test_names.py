@@ -54,6 +54,16 @@ async def test_the_name_of_an_onboarding_that_came_to_nothing_is_free_again(
     await desk.expect(onboarding("finance_desk"), TenantOnboardedV1)
 
 
+async def test_an_onboarding_that_was_given_up_says_so_when_it_comes_again(
+    desk: Desk, warehouse: Warehouse, bucket: Bucket
+) -> None:
+    await warehouse.ensure(Dataset("finance_room", "somebody's own"))
+    first = await desk.give(onboarding("finance_room"), "the-same-id")
+    await warehouse.drop_dataset("finance_room")
+    assert await desk.give(onboarding("finance_room"), "the-same-id") == first
+    assert await bucket.names("claims/") == []
+
+
 async def test_the_name_of_a_dataset_that_came_to_nothing_is_free_again(
     desk: Desk, warehouse: Warehouse, bucket: Bucket
 ) -> None:

@@ -91,6 +91,7 @@ class EventRoutes:
     ) -> None:
         quiet = 0.0
         while not self._edge.stopping.is_set():
+            await self._edge.auth.still(call.request)
             live = self._edge.live.followed(call.tenant, run_id)
             news, changed = live.journal.after(position), live.changed
             if news:
@@ -103,7 +104,6 @@ class EventRoutes:
             quiet += waited
             if quiet >= HEARTBEAT_SECONDS:
                 await response.write(b": still here\n\n")
-                await self._edge.auth.tenant(call.request)  # a key may end before its streams do
                 quiet = 0.0
 
     async def _wait(self, run_id: RunId, live: LiveRun, changed: asyncio.Event) -> float:

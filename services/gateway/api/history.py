@@ -71,23 +71,24 @@ class HistoryRoutes:
         tenant = call.tenant
         live = self._edge.live.find(tenant, run_id)
         if live is not None and live.run is not None:
-            await self._wait_for_news(tenant, run_id, query)
+            await self._wait_for_news(call, run_id, query)
             return Answer(_shown(tenant, live.run, live.version), LIVE)
         found = await self._find(tenant, run_id)
         return Answer(_shown(tenant, found, 0), STORED)
 
-    async def _wait_for_news(self, tenant: TenantId, run_id: RunId, query: News) -> None:
+    async def _wait_for_news(self, call: Call, run_id: RunId, query: News) -> None:
         """Hold the answer while the run is as the client knows it, or goes on at all.
 
         Versions are this instance's own: one that another instance gave is news at once.
         """
-        live = self._edge.live.find(tenant, run_id)
+        live = self._edge.live.find(call.tenant, run_id)
         if live is None or live.run is None or not query.wait:
             return
         try:
             async with asyncio.timeout(query.wait):
                 while query.since in {None, live.version} and not live.run.status.is_final:
                     await live.changed.wait()
+                    await self._edge.auth.still(call.request)
         except TimeoutError:
             return  # no news is an answer too
 

@@ -20,7 +20,7 @@ from contracts.keys import (
 )
 from contracts.message import Part
 from libs.web.problem import Problem
-from services.gateway import keys, scopes
+from services.gateway import keys, minting, scopes
 from services.gateway.api.edge import Edge
 from services.gateway.api.endpoint import Answer, Body, Call, Query, Who, endpoint
 from services.gateway.auth import ACTOR
@@ -55,7 +55,10 @@ class KeyBody(OwnKeyBody):
 
 class RotateBody(Body):
     overlap_seconds: int = Field(default=DAY, ge=0, le=30 * DAY)
-    """How long the old key works beside the new one."""
+    """How long the old key works beside the new one.
+
+    With 0 a key that puts another in its own place cannot ask again when the answer is lost.
+    """
 
 
 class KeyShown(Part):
@@ -201,16 +204,17 @@ class KeyRoutes:
         raise Problem(404, "key_not_found", f"There is no key {key_hash}.")
 
     async def _issue(self, tenant: TenantId, body: OwnKeyBody, by: str) -> Answer[KeyShown]:
-        key = keys.mint(tenant)
+        key = minting.mint(tenant, self._edge.pepper)
         part = key_part(key, self._edge.pepper, body.description, body.scopes, body.expires_at)
         command = IssueKeyV1(tenant_id=tenant, key=part, requested_by=by)
-        issued = await self._edge.questions.ask(command, KeyIssuedV1)
+        unheard = minting.key_lost(part.key_hash)
+        issued = await self._edge.questions.ask(command, KeyIssuedV1, unheard=unheard)
         return Answer(_shown(key, part, issued.created_at), NO_STORE)
 
     async def _rotate(
         self, tenant: TenantId, old: StoredKeyPart, body: RotateBody, by: str
     ) -> Answer[KeyRotated]:
-        key = keys.mint(tenant)
+        key = minting.mint(tenant, self._edge.pepper)
         part = key_part(key, self._edge.pepper, old.key.description, old.key.scopes)
         command = RotateKeyV1(
             tenant_id=tenant,
@@ -219,7 +223,8 @@ class KeyRoutes:
             overlap_until=self._edge.clock() + timedelta(seconds=body.overlap_seconds),
             requested_by=by,
         )
-        done = await self._edge.questions.ask(command, KeyRotatedV1)
+        unheard = minting.key_lost(part.key_hash)
+        done = await self._edge.questions.ask(command, KeyRotatedV1, unheard=unheard)
         rotated = KeyRotated(
             **_shown(key, part, done.created_at).model_dump(),
             old_api_key_hash=done.old_key_hash,

@@ -16,7 +16,7 @@ from contracts.tenants import (
 )
 from libs.settings import OnboardingMode
 from libs.web.problem import Problem
-from services.gateway import keys
+from services.gateway import minting
 from services.gateway.api.edge import Edge
 from services.gateway.api.endpoint import Answer, Body, Call, Who, endpoint
 from services.gateway.auth import ACTOR, GUEST
@@ -74,7 +74,7 @@ class TenantRoutes:
         if by == "self" and body.subscription_plan != SMALLEST_PLAN:
             detail = f"Onboarding yourself gives plan {SMALLEST_PLAN}; an operator can change it."
             raise Problem(403, "plan_needs_admin", detail)
-        key = keys.mint(body.tenant_id)
+        key = minting.mint(body.tenant_id, self._edge.pepper)
         first = KeyPart(
             key_hash=key.hash(self._edge.pepper),
             last_four=key.last_four,
@@ -89,7 +89,10 @@ class TenantRoutes:
             first_key=first,
         )
         done = await self._edge.questions.ask(
-            command, TenantOnboardedV1, within=self._edge.settings.provision_timeout_seconds
+            command,
+            TenantOnboardedV1,
+            within=self._edge.settings.provision_timeout_seconds,
+            unheard=minting.first_key_lost(body.tenant_id, first.key_hash, guest=by == "self"),
         )
         return Answer(
             Onboarded(**done.model_dump(), api_key=key.text), {"Cache-Control": "no-store"}
