@@ -18,6 +18,8 @@ class Decision:
 
     facts: tuple[BaseModel, ...] = ()
     emits: tuple[Message, ...] = ()
+    after: Any = None
+    """The state that the facts lead to, where it is known; else the writer works it out."""
 
     @classmethod
     def of(cls, facts: Iterable[BaseModel], *emits: Message) -> "Decision":

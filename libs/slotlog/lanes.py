@@ -18,6 +18,8 @@ class Bounds:
     batch: int = 100
     snapshot_every: int = 100
     streams: int = 10_000
+    bytes: int = 128 << 20
+    """Of all cached states, as they would be written; in memory they take some four times that."""
     inbox: int = 10_000
 
 
@@ -35,6 +37,8 @@ class Lane(Generic[S]):
     loaded: bool = False
     known_at: datetime | None = None
     """When it was last known that nothing newer was written."""
+    weight: int = 0
+    """What it counts for among the bytes of all."""
     queue: list[Waiting] = field(default_factory=list)
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     worker: asyncio.Task[None] | None = None

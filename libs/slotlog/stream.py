@@ -39,6 +39,8 @@ class Stream(Generic[S]):
         self._inbox: OrderedDict[str, int] = OrderedDict()
         self.state = decider.initial()
         self.slot = 0
+        self.size = 0
+        """Bytes of its state, about: exact when it was read or written whole."""
 
     def slot_of(self, cause: str) -> int | None:
         """Return the slot that answered an input, if it is among the last ones."""
@@ -56,6 +58,7 @@ class Stream(Generic[S]):
         self.state = state
         for entry in record.entries:
             self._inbox[entry.cause] = slot
+            self.size += len(entry.cause) + sum(len(wire.data) for wire in entry.emits)
         while len(self._inbox) > self._inbox_size:
             self._inbox.popitem(last=False)
         self.slot = slot
@@ -66,7 +69,9 @@ class Stream(Generic[S]):
             "state": self._decider.dump_state(self.state),
             "inbox": list(self._inbox.items()),
         }
-        return json.dumps(body, separators=(",", ":")).encode()
+        data = json.dumps(body, separators=(",", ":")).encode()
+        self.size = len(data)
+        return data
 
     def load(self, slot: int, data: bytes) -> bool:
         """Take a snapshot; False when it was made by other rules and cannot be used."""
@@ -75,7 +80,7 @@ class Stream(Generic[S]):
             return False
         self.state = self._decider.load_state(body["state"])
         self._inbox = OrderedDict((cause, at) for cause, at in body["inbox"])
-        self.slot = slot
+        self.slot, self.size = slot, len(data)
         return True
 
 

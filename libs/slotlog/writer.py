@@ -62,6 +62,7 @@ class Writer(Generic[S]):
         self._clock = clock
         self._bounds = bounds or Bounds()
         self._lanes: OrderedDict[str, Lane[S]] = OrderedDict()
+        self._bytes = 0
         self._snapshots: set[asyncio.Task[None]] = set()
 
     async def submit(
@@ -88,6 +89,7 @@ class Writer(Generic[S]):
             self._forget_if_stale(lane)
             if refresh or not lane.loaded:
                 await self._catch_up(key, lane)
+                self._weigh(key, lane)
             return lane.stream.state
 
     async def expire(self, key: str, before: datetime) -> int:
@@ -130,11 +132,17 @@ class Writer(Generic[S]):
         return lane
 
     def _evict(self) -> None:
-        if len(self._lanes) < self._bounds.streams:
-            return
-        idle = next((key for key, lane in self._lanes.items() if lane.idle), None)
-        if idle is not None:
-            del self._lanes[idle]
+        """Forget what was used longest ago, and is not being used, until there is room."""
+        while len(self._lanes) >= self._bounds.streams or self._bytes > self._bounds.bytes:
+            idle = next((key for key, lane in self._lanes.items() if lane.idle), None)
+            if idle is None:
+                return
+            self._bytes -= self._lanes.pop(idle).weight
+
+    def _weigh(self, key: str, lane: Lane[S]) -> None:
+        if self._lanes.get(key) is lane:
+            self._bytes += lane.stream.size - lane.weight
+            lane.weight = lane.stream.size
 
     def _name(self, key: str) -> str:
         return f"{self._prefix}/{key}"
@@ -146,6 +154,7 @@ class Writer(Generic[S]):
             try:
                 async with lane.lock:
                     await self._settle(key, lane, batch)
+                    self._weigh(key, lane)
             except BaseException as error:
                 fail(batch, error)
                 if not isinstance(error, Exception):
@@ -201,7 +210,9 @@ class Writer(Generic[S]):
                 continue
             try:
                 decision = self._decider.decide(state, given.message, now)
-                after = reduce(self._decider.evolve, decision.facts, state)
+                after = decision.after
+                if after is None:
+                    after = reduce(self._decider.evolve, decision.facts, state)
             except Exception as error:  # noqa: BLE001  handed to the submitter, whose input it is
                 fail([waiting], error)
                 continue

@@ -27,6 +27,7 @@ from contracts.tenants import (
     TenantSuspendedV1,
 )
 from libs.slotlog.decider import Decision
+from services.scheduler.compacting import compact
 from services.scheduler.domain import (
     admission,
     attempts,
@@ -101,9 +102,10 @@ class LedgerDecider:
         if isinstance(message, Look) and message.reminder not in {None, state.reminders}:
             return Decision(*NOTHING)  # another reminder has taken its place, and will lead here
         outcome = _RULES[type(message)](state, message, now, self.rules)
-        if outcome[0] or isinstance(message, Look):
-            outcome = remind(state, outcome, now, self.rules, anew=reminded)
-        return Decision(*outcome)
+        if not outcome[0] and not isinstance(message, Look):
+            return Decision(*outcome)
+        worked = remind(state, outcome, now, self.rules, anew=reminded)
+        return Decision(*worked, after=worked.after)
 
     def evolve(self, state: Ledger, fact: BaseModel) -> Ledger:
         return evolve(state, fact)
@@ -115,7 +117,7 @@ class LedgerDecider:
         return state.model_dump(mode="json")
 
     def load_state(self, data: Any) -> Ledger:
-        return Ledger.model_validate(data)
+        return compact(Ledger.model_validate(data))
 
 
 class PlaceDecider:

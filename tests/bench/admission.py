@@ -2,7 +2,8 @@
 
     python -m tests.bench.admission [--tenants 1000] [--runs 5000]
 
-The clock runs from the first command published until the last `run.requested` or
+Ever more tenants of one platform, up to so many; runs in rounds, so that it shows whether
+the pace lasts. The clock runs from the first command published until the last `run.requested` or
 `run.queued` has been heard: Pub/Sub, the ledgers in Cloud Storage, and Pub/Sub again.
 """
 
@@ -11,9 +12,11 @@ import asyncio
 import os
 import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from statistics import median
 from uuid import uuid4
 
 from contracts.identifiers import ConfigId, RunId, TenantId
@@ -21,14 +24,23 @@ from contracts.message import Message
 from contracts.pipelines import ConfigSavedV1, SaveConfigV1
 from contracts.runs import RunQueuedV1, RunRequestedV1, SubmitRunV1
 from contracts.tenants import TenantOnboardedV1
-from tests.bench.figures import Figure, Findings
+from tests.bench.figures import Curve, Figure, Findings
 from tests.faults.engine import MANY, Engine, engine
 from tests.pipelines import ONE_STEP
 
 CONFIG = ConfigId("ones")
 ADMITTED = (RunRequestedV1, RunQueuedV1)
 TOGETHER = 500
+ROUNDS = 5
 TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
+
+
+@dataclass(frozen=True, slots=True)
+class Paces:
+    """What was measured in each round."""
+
+    rates: Sequence[float]
+    cpu_us: Sequence[float]
 
 
 def main() -> None:
@@ -40,30 +52,65 @@ def main() -> None:
         asyncio.run(measure(Path(folder), chosen.tenants, chosen.runs))
 
 
-async def measure(folder: Path, tenants: int, runs: int) -> None:
-    names = [TenantId(f"tenant_{number:06}") for number in range(tenants)]
-    async with engine(folder, executors=0, LEASE_SECONDS="900") as platform:
-        await prepare(platform, names)
-        await submit(platform, names, tenants)  # every ledger is loaded, and reminds of its lease
-        before, cpu = heard(platform, *ADMITTED), cpu_seconds(platform)
-        started = time.perf_counter()
-        await submit(platform, names, runs)
-        seconds, cpu = time.perf_counter() - started, cpu_seconds(platform) - cpu
-        admitted = heard(platform, *ADMITTED) - before
-    if admitted != runs:
-        raise SystemExit(f"{runs} runs were submitted, {admitted} were admitted")
+async def measure(folder: Path, most: int, runs: int) -> None:
+    sizes = [size for size in (10, 100, 1_000, 10_000) if size < most] + [most]
+    async with engine(folder, executors=0, LEASE_SECONDS="3600") as platform:
+        ready: list[TenantId] = []
+        found: dict[int, Paces] = {}
+        for size in sizes:
+            more = [TenantId(f"tenant_{number:06}") for number in range(len(ready), size)]
+            await prepare(platform, more)
+            await submit(platform, more, len(more))  # each ledger is loaded
+            ready += more
+            found[size] = await paces(platform, ready, runs)
     figures = [
-        Figure(f"{runs:,} runs of {tenants:,} tenants: admitted", "/s", [runs / seconds], aim=200),
-        Figure("CPU of the scheduler for each", "µs", [cpu / runs * 1e6]),
+        Figure(f"{runs:,} runs of {most:,} tenants: admitted", "/s", found[most].rates, aim=200),
+        Figure("CPU of the scheduler for each", "µs", found[most].cpu_us, more_is_better=False),
     ]
-    Findings("admission", figures).keep()
+    curves = [
+        Curve(
+            "Runs admitted",
+            "tenants",
+            "a second",
+            [(float(size), median(one.rates)) for size, one in found.items()],
+        ),
+        Curve(
+            "CPU of the scheduler for each run",
+            "tenants",
+            "µs",
+            [(float(size), median(one.cpu_us)) for size, one in found.items()],
+        ),
+        Curve(
+            f"Runs admitted as they grow, {most:,} tenants",
+            "runs of them before",
+            "a second",
+            [(n * runs / ROUNDS, rate) for n, rate in enumerate(found[most].rates)],
+        ),
+    ]
+    Findings("admission", figures, curves).keep()
     for figure in figures:
         print(figure)
+    for curve in curves:
+        print(curve)
+
+
+async def paces(platform: Engine, names: list[TenantId], runs: int) -> Paces:
+    rates, cpu_us, each = [], [], runs // ROUNDS
+    for _ in range(ROUNDS):
+        before, cpu = heard(platform, *ADMITTED), cpu_seconds(platform)
+        started = time.perf_counter()
+        await submit(platform, names, each)
+        rates.append(each / (time.perf_counter() - started))
+        cpu_us.append((cpu_seconds(platform) - cpu) / each * 1e6)
+        if (admitted := heard(platform, *ADMITTED) - before) != each:
+            raise SystemExit(f"{each} runs were submitted, {admitted} were admitted")
+    return Paces(rates, cpu_us)
 
 
 async def prepare(platform: Engine, names: Iterable[TenantId]) -> None:
     onboarded = [_onboarded(name) for name in names]
     await platform.tenants.send(*onboarded)
+    saved = heard(platform, ConfigSavedV1)
     saves = [
         SaveConfigV1(
             tenant_id=one.tenant_id, config_id=CONFIG, source=ONE_STEP, requested_by="bench"
@@ -71,7 +118,7 @@ async def prepare(platform: Engine, names: Iterable[TenantId]) -> None:
         for one in onboarded
     ]
     await platform.bus.publisher.send(*saves)
-    await until(platform, len(saves), ConfigSavedV1)
+    await until(platform, saved + len(saves), ConfigSavedV1)
 
 
 def _onboarded(name: TenantId) -> TenantOnboardedV1:

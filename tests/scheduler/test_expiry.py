@@ -86,6 +86,19 @@ def test_snapshots_that_releases_have_written_can_still_be_read() -> None:
     assert _holds(decider.dump_state(ledger), kept["state"])
 
 
+def test_a_ledger_that_was_read_is_the_one_that_was_written() -> None:
+    """It shares what all models of a kind have in common; a copy of one changes no other."""
+    decider = LedgerDecider(Rules())
+    ledger = decider.load_state(json.loads(KEPT.read_text())["state"])
+    written = json.loads(json.dumps(decider.dump_state(ledger)))
+    assert decider.dump_state(decider.load_state(written)) == written
+    first, *_ = ledger.configs.values()
+    other = first.model_copy(update={"revision": 99})
+    assert other.model_fields_set == set(type(first).model_fields)
+    assert other.model_fields_set is not first.model_fields_set
+    assert (first.revision, other.revision) != (99, first.revision)
+
+
 def _holds(found: Any, kept: Any) -> bool:
     """Whether all that was kept is there; what has been added since may be too."""
     if isinstance(kept, dict):

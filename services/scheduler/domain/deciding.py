@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from functools import reduce
 from typing import Any
 
 from contracts.identifiers import TenantId
@@ -86,11 +87,24 @@ Outcome = tuple[tuple[Fact, ...], tuple[Message, ...]]
 NOTHING: Outcome = ((), ())
 
 
+class Worked(tuple[tuple[Fact, ...], tuple[Message, ...]]):  # noqa: SLOT001  none for tuples
+    """An outcome that knows what it leads to, so that nobody works it out again."""
+
+    before: Ledger
+    after: Ledger
+
+    @classmethod
+    def of(cls, outcome: Outcome, before: Ledger, after: Ledger) -> "Worked":
+        made = cls(outcome)
+        made.before, made.after = before, after
+        return made
+
+
 class Working:
     """Decisions made one after another, each on what the ones before left."""
 
     def __init__(self, state: Ledger, now: datetime, rules: Rules) -> None:
-        self.state = state
+        self._before = self.state = state
         self.now = now
         self.rules = rules
         self._facts: list[Fact] = []
@@ -98,8 +112,10 @@ class Working:
 
     def take(self, outcome: Outcome) -> None:
         facts, emits = outcome
-        for fact in facts:
-            self.state = evolve(self.state, fact)
+        if isinstance(outcome, Worked) and outcome.before is self.state:
+            self.state = outcome.after
+        else:
+            self.state = reduce(evolve, facts, self.state)
         self._facts += facts
         self._emits += emits
 
@@ -110,8 +126,9 @@ class Working:
         return outcome
 
     @property
-    def outcome(self) -> Outcome:
-        return tuple(self._facts), tuple(self._emits)
+    def outcome(self) -> Worked:
+        made = tuple(self._facts), tuple(self._emits)
+        return Worked.of(made, self._before, self.state)
 
 
 def refuse(tenant: TenantId, code: str, detail: str) -> Outcome:

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 from contracts.identifiers import TenantId
 from services.scheduler.domain.backfills import step_backfills
-from services.scheduler.domain.deciding import Outcome, Rules, Working, lease_until
+from services.scheduler.domain.deciding import Outcome, Rules, Worked, Working, lease_until
 from services.scheduler.domain.facts import Reminded
 from services.scheduler.domain.ledger import Ledger
 from services.scheduler.domain.periods import day_of, next_reset
@@ -24,7 +24,7 @@ def settle(
 
 def remind(
     state: Ledger, outcome: Outcome, now: datetime, rules: Rules, *, anew: bool = False
-) -> Outcome:
+) -> Worked:
     """Add when somebody must look again, if that is sooner than is known or has just passed.
 
     `anew`: in any case, so that the reminder that led to this one is used up.

@@ -65,6 +65,24 @@ async def test_idle_streams_are_forgotten() -> None:
     assert len(one._lanes) <= 3
 
 
+async def test_what_is_kept_of_idle_streams_is_bounded_in_bytes() -> None:
+    log, most = MemorySlotLog(), 500
+    one = writer(log, bytes=most, snapshot_every=5)
+    for number in range(60):
+        await one.submit(f"tenant_{number % 12}", ask(number), envelope(number))
+        assert one._bytes == sum(lane.stream.size for lane in one._lanes.values())
+    largest = max(lane.stream.size for lane in one._lanes.values())
+    assert 1 < len(one._lanes) < 12
+    assert one._bytes <= most + largest
+    await one.close()
+    another = writer(log, bytes=most)
+    for number in range(60):  # what was forgotten is read again, and known for what it is
+        wires = await another.submit(f"tenant_{number % 12}", ask(number), envelope(number))
+        assert key(wires) == key(
+            await one.submit(f"tenant_{number % 12}", ask(number), envelope(number))
+        )
+
+
 async def test_what_the_rules_raise_fails_its_own_input_alone() -> None:
     class Picky(Counter):
         def decide(self, state: int, message: object, now: datetime) -> object:  # type: ignore[override] # a test's own
