@@ -1,136 +1,58 @@
 """The ledger beside a model that is too simple to be wrong: both say the same, always."""
 
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import date, timedelta
+from typing import Any
 
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from contracts.runs import AttemptHeartbeatV1, CancelRunV1
+from contracts.backfills import (
+    BackfillAction,
+    BackfillOnly,
+    BackfillStatus,
+    ChangeBackfillV1,
+    StartBackfillV1,
+)
+from contracts.identifiers import BackfillId, RunId
+from contracts.pipelines import DeleteConfigV1, SaveConfigV1
+from contracts.runs import (
+    PLATFORM_FAULTS,
+    AttemptFinishedV1,
+    AttemptHeartbeatV1,
+    AttemptReturnedV1,
+    AttemptStartedV1,
+    CancelRunV1,
+    ErrorPart,
+    RetryRunV1,
+    RunStatus,
+)
 from contracts.tenants import LimitsPart, PlanChangedV1, TenantResumedV1, TenantSuspendedV1
+from services.scheduler.domain.deciding import KeepConfig, RetryWith
 from services.scheduler.domain.queue import waiting
-from tests.scheduler.platforms import RULES, START, TENANT, Platform, kinds, run_id, submit
+from tests.scheduler.model import SAVED, Model
+from tests.scheduler.platforms import (
+    CONFIG,
+    DEFINITION,
+    RULES,
+    TENANT,
+    Platform,
+    kinds,
+    run_id,
+    submit,
+)
 
-REQUESTED, QUEUED, REJECTED = "run.requested.v1", "run.queued.v1", "run.rejected.v1"
-REACHED = "quota.reached.v1"
-FINISHED, REFUSED, ASKED = "run.finished.v1", "command.refused.v1", "run.cancel_requested.v1"
+BY: dict[str, Any] = {"tenant_id": TENANT, "requested_by": "test"}
+STATUS = {
+    BackfillAction.PAUSE: BackfillStatus.PAUSED,
+    BackfillAction.RESUME: BackfillStatus.ACTIVE,
+    BackfillAction.CANCEL: BackfillStatus.CANCELLED,
+}
+RUNS, OFF = st.integers(0, 30), st.sampled_from([0, 0, 0, -1, 1])
 
 
-@dataclass
-class Run:
-    number: int
-    priority: int
-    asked_at: datetime
-    day: str
-    attempt: int = 0
-    until: datetime = START
-    cancelling: bool = False
-
-
-@dataclass
-class Model:
-    """What the product promises, in the plainest words."""
-
-    daily: int
-    monthly: int
-    concurrent: int
-    now: datetime = START
-    latest: str = ""
-    suspended: bool = False
-    charged: dict[str, int] = field(default_factory=dict)
-    going: list[Run] = field(default_factory=list)
-    line: list[Run] = field(default_factory=list)
-    over: set[int] = field(default_factory=set)
-
-    def day(self) -> str:
-        return max(self.latest, self.now.date().isoformat())
-
-    def find(self, number: int) -> Run | None:
-        return next((r for r in self.going + self.line if r.number == number), None)
-
-    def submit(self, number: int, priority: int) -> list[str]:
-        if self.find(number) or number in self.over:
-            return [REFUSED]
-        day = self.day()
-        full = (
-            self.charged.get(day, 0) >= self.daily or self.charged.get(day[:7], 0) >= self.monthly
-        )
-        waits = len(self.going) >= self.concurrent or bool(self.line)
-        if self.suspended or full or (waits and len(self.line) >= RULES.queue_limit):
-            return [REJECTED]
-        self.latest = day
-        for key in (day, day[:7]):
-            self.charged[key] = self.charged.get(key, 0) + 1
-        run = Run(number, priority, self.now, day)
-        told = [REACHED for key, need in self.worth_telling(day) if self.charged[key] == need]
-        if waits:
-            self.line.append(run)
-            return [QUEUED, *told]
-        self.start(run)
-        return [REQUESTED, *told]
-
-    def worth_telling(self, day: str) -> list[tuple[str, int]]:
-        """How many runs are 80 and 100 % of each limit, rounded up."""
-        return [
-            (key, -(-most * percent // 100))
-            for key, most in ((day, self.daily), (day[:7], self.monthly))
-            for percent in (80, 100)
-        ]
-
-    def start(self, run: Run) -> None:
-        run.attempt += 1
-        run.until = self.now + timedelta(seconds=RULES.lease_seconds)
-        if run not in self.going:
-            self.going.append(run)
-
-    def order(self) -> list[Run]:
-        return sorted(self.line, key=lambda r: r.asked_at - timedelta(minutes=r.priority))
-
-    def fill(self) -> list[str]:
-        said = []
-        while not self.suspended and self.line and len(self.going) < self.concurrent:
-            run = self.order()[0]
-            self.line.remove(run)
-            self.start(run)
-            said.append(REQUESTED)
-        return said
-
-    def end(self, run: Run, *, refund: bool = False) -> list[str]:
-        (self.going if run in self.going else self.line).remove(run)
-        self.over.add(run.number)
-        if refund:
-            for key in (run.day, run.day[:7]):
-                if key in (self.latest, self.latest[:7]):
-                    self.charged[key] -= 1
-        return [FINISHED]
-
-    def finish(self, number: int, attempt: int) -> list[str]:
-        run = self.find(number)
-        if run is None or run in self.line or run.attempt != attempt:
-            return []
-        return self.end(run) + self.fill()
-
-    def cancel(self, number: int) -> list[str]:
-        run = self.find(number)
-        if run is None:
-            return [REFUSED]
-        if run in self.line:
-            return self.end(run) + self.fill()
-        run.cancelling = True
-        return [ASKED]
-
-    def look(self) -> list[str]:
-        said = []
-        for run in [r for r in self.going if r.until <= self.now]:
-            if run.cancelling:
-                said += self.end(run)
-            elif run.attempt >= RULES.max_attempts:
-                said += self.end(run, refund=True)
-            else:
-                self.start(run)
-                said.append(REQUESTED)
-        return said + self.fill()
+def backfill_id(number: int) -> BackfillId:
+    return BackfillId(f"00000000-0000-4000-9000-{number:012d}")
 
 
 class LedgerMachine(RuleBasedStateMachine):
@@ -141,31 +63,109 @@ class LedgerMachine(RuleBasedStateMachine):
         self.platform = Platform(daily=8, monthly=12, concurrent=2)
         self.model = Model(8, 12, 2)
         self.submitted = 0
+        self.backfills = 0
 
     @rule(again=st.booleans(), priority=st.integers(-2, 2))
     def submit_one(self, *, again: bool, priority: int) -> None:
-        number = max(0, self.submitted - 1) if again else self.submitted
-        self.submitted = max(self.submitted, number + 1)
+        number = self.number(again=again)
         said = kinds(self.platform.tell(submit(number, priority)))
-        assert said == self.model.submit(number, priority)
+        assert said == self.model.submit(run_id(number), priority)
 
-    @rule(which=st.integers(0, 20), attempt=st.integers(1, 4), good=st.booleans())
-    def report(self, *, which: int, attempt: int, good: bool) -> None:
-        said = kinds(self.platform.finish(which, attempt, "COMPLETED" if good else "FAILED"))
-        assert said == self.model.finish(which, attempt)
+    @rule(again=st.booleans(), of=RUNS)
+    def retry(self, *, again: bool, of: int) -> None:
+        number = self.number(again=again)
+        command = RetryRunV1(tenant_id=TENANT, run_id=run_id(number), retry_of=self.name(of))
+        said = kinds(self.platform.tell(RetryWith(command=command, definition=DEFINITION)))
+        assert said == self.model.retry(run_id(number), self.name(of))
 
-    @rule(which=st.integers(0, 20), attempt=st.integers(1, 3))
-    def stay_alive(self, which: int, attempt: int) -> None:
-        alive = AttemptHeartbeatV1(tenant_id=TENANT, run_id=run_id(which), attempt=attempt)
+    @rule(which=RUNS, off=OFF, code=st.sampled_from(["", "invalid", *PLATFORM_FAULTS]))
+    def report(self, which: int, off: int, code: str) -> None:
+        attempt = self.attempt(which, off)
+        event = AttemptFinishedV1(
+            tenant_id=TENANT,
+            run_id=self.name(which),
+            attempt=attempt,
+            status=RunStatus.FAILED if code else RunStatus.COMPLETED,
+            started_at=self.platform.now,
+            finished_at=self.platform.now,
+            error=ErrorPart(code=code, detail="it failed") if code else None,
+        )
+        said = kinds(self.platform.tell(event))
+        refund = code in PLATFORM_FAULTS
+        assert said == self.model.finish(self.name(which), attempt, refund=refund)
+
+    @rule(which=RUNS, off=OFF)
+    def begin_attempt(self, which: int, off: int) -> None:
+        attempt = self.attempt(which, off)
+        started = AttemptStartedV1(
+            tenant_id=TENANT,
+            run_id=self.name(which),
+            config_id=CONFIG,
+            attempt=attempt,
+            steps=("make",),
+            started_at=self.platform.now,
+        )
+        said = kinds(self.platform.tell(started))
+        assert said == self.model.begin(self.name(which), attempt)
+
+    @rule(which=RUNS, off=OFF)
+    def stay_alive(self, which: int, off: int) -> None:
+        attempt = self.attempt(which, off)
+        alive = AttemptHeartbeatV1(tenant_id=TENANT, run_id=self.name(which), attempt=attempt)
         assert self.platform.tell(alive) == []
-        run = self.model.find(which)
-        if run in self.model.going and run is not None and run.attempt == attempt:
-            run.until = self.model.now + timedelta(seconds=RULES.lease_seconds)
+        run = self.model.current(self.name(which), attempt)
+        if run is not None:
+            self.model.extend(run)
 
-    @rule(which=st.integers(0, 20))
+    @rule(which=RUNS, off=OFF)
+    def give_back(self, which: int, off: int) -> None:
+        attempt = self.attempt(which, off)
+        returned = AttemptReturnedV1(tenant_id=TENANT, run_id=self.name(which), attempt=attempt)
+        said = kinds(self.platform.tell(returned))
+        assert said == self.model.give_back(self.name(which), attempt)
+
+    @rule(which=RUNS)
     def cancel(self, which: int) -> None:
-        command = CancelRunV1(tenant_id=TENANT, run_id=run_id(which), requested_by="test")
-        assert kinds(self.platform.tell(command)) == self.model.cancel(which)
+        said = kinds(self.platform.tell(CancelRunV1(**BY, run_id=self.name(which))))
+        assert said == self.model.cancel(self.name(which))
+
+    @rule(days=st.integers(1, 4), most=st.integers(1, 3))
+    def start_backfill(self, days: int, most: int) -> None:
+        name, first = backfill_id(self.backfills), date(2026, 1, 1)
+        self.backfills += 1
+        last = first + timedelta(days=days - 1)
+        command = StartBackfillV1(
+            **BY,
+            backfill_id=name,
+            config_id=CONFIG,
+            from_date=first,
+            to_date=last,
+            only=BackfillOnly.ALL,
+            max_active=most,
+        )
+        said = kinds(self.platform.tell(command))
+        all_days = [first + timedelta(days=offset) for offset in range(days)]
+        assert said == self.model.begin_backfill(name, all_days, most)
+
+    @rule(which=st.integers(0, 3), action=st.sampled_from([*BackfillAction]))
+    def change_backfill(self, which: int, action: BackfillAction) -> None:
+        command = ChangeBackfillV1(**BY, backfill_id=backfill_id(which), action=action)
+        said = kinds(self.platform.tell(command))
+        assert said == self.model.change_backfill(backfill_id(which), STATUS[action])
+
+    @rule(really=st.sampled_from([True, False, False, False]))
+    def delete_config(self, *, really: bool) -> None:
+        if not really:
+            return
+        said = kinds(self.platform.tell(DeleteConfigV1(**BY, config_id=CONFIG)))
+        assert said == self.model.delete()
+
+    @rule()
+    def save_config(self) -> None:
+        command = SaveConfigV1(**BY, config_id=CONFIG, source="…")
+        said = kinds(self.platform.tell(KeepConfig(command=command, definition=DEFINITION)))
+        self.model.saved = True
+        assert said == [SAVED]
 
     @rule(seconds=st.sampled_from([1, 30, 61, 600, -600, 3600, 86_400, 3 * 86_400]))
     def pass_time(self, seconds: int) -> None:
@@ -176,19 +176,18 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule(concurrent=st.integers(0, 4), daily=st.integers(5, 10))
     def change_plan(self, concurrent: int, daily: int) -> None:
         limits = LimitsPart(daily=daily, monthly=12, concurrent=concurrent)
-        event = PlanChangedV1(tenant_id=TENANT, plan="X", limits=limits, requested_by="test")
         self.model.daily, self.model.concurrent = daily, concurrent
-        assert kinds(self.platform.tell(event)) == self.model.fill()
+        said = kinds(self.platform.tell(PlanChangedV1(**BY, plan="X", limits=limits)))
+        assert said == self.model.settle()
 
-    @rule(suspended=st.booleans())
+    @rule(suspended=st.sampled_from([True, False, False]))
     def suspend_or_resume(self, *, suspended: bool) -> None:
         self.model.suspended = suspended
         if suspended:
-            event = TenantSuspendedV1(tenant_id=TENANT, reason="unpaid", requested_by="admin")
-            assert self.platform.tell(event) == []
+            assert self.platform.tell(TenantSuspendedV1(**BY, reason="unpaid")) == []
             return
-        resumed = TenantResumedV1(tenant_id=TENANT, requested_by="admin")
-        assert sorted(kinds(self.platform.tell(resumed))) == sorted(self.model.look())
+        said = kinds(self.platform.tell(TenantResumedV1(**BY)))
+        assert sorted(said) == sorted(self.model.look())
 
     @invariant()
     def both_know_the_same(self) -> None:
@@ -196,12 +195,16 @@ class LedgerMachine(RuleBasedStateMachine):
             return
         ledger, model = self.platform.ledger, self.model
         going = {lease.request.run_id: lease.request.attempt for lease in ledger.running}
-        assert going == {run_id(run.number): run.attempt for run in model.going}
+        assert going == {run.name: run.attempt for run in model.going}
         line = [lease.request.run_id for lease in waiting(ledger, RULES)]
-        assert line == [run_id(run.number) for run in model.order()]
-        assert set(ledger.ended) == {run_id(number) for number in model.over}
+        assert line == [run.name for run in model.order()]
+        assert set(ledger.ended) == set(model.over)
         kept = {k: n for k, n in model.charged.items() if k in (model.latest, model.latest[:7])}
         assert ledger.charged == kept
+        backfills = {
+            str(name): (one.about.status, set(one.active)) for name, one in ledger.backfills.items()
+        }
+        assert backfills == {name: (one.status, one.active) for name, one in model.fills.items()}
 
     @invariant()
     def somebody_will_look_in_time(self) -> None:
@@ -212,6 +215,23 @@ class LedgerMachine(RuleBasedStateMachine):
             assert ledger.reminder is not None
             assert ledger.reminder <= lease.until + timedelta(seconds=1)
 
+    def number(self, *, again: bool) -> int:
+        """Of the next run, or of the last one once more."""
+        number = max(0, self.submitted - 1) if again else self.submitted
+        self.submitted = max(self.submitted, number + 1)
+        return number
+
+    def name(self, which: int) -> RunId:
+        """Of a run that there is or has been, a backfill's too; or else of one to come."""
+        runs = [*self.model.going, *self.model.line]
+        names = [*(run.name for run in runs), *self.model.over, run_id(self.submitted)]
+        return RunId(names[which % len(names)])
+
+    def attempt(self, which: int, off: int) -> int:
+        """The attempt that goes on, or one before or after it."""
+        run = self.model.find(self.name(which))
+        return max(1, off + (run.attempt if run is not None else 1))
+
 
 TestLedgerMachine = LedgerMachine.TestCase
-TestLedgerMachine.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestLedgerMachine.settings = settings(max_examples=80, stateful_step_count=60, deadline=None)
