@@ -234,4 +234,4 @@ class LedgerMachine(RuleBasedStateMachine):
 
 
 TestLedgerMachine = LedgerMachine.TestCase
-TestLedgerMachine.settings = settings(max_examples=80, stateful_step_count=60, deadline=None)
+TestLedgerMachine.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
