@@ -3,7 +3,7 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PEERS := celery prefect airflow
+PEERS := celery prefect airflow focus-converter load
 SERVICES := gateway tenant scheduler executor audit_log
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
 
@@ -49,7 +49,7 @@ bench: $(VENV)/ready ## Measure hops, latency and throughput on this machine
 	@$(BIN)/python -m tests.bench.reading
 	@$(BIN)/python -m tests.bench.page
 
-peers: $(PEERS:%=$(VENV)/peers/%/ready) ## The same work by others, side by side (PARTS=orchestration; needs redis-server)
+peers: $(PEERS:%=$(VENV)/peers/%/ready) ## The same work by others, side by side (PARTS="orchestration conversion loading", ROWS, ROUNDS; redis-server)
 	@$(BIN)/python -m tests.bench.peers $(PARTS)
 	@$(BIN)/python -m tests.bench.page
 

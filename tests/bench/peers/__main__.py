@@ -10,9 +10,13 @@ import tempfile
 from pathlib import Path
 
 from tests.bench.figures import Findings
-from tests.bench.peers import orchestration
+from tests.bench.peers import conversion, loading, orchestration
 
-PARTS = {"orchestration": orchestration.measured}
+PARTS = {
+    "orchestration": orchestration.measured,
+    "conversion": conversion.measured,
+    "loading": loading.measured,
+}
 
 
 def main() -> None:

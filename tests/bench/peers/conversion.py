@@ -1,0 +1,135 @@
+"""Bills into FOCUS, by us and by focus-converter: rows a second, memory, and refusals.
+
+The same file, each in a process of its own; starting Python is counted for both.
+"""
+
+import os
+import shutil
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.bench.figures import Figure
+from tests.bench.peers import made
+from tests.bench.peers.peer import tool
+from tests.bench.peers.watching import Took, finished, watched
+
+ROWS = int(os.environ.get("ROWS", "1_000_000"))
+ROUNDS = int(os.environ.get("ROUNDS", "3"))
+LONGER = 5
+WARM_UP = 1000
+OVER_PEER = 4.0
+MOST_MB, FLAT = 1000.0, 1.2
+HANGS_WITHIN, ANSWERS_WITHIN = 20.0, 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """One bill, and what it is called on both sides."""
+
+    bill: made.Bill
+    mapping: str
+    provider: str
+    format: Sequence[str] = ("--data-format", "csv")
+
+    def ours(self, file: Path, out: Path) -> list[str]:
+        module = "tests.bench.peers.converting"
+        return [sys.executable, "-m", module, self.mapping, str(file), str(out)]
+
+    def theirs(self, file: Path, out: Path) -> list[str]:
+        command = [tool("focus-converter", "focus-converter"), "convert"]
+        command += ["--provider", self.provider, "--data-path", str(file), *self.format]
+        return [*command, "--export-path", str(out), "--no-export-include-source-columns"]
+
+
+AWS = Pair(made.AWS, "aws_cur", "aws-cur")
+AZURE = Pair(made.AZURE, "azure_export", "azure")
+PARQUET = ("--data-format", "parquet", "--parquet-data-format", "file")
+GCP = Pair(made.GCP, "gcp_billing", "gcp", PARQUET)
+PAIRS = {"AWS, CSV": AWS, "Azure, CSV": AZURE, "Google Cloud, Parquet": GCP}
+
+
+def measured(folder: Path) -> list[Figure]:
+    found = [figure for name, pair in PAIRS.items() for figure in _beside(folder, name, pair)]
+    return [*found, *_refusals(folder)]
+
+
+def _beside(folder: Path, name: str, pair: Pair) -> list[Figure]:
+    file = pair.bill.make(folder, ROWS)
+    small = pair.bill.make(folder, WARM_UP)
+    for command in (pair.ours, pair.theirs):
+        _run(folder, command, small)
+    # In turns, so that whatever else the machine does meets both.
+    turns = [
+        (_run(folder, pair.ours, file), _run(folder, pair.theirs, file)) for _ in range(ROUNDS)
+    ]
+    ours, theirs = zip(*turns, strict=True)
+    file.unlink()
+    long = pair.bill.make(folder, ROWS * LONGER)
+    longer = [_run(folder, pair.ours, long)]
+    long.unlink()
+    peer, most = "focus-converter 1.0.0", max(took.peak_mb for took in ours)
+    size = f"{name}, {ROWS:,} rows"
+    return [
+        Figure(f"{size}", "rows/s", _rate(ours), peer, _rate(theirs), OVER_PEER),
+        Figure(f"{size}: processor", "s", _cpu(ours), peer, _cpu(theirs), more_is_better=False),
+        Figure(f"{size}: memory", "MB", _peak(ours), peer, _peak(theirs), more_is_better=False),
+        Figure(f"{size}: most memory", "MB", [most], aim=MOST_MB, more_is_better=False),
+        Figure(
+            f"{name}, {ROWS * LONGER:,} rows: memory over that of {ROWS:,}",
+            "times",
+            [longer[0].peak_mb / most],
+            aim=FLAT,
+            more_is_better=False,
+        ),
+    ]
+
+
+def _run(folder: Path, command: Callable[[Path, Path], list[str]], file: Path) -> Took:
+    out = folder / "out"
+    shutil.rmtree(out, ignore_errors=True)
+    out.mkdir()
+    return finished(command(file, out), folder)
+
+
+def _rate(runs: Sequence[Took]) -> list[float]:
+    return [ROWS / took.seconds for took in runs]
+
+
+def _cpu(runs: Sequence[Took]) -> list[float]:
+    return [took.cpu for took in runs]
+
+
+def _peak(runs: Sequence[Took]) -> list[float]:
+    return [took.peak_mb for took in runs]
+
+
+def _refusals(folder: Path) -> list[Figure]:
+    """A file that is not there, and one that lacks a column: how long until that is said."""
+    lines = AZURE.bill.make(folder, WARM_UP).read_text().splitlines()
+    without = folder / "without-cost.csv"
+    without.write_text("\n".join([lines[0].replace("CostInBillingCurrency", "Amount"), *lines[1:]]))
+    out = folder / "out"
+    return [
+        _refused("a missing file", folder, AZURE.ours(folder / "no.csv", out), "no file"),
+        _refused("a missing column", folder, AZURE.ours(without, out), "column cost"),
+        _hung("a missing file", folder, AZURE.theirs(folder / "no.csv", out)),
+        _hung("a missing column", folder, AZURE.theirs(without, out)),
+    ]
+
+
+def _refused(what: str, folder: Path, command: Sequence[str], says: str) -> Figure:
+    took = watched(command, folder, HANGS_WITHIN)
+    if took.code in {None, 0} or says not in took.said:
+        raise SystemExit(f"{what} was not refused by us: {took}")
+    bare = watched([sys.executable, "-c", "import tests.bench.peers.converting"], folder)
+    seconds = max(took.seconds - bare.seconds, 0.0)
+    name = f"{what}, said by us (after {bare.seconds:.1f} s of imports)"
+    return Figure(name, "s", [seconds], aim=ANSWERS_WITHIN, more_is_better=False)
+
+
+def _hung(what: str, folder: Path, command: Sequence[str]) -> Figure:
+    took = watched(command, folder, HANGS_WITHIN)
+    how = "cut off" if took.code is None else f"ended with {took.code}"
+    return Figure(f"{what}, focus-converter: {how}", "s", [took.seconds], more_is_better=False)

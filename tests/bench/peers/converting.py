@@ -1,0 +1,52 @@
+"""A bill into FOCUS as the executor makes it, on this disk alone.
+
+python -m tests.bench.peers.converting MAPPING FILE FOLDER
+
+The same reader, converter and writer as in a run; only what is uploaded there stays here.
+"""
+
+import argparse
+import asyncio
+import sys
+from pathlib import Path
+
+from services.executor.focus.engine import Converter
+from services.executor.focus.errors import FocusError
+from services.executor.focus.mapping import load_mapping
+from services.executor.ingest.csv_reader import CsvOptions
+from services.executor.ingest.errors import IngestError
+from services.executor.ingest.parts import PartWriter, each
+from services.executor.ingest.readers import open_reader
+from tests.bench.peers.folder import KeptHere
+
+
+async def convert(mapping: str, file: Path, folder: Path) -> Converter:
+    reader = open_reader(file, file.name, None, CsvOptions())
+    parts = PartWriter(KeptHere(folder), "focus", folder)
+    converter = None
+    async for batch in each(reader.batches()):
+        converter = converter or Converter(load_mapping(mapping), batch.schema)
+        await parts.add(await asyncio.to_thread(converter.convert, batch))
+    await parts.finish()
+    if converter is None or not converter.tally.conserved or not converter.tally.rows_accounted:
+        sys.exit("the sum of the result is not that of the bill")
+    return converter
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m tests.bench.peers.converting")
+    parser.add_argument("mapping")
+    parser.add_argument("file", type=Path)
+    parser.add_argument("folder", type=Path)
+    said = parser.parse_args()
+    if not said.file.exists():
+        sys.exit(f"there is no file {said.file}")
+    try:
+        converter = asyncio.run(convert(said.mapping, said.file, said.folder))
+    except (FocusError, IngestError) as error:
+        sys.exit(str(error))
+    print(f"{converter.tally.rows_in} lines became {converter.tally.rows_out} rows")
+
+
+if __name__ == "__main__":
+    main()

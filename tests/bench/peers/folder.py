@@ -1,0 +1,19 @@
+"""A folder where the executor has a bucket."""
+
+import asyncio
+from pathlib import Path
+
+from libs.objects import Objects
+
+
+class KeptHere(Objects):
+    """Takes what is uploaded, and no more."""
+
+    def __init__(self, folder: Path) -> None:
+        self.bucket, self._folder = "", folder
+
+    async def upload(self, name: str, path: Path) -> None:
+        target = self._folder / "kept" / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        # The writer removes what it has uploaded.
+        await asyncio.to_thread(target.hardlink_to, path)

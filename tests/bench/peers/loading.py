@@ -1,0 +1,55 @@
+"""A plain load: the same CSV into typed Parquet, by us, by DuckDB and by dlt."""
+
+import json
+import shutil
+import sys
+from pathlib import Path
+
+from tests.bench.figures import Figure
+from tests.bench.peers.conversion import ROUNDS, ROWS, WARM_UP
+from tests.bench.peers.made import AWS
+from tests.bench.peers.peer import SCRIPTS, tool
+from tests.bench.peers.watching import Took, finished
+
+TYPES = {
+    "lineItem/UsageAmount": "decimal",
+    "lineItem/UnblendedCost": "decimal",
+    "lineItem/BlendedCost": "decimal",
+    "pricing/publicOnDemandCost": "decimal",
+    "lineItem/UsageStartDate": "time",
+    "lineItem/UsageEndDate": "time",
+}
+"""What is not text."""
+
+
+def measured(folder: Path) -> list[Figure]:
+    types = json.dumps(TYPES)
+    python = tool("load")
+    commands = {
+        "us": [sys.executable, "-m", "tests.bench.peers.reading"],
+        "DuckDB": [python, str(SCRIPTS / "load_duckdb.py")],
+        "dlt": [python, str(SCRIPTS / "load_dlt.py")],
+    }
+    small, file = AWS.make(folder, WARM_UP), AWS.make(folder, ROWS)
+    for command in commands.values():
+        _run(folder, [*command, str(small), str(folder / "out"), types])
+    runs: dict[str, list[Took]] = {name: [] for name in commands}
+    for _ in range(ROUNDS):
+        for name, command in commands.items():
+            runs[name].append(_run(folder, [*command, str(file), str(folder / "out"), types]))
+    ours, size = runs.pop("us"), f"AWS's CSV into Parquet, {ROWS:,} rows"
+    found = []
+    for name, theirs in runs.items():
+        rates = [[ROWS / took.seconds for took in side] for side in (ours, theirs)]
+        peaks = [[took.peak_mb for took in side] for side in (ours, theirs)]
+        found.append(Figure(size, "rows/s", rates[0], name, rates[1]))
+        memory = f"{size}: memory"
+        found.append(Figure(memory, "MB", peaks[0], name, peaks[1], more_is_better=False))
+    return found
+
+
+def _run(folder: Path, command: list[str]) -> Took:
+    out = folder / "out"
+    shutil.rmtree(out, ignore_errors=True)
+    out.mkdir()
+    return finished(command, folder)

@@ -1,0 +1,25 @@
+"""The bills that `make peers` converts are whole: any number of their lines adds up."""
+
+from pathlib import Path
+
+import pytest
+
+from services.executor.focus.engine import Converter
+from services.executor.focus.mapping import load_mapping
+from services.executor.ingest.csv_reader import CsvOptions
+from services.executor.ingest.readers import open_reader
+from tests.bench.peers.conversion import PAIRS
+from tests.bench.peers.made import CYCLE
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_a_made_bill_is_conserved(name: str, tmp_path: Path) -> None:
+    pair = PAIRS[name]
+    file = pair.bill.make(tmp_path, rows=3 * CYCLE - 1)
+    batches = list(open_reader(file, file.name, None, CsvOptions()).batches())
+    converter = Converter(load_mapping(pair.mapping), batches[0].schema)
+    for batch in batches:
+        converter.convert(batch)
+    assert converter.tally.rows_in == 3 * CYCLE
+    assert converter.tally.conserved
+    assert converter.tally.rows_accounted
