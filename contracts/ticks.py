@@ -25,9 +25,13 @@ class TickV1(Command, type="tick.v1", to=Service.SCHEDULER):
 class TickAppliedV1(Reply, type="tick.applied.v1"):
     job: TickJob
     triggered_count: int = 0
+    """Runs of schedules and backfills that were admitted; those over a limit do not count."""
     queued_count: int = 0
+    """Runs that had waited and began."""
     retried_count: int = 0
+    """Runs that an executor had lost and that were requested again."""
     expired_count: int = 0
+    """Ended runs, backfills and deleted pipelines that are no longer remembered."""
 
 
 def fixed_attributes() -> dict[str, str]:

@@ -25,16 +25,7 @@ async def build(process: Process) -> Parts:
     bucket = Bucket(
         BucketSettings(settings.gcp_project_id, settings.bucket, settings.storage_emulator_host)
     )
-    rules = Rules(
-        lease_seconds=settings.lease_seconds,
-        max_attempts=settings.max_attempts,
-        queue_limit=settings.queue_limit,
-        max_running=settings.max_running,
-        max_bytes_billed=settings.max_bytes_billed,
-        aging_seconds=settings.aging_seconds,
-        misfire_seconds=settings.misfire_seconds,
-        keep_days=settings.keep_days,
-    )
+    rules = rules_of(settings)
     log = CloudStorageSlotLog(bucket)
     writer = Writer(log, LedgerDecider(rules), service=Service.SCHEDULER, clock=system_clock)
     reminders = Reminders(bucket)
@@ -60,6 +51,11 @@ async def build(process: Process) -> Parts:
         checks=(bucket.check,),
         closers=(bucket.close, writer.close, places.close),
     )
+
+
+def rules_of(settings: SchedulerSettings) -> Rules:
+    """What the rules take of the settings, each under its own name."""
+    return Rules.model_validate(settings.model_dump(include=set(Rules.model_fields)))
 
 
 class LaterSender:

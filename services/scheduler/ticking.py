@@ -15,7 +15,7 @@ import orjson
 
 from contracts.envelope import Envelope, Wire
 from contracts.identifiers import TenantId
-from contracts.runs import RunQueuedV1, RunRejectedV1, RunRequestedV1, TriggerType
+from contracts.runs import RunQueuedV1, RunRequestedV1, TriggerType
 from contracts.ticks import TickAppliedV1, TickJob, TickV1
 from libs.bus.message import Context
 from libs.bus.router import Router
@@ -25,7 +25,7 @@ from services.scheduler.objects import Reminder, Reminders, Revisions
 
 NAMESPACE = uuid5(NAMESPACE_URL, "convergence/scheduler/ticks")
 AT_ONCE = 100
-_ANSWERED = {RunRequestedV1.wire_type, RunQueuedV1.wire_type, RunRejectedV1.wire_type}
+_ADMITTED = {RunRequestedV1.wire_type, RunQueuedV1.wire_type}
 
 
 class Sender(Protocol):
@@ -44,7 +44,7 @@ class Counts:
     def take(self, wires: Sequence[Wire]) -> None:
         """Sort what was said: a first attempt is a new run, or one that has waited."""
         for wire in wires:
-            if wire.attributes["ce-type"] not in _ANSWERED:
+            if wire.attributes["ce-type"] not in _ADMITTED:
                 continue
             said = orjson.loads(wire.data)
             if said.get("attempt", 1) > 1:

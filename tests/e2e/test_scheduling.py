@@ -156,6 +156,23 @@ def test_a_backfill_runs_the_days_that_are_missing(stack: Stack, config: str) ->
     assert plan["runs"] == 0
 
 
+def test_a_backfill_is_paused_resumed_and_cancelled(stack: Stack, config: str) -> None:
+    path = f"/api/v1/pipelines/configs/{config}/backfills"
+    body = {"from": "2024-01-01", "to": "2024-12-31"}
+    begun = stack.call("POST", path, body, tenant=TENANT).body
+    one = f"{path}/{begun['backfill_id']}"
+    for action, status in (("pause", "PAUSED"), ("resume", "ACTIVE"), ("pause", "PAUSED")):
+        changed = stack.call("PATCH", one, {"action": action}, tenant=TENANT)
+        assert (changed.status, changed.body["status"]) == (200, status)
+        assert stack.call("GET", one, tenant=TENANT).body["status"] == status
+    wrong = stack.call("PATCH", one, {"action": "stop"}, tenant=TENANT)
+    assert (wrong.status, wrong.body["errors"][0]["pointer"]) == (400, "/action")
+    cancelled = stack.call("DELETE", one, tenant=TENANT)
+    assert (cancelled.status, cancelled.body["status"]) == (200, "CANCELLED")
+    late = stack.call("PATCH", one, {"action": "resume"}, tenant=TENANT)
+    assert (late.status, late.body["code"]) == (409, "backfill_ended")
+
+
 def test_a_failed_run_is_repeated_as_a_new_one(stack: Stack) -> None:
     text = BAD_SQL.replace("needs: [make]", "on_failure: continue")
     stack.call("PUT", "/api/v1/pipelines/configs/bad", text=text, tenant=TENANT)
@@ -177,8 +194,11 @@ def test_the_operator_sees_what_each_tenant_has(stack: Stack) -> None:
     found = stack.call("GET", "/api/v1/scheduler/status").body
     assert TENANT in [one["tenant_id"] for one in found["tenants"]]
     assert stack.call("GET", "/api/v1/scheduler/status", tenant=TENANT).status == 401
-    for job in ("process-queue", "reset-daily-quotas"):
-        assert stack.call("POST", f"/api/v1/scheduler/{job}", {}).status == 200
+    counts = {"triggered_count", "queued_count", "retried_count", "expired_count"}
+    jobs = {"trigger": "trigger", "process-queue": "queue", "reset-daily-quotas": "daily"}
+    for path, job in jobs.items():
+        done = stack.call("POST", f"/api/v1/scheduler/{path}", {})
+        assert (done.status, done.body.pop("job"), set(done.body)) == (200, job, counts)
 
 
 @pytest.fixture(scope="module")
