@@ -18,7 +18,7 @@ class Bounds:
     batch: int = 100
     snapshot_every: int = 100
     streams: int = 10_000
-    bytes: int = 128 << 20
+    bytes: int = 160 << 20
     """Of all cached states, as they would be written; in memory they take some four times that."""
     inbox: int = 10_000
 
