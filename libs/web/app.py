@@ -10,6 +10,7 @@ from aiohttp import web
 
 from libs.telemetry import otel, trace
 from libs.telemetry.context import bind
+from libs.telemetry.logs import mask
 from libs.web.problem import Handler, problems
 
 LOG = logging.getLogger("convergence.request")
@@ -80,7 +81,7 @@ async def observe(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Give the request its ids and its log line."""
     started = time.perf_counter()
     span = trace.continue_trace(request.headers.get("traceparent", ""))
-    request_id = _clean(request.headers.get("X-Request-ID", "")) or span.trace_id
+    request_id = _clean(mask(request.headers.get("X-Request-ID", ""))) or span.trace_id
     request[TRACE], request[REQUEST_ID] = span, request_id
     with (
         trace.entered(span),

@@ -11,6 +11,7 @@ from aiohttp import web
 from pydantic import ValidationError
 
 from libs.telemetry.context import current
+from libs.telemetry.logs import mask
 
 LOG = logging.getLogger(__name__)
 CONTENT_TYPE = "application/problem+json"
@@ -46,8 +47,8 @@ class Problem(Exception):  # noqa: N818  the RFC's own word
             "title": HTTPStatus(self.status).phrase,
             "status": self.status,
             "code": self.code,
-            "detail": self.detail,
-            "instance": path,
+            "detail": mask(self.detail),
+            "instance": mask(path),
             "trace_id": current().get("trace_id", ""),
             **self.extra,
         }
@@ -64,8 +65,8 @@ class Problem(Exception):  # noqa: N818  the RFC's own word
 def _present(fault: Fault) -> dict[str, object]:
     places = {"line": fault.line, "column": fault.column}
     return {
-        "pointer": fault.pointer,
-        "detail": fault.detail,
+        "pointer": mask(fault.pointer),
+        "detail": mask(fault.detail),
         **{name: place for name, place in places.items() if place is not None},
     }
 

@@ -8,6 +8,7 @@ from contracts.identifiers import CredentialId, TenantId
 from libs.bus.errors import NoAnswerError, RefusedError, TooManyQuestionsError
 from libs.bus.requester import Requester
 from libs.vault.vault import CannotOpenError, KmsUnavailableError, Purpose, Vault
+from services.executor.concealing import conceal
 from services.executor.steps.step import Credential, StepError, StepRetryError
 
 PATIENCE_SECONDS = 10.0
@@ -32,7 +33,9 @@ class StoredCredentials:
             raise StepError("credential_unreadable", detail) from None
         except KmsUnavailableError as error:
             raise StepRetryError("credential_unavailable", str(error)) from None
-        return Credential(provider, _fields(secret, credential_id))
+        fields = _fields(secret, credential_id)
+        conceal(fields)
+        return Credential(provider, fields)
 
     async def sealed(self, tenant_id: TenantId, credential_id: CredentialId) -> CredentialV1:
         question = GetCredentialV1(tenant_id=tenant_id, credential_id=credential_id)

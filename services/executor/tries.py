@@ -10,6 +10,7 @@ from contracts.identifiers import StepId
 from contracts.pipelines import RetryPart, StepPart
 from contracts.runs import RunRequestedV1
 from contracts.steps import StepStatus
+from services.executor.concealing import concealing
 from services.executor.steps.step import (
     Spent,
     StepError,
@@ -127,7 +128,8 @@ class StepTries:
     async def _guarded(self, type_: StepType, given: StepRun) -> StepResult:
         """A fault of ours must end the step with an error, not the executor."""
         try:
-            return await type_.run(given)
+            with concealing():
+                return await type_.run(given)
         except StepError:
             raise
         except Exception as error:

@@ -2,7 +2,6 @@
 
 import asyncio
 import threading
-from collections.abc import Callable
 from contextlib import suppress
 from typing import Self
 
@@ -70,14 +69,3 @@ class Ears:
     async def _hear(self, received: Received) -> Verdict:
         self.heard.append(received)
         return Verdict.ACK
-
-
-def everything(ears: Ears) -> Callable[[], str]:
-    """All that was heard, as one text."""
-
-    def text() -> str:
-        return "\n".join(
-            f"{dict(one.attributes)} {one.data.decode(errors='replace')}" for one in ears.heard
-        )
-
-    return text

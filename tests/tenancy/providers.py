@@ -1,5 +1,9 @@
-"""Stands in for every provider: lets in what does not say `bad`."""
+"""Stands in for every provider: lets in what does not say `bad`, and repeats all of what does.
 
+Below `/hook` it takes everything.
+"""
+
+import json
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Self
@@ -12,8 +16,16 @@ class ProviderStandIn:
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 length = int(self.headers.get("Content-Length") or 0)
-                said = self.rfile.read(length).decode() + str(self.headers)
-                self.send_response(401 if "bad" in said else 200)
+                said = self.path + self.rfile.read(length).decode() + str(self.headers)
+                bad = "bad" in said and not self.path.startswith("/hook")
+                body = json.dumps({"error": said} if bad else [{"id": "1"}]).encode()
+                self.send_response(401 if bad else 200)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def do_HEAD(self) -> None:
+                self.send_response(405)
                 self.end_headers()
 
             do_POST = do_GET  # noqa: N815  the server's own name

@@ -154,7 +154,10 @@ def test_anothers_identifiers_in_a_body_lead_nowhere(
 
 
 def bodies(one: Operation, intruder: Twin, ids: Mapping[str, str]) -> Iterator[Asked]:
+    """Their names in the body, and beside it where there is more than reading to it."""
     path, (example, _) = one.filled(intruder.ids), one.body
+    if one.method != "GET":
+        yield from filters(one, path, ids)
     for place in one.fields:
         if place[-1] in ids:
             yield Asked(path, put(example, place, ids[place[-1]]))

@@ -6,10 +6,12 @@ import random
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TypeVar
 
+from services.executor.concealing import without_secrets
 from services.executor.ingest.errors import IngestError
 
 LOG = logging.getLogger(__name__)
 FIRST_PAUSE, LONGEST_PAUSE = 0.2, 60.0
+MOST_QUOTED = 300
 TOO_MANY, SERVER_ERROR, TIMED_OUT = 429, 500, 408
 _HINTS = {
     0: "check its address",
@@ -30,7 +32,7 @@ class SourceRefusedError(IngestError):
         self.status = status
         hint = _HINTS.get(status, "check what is asked for")
         answered = f"answered {status}" if status else "was not asked"
-        super().__init__(f"{host} {answered} ({hint}): {said[:300]}")
+        super().__init__(f"{host} {answered} ({hint}): {without_secrets(said)[:MOST_QUOTED]}")
 
 
 class SourceUnavailableError(IngestError):

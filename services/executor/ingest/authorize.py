@@ -17,6 +17,7 @@ from libs.cloud_auth.errors import AwayError, CloudAuthError
 from libs.cloud_auth.google import GoogleTokens
 from libs.outgoing.client import Call, Outgoing
 from libs.outgoing.errors import OutgoingError, UnreachableError
+from services.executor.concealing import conceal
 from services.executor.ingest.api_source import (
     Auth,
     AwsAuth,
@@ -109,6 +110,7 @@ class Bearing:
             raise PassingError(str(error)) from None
         except CloudAuthError as error:
             raise BadCredentialError(str(error)) from None
+        conceal({"token": token})
         headers = {**call.headers, "Authorization": f"Bearer {token}"}
         return replace(call, headers=headers)
 

@@ -20,6 +20,8 @@ from services.executor.ingest.places import FoundFile
 from services.executor.ingest.stores import Store, WebFile
 
 ATTEMPTS = 5
+MOST_READ = 16 << 10
+"""So much of a refusal is looked through for secrets; little of it is quoted."""
 LISTING_BYTES = 16 << 20
 LARGEST_FILE = 64 << 30
 LISTING_SECONDS, FILE_SECONDS = 60.0, 3600.0
@@ -84,7 +86,7 @@ class Reached:
             raise PassingError(f"it answered {status}", retry_after(answer.headers))
         if file and status in {NOT_FOUND, CHANGED}:
             raise ChangedError(file)
-        said = (await answer.read())[:300].decode(errors="replace")
+        said = (await answer.read())[:MOST_READ].decode(errors="replace")
         raise SourceRefusedError(host, status, " ".join(said.split()))
 
 

@@ -32,6 +32,7 @@ TRYING_SECONDS = 15.0
 
 
 class CredentialBody(Body):
+    holds_secrets = True
     provider: Provider
     credentials: dict[str, JsonValue] = Field(repr=False, max_length=50)
     """The fields that the provider's credentials have; a service account's JSON as it is."""

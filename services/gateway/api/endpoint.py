@@ -41,6 +41,8 @@ class Body(BaseModel):
     """Base of request bodies: unknown fields are refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    holds_secrets: ClassVar[bool] = False
+    """Whether a key of ours may be in it, since it is sealed before it goes anywhere."""
 
 
 class Query(BaseModel):
@@ -69,6 +71,7 @@ class Text(str):
     media: ClassVar[tuple[str, ...]] = ("application/yaml", "application/json")
     max_bytes: ClassVar[int] = 256 * 1024
     too_large: ClassVar[str] = "body_too_large"
+    holds_secrets: ClassVar[bool] = False
     example: ClassVar[str] = ""
 
 

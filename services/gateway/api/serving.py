@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
+from urllib.parse import unquote
 
 from aiohttp import web
 from pydantic import BaseModel, ValidationError
@@ -16,6 +17,7 @@ from services.gateway.api.endpoint import Answer, Body, Call, Endpoint, Query, T
 from services.gateway.api.endpoint import endpoints_of as declared_in
 from services.gateway.api.signature import Signature, signature_of
 from services.gateway.errors import CODES
+from services.gateway.misplaced import refuse_keys
 
 LOG = logging.getLogger(__name__)
 
@@ -61,6 +63,8 @@ class Served:
 
     async def _arguments(self, request: web.Request) -> dict[str, Any]:
         signature = self._signature
+        refuse_keys(request.path, "path")
+        refuse_keys(unquote(request.query_string), "query string")
         found = _path_parts(request, signature)
         if signature.query:
             name, query = signature.query
@@ -123,9 +127,11 @@ def _unknown_query(request: web.Request) -> Problem:
 
 
 async def _read_body(request: web.Request, kind: type[Body] | type[Text]) -> Body | Text:
+    text = await read_text(request)
+    if not kind.holds_secrets:
+        refuse_keys(text, "body")
     if issubclass(kind, Body):
         return await read_model(request, kind)
-    text = await read_text(request)
     if not text.strip():
         detail = "The body is empty; send what this endpoint is to read."
         raise Problem(400, "invalid_request", detail, [Fault("", detail)])
