@@ -5,7 +5,7 @@ from datetime import date, datetime, timedelta
 
 from contracts.backfills import BackfillStatus
 from contracts.identifiers import BackfillId
-from services.scheduler.domain.backfills import PRIORITY, backfill_run_id
+from services.scheduler.domain.backfills import MOST_OPEN, PRIORITY, backfill_run_id
 from tests.scheduler.platforms import RULES, START
 
 REQUESTED, QUEUED, REJECTED = "run.requested.v1", "run.queued.v1", "run.rejected.v1"
@@ -151,7 +151,8 @@ class Model:
         return said
 
     def begin_backfill(self, name: BackfillId, days: list[date], most: int) -> list[str]:
-        if not self.saved:
+        still_open = [fill for fill in self.fills.values() if not fill.status.is_final]
+        if not self.saved or len(still_open) >= MOST_OPEN:
             return [REFUSED]
         self.fills[name] = Fill(name, days, most, self.now)
         return [STARTED, *self.backfill()]
