@@ -9,7 +9,7 @@ from contracts.catalogue import entry_of
 from contracts.message import Service
 from contracts.topology import SubscriptionSpec
 from libs.bus.message import Context
-from libs.bus.middleware.dead_letter import DeadLetters
+from libs.bus.middleware.dead_letter import DeadLetters, Next
 from libs.bus.middleware.dedupe import dedupe
 from libs.bus.middleware.logging_context import logging_context
 from libs.bus.middleware.retry import retry
@@ -58,24 +58,26 @@ class Bus:
 
     async def start(self) -> None:
         """Begin to receive. Does not wait for the broker: see `waiting_for`."""
-        receiver = DeadLetters(
-            self._transport,
-            self._service.value,
-            tracing(logging_context(dedupe(retry(self._handle)))),
-            max_deliveries=self._options.max_deliveries,
-        )
+        then = tracing(logging_context(dedupe(retry(self._handle))))
         durable = [s for s in self._options.subscriptions if not s.expires_after_seconds]
         for spec in durable:
-            self._subscribe(spec, receiver)
-        self._preparing = asyncio.create_task(self._open_short_lived(receiver))
+            self._subscribe(spec, then)
+        self._preparing = asyncio.create_task(self._open_short_lived(then))
 
-    async def _open_short_lived(self, receiver: DeadLetters) -> None:
+    async def _open_short_lived(self, then: Next) -> None:
         """Subscriptions that expire are this instance's own, to make and to drop."""
         for spec in self._short_lived:
             await self._transport.ensure_subscription(spec)
-            self._subscribe(spec, receiver)
+            self._subscribe(spec, then)
 
-    def _subscribe(self, spec: SubscriptionSpec, receiver: DeadLetters) -> None:
+    def _subscribe(self, spec: SubscriptionSpec, then: Next) -> None:
+        receiver = DeadLetters(
+            self._transport,
+            self._service.value,
+            then,
+            topic=spec.dead_letter_topic,
+            max_deliveries=self._options.max_deliveries,
+        )
         flow = replace(self._options.flow, in_order=spec.ordered)
         self._running.append(self._transport.subscribe(spec.name, receiver, flow))
 

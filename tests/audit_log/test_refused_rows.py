@@ -18,7 +18,9 @@ from tests.audit_log.recorder import Recorder
 TENANT = TenantId("poisoned")
 TOO_MUCH_FOR_INT64 = 2**70
 TOO_MUCH_FOR_NUMERIC = 10**60
-STEPS = SubscriptionSpec("steps", topic_of(Service.EXECUTOR))
+STEPS = SubscriptionSpec(
+    "steps", topic_of(Service.EXECUTOR), dead_letter_topic=dead_letters_of("steps")
+)
 
 
 def completed(number: int, billed: int = 1) -> Message:

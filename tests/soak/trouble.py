@@ -28,12 +28,15 @@ FAULTS = {
     "storage": {"error_rate": 0.03, "delay_seconds": 0.005},
     "bigquery": {"error_rate": 0.03},
 }
+TO_SCHEDULER = {"ce-source": "gateway", "ce-kind": "command", "ce-to": "scheduler"}
 POISON = (
-    {"ce-type": "run.submit.v1", "ce-kind": "command", "ce-to": "scheduler"},
-    {"ce-type": "run.submit.v9", "ce-kind": "command", "ce-to": "scheduler"},
+    {**TO_SCHEDULER, "ce-type": "run.submit.v1"},
+    {**TO_SCHEDULER, "ce-type": "run.submit.v9"},
+    {"ce-source": "scheduler", "ce-kind": "event", "ce-type": "run.requested.v9"},
 )
+"""The last as a newer scheduler would say it: gateways hear it too, and pass over it."""
 GIVES_UP = {"scheduler"}
-"""Who must bury each poison message; audit_log records only what can be read."""
+"""Who must bury each poison message, or whose audit_log subscription must have."""
 
 
 @dataclass(slots=True)
@@ -104,10 +107,11 @@ class Trouble:
 
     async def _poison(self) -> None:
         id_ = f"poison-{uuid4()}"
-        attributes = {"ce-id": id_, "ce-source": "gateway", **self.chance.choice(POISON)}
+        attributes = {"ce-id": id_, **self.chance.choice(POISON)}
+        topic = topic_of(Service(attributes["ce-source"]))
         host = f"127.0.0.1:{self._cloud()['ports']['pubsub']['grpc']}"
         transport = PubSubTransport(PubSubSettings(project_id=self.project, emulator_host=host))
-        await transport.publish(topic_of(Service.GATEWAY), [Wire(attributes, b'{"no": "sense"')])
+        await transport.publish(topic, [Wire(attributes, b'{"no": "sense"')])
         await transport.close()
         self.poisoned.append(id_)
         self.done["poison messages"] += 1

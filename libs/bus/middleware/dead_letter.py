@@ -2,18 +2,19 @@
 
 A message that cannot be read, that fails for good, or that has failed too often
 is published to its subscription's dead-letter topic with the reason, and only
-then acknowledged. Reasons name fields and classes, never values: what did not
-validate may be a secret.
+then acknowledged. What an instance hears for itself has no such topic, since all
+of it is recorded elsewhere: there it is logged and passed over. Reasons name
+fields and classes, never values: what did not validate may be a secret.
 """
 
 import logging
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 
 from pydantic import ValidationError
 
 from contracts.catalogue import UnknownTypeError, entry_of
 from contracts.envelope import EnvelopeError, Wire, open_envelope
-from contracts.topology import dead_letters_of
 from libs.bus.errors import PermanentError, RetryableError, UnreadableError
 from libs.bus.message import Received
 from libs.bus.router import Delivery
@@ -24,32 +25,42 @@ Next = Callable[[Delivery], Awaitable[None]]
 
 
 class DeadLetters:
-    """A receiver that gives readable messages to `then` and turns its end into a verdict."""
+    """A receiver that gives readable messages to `then` and turns its end into a verdict.
+
+    For one subscription; `topic` is where its dead letters go, empty when it has none.
+    """
 
     def __init__(
-        self, transport: Transport, service: str, then: Next, *, max_deliveries: int
+        self, transport: Transport, service: str, then: Next, *, topic: str, max_deliveries: int
     ) -> None:
         self._transport = transport
         self._service = service
         self._then = then
+        self._topic = topic
         self._max_deliveries = max_deliveries
+        self._failures: Counter[str] = Counter()
+        """By message: without a dead-letter topic Pub/Sub does not count deliveries."""
 
     async def __call__(self, received: Received) -> Verdict:
         try:
             await self._then(read(received))
         except PermanentError as error:
-            return await self._bury(received, error)
+            await self._give_up(received, error)
         except Exception as error:  # noqa: BLE001  whatever a handler raises becomes a verdict
             return await self._failed(received, error)
+        self._failures.pop(received.message_id, None)
         return Verdict.ACK
 
     async def _failed(self, received: Received, error: Exception) -> Verdict:
-        if received.attempt >= self._max_deliveries:
-            return await self._bury(received, error)
+        self._failures[received.message_id] += 1
+        tries = received.attempt if self._topic else self._failures[received.message_id]
+        if tries >= self._max_deliveries:
+            await self._give_up(received, error)
+            return Verdict.ACK
         known = isinstance(error, RetryableError)
         LOG.warning(
             "delivery %d of %s on %s failed and will be repeated: %s",
-            received.attempt,
+            tries,
             received.attributes.get("ce-type", "a message"),
             received.subscription,
             describe(error),
@@ -57,17 +68,19 @@ class DeadLetters:
         )
         return Verdict.NACK
 
-    async def _bury(self, received: Received, error: Exception) -> Verdict:
+    async def _give_up(self, received: Received, error: Exception) -> None:
+        self._failures.pop(received.message_id, None)
         LOG.error(
-            "%s on %s is a dead letter: %s",
+            "%s on %s is %s: %s",
             received.attributes.get("ce-type", "a message"),
             received.subscription,
+            "a dead letter" if self._topic else "passed over",
             describe(error),
         )
-        attributes = {**received.attributes, **self._why(received, error)}
-        wire = Wire(attributes, received.data, received.ordering_key)
-        await self._transport.publish(dead_letters_of(received.subscription), [wire])
-        return Verdict.ACK
+        if self._topic:
+            attributes = {**received.attributes, **self._why(received, error)}
+            wire = Wire(attributes, received.data, received.ordering_key)
+            await self._transport.publish(self._topic, [wire])
 
     def _why(self, received: Received, error: Exception) -> Mapping[str, str]:
         return {

@@ -136,9 +136,14 @@ async def pair(broker: Broker, handle: Handle) -> Pair:
     await broker.topic(topic_of(Service.GATEWAY))
     await broker.topic(topic_of(Service.SCHEDULER))
     name = f"commands-{next(NUMBERS)}"
-    commands = SubscriptionSpec(name, topic_of(Service.GATEWAY), retention_seconds=600)
-    heard = SubscriptionSpec(f"{name}-heard", topic_of(Service.SCHEDULER), retention_seconds=600)
     await broker.topic(dead_letters_of(name))
+    commands = SubscriptionSpec(
+        name,
+        topic_of(Service.GATEWAY),
+        dead_letter_topic=dead_letters_of(name),
+        retention_seconds=600,
+    )
+    heard = SubscriptionSpec(f"{name}-heard", topic_of(Service.SCHEDULER), retention_seconds=600)
     letters = SubscriptionSpec(f"{name}-letters", dead_letters_of(name), retention_seconds=600)
     for spec in (commands, heard, letters):
         await broker.transport.ensure_subscription(spec)
