@@ -2,14 +2,16 @@
 
     ADMIN_API_KEY=… python -m deploy.smoke --url https://api.example.com [--tenants 10] [--keep]
 
-Leaves nothing behind unless told to: the tenants are offboarded and their
-datasets dropped. Exit codes: 0 when all went well, 1 when something did not,
-2 without a key.
+Leaves nothing behind unless told to, also when a step fails or it is interrupted:
+the tenants are offboarded and their datasets dropped, and those that could not be
+are named. Exit codes: 0 when all went well, 1 when something did not, 2 without a
+key, 130 when interrupted.
 """
 
 import argparse
 import asyncio
 import secrets
+import signal
 import sys
 import time
 from dataclasses import dataclass
@@ -20,10 +22,11 @@ import aiohttp
 from deploy.given_key import given_key
 from deploy.local.api import Api, ApiError
 
-FAILED, NO_KEY = 1, 2
+FAILED, NO_KEY, INTERRUPTED = 1, 2, 130
 RUN_SECONDS = 120.0
 FINAL = frozenset({"COMPLETED", "FAILED", "CANCELLED", "REJECTED"})
-NOT_FOUND = 404
+NOT_FOUND, SERVERS_FAULT = 404, 500
+LEAVING_PAUSES = (1.0, 3.0, 0.0)
 PIPELINE = """\
 pipeline_id: smoke
 steps:
@@ -44,6 +47,8 @@ class Visitor:
     name: str
     admin: Api
     own: Api
+    there: set[str]
+    """Who may have come in and is not gone yet."""
     run_id: str = ""
 
     async def come_in(self) -> None:
@@ -52,7 +57,13 @@ class Visitor:
             "company_name": f"Smoke test {self.name}",
             "admin_email": f"smoke@{self.name.replace('_', '-')}.example",
         }
-        made = await self.admin.post("/api/v1/tenants/onboard", body)
+        self.there.add(self.name)  # from now on, whatever becomes of the answer
+        try:
+            made = await self.admin.post("/api/v1/tenants/onboard", body)
+        except ApiError as error:
+            if error.status < SERVERS_FAULT:
+                self.there.discard(self.name)
+            raise
         self.own.tenant_key = made["api_key"]
         shown = await self.own.get("/api/v1/tenants/me")
         _check(shown["tenant_id"] == self.name, f"{self.name} is shown as {shown['tenant_id']}")
@@ -92,8 +103,24 @@ class Visitor:
                 _check(False, f"{self.name} sees {path}")  # noqa: FBT003  it was seen
 
     async def leave(self) -> None:
+        for pause in LEAVING_PAUSES:
+            try:
+                await self._offboard()
+            except (ApiError, aiohttp.ClientError, TimeoutError):
+                if not pause:
+                    raise
+                await asyncio.sleep(pause)
+            else:
+                break
+        self.there.discard(self.name)
+
+    async def _offboard(self) -> None:
         path = f"/api/v1/admin/tenants/{self.name}"
-        await self.admin.delete(path, drop_datasets="true", confirm=self.name)
+        try:
+            await self.admin.delete(path, drop_datasets="true", confirm=self.name)
+        except ApiError as error:
+            if error.status != NOT_FOUND:
+                raise
 
 
 def _check(holds: bool, otherwise: str) -> None:  # noqa: FBT001  what is checked
@@ -101,26 +128,46 @@ def _check(holds: bool, otherwise: str) -> None:  # noqa: FBT001  what is checke
         raise SmokeError(otherwise)
 
 
-async def smoke(url: str, admin_key: str, tenants: int, *, keep: bool) -> None:
-    """Raises `ApiError` or `SmokeError`."""
+async def smoke(url: str, admin_key: str, tenants: int, there: set[str], *, keep: bool) -> None:
+    """Raises `ApiError` or `SmokeError`; who is in `there` afterwards has been left behind."""
+    _end_when_interrupted()
     mark = secrets.token_hex(3)
     async with aiohttp.ClientSession() as session:
         admin = Api(session, url, admin_key)
         visitors = [
-            Visitor(f"smoke_{mark}_{number:02}", admin, Api(session, url, ""))
+            Visitor(f"smoke_{mark}_{number:02}", admin, Api(session, url, ""), there)
             for number in range(tenants)
         ]
         try:
-            await _through("onboarded", [one.come_in() for one in visitors])
-            await _through("credentials", [one.bring_a_credential() for one in visitors])
-            await _through("runs completed", [one.run() for one in visitors])
-            around = zip(visitors, [*visitors[1:], visitors[0]], strict=True)
-            pairs = [one.see_nothing_of(other) for one, other in around if one is not other]
-            await _through("kept apart", pairs)
+            await _visit(visitors)
         finally:
             if not keep:
-                came = [one for one in visitors if one.own.tenant_key]
-                await _through("offboarded", [one.leave() for one in came])
+                await _see_off([one for one in visitors if one.name in there])
+
+
+async def _visit(visitors: list[Visitor]) -> None:
+    await _through("onboarded", [one.come_in() for one in visitors])
+    await _through("credentials", [one.bring_a_credential() for one in visitors])
+    await _through("runs completed", [one.run() for one in visitors])
+    around = zip(visitors, [*visitors[1:], visitors[0]], strict=True)
+    pairs = [one.see_nothing_of(other) for one, other in around if one is not other]
+    await _through("kept apart", pairs)
+
+
+async def _see_off(visitors: list[Visitor]) -> None:
+    """What went wrong before is not to be hidden by what goes wrong here."""
+    try:
+        await _through("offboarded", [one.leave() for one in visitors])
+    except (ApiError, aiohttp.ClientError, TimeoutError) as error:
+        print(f"not offboarded: {_said(error)}", file=sys.stderr)
+
+
+def _end_when_interrupted() -> None:
+    """Also in the background of a shell, where Python would not heed Ctrl-C."""
+    task = asyncio.current_task()
+    assert task is not None  # noqa: S101  a coroutine runs in one
+    for sent in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(sent, task.cancel)
 
 
 async def _through(what: str, steps: list[Any]) -> None:
@@ -137,13 +184,35 @@ def main(argv: list[str] | None = None) -> int:
     chosen = _arguments(argv)
     if not (key := given_key()):
         return NO_KEY
+    there: set[str] = set()
+    url = chosen.url.rstrip("/")
+    code = _run(url, key, chosen, there)
+    if there and chosen.keep:
+        print(f"kept: {', '.join(sorted(there))}")
+    elif there:
+        code = code or FAILED
+        path = f"{url}/api/v1/admin/tenants/NAME?drop_datasets=true&confirm=NAME"
+        print(f"left behind: {', '.join(sorted(there))}", file=sys.stderr)
+        print(f"see each off by DELETE {path}", file=sys.stderr)
+    if not code:
+        print("all well")
+    return code
+
+
+def _run(url: str, key: str, chosen: argparse.Namespace, there: set[str]) -> int:
     try:
-        asyncio.run(smoke(chosen.url.rstrip("/"), key, chosen.tenants, keep=chosen.keep))
+        asyncio.run(smoke(url, key, chosen.tenants, there, keep=chosen.keep))
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        print("interrupted", file=sys.stderr)
+        return INTERRUPTED
     except (ApiError, SmokeError, aiohttp.ClientError, TimeoutError) as error:
-        print(f"failed: {error or type(error).__name__}", file=sys.stderr)
+        print(f"failed: {_said(error)}", file=sys.stderr)
         return FAILED
-    print("all well")
     return 0
+
+
+def _said(error: Exception) -> str:
+    return str(error) or type(error).__name__
 
 
 def _arguments(argv: list[str] | None) -> argparse.Namespace:

@@ -4,7 +4,7 @@ A fault names its field and what is expected there, never what was given.
 """
 
 from collections.abc import Mapping
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
@@ -14,8 +14,8 @@ from pydantic import (
     Field,
     RootModel,
     StringConstraints,
+    ValidationInfo,
     field_validator,
-    model_validator,
 )
 
 from contracts.credentials import Provider
@@ -78,17 +78,18 @@ class AwsShape(Shape):
 
     access_key_id: Annotated[str, StringConstraints(pattern=r"^(AKIA|ASIA)[A-Z0-9]{16}$")]
     secret_access_key: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9/+=]{40}$")]
-    session_token: str = Field(default="", max_length=4096)
+    session_token: str = Field(default="", max_length=4096, validate_default=True)
     region: Annotated[str, StringConstraints(pattern=r"^[a-z]{2}(-[a-z]+)+-[0-9]$")] = "us-east-1"
     role_arn: str = Field(default="", pattern=r"^(arn:aws[a-z-]*:iam::[0-9]{12}:role/.{1,512})?$")
     external_id: str = Field(default="", max_length=1224)
 
-    @model_validator(mode="after")
-    def _temporary_keys_have_a_token(self) -> Self:
-        if self.access_key_id.startswith("ASIA") and not self.session_token:
-            msg = "session_token: expected with a temporary key (ASIA…)"
+    @field_validator("session_token")
+    @classmethod
+    def _temporary_keys_have_one(cls, value: str, info: ValidationInfo) -> str:
+        if not value and info.data.get("access_key_id", "").startswith("ASIA"):
+            msg = "expected with a temporary key (ASIA…)"
             raise ValueError(msg)
-        return self
+        return value
 
 
 class AzureShape(Shape):
