@@ -37,8 +37,7 @@ from libs.slotlog.stream import (
 LOG = logging.getLogger(__name__)
 SEQUENCE_STEP = 10_000
 PAGE = 500
-STALE = timedelta(hours=1)
-"""Much less than any retention of records."""
+STALE = timedelta(hours=1)  # much less than any retention of records
 
 
 class Writer(Generic[S]):
@@ -143,6 +142,7 @@ class Writer(Generic[S]):
         if self._lanes.get(key) is lane:
             self._bytes += lane.stream.size - lane.weight
             lane.weight = lane.stream.size
+        self._evict()
 
     def _name(self, key: str) -> str:
         return f"{self._prefix}/{key}"

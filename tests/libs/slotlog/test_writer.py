@@ -75,6 +75,11 @@ async def test_what_is_kept_of_idle_streams_is_bounded_in_bytes() -> None:
     assert 1 < len(one._lanes) < 12
     assert one._bytes <= most + largest
     await one.close()
+    crowd = writer(log, bytes=most)  # all of them at once, before the weight of any is known
+    await asyncio.gather(*(crowd.state(f"tenant_{number}") for number in range(12)))
+    await crowd.state("tenant_0")
+    assert crowd._bytes <= most + largest
+    assert crowd._bytes == sum(lane.stream.size for lane in crowd._lanes.values())
     another = writer(log, bytes=most)
     for number in range(60):  # what was forgotten is read again, and known for what it is
         wires = await another.submit(f"tenant_{number % 12}", ask(number), envelope(number))
