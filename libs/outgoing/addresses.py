@@ -6,6 +6,7 @@ cannot answer one thing when it is checked and another when it is used.
 
 import asyncio
 import ipaddress
+import re
 import socket
 from collections.abc import Awaitable, Callable
 from ipaddress import IPv4Address, IPv6Address
@@ -21,6 +22,17 @@ _EMBEDDING = (
     (ipaddress.ip_network("64:ff9b::/96"), 0),  # NAT64
     (ipaddress.ip_network("2002::/16"), 80),  # 6to4
 )
+_GIVEN_OUT_V6 = ipaddress.ip_network("2000::/3")
+"""What of IPv6 has been given out at all."""
+_SPECIAL = tuple(
+    map(
+        ipaddress.ip_network,
+        ("192.0.0.0/24", "192.88.99.0/24", "2001::/23", "2001:db8::/32", "3fff::/20"),
+    )
+)
+"""Not private, yet nobody's address: protocols, relays and examples."""
+_ENDS_IN_A_NUMBER = re.compile(r"(^|\.)(\d+|0x[0-9a-f]*)\.?$", re.IGNORECASE)
+"""Which is how browsers and resolvers tell an address from a name: 127.1, 0x7f.1, 2130706433."""
 _LONGEST_URL = 4096
 
 
@@ -37,7 +49,10 @@ def is_public(address: IPv4Address | IPv6Address) -> bool:
         for network, shift in _EMBEDDING:
             if address in network:
                 return is_public(IPv4Address((int(address) >> shift) & 0xFFFFFFFF))
-    return address.is_global and not address.is_multicast
+        if address not in _GIVEN_OUT_V6:
+            return False
+    special = any(address in network for network in _SPECIAL)
+    return address.is_global and not address.is_multicast and not special
 
 
 def checked_url(url: str, *, https_only: bool) -> SplitResult:
@@ -88,6 +103,8 @@ def check_literal(host: str, *, allow_private: bool) -> None:
     try:
         address = ipaddress.ip_address(host)
     except ValueError:
+        if not host.isascii() or _ENDS_IN_A_NUMBER.search(host):
+            raise AddressRefusedError(host, "write an address in its usual form") from None
         return  # a name: the resolver judges what it leads to
     if not (allow_private or is_public(address)):
         raise AddressRefusedError(host, "it is an address that is not public")

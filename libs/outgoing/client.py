@@ -148,11 +148,12 @@ class Outgoing:
         self, call: Call, url: str, headers: Mapping[str, str]
     ) -> aiohttp.ClientResponse:
         host = checked_url(url, https_only=self._rules.https_only).hostname or ""
-        check_literal(host, allow_private=self._rules.allow_private)
+        target = _called(url, host, exact=call.exact)
+        check_literal(target.raw_host or "", allow_private=self._rules.allow_private)
         try:
             return await self._open().request(
                 call.method,
-                URL(url, encoded=call.exact),
+                target,
                 headers=headers,
                 data=call.body,
                 allow_redirects=False,
@@ -165,7 +166,7 @@ class Outgoing:
                 raise refused from None
             raise UnreachableError(host, _kind(error)) from None
         except ValueError:
-            raise AddressRefusedError(host, "it is not a URL that can be called") from None
+            raise _uncallable(host) from None
 
     def _open(self) -> aiohttp.ClientSession:
         if self._session is None:
@@ -181,6 +182,18 @@ class Outgoing:
                 trust_env=False,
             )
         return self._session
+
+
+def _called(url: str, host: str, *, exact: bool) -> URL:
+    """As it will be called: digits and dots of other scripts have become plain ones."""
+    try:
+        return URL(url, encoded=exact)
+    except ValueError:
+        raise _uncallable(host) from None
+
+
+def _uncallable(host: str) -> AddressRefusedError:
+    return AddressRefusedError(host, "it is not a URL that can be called")
 
 
 def _refusal_in(error: BaseException) -> AddressRefusedError | None:

@@ -234,6 +234,12 @@ def _rows(job: bigquery.QueryJob) -> int:
     return int(results.total_rows or 0)
 
 
+def routines_of(job: bigquery.QueryJob) -> tuple[str, ...]:
+    """Google's client does not show these."""
+    said = job.to_api_repr().get("statistics", {}).get("query", {}).get("referencedRoutines", ())
+    return tuple(f"{one.get('datasetId', '')}.{one.get('routineId', '')}" for one in said)
+
+
 def failure(job_id: str, error: GoogleAPICallError) -> JobFailedError:
     first = error.errors[0] if error.errors else {}
     fallback = "backendError" if (error.code or 500) >= 500 else "invalid"  # noqa: PLR2004  HTTP

@@ -55,6 +55,9 @@ class DryRun:
 
     bytes_processed: int
     referenced_tables: tuple[str, ...]
+    statement: str = "SELECT"
+    routines: tuple[str, ...] = ()
+    """Functions and procedures of datasets."""
 
 
 Row = Mapping[str, Any]
@@ -235,6 +238,8 @@ class Warehouse:
             return DryRun(
                 job.total_bytes_processed or 0,
                 tuple(f"{t.project}.{t.dataset_id}.{t.table_id}" for t in job.referenced_tables),
+                job.statement_type or "",
+                jobs.routines_of(job),
             )
 
         return await self._run("a dry run", call)

@@ -25,6 +25,15 @@ ORDINARY = [
     "SELECT t.a, (SELECT MAX(u.b) FROM acme.u AS u WHERE u.id = t.id) FROM acme.t AS t",
     "SELECT * FROM acme.t WHERE id IN (SELECT id FROM acme.u) AND NOT EXISTS (SELECT 1)",
     "SELECT * EXCEPT (a) REPLACE (b + 1 AS b) FROM acme.t",
+    "SELECT user, r'user' FROM acme.t AS x WHERE x.user = 'me'",
+    "SELECT 1; -- the end",
+    "SELECT DATE_TRUNC(d, WEEK(MONDAY)), EXTRACT(WEEK(MONDAY) FROM d) FROM acme.t",
+    "SELECT * FROM acme.t FOR SYSTEM_TIME AS OF (CURRENT_TIMESTAMP())",
+    "SELECT * FROM acme.t UNPIVOT INCLUDE NULLS (cost FOR kind IN (list, net))",
+    "SELECT * FROM `p.acme`.t",
+    "SELECT 'it\\'s', \"a\\\"b\", r'\\d' FROM acme.t",
+    "SELECT '''x'y''', '' AS e, \"\" AS f FROM acme.t -- it's",
+    "SELECT 1,\r\n 'a' -- c\r\nFROM acme.t /* don't */",
     "SELECT CASE WHEN (a > 1) THEN (b) ELSE (c) END FROM acme.t",
     "SELECT CAST(a AS NUMERIC), SAFE_CAST(b AS INT64), CAST('1.10' AS NUMERIC(10, 2)) FROM t",
     "SELECT APPROX_QUANTILES(x, 100)[OFFSET(50)], ARRAY_AGG(x IGNORE NULLS)[SAFE_OFFSET(0)] FROM t",
@@ -183,4 +192,28 @@ FUNCTIONS = [
     "FROM other.t |> SELECT a",
 ]
 
-ATTACKS = [*OTHER_DATASETS, *WIDER_VIEWS, *STATEMENTS, *FUNCTIONS]
+TWO_READINGS = [
+    "SELECT x.* FROM acme.t AS other, `other.secret` AS x",
+    "SELECT x.* FROM acme.t AS q, `q.other.t` AS x",
+    "SELECT x.* FROM acme.t AS p, `p.acme` AS x",
+    "SELECT x.* FROM acme.t AS p, `p.other`.t AS x",
+    "SELECT x.* FROM acme.t AS acme, `acme.__TABLES__` AS x",
+    "SELECT x.* FROM acme.t AS acme, `acme.t*` AS x",
+    "SELECT x.* FROM acme.t, acme.t.`other.t` AS x",
+    "SELECT x.* FROM acme.t AS other, other.`secret.x` AS x",
+    "SELECT e.* FROM acme.x_meta_pipeline_runs AS tenants, `tenants.events` AS e",
+    "SELECT e.* FROM (SELECT 1) AS `a\\`, (SELECT 2) AS ` JOIN other.s AS e ON TRUE -- `",
+    "SELECT r'''\\''' || ''' , e.* FROM EXTERNAL_QUERY('c','s') AS e -- '''",
+    'SELECT R"""\\""" || """ , e.* FROM other.t AS e -- """',
+    "SELECT rb'''\\''' || ''' , e.* FROM other.t AS e -- '''",
+    "SELECT r'''\\''' || '''; DROP TABLE other.t; -- '''",
+    "SELECT 1 -- \r ' \n FROM other.t -- '",
+    "SELECT 1 # \r FROM other.t",
+    "SELECT 1 /* /* */ FROM other.t -- */",
+    "SELECT 1 /*+ ' */ FROM other.t -- '",
+    "SELECT 1 AS `x\n, 2 AS ` FROM other.t",
+    "SELECT 'a\nb' FROM acme.t",
+]
+"""What one reader takes for text, and another for a part of the query."""
+
+ATTACKS = [*TWO_READINGS, *OTHER_DATASETS, *WIDER_VIEWS, *STATEMENTS, *FUNCTIONS]

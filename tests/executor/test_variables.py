@@ -21,6 +21,8 @@ RUN = requested(
         ("FROM ${tenant_id}.t", "FROM acme.t"),
         ("FROM acme.t_${parameters.region}", "FROM acme.t_eu"),
         ("FROM `acme.t_${parameters.n}_x`", "FROM `acme.t_3_x`"),
+        ("-- it's ${date}\nr = 'x' || ${date}", "-- it's @run_date\nr = 'x' || @run_date"),
+        ("r = '${tenant_id}%'", "r = 'acme%'"),
         ("FROM acme.t_${date}", "FROM acme.t_20260131"),
     ],
 )
@@ -30,7 +32,15 @@ def test_a_variable_becomes_a_parameter_or_a_part_of_a_name(written: str, bound:
 
 @pytest.mark.parametrize(
     "written",
-    ["t_${parameters.bad}", "`${parameters.quote}`", "${nothing}", "${parameters.missing}"],
+    [
+        "t_${parameters.bad}",
+        "`${parameters.quote}`",
+        "${nothing}",
+        "${parameters.missing}",
+        "r LIKE '${parameters.region}%'",
+        "r = 'region: ${parameters.region}'",
+        'r = "eu-${date}"',
+    ],
 )
 def test_what_cannot_be_used_is_refused(written: str) -> None:
     with pytest.raises(StepError):

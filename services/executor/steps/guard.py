@@ -14,6 +14,7 @@ from sqlglot import Token, TokenType, exp
 from sqlglot.dialects.bigquery import BigQuery
 
 from services.executor.steps.functions import WORDS, is_allowed
+from services.executor.steps.lexical import TwoReadingsError, check_one_reading
 from services.executor.steps.step import StepError
 
 _FORBIDDEN = (
@@ -28,6 +29,9 @@ _FORBIDDEN = (
 )
 _TABLE = re.compile(r"[^\W\d][\w \-]*(\$[0-9A-Za-z_]+)?|\d[\w \-]*(\$[0-9A-Za-z_]+)?")
 _WHO = frozenset({"CURRENT_USER", "SESSION_USER", "USER"})
+_TEXTS = frozenset(
+    {TokenType.STRING, TokenType.RAW_STRING, TokenType.BYTE_STRING, TokenType.HEX_STRING}
+)
 _SHOWN = 80
 MOST_REMEMBERED = 500
 
@@ -43,7 +47,8 @@ def check_select(sql: str, project: str, datasets: Collection[str]) -> Tables:
 def _checked(sql: str, project: str, datasets: tuple[str, ...]) -> Tables:
     try:
         tokens = BigQuery().tokenize(sql)
-        statements = [s for s in sqlglot.parse(sql, read="bigquery") if s is not None]
+        parsed = sqlglot.parse(sql, read="bigquery")
+        statements = [s for s in parsed if s is not None and not isinstance(s, exp.Semicolon)]
     except sqlglot.errors.ParseError as error:
         first = error.errors[0] if error.errors else {}
         where = f"line {first.get('line')}, column {first.get('col')}"
@@ -57,24 +62,62 @@ def _checked(sql: str, project: str, datasets: tuple[str, ...]) -> Tables:
     tree = statements[0]
     if not isinstance(tree, exp.Query):
         raise _refused(f"it is a {tree.key.upper()}; only SELECT is allowed")
-    _check_tokens(tokens)
+    _check_reading(sql, tokens)
+    _check_tokens(tokens, project, datasets)
     _check_nodes(tree)
     return tuple(dict.fromkeys(_tables(tree, project, datasets)))
 
 
-def _check_tokens(tokens: Sequence[Token]) -> None:
+def _check_reading(sql: str, tokens: Sequence[Token]) -> None:
+    try:
+        check_one_reading(sql, tokens)
+    except TwoReadingsError as error:
+        line = sql.count("\n", 0, error.offset) + 1
+        column = error.offset - sql.rfind("\n", 0, error.offset)
+        raise _refused(
+            f"its quotes or comments can be read in two ways from line {line}, column {column}; "
+            "write them without backslashes before quotes"
+        ) from None
+
+
+def _check_tokens(tokens: Sequence[Token], project: str, datasets: Collection[str]) -> None:
     for index, token in enumerate(tokens):
         if token.token_type is TokenType.PIPE_GT:
             raise _refused(f"pipe syntax (|>) is not allowed{_at(token)}; begin with SELECT")
-        if token.token_type is TokenType.STRING:
+        if token.token_type in _TEXTS:
             continue
+        if token.token_type is TokenType.IDENTIFIER:
+            _check_path(tokens, index, project, datasets)
         name = token.text.upper()
         if "INFORMATION_SCHEMA" in name and _is_name(token):
             raise _refused(f"INFORMATION_SCHEMA is not allowed{_at(token)}")
-        if name in _WHO and token.token_type is not TokenType.IDENTIFIER:
+        if name in _WHO and token.token_type is not TokenType.IDENTIFIER and _asks(tokens, index):
             raise _refused(f"{name} is not allowed{_at(token)}")
         if token.token_type is TokenType.L_PAREN and index:
             _check_call(tokens, index)
+
+
+def _asks(tokens: Sequence[Token], index: int) -> bool:
+    """SESSION_USER and CURRENT_USER need no parentheses; USER is a column unless it has some."""
+    after = tokens[index + 1].token_type if index + 1 < len(tokens) else None
+    return tokens[index].text.upper() != "USER" or after is TokenType.L_PAREN
+
+
+def _check_path(
+    tokens: Sequence[Token], index: int, project: str, datasets: Collection[str]
+) -> None:
+    """A quoted name with dots is a table to BigQuery wherever it may stand in FROM."""
+    token = tokens[index]
+    if "\\" in token.text:
+        raise _refused(f"a backslash in a quoted name is not allowed{_at(token)}")
+    parts = token.text.split(".")
+    if len(parts) == 1:
+        return
+    goes_on = index + 1 < len(tokens) and tokens[index + 1].token_type is TokenType.DOT
+    if goes_on and parts == [project, parts[-1]]:  # a project and dataset: the table follows
+        parts.append("table")
+    _check_name(parts, _at(token))
+    _check_place(parts, project, datasets, _at(token))
 
 
 def _check_call(tokens: Sequence[Token], paren: int) -> None:
@@ -116,17 +159,21 @@ def _tables(tree: exp.Expr, project: str, datasets: Collection[str]) -> Iterator
                 f"{table.sql('bigquery')[:_SHOWN]}: table functions are not allowed{_near(table)}"
             )
         parts = [part.name for part in table.parts]
-        if not _TABLE.fullmatch(parts[-1]) or parts[-1].startswith("__"):
-            raise _refused(
-                f"{'.'.join(parts)[:_SHOWN]}: wildcards, decorators and hidden tables are not "
-                f"allowed{_near(table)}; name one table"
-            )
+        _check_name(parts, _near(table))
         if len(parts) == 1:
             if parts[0] not in named:
                 yield f"{next(iter(datasets), '')}.{parts[0]}"
             continue
         _check_place(parts, project, datasets, _near(table))
         yield ".".join(parts[-2:])
+
+
+def _check_name(parts: list[str], near: str) -> None:
+    if not _TABLE.fullmatch(parts[-1]) or parts[-1].startswith("__"):
+        raise _refused(
+            f"{'.'.join(parts)[:_SHOWN]}: wildcards, decorators and hidden tables are not "
+            f"allowed{near}; name one table"
+        )
 
 
 def _check_place(parts: list[str], project: str, datasets: Collection[str], near: str) -> None:

@@ -9,6 +9,7 @@ import re
 from dataclasses import dataclass, field
 
 from contracts.runs import RunRequestedV1
+from services.executor.steps.lexical import texts_of
 from services.executor.steps.step import StepError
 
 _VARIABLE = re.compile(r"(?P<quote>['\"]?)\$\{(?P<name>[^}]*)\}(?P=quote)")
@@ -26,8 +27,8 @@ class BoundSql:
 
 
 def bind_sql(text: str, request: RunRequestedV1) -> BoundSql:
-    """Raises `StepError` for a variable that does not exist."""
-    bound = BoundSql("")
+    """Raises `StepError` for a variable that does not exist, or stands inside a longer text."""
+    bound, texts = BoundSql(""), texts_of(text)
     values: dict[str, tuple[str, object]] = {
         "date": ("run_date", request.run_date),
         "run_id": ("run_id", str(request.run_id)),
@@ -37,6 +38,8 @@ def bind_sql(text: str, request: RunRequestedV1) -> BoundSql:
         name, quote = match.group("name"), match.group("quote")
         if name == "tenant_id":
             return f"{quote}{request.tenant_id}{quote}"
+        if not quote and any(start < match.start() < end for start, end in texts):
+            raise _inside_a_text(name)
         if not quote and _is_in_a_name(match):
             return _part_of_name(name, request)
         parameter, value = values.get(name) or _parameter(name, request)
@@ -45,6 +48,14 @@ def bind_sql(text: str, request: RunRequestedV1) -> BoundSql:
 
     bound.text = _VARIABLE.sub(replacement, text)
     return bound
+
+
+def _inside_a_text(name: str) -> StepError:
+    return StepError(
+        "bad_parameter",
+        f"${{{name}}} stands inside a longer text, where no value can be bound: "
+        f"write CONCAT(${{{name}}}, '...') instead",
+    )
 
 
 def _is_in_a_name(match: re.Match[str]) -> bool:

@@ -36,6 +36,14 @@ PRIVATE = [
     "2002:7f00:1::",
     "2001:db8::1",
     "::",
+    "::7f00:1",
+    "::ffff:0:7f00:1",
+    "fec0::1",
+    "64:ff9b:1::1",
+    "5f00::1",
+    "3fff::1",
+    "192.88.99.1",
+    "192.0.0.8",
 ]
 
 
@@ -95,13 +103,33 @@ async def test_one_inner_address_among_public_ones_is_enough_to_refuse() -> None
 
 
 @pytest.mark.parametrize(
-    "host", ["2130706433", "0x7f000001", "0177.0.0.1", "127.1"], ids=lambda host: host
+    "host",
+    [
+        "2130706433",
+        "0x7f000001",
+        "0177.0.0.1",
+        "127.1",
+        "127.1.",
+        "0x7f.1",
+        "１２７.0.0.1",  # noqa: RUF001  digits of other scripts become plain ones when it is called
+        "127。0。0。1",
+        "①②⑦.0.0.1",
+        "[::7f00:1]",
+        "[::ffff:0:7f00:1]",
+        "[::1%25lo]",
+    ],
+    ids=ascii,
 )
-async def test_an_address_in_disguise_is_refused(host: str) -> None:
-    outgoing = Outgoing(OutgoingRules())
-    with pytest.raises(OutgoingError):
-        await outgoing.send(Call("GET", f"https://{host}/", total_seconds=3))
+@pytest.mark.parametrize("exact", [False, True], ids=["", "exact"])
+async def test_an_address_in_disguise_is_refused(host: str, exact: bool) -> None:  # noqa: FBT001  parametrized
+    outgoing = Outgoing(OutgoingRules(look=never))
+    with pytest.raises(AddressRefusedError):
+        await outgoing.send(Call("GET", f"https://{host}/", total_seconds=3, exact=exact))
     await outgoing.close()
+
+
+async def never(host: str, _: int) -> list[str]:
+    raise AssertionError(host)
 
 
 @pytest.fixture

@@ -1,0 +1,79 @@
+"""The second wall: what BigQuery says of a query that the first has let through."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import pytest
+
+from libs.warehouse.warehouse import DryRun
+from services.executor.steps import isolation
+from services.executor.steps.isolation import MOST_TABLES, Isolation, Judged
+from services.executor.steps.step import StepError
+from services.executor.steps.variables import BoundSql
+from tests.executor.stage import requested, step
+
+VIEW = "p.acme.x_meta_runs"
+OF_VIEW = (VIEW, "p.tenants.tenant_runs", "p.tenants.event_log")
+
+
+@dataclass
+class Saying:
+    """A warehouse whose dry runs say what they are told to."""
+
+    query: DryRun
+    project: str = "p"
+    asked: list[str] = field(default_factory=list)
+
+    async def dry_run(
+        self, sql: str, *, default_dataset: str, parameters: Mapping[str, object]
+    ) -> DryRun:
+        del default_dataset, parameters
+        self.asked.append(sql)
+        return DryRun(0, OF_VIEW) if sql == f"SELECT * FROM `{VIEW}`" else self.query
+
+
+async def judged(sql: str, said: DryRun) -> Judged:
+    return await Isolation(Saying(said)).judge(BoundSql(sql), requested(step("x")))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        (DryRun(0, ("p.other.t",)), "reads other.t"),
+        (DryRun(0, ("q.acme.t",)), "reads acme.t"),
+        (DryRun(0, ("p.tenants.event_log",)), "reads tenants.event_log"),
+        (DryRun(0, (), statement="SCRIPT"), "a SCRIPT"),
+        (DryRun(0, (), statement=""), "a script"),
+        (DryRun(0, (), routines=("other.f",)), "calls other.f"),
+        (DryRun(0, tuple(f"p.acme.t{n}" for n in range(MOST_TABLES))), "tables or more"),
+    ],
+)
+async def test_what_bigquery_sees_otherwise_is_refused(said: DryRun, reason: str) -> None:
+    with pytest.raises(StepError, match=reason) as caught:
+        await judged("SELECT * FROM acme.t", said)
+    assert caught.value.code == "sql_not_allowed"
+
+
+async def test_a_view_of_the_platform_may_read_what_it_reads() -> None:
+    found = await judged("SELECT * FROM acme.x_meta_runs", DryRun(7, OF_VIEW))
+    assert found.bytes == 7
+
+
+async def test_whoever_names_a_view_of_the_platform_may_not_read_beside_it() -> None:
+    with pytest.raises(StepError, match=r"reads tenants\.secrets"):
+        await judged("SELECT * FROM acme.x_meta_runs", DryRun(7, (*OF_VIEW, "p.tenants.secrets")))
+
+
+async def test_a_verdict_is_for_one_tenants_datasets(monkeypatch: pytest.MonkeyPatch) -> None:
+    warehouse = Saying(DryRun(0, ("p.acme.t",)))
+    walls = Isolation(warehouse)  # type: ignore[arg-type]
+    sql = BoundSql("SELECT * FROM t")
+    for _ in range(2):
+        await walls.admit(sql, requested(step("x")))
+    assert len(warehouse.asked) == 1
+    with pytest.raises(StepError):
+        await walls.admit(sql, requested(step("x"), datasets=("other",)))
+    monkeypatch.setattr(isolation, "TRUSTED_SECONDS", -1.0)
+    await walls.admit(BoundSql("SELECT 1"), requested(step("x")))
+    await walls.admit(BoundSql("SELECT 1"), requested(step("x")))
+    assert len(warehouse.asked) == 4
