@@ -13,6 +13,7 @@ from services.gateway.api.groups import GROUPS
 from services.gateway.api.pages import Cursors, Pages
 from services.gateway.api.serving import routes_of
 from services.gateway.auth import Authenticator
+from services.gateway.backfill import Backfill
 from services.gateway.cors import Cors
 from services.gateway.handlers import register
 from services.gateway.idempotency import Idempotency, caller_of
@@ -45,11 +46,13 @@ async def build(process: Process) -> Parts:
     trail = Trail(process.bus.publisher, auth.remembered)
     cors = Cors(settings.cors_origins)
     register(process.router, live, auth)
+    questions = Questions(requester, settings.question_timeout_seconds)
     edge = Edge(
         settings=settings,
-        questions=Questions(requester, settings.question_timeout_seconds),
+        questions=questions,
         auth=auth,
         live=live,
+        backfill=Backfill(questions, live, system_clock),
         pages=Pages(Cursors(pepper)),
         signing=Signing(secrets),
         pepper=pepper,

@@ -7,6 +7,7 @@ told; what comes too late, of an attempt that was given up, is left out. So a
 position means the same to another instance, and after a restart.
 """
 
+from bisect import insort
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -21,15 +22,19 @@ from contracts.runs import (
     RunQueuedV1,
     RunRejectedV1,
     RunRequestedV1,
+    RunStatus,
 )
 
 Position = tuple[int, int, int]
 START: Position = (-1, 0, 0)
 _BEGIN, _GOING, _END = 0, 1, 2
 HOLD = timedelta(seconds=2)
-"""How long an end waits for what the executor said before it."""
+"""How long an end waits here for what the executor said before it."""
 GAP = timedelta(seconds=30)
-"""How long what comes after a gap waits for what is missing."""
+"""How long what comes after a gap waits for what is missing; an end that can only follow from
+what the executor said waits as long."""
+HELD_BYTES = 1024
+"""About what an event takes that is not told yet."""
 QUIET = frozenset({"attempt.heartbeat.v1"})
 """Counted, for the order, and not told."""
 _UNTOLD = {"definition", "datasets", "tenant_id", "max_bytes_billed", "lease_seconds"}
@@ -46,9 +51,11 @@ class Heard:
     sequence: int
     message: Message | None
     """None for what holds a place in the order and is not told."""
+    since: datetime
+    """When it was heard here or recorded: since then, what belongs before it may come too."""
 
     @classmethod
-    def of(cls, envelope: Envelope, message: Message) -> "Heard":
+    def of(cls, envelope: Envelope, message: Message, now: datetime) -> "Heard":
         return cls(
             envelope.id,
             envelope.type,
@@ -56,6 +63,7 @@ class Heard:
             envelope.causation_id,
             envelope.sequence,
             None if envelope.type in QUIET else message,
+            now,
         )
 
 
@@ -75,13 +83,18 @@ class Journal:
     entries: list[Entry] = field(default_factory=list)
     whole: bool = False
     """Whether its beginning was heard here, or fetched."""
-    size: int = 0
+    _bytes: int = 0
     _waiting: dict[Position, Heard] = field(default_factory=dict)
     _orphans: dict[tuple[str, int], Heard] = field(default_factory=dict)
     _told: set[str] = field(default_factory=set)
     _attempts: dict[str, int] = field(default_factory=dict)
     _ended: set[int] = field(default_factory=set)
     _last: Position = START
+
+    @property
+    def size(self) -> int:
+        """About how many bytes it takes."""
+        return self._bytes + HELD_BYTES * (len(self._waiting) + len(self._orphans))
 
     @property
     def has_ended(self) -> bool:
@@ -96,24 +109,26 @@ class Journal:
         """Give it its place; `release` tells it."""
         position = self._position(heard)
         if position is None:
-            self._orphans[heard.cause, heard.sequence] = heard
+            self._orphans.setdefault((heard.cause, heard.sequence), heard)
             return
         if position > self._last:
-            self._waiting[position] = heard
+            self._waiting.setdefault(position, heard)
+        elif position[0] == self._last[0]:
+            self._keep(position, heard)  # too late for who follows now, not for who comes later
         if isinstance(heard.message, RunRequestedV1):
             self._adopt(heard.event_id, heard.message.attempt)
 
     def release(self, now: datetime) -> bool:
         """Tell what has nothing before it left to wait for; True when there was something."""
-        before = len(self.entries)
+        before = len(self._told)
         while self._waiting:
             position = min(self._waiting)
             heard = self._waiting[position]
-            if not self._is_next(position, now - heard.time):
+            if not self._is_next(position, heard, now - heard.since):
                 break
             del self._waiting[position]
             self._tell(position, heard)
-        return len(self.entries) > before
+        return len(self._told) > before
 
     def after(self, position: Position) -> list[Entry]:
         """What was told behind a position."""
@@ -140,7 +155,7 @@ class Journal:
         for key in [key for key in self._orphans if key[0] == cause]:
             self.take(self._orphans.pop(key))
 
-    def _is_next(self, position: Position, age: timedelta) -> bool:
+    def _is_next(self, position: Position, heard: Heard, age: timedelta) -> bool:
         attempt, phase, sequence = position
         if phase == _GOING:
             follows = self._last == (attempt, _GOING, sequence - 1)
@@ -148,6 +163,8 @@ class Journal:
             return follows or first or age > GAP
         if phase == _BEGIN:
             return attempt <= 1 or self._last[1] == _END or self._over(attempt - 1, age)
+        if _follows_from_an_attempt(heard.message):
+            return attempt in self._ended or age > GAP
         return attempt == 0 or self._over(attempt, age)
 
     def _over(self, attempt: int, age: timedelta) -> bool:
@@ -157,13 +174,20 @@ class Journal:
         self._last = position
         if isinstance(heard.message, AttemptFinishedV1 | AttemptReturnedV1):
             self._ended.add(position[0])
+        self._keep(position, heard)
+
+    def _keep(self, position: Position, heard: Heard) -> None:
         if heard.message is None or heard.event_id in self._told:
             return
         self._told.add(heard.event_id)
         is_end = position[1] == _END
         entry = Entry(position, _frame(position, heard, heard.message), is_end)
-        self.size += len(entry.frame)
-        self.entries.append(entry)
+        self._bytes += len(entry.frame)
+        insort(self.entries, entry, key=lambda kept: kept.position)
+
+
+def _follows_from_an_attempt(message: Message | None) -> bool:
+    return isinstance(message, RunFinishedV1) and message.status is RunStatus.COMPLETED
 
 
 def begins(message: Message) -> bool:

@@ -8,6 +8,7 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 
 from contracts.envelope import Envelope
 from contracts.identifiers import RunId, TenantId
@@ -37,6 +38,8 @@ from contracts.steps import (
 from libs.clock import Clock, system_clock
 from services.gateway.journal import Heard, Journal, begins
 
+SILENT_LEASES = 2
+"""A run that goes on is heard of thrice a lease: after so many without, something was missed."""
 KEPT = 20_000
 KEPT_BYTES = 64 << 20
 HANDLED = (
@@ -64,6 +67,8 @@ class LiveRun:
     """What is known of one run; `version` grows with every change."""
 
     tenant_id: TenantId
+    heard_at: datetime
+    """When something was last heard of it, or looked up."""
     run: RunPart | None = None
     steps: dict[str, StepRowPart] = field(default_factory=dict)
     version: int = 0
@@ -71,6 +76,21 @@ class LiveRun:
     journal: Journal = field(default_factory=Journal)
     adopted: bool = False
     """Whether its beginning was fetched, so that something between may be missing."""
+    exists: bool = False
+    """Whether it is known to have been asked for at least."""
+    lease: timedelta = timedelta(seconds=60)
+    counted: int | None = 0
+    """How many of its bytes are counted; None once it is forgotten."""
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether everything that it did was heard here."""
+        return self.journal.whole and not self.adopted
+
+    def is_silent(self, now: datetime) -> bool:
+        """Whether what it did since may have passed this instance by."""
+        ended = self.run is not None and self.run.status.is_final
+        return not ended and now - self.heard_at > self.lease * SILENT_LEASES
 
     def tell(self) -> None:
         """Wake whoever waits, with news."""
@@ -89,9 +109,14 @@ class LiveRuns:
     def __init__(self, clock: Clock = system_clock) -> None:
         self._runs: OrderedDict[tuple[TenantId, RunId], LiveRun] = OrderedDict()
         self._clock = clock
-        self._bytes = 0
+        self.bytes = 0
+        """About what all that is known takes."""
         self.since = clock()
         """Nothing is missing of what was published later."""
+
+    @property
+    def runs(self) -> int:
+        return len(self._runs)
 
     def find(self, tenant_id: TenantId, run_id: RunId) -> LiveRun | None:
         """The tenant's own run, if this instance has heard how it began."""
@@ -102,14 +127,17 @@ class LiveRuns:
         """The run as far as it is known, which may be not at all; kept for a while."""
         live = self._runs.get((tenant_id, run_id))
         if live is None:
-            live = self._runs[tenant_id, run_id] = LiveRun(tenant_id)
-            self._forget()
+            live = self._runs[tenant_id, run_id] = LiveRun(tenant_id, self._clock())
+            self._make_room()
         self._runs.move_to_end((tenant_id, run_id))
         return live
 
     def drop(self, tenant_id: TenantId, run_id: RunId) -> None:
-        """There is no such run."""
-        self._runs.pop((tenant_id, run_id), None)
+        """There is no such run, or what is known of it is too old to build on."""
+        live = self._runs.pop((tenant_id, run_id), None)
+        if live is not None:
+            self._forget(live)
+            live.wake()
 
     def wake_all(self) -> None:
         for live in self._runs.values():
@@ -124,9 +152,13 @@ class LiveRuns:
         tenant, run_id = getattr(message, "tenant_id", None), getattr(message, "run_id", None)
         if tenant is None or run_id is None:
             return
+        now = self._clock()
         live = self.followed(tenant, run_id)
+        if live.run is not None and live.is_silent(now) and not begins(message):
+            self.drop(tenant, run_id)
+            live = self.followed(tenant, run_id)
         live.journal.whole = live.journal.whole or (live.version == 0 and begins(message))
-        self._take(live, [(Heard.of(envelope, message), message)])
+        self._take(live, [(Heard.of(envelope, message, now), message)])
 
     def fill(self, live: LiveRun, recorded: Iterable[tuple[Heard, Message]]) -> None:
         """Take in what was recorded; what is known already changes nothing."""
@@ -134,26 +166,35 @@ class LiveRuns:
 
     def release(self, live: LiveRun) -> None:
         """Tell what has waited long enough."""
-        before = live.journal.size
         if live.journal.release(self._clock()):
-            self._bytes += live.journal.size - before
+            self._count(live)
             live.tell()
 
     def _take(self, live: LiveRun, heard: Iterable[tuple[Heard, Message]]) -> None:
-        before = live.journal.size
         for one, message in heard:
             live.journal.take(one)
             _take_in(live, message)
-        live.journal.release(self._clock())
-        self._bytes += live.journal.size - before
+        live.heard_at = self._clock()
+        live.journal.release(live.heard_at)
+        self._count(live)
         live.tell()
-        self._forget()
+        self._make_room()
 
-    def _forget(self) -> None:
-        while len(self._runs) > KEPT or (self._bytes > KEPT_BYTES and len(self._runs) > 1):
+    def _count(self, live: LiveRun) -> None:
+        """A forgotten run may still be told to who follows it; it takes no room here."""
+        if live.counted is not None:
+            self.bytes += live.journal.size - live.counted
+            live.counted = live.journal.size
+
+    def _forget(self, live: LiveRun) -> None:
+        self.bytes -= live.counted or 0
+        live.counted = None
+
+    def _make_room(self) -> None:
+        while len(self._runs) > KEPT or (self.bytes > KEPT_BYTES and len(self._runs) > 1):
             # What is followed was touched lately; when it goes nevertheless, it is fetched again.
             _, oldest = self._runs.popitem(last=False)
-            self._bytes -= oldest.journal.size
+            self._forget(oldest)
 
 
 def _take_in(live: LiveRun, message: Message) -> None:
@@ -174,6 +215,8 @@ def _take_in_run(
 ) -> None:
     status, error = _status_and_error(message)
     attempt = getattr(message, "attempt", 0)
+    if isinstance(message, RunRequestedV1):
+        live.lease = timedelta(seconds=message.lease_seconds)
     if live.run is not None and not _is_news(live.run, status, attempt):
         return
     started = getattr(message, "started_at", None)

@@ -17,6 +17,7 @@ from contracts.platform import CommandRefusedV1
 from contracts.tenants import TenantStatus
 from libs.bus.errors import NoAnswerError, RefusedError
 from libs.bus.requester import Requester
+from libs.clock import Clock
 from libs.settings import Environment, GatewaySettings
 from libs.vault.secrets import Secrets, SecretSettings
 from libs.vault.vault import KmsUnavailableError, Purpose
@@ -28,6 +29,7 @@ from services.gateway.api.groups import GROUPS
 from services.gateway.api.pages import Cursors, Pages
 from services.gateway.api.serving import routes_of
 from services.gateway.auth import Authenticator
+from services.gateway.backfill import Backfill
 from services.gateway.limits import Limits
 from services.gateway.live import LiveRuns
 from services.gateway.questions import Questions
@@ -101,20 +103,24 @@ def edge_on(
     settings: GatewaySettings | None = None,
     requester: ScriptedRequester | None = None,
     limits: Limits | None = None,
+    clock: Clock = lambda: NOW,
 ) -> Edge:
     settings = settings or GatewaySettings(admin_api_key=SecretStr(ADMIN_KEY))
     requester = requester or ScriptedRequester(script)
     limits = limits or Limits(settings)
+    questions = Questions(requester, settings.question_timeout_seconds)
+    live = LiveRuns(clock)
     return Edge(
         settings=settings,
-        questions=Questions(requester, settings.question_timeout_seconds),
+        questions=questions,
         auth=Authenticator(requester, PEPPER, settings, lambda: NOW, limits),
-        live=LiveRuns(),
+        live=live,
+        backfill=Backfill(questions, live, clock),
         pages=Pages(Cursors(PEPPER)),
         signing=Signing(OneSecret(SecretSettings("convergence-local"))),
         pepper=PEPPER,
         vault=NoKms(),
-        clock=lambda: NOW,
+        clock=clock,
     )
 
 

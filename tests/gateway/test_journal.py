@@ -22,13 +22,15 @@ from contracts.steps import StepCompletedV1, StepStartedV1, StepStatus
 from services.gateway.journal import GAP, HOLD, START, Heard, Journal, begins, parse_position
 
 NOW = datetime(2026, 3, 14, 9, tzinfo=UTC)
+SAID = NOW - timedelta(minutes=1)
+"""Everything is heard a while after it was said."""
 TENANT, RUN = TenantId("acme"), RunId("00000000-0000-4000-8000-000000000001")
 CONFIG, STEP = ConfigId("daily"), StepId("load")
 
 
 def heard(message: Message, id_: str, *, cause: str = "", sequence: int = 0) -> Heard:
     told = None if isinstance(message, AttemptHeartbeatV1) else message
-    return Heard(id_, message.wire_type, NOW, cause, sequence, told)
+    return Heard(id_, message.wire_type, SAID, cause, sequence, told, NOW)
 
 
 def queued() -> Heard:
@@ -88,7 +90,7 @@ def attempt_events(attempt: int, *, ends: bool = True) -> list[Heard]:
     ]
 
 
-def finished(attempt: int) -> Heard:
+def finished(attempt: int, status: RunStatus = RunStatus.COMPLETED) -> Heard:
     return heard(
         RunFinishedV1(
             tenant_id=TENANT,
@@ -96,7 +98,7 @@ def finished(attempt: int) -> Heard:
             config_id=CONFIG,
             revision=1,
             attempt=attempt,
-            status=RunStatus.COMPLETED,
+            status=status,
             run_date=date(2026, 3, 14),
             submitted_at=NOW,
             started_at=NOW,
@@ -186,6 +188,30 @@ def test_the_end_comes_last_though_it_arrives_before_the_steps() -> None:
         journal.take(one)
     journal.release(NOW)
     assert (journal.has_ended, told(journal)[-1]) == (True, (1, 2, 0))
+
+
+def test_what_is_heard_after_the_end_was_told_is_told_to_who_comes_later() -> None:
+    journal = Journal()
+    for one in [requested(1), finished(1, RunStatus.FAILED)]:
+        journal.take(one)
+    journal.release(NOW + HOLD)
+    assert told(journal) == [(1, 0, 0)]
+    journal.release(NOW + HOLD * 2)
+    assert told(journal) == [(1, 0, 0), (1, 2, 0)]
+    for one in reversed(attempt_events(1)):
+        journal.take(one)
+    assert told(journal) == [(1, 0, 0), *((1, 1, n) for n in (1, 2, 4, 5)), (1, 2, 0)]
+    assert journal.has_ended
+
+
+def test_a_completed_run_waits_longer_for_its_steps_since_they_must_come() -> None:
+    journal = Journal()
+    for one in [requested(1), finished(1)]:
+        journal.take(one)
+    journal.release(NOW + GAP)
+    assert told(journal) == [(1, 0, 0)]
+    journal.release(NOW + GAP + timedelta(seconds=1))
+    assert told(journal) == [(1, 0, 0), (1, 2, 0)]
 
 
 def test_what_an_attempt_says_after_it_was_given_up_is_left_out() -> None:

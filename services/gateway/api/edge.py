@@ -10,6 +10,7 @@ from libs.settings import GatewaySettings
 from libs.vault.vault import Purpose
 from services.gateway.api.pages import Pages
 from services.gateway.auth import Authenticator
+from services.gateway.backfill import Backfill
 from services.gateway.live import LiveRuns
 from services.gateway.questions import Questions
 from services.gateway.signing import Signing
@@ -33,6 +34,7 @@ class Edge:
     questions: Questions
     auth: Authenticator
     live: LiveRuns
+    backfill: Backfill
     pages: Pages
     signing: Signing
     pepper: bytes

@@ -1,6 +1,7 @@
 """A run as it goes, by server-sent events: from its beginning, or from where a client was."""
 
 import asyncio
+import time
 from collections import Counter
 from contextlib import suppress
 
@@ -11,7 +12,6 @@ from contracts.identifiers import RunId, TenantId
 from libs.web.problem import Fault, Problem
 from services.gateway.api.edge import RUNS, Edge
 from services.gateway.api.endpoint import Call, Query, Who, endpoint
-from services.gateway.backfill import Backfill
 from services.gateway.journal import START, Position, parse_position
 from services.gateway.live import LiveRun
 
@@ -34,7 +34,7 @@ class From(Query):
 class EventRoutes:
     def __init__(self, edge: Edge) -> None:
         self._edge = edge
-        self._backfill = Backfill(edge.questions, edge.live, edge.clock)
+        self._backfill = edge.backfill
         self._open: Counter[TenantId] = Counter()
 
     @endpoint(
@@ -89,37 +89,36 @@ class EventRoutes:
     async def _tell(
         self, call: Call, run_id: RunId, response: web.StreamResponse, position: Position
     ) -> None:
-        quiet = 0.0
+        written = time.monotonic()
         while not self._edge.stopping.is_set():
             await self._edge.auth.still(call.request)
             live = self._edge.live.followed(call.tenant, run_id)
             news, changed = live.journal.after(position), live.changed
             if news:
                 await response.write(b"".join(entry.frame for entry in news))
-                position, quiet = news[-1].position, 0.0
+                position, written = news[-1].position, time.monotonic()
                 continue
             if live.journal.has_ended:
                 return
-            waited = await self._wait(run_id, live, changed)
-            quiet += waited
-            if quiet >= HEARTBEAT_SECONDS:
+            if time.monotonic() - written >= HEARTBEAT_SECONDS:
                 await response.write(b": still here\n\n")
-                quiet = 0.0
+                written = time.monotonic()
+            await self._wait(run_id, live, changed, written + HEARTBEAT_SECONDS)
 
-    async def _wait(self, run_id: RunId, live: LiveRun, changed: asyncio.Event) -> float:
-        """Wait for news, a little when some is missing; returns how long it was quiet."""
+    async def _wait(
+        self, run_id: RunId, live: LiveRun, changed: asyncio.Event, heartbeat: float
+    ) -> None:
+        """Until there is news, or it is time for a sign of life or for another look."""
         restless = live.journal.lacks_something or self._backfill.is_due(live)
-        patience = LOOK_AGAIN_SECONDS if restless else HEARTBEAT_SECONDS
+        left = max(heartbeat - time.monotonic(), 0.0)
         try:
-            async with asyncio.timeout(patience):
+            async with asyncio.timeout(min(LOOK_AGAIN_SECONDS, left) if restless else left):
                 await changed.wait()
         except TimeoutError:
-            self._edge.live.release(live)
             if self._backfill.is_due(live):
                 with suppress(Problem):  # asked again later
                     await self._backfill.refresh(live.tenant_id, run_id, live)
-            return patience
-        return 0.0
+            self._edge.live.release(live)
 
 
 def _position(text: str) -> Position:

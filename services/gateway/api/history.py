@@ -9,9 +9,8 @@ from pydantic import Field
 
 from contracts.identifiers import ConfigId, RunId, TenantId
 from contracts.message import Part
-from contracts.runs import GetRunV1, ListRunsV1, RunListV1, RunPart, RunStatus, RunV1
+from contracts.runs import ListRunsV1, RunListV1, RunPart, RunStatus
 from contracts.steps import ListStepsV1, StepListV1, StepRowPart
-from libs.web.problem import Problem
 from services.gateway.api.edge import READING_SECONDS, RUNS, Edge
 from services.gateway.api.endpoint import Answer, Call, Query, Who, endpoint
 from services.gateway.api.pages import LISTING, Item, PageQuery
@@ -70,10 +69,12 @@ class HistoryRoutes:
         """Show a run; with `wait` and `since`, once it has changed."""
         tenant = call.tenant
         live = self._edge.live.find(tenant, run_id)
+        if live is not None and live.is_silent(self._edge.clock()):
+            await self._edge.backfill.refresh(tenant, run_id, live)
         if live is not None and live.run is not None:
             await self._wait_for_news(call, run_id, query)
             return Answer(_shown(tenant, live.run, live.version), LIVE)
-        found = await self._find(tenant, run_id)
+        found = await self._edge.backfill.find(tenant, run_id)
         return Answer(_shown(tenant, found, 0), STORED)
 
     async def _wait_for_news(self, call: Call, run_id: RunId, query: News) -> None:
@@ -118,20 +119,13 @@ class HistoryRoutes:
     async def steps(self, call: Call, run_id: RunId) -> Answer[StepsShown]:
         """Show the steps of a run, with what each did."""
         live = self._edge.live.find(call.tenant, run_id)
-        if live is not None and live.steps:
+        if live is not None and live.is_complete and live.steps:
             return Answer(StepsShown(run_id=run_id, steps=tuple(live.steps.values())), LIVE)
         query = ListStepsV1(tenant_id=call.tenant, run_id=run_id)
         found = await self._edge.questions.ask(query, StepListV1, within=READING_SECONDS)
         if not found.steps and live is None:
-            await self._find(call.tenant, run_id)
+            await self._edge.backfill.find(call.tenant, run_id)
         return Answer(StepsShown(run_id=run_id, steps=found.steps), STORED)
-
-    async def _find(self, tenant: TenantId, run_id: RunId) -> RunPart:
-        query = GetRunV1(tenant_id=tenant, run_id=run_id)
-        found = await self._edge.questions.ask(query, RunV1, within=READING_SECONDS)
-        if found.run is None:
-            raise Problem(404, "run_not_found", f"There is no run {run_id}.")
-        return found.run
 
 
 def shown(tenant: TenantId, run: RunPart, version: int) -> Item:

@@ -13,8 +13,6 @@ from contracts.quality import (
     QualityListV1,
     QualityRowPart,
 )
-from contracts.runs import GetRunV1, RunV1
-from libs.web.problem import Problem
 from services.gateway.api.edge import READING_SECONDS, RUNS, Edge
 from services.gateway.api.endpoint import Call, Who, endpoint
 from services.gateway.api.pages import LISTING, Item, PageQuery
@@ -69,11 +67,8 @@ class QualityRoutes:
         return await self._edge.pages.respond(call.request, call.tenant, name, query, fetch)
 
     async def _check_exists(self, call: Call, run_id: RunId) -> None:
-        if self._edge.live.find(call.tenant, run_id) is not None:
-            return
-        query = GetRunV1(tenant_id=call.tenant, run_id=run_id)
-        if (await self._edge.questions.ask(query, RunV1, within=READING_SECONDS)).run is None:
-            raise Problem(404, "run_not_found", f"There is no run {run_id}.")
+        if self._edge.live.find(call.tenant, run_id) is None:
+            await self._edge.backfill.find(call.tenant, run_id)
 
 
 def _shown(row: QualityRowPart) -> Item:
