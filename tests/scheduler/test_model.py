@@ -194,8 +194,8 @@ class LedgerMachine(RuleBasedStateMachine):
         if not hasattr(self, "platform"):
             return
         ledger, model = self.platform.ledger, self.model
-        going = {lease.request.run_id: lease.request.attempt for lease in ledger.running}
-        assert going == {run.name: run.attempt for run in model.going}
+        going = {one.request.run_id: (one.request.attempt, one.until) for one in ledger.running}
+        assert going == {run.name: (run.attempt, run.until) for run in model.going}
         line = [lease.request.run_id for lease in waiting(ledger, RULES)]
         assert line == [run.name for run in model.order()]
         assert set(ledger.ended) == set(model.over)
