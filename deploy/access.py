@@ -30,7 +30,7 @@ FOLDERS = {
         "due",
         "revisions",
     ),
-    Service.EXECUTOR: ("claims", "checkpoints"),
+    Service.EXECUTOR: ("claims", "checkpoints", "work"),
     Service.AUDIT_LOG: ("ledger/audit-log", "snapshots/audit-log"),
 }
 SYSTEM_DATASETS = ("tenants", "metadata")

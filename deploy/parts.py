@@ -21,10 +21,14 @@ from libs.provisioning.policies import Binding, Policy
 from libs.provisioning.rest import Rest
 from libs.provisioning.schedules import Schedule
 from libs.provisioning.secret_values import RandomSecret
+from libs.provisioning.tenants import AuthorizedViews, tenant_datasets
 from libs.provisioning.topics import Topics
 from libs.settings import ServiceSettings
+from libs.warehouse.accounts import account_id as tenant_account_id
+from libs.warehouse.accounts import account_of
 from services.audit_log.tables import DATASETS
 
+ACT_AS, RUN_JOBS = "roles/iam.serviceAccountTokenCreator", "roles/bigquery.jobUser"
 ADMIN_KEY_PREFIX = "cvadm_"
 SCHEDULES = {
     TickJob.TRIGGER: "* * * * *",
@@ -113,6 +117,27 @@ def _access(settings: DeploySettings) -> Iterator[Part]:
             yield Policy(rest, address_of(kind, what, project), bindings)
 
 
+def _tenants(settings: DeploySettings) -> Iterator[Part]:
+    """What each tenant's own SQL needs: an account that sees its datasets and nothing else."""
+    if settings.emulated:
+        return
+    rest, project = settings.rest, settings.gcp_project_id
+    executor = f"serviceAccount:{account_id(Service.EXECUTOR)}@{project}.iam.gserviceaccount.com"
+    found = sorted(tenant_datasets(rest, project), key=lambda one: (one.tenant_id, one.dataset))
+    accounts: list[str] = []
+    for tenant, datasets in groupby(found, key=lambda one: one.tenant_id):
+        accounts.append(email := account_of(tenant, project))
+        yield ServiceAccount(rest, project, tenant_account_id(tenant), f"SQL of {tenant}"[:100])
+        acting = [Binding(ACT_AS, executor)]
+        yield Policy(rest, address_of("account", email, project), acting)
+        for one in datasets:
+            yield DatasetAccess(rest, project, one.dataset, [email])
+    running = [Binding(RUN_JOBS, f"serviceAccount:{email}") for email in accounts]
+    yield Policy(rest, address_of("project", project, project), running)
+    for system in DATASETS:
+        yield AuthorizedViews(rest, project, system.name, [one.dataset for one in found])
+
+
 def _schedules(settings: DeploySettings) -> Iterator[Part]:
     if settings.emulated:
         return
@@ -137,6 +162,7 @@ GROUPS: dict[str, Callable[[DeploySettings], Iterator[Part]]] = {
     "secrets": _secrets,
     "accounts": _accounts,
     "access": _access,
+    "tenants": _tenants,
     "schedules": _schedules,
 }
 NAMES = tuple(GROUPS)

@@ -1,5 +1,6 @@
 """Where each kind of resource keeps its policy."""
 
+from libs.provisioning.accounts import IAM
 from libs.provisioning.policies import VERSION, Address
 
 PUBSUB = "https://pubsub.googleapis.com/v1"
@@ -19,6 +20,10 @@ def address_of(kind: str, name: str, project: str) -> Address:
         url = f"{PROJECTS}/{project}"
         read_by = ("POST", f"{url}:getIamPolicy")
         return Address(f"project {project}", read_by, ("POST", f"{url}:setIamPolicy"))
+    if kind == "account":
+        url = f"{IAM}/projects/{project}/serviceAccounts/{name}"
+        read_by = ("POST", f"{url}:getIamPolicy?{ASKED}")
+        return Address(f"account {name}", read_by, ("POST", f"{url}:setIamPolicy"))
     resource = {
         "topic": f"{PUBSUB}/projects/{project}/topics/{name}",
         "subscription": f"{PUBSUB}/projects/{project}/subscriptions/{name}",

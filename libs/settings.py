@@ -268,6 +268,8 @@ class ExecutorSettings(ServiceSettings):
     """How many steps of all its runs one executor works on at once; more wait their turn."""
     max_loads: int = Field(default=4, ge=1, le=1000)
     """How many of those may be loads, whose rows go through memory: up to 1 GB each."""
+    tenant_accounts: bool = False
+    """Each tenant's SQL runs as an account of its own, made by `deploy.apply --only tenants`."""
     price_per_tib_usd: Decimal = Field(default=Decimal("6.25"), ge=0)
     """What BigQuery asks on demand, for the estimates of plans."""
     providers_at: str = ""

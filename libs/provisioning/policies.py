@@ -70,7 +70,8 @@ class Policy:
         method, url = self._address.read
         if method == "GET":
             return self._rest.get(url)
-        return self._rest.send(method, url, {"options": {"requestedPolicyVersion": VERSION}})
+        told = {} if "?" in url else {"options": {"requestedPolicyVersion": VERSION}}
+        return self._rest.ask(method, url, told)
 
     def _write(self) -> None:
         policy = self._read()

@@ -36,6 +36,10 @@ class Rest:
         """The resource, or None when there is none."""
         return self._call("GET", url, None)
 
+    def ask(self, method: str, url: str, body: Any) -> Any:
+        """The answer to a question that has a body, or None when there is no such resource."""
+        return self._call(method, url, body)
+
     def send(self, method: str, url: str, body: Any) -> Any:
         """Create or change something; what is not there is an error too."""
         found = self._call(method, url, body)

@@ -3,15 +3,17 @@
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
+import google.auth
 import requests
 from google.api_core.exceptions import GoogleAPICallError, NotFound, RetryError, ServerError
+from google.auth import impersonated_credentials
 from google.auth.credentials import AnonymousCredentials
-from google.auth.exceptions import TransportError
+from google.auth.exceptions import RefreshError, TransportError
 from google.cloud import bigquery
 from requests.adapters import HTTPAdapter
 
@@ -29,7 +31,16 @@ T = TypeVar("T")
 DEADLINE = 30.0
 LOOK_SECONDS = 1.0
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0
-UNREACHABLE = (ServerError, RetryError, requests.RequestException, TransportError, TimeoutError)
+CLOUD = "https://www.googleapis.com/auth/cloud-platform"
+BIGQUERY = "https://www.googleapis.com/auth/bigquery"
+UNREACHABLE = (
+    ServerError,
+    RetryError,
+    requests.RequestException,
+    TransportError,
+    RefreshError,  # an account that was made just now may not be let in at once
+    TimeoutError,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +52,8 @@ class WarehouseSettings:
     endpoint: str = ""
     storage_endpoint: str = ""
     threads: int = 32
+    account: str = ""
+    """Whom to act as; empty means as the process itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,15 +79,19 @@ Row = Mapping[str, Any]
 class Warehouse:
     """Datasets, tables, appends, queries and jobs. Safe to share between tasks."""
 
-    def __init__(self, settings: WarehouseSettings) -> None:
+    def __init__(self, settings: WarehouseSettings, pool: ThreadPoolExecutor | None = None) -> None:
         self._settings = settings
         self._client = client_of(settings)
-        self._pool = ThreadPoolExecutor(settings.threads, thread_name_prefix="bigquery")
+        self._pool = pool or ThreadPoolExecutor(settings.threads, thread_name_prefix="bigquery")
         self._appender: Appender | None = None
 
     @classmethod
     def connect(cls, settings: WarehouseSettings) -> Self:
         return cls(settings)
+
+    def acting_as(self, account: str) -> "Warehouse":
+        """The same warehouse as another account sees it; ends with this one."""
+        return Warehouse(replace(self._settings, account=account), self._pool)
 
     @property
     def project(self) -> str:
@@ -321,9 +338,17 @@ def _name(wanted: Object) -> str:
     return wanted.name if isinstance(wanted, Dataset) else wanted.path
 
 
+def _acting_as(account: str) -> impersonated_credentials.Credentials:
+    own, _ = google.auth.default(scopes=[CLOUD])
+    return impersonated_credentials.Credentials(own, account, [BIGQUERY])
+
+
 def client_of(settings: WarehouseSettings) -> bigquery.Client:
     if not settings.endpoint:
-        client = bigquery.Client(settings.project_id, location=settings.location)
+        credentials = _acting_as(settings.account) if settings.account else None
+        client = bigquery.Client(
+            settings.project_id, credentials=credentials, location=settings.location
+        )
     else:
         client = bigquery.Client(
             settings.project_id,

@@ -14,6 +14,7 @@ from libs.settings import Environment, ExecutorSettings
 from libs.slotlog.bucket import Bucket, BucketSettings
 from libs.slotlog.cloud_storage import Claims
 from libs.vault.vault import Vault, VaultSettings
+from libs.warehouse.accounts import OwnAccounts
 from libs.warehouse.warehouse import Warehouse, WarehouseSettings
 from services.executor.costs import Costs
 from services.executor.credential_care import CredentialCare
@@ -65,6 +66,7 @@ async def build(process: Process) -> Parts:
         price_per_tib_usd=settings.price_per_tib_usd,
         development=development,
         landing_folder=Path(settings.landing_folder) if settings.landing_folder else None,
+        accounts=OwnAccounts(warehouse, warehouse.acting_as) if settings.tenant_accounts else None,
     )
     types = step_types(tools)
     surroundings = Surroundings(

@@ -10,7 +10,7 @@ from contracts.message import Service
 from deploy import manifests
 from deploy.access import account_id
 from deploy.manifests import SERVICES, Place, render
-from libs.settings import GatewaySettings, ServiceSettings
+from libs.settings import ExecutorSettings, GatewaySettings, ServiceSettings
 from tests.deploy.fixtures import schema
 
 PLACE = Place(project="my-project", image="region-docker.pkg.dev/p/r/s@sha256:0", revision="1a2b")
@@ -58,7 +58,9 @@ def test_each_runs_as_its_own_account_from_a_pinned_image(service: str) -> None:
 def test_every_variable_is_a_setting_and_secrets_come_from_secret_manager(service: str) -> None:
     (container,) = manifest(service)["spec"]["template"]["spec"]["containers"]
     known = {
-        name.upper() for cls in (ServiceSettings, GatewaySettings) for name in cls.model_fields
+        name.upper()
+        for cls in (ServiceSettings, GatewaySettings, ExecutorSettings)
+        for name in cls.model_fields
     }
     assert {one["name"] for one in container["env"]} <= known
     for one in container["env"]:

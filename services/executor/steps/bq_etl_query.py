@@ -41,7 +41,7 @@ class BqEtlQuery(StepType):
         sql, job = self._job(given)
         await self._tools.isolation.admit(sql, given.request)
         try:
-            done = await self._tools.warehouse.run_query_job(job)
+            done = await self._tools.warehouse_of(given.request).run_query_job(job)
         except JobFailedError as error:
             raise failed_job(error) from error
         except UnavailableError as error:
@@ -52,7 +52,7 @@ class BqEtlQuery(StepType):
         return StepResult(done.rows)
 
     async def cancel(self, given: StepRun) -> None:
-        await self._tools.warehouse.cancel_job(given.job_id)
+        await self._tools.warehouse_of(given.request).cancel_job(given.job_id)
 
     async def plan(self, given: StepRun) -> StepPlan:
         sql, job = self._job(given)

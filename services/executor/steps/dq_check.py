@@ -38,9 +38,9 @@ class DqCheck(StepType):
             labels=given.labels,
         )
         try:
-            done = await self._tools.warehouse.run_query_job(job)
+            done = await self._tools.warehouse_of(given.request).run_query_job(job)
             given.spent.add(done)
-            (row,) = await self._tools.warehouse.rows_of(done.job_id, limit=1)
+            (row,) = await self._tools.warehouse_of(given.request).rows_of(done.job_id, limit=1)
         except JobFailedError as error:
             raise failed_job(error) from error
         except UnavailableError as error:
@@ -51,7 +51,7 @@ class DqCheck(StepType):
         return StepResult(row["row_count"])
 
     async def cancel(self, given: StepRun) -> None:
-        await self._tools.warehouse.cancel_job(given.job_id)
+        await self._tools.warehouse_of(given.request).cancel_job(given.job_id)
 
     async def plan(self, given: StepRun) -> StepPlan:
         sql = self._sql(given, given.config(Config))

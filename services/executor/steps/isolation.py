@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from hashlib import sha256
 
 from contracts.runs import RunRequestedV1
+from libs.warehouse.accounts import Warehouses
 from libs.warehouse.errors import JobFailedError, UnavailableError
 from libs.warehouse.parameters import UnsupportedParameterError
-from libs.warehouse.warehouse import DryRun, Warehouse
+from libs.warehouse.warehouse import DryRun
 from services.executor.steps.guard import check_select
 from services.executor.steps.step import StepError, StepRetryError, StepUnknownError
 from services.executor.steps.variables import BoundSql
@@ -40,8 +41,8 @@ class Judged:
 class Isolation:
     """Safe to share between runs. Verdicts are trusted for ten minutes."""
 
-    def __init__(self, warehouse: Warehouse) -> None:
-        self._warehouse = warehouse
+    def __init__(self, warehouses: Warehouses) -> None:
+        self._warehouses = warehouses
         self._trusted: OrderedDict[bytes, float] = OrderedDict()
         self._views: OrderedDict[str, tuple[frozenset[str], float]] = OrderedDict()
 
@@ -58,7 +59,8 @@ class Isolation:
 
     async def judge(self, sql: BoundSql, request: RunRequestedV1) -> Judged:
         """Ask BigQuery anew, for its estimate too."""
-        project, datasets = self._warehouse.project, request.datasets
+        warehouse = self._warehouses.of(request.tenant_id)
+        project, datasets = warehouse.project, request.datasets
         if len(sql.text) < BIG_SQL:
             named = check_select(sql.text, project, datasets)
         else:
@@ -83,7 +85,7 @@ class Isolation:
 
     async def _dry_run(self, sql: BoundSql, request: RunRequestedV1) -> DryRun:
         try:
-            return await self._warehouse.dry_run(
+            return await self._warehouses.of(request.tenant_id).dry_run(
                 sql.text, default_dataset=request.datasets[0], parameters=sql.parameters
             )
         except JobFailedError as error:

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from libs.warehouse.errors import JobFailedError, UnavailableError
 from libs.warehouse.jobs import JobResult, QueryJob, WriteDisposition
 from libs.warehouse.parameters import UnsupportedParameterError
+from libs.warehouse.warehouse import Warehouse
 from services.executor.steps.checks import Column
 from services.executor.steps.drift import say_drift
 from services.executor.steps.isolation import failed_job
@@ -76,11 +77,10 @@ class Model:
 class TransformSql(StepType):
     def __init__(self, tools: Tools) -> None:
         self._tools = tools
-        self._warehouse = tools.warehouse
 
     async def run(self, given: StepRun) -> StepResult:
         try:
-            done = await self._warehouse.adopt(given.job_id_of("commit"))
+            done = await self._of(given).adopt(given.job_id_of("commit"))
             if done is None:
                 done = await self._make(given)
             else:
@@ -97,7 +97,7 @@ class TransformSql(StepType):
 
     async def cancel(self, given: StepRun) -> None:
         for part in ("stage", "look", "commit"):
-            await self._warehouse.cancel_job(given.job_id_of(part))
+            await self._of(given).cancel_job(given.job_id_of(part))
 
     async def plan(self, given: StepRun) -> StepPlan:
         model = await self._model(given)
@@ -112,10 +112,13 @@ class TransformSql(StepType):
             note=f"{model.target}: {how}",
         )
 
+    def _of(self, given: StepRun) -> Warehouse:
+        return self._tools.warehouse_of(given.request)
+
     async def _count_earlier(self, given: StepRun) -> None:
         """What went before the commit has its price too."""
         for part in ("stage", "look"):
-            done = await self._warehouse.adopt(given.job_id_of(part))
+            done = await self._of(given).adopt(given.job_id_of(part))
             if done is not None:
                 given.spent.add(done)
 
@@ -124,7 +127,7 @@ class TransformSql(StepType):
         target = target_of(config.target_table, given.request)
         exists = False
         if config.materialized == "incremental":
-            exists = await self._warehouse.columns(target) is not None
+            exists = await self._of(given).columns(target) is not None
         text = config.incremental_sql if exists and config.incremental_sql else config.sql
         return Model(config, target, bind_sql(text, given.request), exists)
 
@@ -146,7 +149,7 @@ class TransformSql(StepType):
     async def _stage_and_commit(self, given: StepRun, model: Model) -> JobResult:
         staging, config = given.staging_table, model.config
         await self._write(given, "stage", model.sql, staging, "WRITE_TRUNCATE")
-        await self._warehouse.expire(staging, hours=STAGING_HOURS)
+        await self._of(given).expire(staging, hours=STAGING_HOURS)
         columns = await self._columns(given, model.target, staging)
         if config.strategy == "merge":
             await self._check_keys(given, staging, config.unique_key)
@@ -163,8 +166,8 @@ class TransformSql(StepType):
         return await self._write(given, "commit", statement)
 
     async def _columns(self, given: StepRun, target: str, staging: str) -> tuple[str, ...]:
-        staged = await self._warehouse.columns(staging) or ()
-        there = {name.lower() for name in await self._warehouse.columns(target) or ()}
+        staged = await self._of(given).columns(staging) or ()
+        there = {name.lower() for name in await self._of(given).columns(target) or ()}
         new = [name for name in staged if name.lower() not in there]
         if new:
             say_drift(given, self._tools, target, added=tuple(new), refused=True)
@@ -177,7 +180,7 @@ class TransformSql(StepType):
 
     async def _check_keys(self, given: StepRun, staging: str, keys: tuple[str, ...]) -> None:
         await self._write(given, "look", BoundSql(doubled_keys(staging, keys)))
-        (row,) = await self._warehouse.rows_of(given.job_id_of("look"), limit=1)
+        (row,) = await self._of(given).rows_of(given.job_id_of("look"), limit=1)
         for count, what in ((row["doubled"], "more than once"), (row["empty"], "without a value")):
             if count:
                 detail = (
@@ -187,7 +190,7 @@ class TransformSql(StepType):
 
     async def _days(self, given: StepRun, staging: str, column: str) -> list[object]:
         await self._write(given, "look", BoundSql(days_of(staging, column, MOST_DAYS)))
-        rows = await self._warehouse.rows_of(given.job_id_of("look"), limit=MOST_DAYS + 1)
+        rows = await self._of(given).rows_of(given.job_id_of("look"), limit=MOST_DAYS + 1)
         days = [row["day"] for row in rows]
         if None in days or len(days) > MOST_DAYS:
             detail = (
@@ -219,13 +222,13 @@ class TransformSql(StepType):
             max_bytes_billed=request.max_bytes_billed,
             labels=given.labels,
         )
-        done = await self._warehouse.run_query_job(job)
+        done = await self._of(given).run_query_job(job)
         given.spent.add(done)
         return done
 
     async def _drop_staging(self, given: StepRun) -> None:
         """A failure to tidy up is not the step's: what is left expires."""
         try:
-            await self._warehouse.drop(given.staging_table)
+            await self._of(given).drop(given.staging_table)
         except UnavailableError as error:
             given.tell.progress(note=f"staging will expire by itself: {error}")
