@@ -106,6 +106,7 @@ async def test_only_what_is_named_is_asked_to_change(
         ({"limits": {}}, "that name what changes"),
         ({"status": "ACTIVE", "limits": {"daily": 1}}, "give either status"),
         ({"status": "ACTIVE", "limits": None}, "give either status"),
+        ({"status": "ACTIVE", "limits": {}}, "give either status"),
         ({"status": "SUSPENDED"}, "reason: expected when a tenant is suspended"),
         ({"status": "ACTIVE", "reason": "paid"}, "reason: expected when a tenant is suspended"),
         ({"subscription_plan": "SCALE", "reason": "paid"}, "and only then"),

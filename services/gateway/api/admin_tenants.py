@@ -70,7 +70,8 @@ class TenantChange(Body):
 
     @model_validator(mode="after")
     def _one_at_a_time(self) -> Self:
-        if bool(self.changes) is (self.status is not None):
+        is_using = bool(self.changes) or self.limits is not None
+        if is_using is (self.status is not None) or (is_using and not self.changes):
             msg = "give either status, or subscription_plan and limits that name what changes"
             raise ValueError(msg)
         if (self.status is Running.SUSPENDED) is not bool(self.reason):
