@@ -231,7 +231,7 @@ class AttemptHeartbeatV1(Event, type="attempt.heartbeat.v1"):
 
 
 class AttemptReturnedV1(Event, type="attempt.returned.v1"):
-    """The executor stops before the attempt has ended: the next may be requested at once."""
+    """Its executor stops or is full before the attempt has ended: the next may be requested."""
 
     tenant_id: TenantId
     run_id: RunId

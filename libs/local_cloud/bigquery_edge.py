@@ -22,12 +22,27 @@ def wrap(inner: Any, faults: Faults) -> Any:
             return
         await faults.delay()
         if faults.hits(faults.plan.error_rate):
-            error = {"code": 503, "message": "a fault on request", "errors": []}
-            await JSONResponse({"error": error}, 503)(scope, receive, send)
-        elif scope["method"] in CHANGING and not UNGATED.search(scope["path"]):
+            await _fail(scope, receive, send)
+            return
+        lost = scope["method"] in CHANGING and faults.hits(faults.plan.lose_answers)
+        await take_turn(scope, receive, _into_nothing if lost else send)
+        if lost:
+            await _fail(scope, receive, send)
+
+    async def take_turn(scope: Any, receive: Any, send: Any) -> None:
+        if scope["method"] in CHANGING and not UNGATED.search(scope["path"]):
             async with GATE.hold_in_loop():
                 await inner(scope, receive, send)
         else:
             await inner(scope, receive, send)
 
     return app
+
+
+async def _fail(scope: Any, receive: Any, send: Any) -> None:
+    error = {"code": 503, "message": "a fault on request", "errors": [{"reason": "backendError"}]}
+    await JSONResponse({"error": error}, 503)(scope, receive, send)
+
+
+async def _into_nothing(_: Any) -> None:
+    """An answer that nobody gets."""

@@ -18,6 +18,8 @@ class FaultPlan(BaseModel):
     duplicate: float = Field(default=0, ge=0, le=1)
     drop: float = Field(default=0, ge=0, le=1)
     error_rate: float = Field(default=0, ge=0, le=1)
+    lose_answers: float = Field(default=0, ge=0, le=1)
+    """A call is done, and answered as if the service had failed; BigQuery's REST only."""
     delay_seconds: float = Field(default=0, ge=0, le=60)
 
 

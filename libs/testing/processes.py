@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -28,6 +29,15 @@ class EmulatorProcess:
     @property
     def pid(self) -> int:
         return self.process.pid
+
+    def ask_for(self, **plan: float) -> None:
+        """Set the faults of an emulator that was started with `control`; nothing ends them."""
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{self.ports['control']}/faults",
+            data=json.dumps(plan).encode(),
+            method="PUT",
+        )
+        urllib.request.urlopen(request, timeout=5).close()  # noqa: S310  our own loopback port
 
     def kill(self) -> None:
         """End it as a crash would."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, TypeVar
 
-from google.api_core.exceptions import Conflict, GoogleAPICallError, NotFound
+from google.api_core.exceptions import Conflict, GoogleAPICallError, NotFound, ServerError
 from google.cloud import bigquery
 
 from libs.warehouse.errors import JobFailedError
@@ -110,6 +110,8 @@ def start(client: bigquery.Client, wanted: QueryJob) -> tuple[bigquery.QueryJob,
         )
     except Conflict:
         return _get(client, wanted.job_id, bigquery.QueryJob), True
+    except ServerError:
+        raise  # it may have begun: only under the same id is it found
     except GoogleAPICallError as error:
         raise failure(wanted.job_id, error) from error
     return job, False
@@ -137,6 +139,8 @@ def start_load(client: bigquery.Client, wanted: LoadJob) -> tuple[bigquery.LoadJ
         )
     except Conflict:
         return _get(client, wanted.job_id, bigquery.LoadJob), True
+    except ServerError:
+        raise  # as above
     except GoogleAPICallError as error:
         raise failure(wanted.job_id, error) from error
     return job, False

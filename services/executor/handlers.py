@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections import OrderedDict
 from collections.abc import Callable
 from typing import Protocol
 
@@ -17,6 +18,12 @@ from services.executor.runner import Attempt, AttemptLostError
 
 LOG = logging.getLogger(__name__)
 Key = tuple[str, int]
+WAITS_PER_LEASE = 4
+"""So much sooner than its lease ends, an attempt that waits for room is given back."""
+WAITING_PER_RUN = 4
+"""How many attempts may wait for each that goes on."""
+SHORTEST_HAND_BACK = 1.0
+REMEMBERED = 10_000
 
 
 class ClaimPort(Protocol):
@@ -40,7 +47,10 @@ class Runs:
         self._owner = owner
         self._start = start
         self._clock = clock
+        self._most = most
         self._room = asyncio.Semaphore(most)
+        self._waiting: set[Key] = set()
+        self._claimed: OrderedDict[Key, None] = OrderedDict()
         self._attempts: dict[Key, Attempt] = {}
         self._tasks: dict[Key, asyncio.Task[None]] = {}
         self._stopping = False
@@ -50,35 +60,35 @@ class Runs:
         router.on(RunCancelRequestedV1)(self.on_run_cancel_requested)
 
     async def on_run_requested(self, event: RunRequestedV1, context: Context) -> None:
-        """Wait for room, claim, and begin; another's claim, or our own, is left alone."""
+        """Claim and acknowledge at once. Another's claim is left alone, and so is our own."""
         key = (str(event.run_id), event.attempt)
-        if key in self._tasks:
+        if key in self._claimed or self._is_late(event, context.envelope):
             return
-        await self._room.acquire()
-        try:
-            began = await self._begin(key, event, context)
-        except SlotLogError as error:
-            self._room.release()
-            raise RetryableError(str(error)) from error
-        except BaseException:
-            self._room.release()
-            raise
-        if not began:
-            self._room.release()
-
-    async def _begin(self, key: Key, event: RunRequestedV1, context: Context) -> bool:
-        if self._stopping:
-            reason = "this executor is stopping; another takes the run"
-            raise RetryableError(reason)
-        if self._is_late(event, context.envelope):
-            return False
+        if self._stopping or len(self._tasks) >= self._most * (1 + WAITING_PER_RUN):
+            reason = "this executor stops, or has too much to do; another takes the run"
+            raise RetryableError(reason, delay=1)
         self._leave_older(event)
-        mine = await self._claims.claim(f"{event.run_id}/{event.attempt}", self._owner)
-        if not mine or key in self._tasks:
-            return False
-        attempt = self._attempts[key] = self._start(event, context.envelope)
+        try:
+            mine = await self._claims.claim(f"{event.run_id}/{event.attempt}", self._owner)
+        except SlotLogError as error:
+            raise RetryableError(str(error)) from error
+        if not mine or key in self._claimed:
+            return
+        self._remember(key)
+        await self._begin(key, self._start(event, context.envelope))
+
+    async def _begin(self, key: Key, attempt: Attempt) -> None:
+        if self._stopping:  # since it was claimed
+            await attempt.hand_back()
+            return
+        self._attempts[key] = attempt
         self._tasks[key] = asyncio.create_task(self._run(key, attempt))
-        return True
+
+    def _remember(self, key: Key) -> None:
+        """A duplicate may come after the end, when only the claim is left, which is ours."""
+        self._claimed[key] = None
+        if len(self._claimed) > REMEMBERED:
+            self._claimed.popitem(last=False)
 
     def _is_late(self, event: RunRequestedV1, envelope: Envelope) -> bool:
         """Its lease has ended before anybody began, so another attempt is requested."""
@@ -102,17 +112,20 @@ class Runs:
     async def finish(self, grace: float) -> None:
         """Let attempts end; hand back what does not in time, so that another goes on with it."""
         self._stopping = True
+        for key in self._waiting:
+            self._tasks[key].cancel()
         if self._tasks:
             _, late = await asyncio.wait(self._tasks.values(), timeout=grace)
             for task in late:
                 task.cancel()
-            await asyncio.gather(*late, return_exceptions=True)
+            if late:
+                await asyncio.wait(late, timeout=max(grace / 2, SHORTEST_HAND_BACK))
 
     async def _run(self, key: Key, attempt: Attempt) -> None:
         request = attempt.request
         try:
             with bind(tenant_id=request.tenant_id, run_id=request.run_id):
-                await attempt.run()
+                await self._run_in_turn(key, attempt)
         except asyncio.CancelledError:
             await attempt.hand_back()
             raise
@@ -122,4 +135,20 @@ class Runs:
             LOG.exception("attempt %d of run %s was left; its lease will end", key[1], key[0])
         finally:
             del self._attempts[key], self._tasks[key]
+
+    async def _run_in_turn(self, key: Key, attempt: Attempt) -> None:
+        """What finds no room in time is given back, so that it is not lost with its lease."""
+        self._waiting.add(key)
+        try:
+            async with asyncio.timeout(attempt.request.lease_seconds / WAITS_PER_LEASE):
+                await self._room.acquire()
+        except TimeoutError:
+            LOG.info("attempt %d of run %s found no room; it is given back", *key[::-1])
+            await attempt.hand_back()
+            return
+        finally:
+            self._waiting.discard(key)
+        try:
+            await attempt.run()
+        finally:
             self._room.release()

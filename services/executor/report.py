@@ -37,7 +37,7 @@ class Report:
         self._error: ErrorPart | None = None
 
     def started(self) -> None:
-        request = self._request
+        request, self._began = self._request, self._clock()
         self._outbox.put(
             "started",
             AttemptStartedV1(

@@ -28,6 +28,8 @@ LONGEST_STOP = 10.0
 LONGEST_OUTAGE = 300.0
 """For how long nobody may answer: a warehouse that is away costs a run time, not its end."""
 OUTAGE_PAUSE = 5.0
+ANSWERED_SECONDS = 60.0
+"""What went on for so long was answered meanwhile: no call waits as long for its answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +76,9 @@ class StepTries:
             await self.stop()
             detail = f"step {step.step_id} took longer than {step.timeout_seconds} s"
             return self._failed(StepError("timeout", detail))
+        except StepUnknownError as error:
+            await self.stop()
+            return self._failed(error)
         except StepError as error:
             return self._failed(error)
         except asyncio.CancelledError:
@@ -104,14 +109,18 @@ class StepTries:
             detail = f"step {step.step_id}: {step.type!r} is none of {known}"
             raise StepError("unknown_step_type", detail)
         number, failed, away = 1, 0, _Outage()
+        loop = asyncio.get_running_loop()
         while True:
             self._tries += 1
+            asked_at = loop.time()
             self._given = StepRun(
                 self._request, step, number, self._tell, self._earlier, self._spent
             )
             try:
                 return await self._guarded(type_, self._given)
             except StepUnknownError as error:
+                if loop.time() - asked_at > ANSWERED_SECONDS:
+                    away = _Outage()
                 if away.is_over() or self._cancelled.is_set():
                     raise
                 LOG.warning("step %s is asked for again: %s", step.step_id, error)
@@ -139,7 +148,7 @@ class StepTries:
 
 
 class _Outage:
-    """How long nobody has answered; a try of the step's own begins it anew."""
+    """How long nobody has answered."""
 
     def __init__(self) -> None:
         self._since: float | None = None

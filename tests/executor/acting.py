@@ -99,12 +99,14 @@ class Stage:
     parallel: int = 8
     room: Room = field(default_factory=lambda: Room(64, 4))
     loading: Acting = field(default_factory=Loading)
+    types: dict[str, StepType] = field(default_factory=dict)
+    """Others than these two."""
 
     def attempt(self, request: RunRequestedV1) -> Attempt:
         around = Surroundings(
             sender=self.sent,
             objects=self.objects,
-            types={"act": self.acting, "load": self.loading},
+            types={"act": self.acting, "load": self.loading, **self.types},
             clock=system_clock,
             parallel=self.parallel,
             room=self.room,

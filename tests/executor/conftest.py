@@ -18,7 +18,9 @@ from tests.executor.stage import PROJECT, TENANT, NoCredentials
 
 @pytest.fixture(scope="session")
 def bigquery(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmulatorProcess]:
-    with emulator("bigquery", state_dir=tmp_path_factory.mktemp("bigquery")) as running:
+    with emulator(
+        "bigquery", state_dir=tmp_path_factory.mktemp("bigquery"), control=True
+    ) as running:
         yield running
 
 

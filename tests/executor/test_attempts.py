@@ -79,6 +79,19 @@ async def test_an_outage_is_not_waited_out_for_ever(monkeypatch: pytest.MonkeyPa
     end = await stage.run(requested(step("act")))
     assert end.error is not None
     assert (end.status, end.error.code) == (RunStatus.FAILED, "away")
+    assert stage.acting.stopped == ["it"]  # what nobody could ask after may still go on
+
+
+@pytest.mark.parametrize(
+    ("answered", "status"), [(-1.0, RunStatus.COMPLETED), (60.0, RunStatus.FAILED)]
+)
+async def test_what_went_on_for_long_was_answered_so_that_an_outage_begins_anew(
+    monkeypatch: pytest.MonkeyPatch, answered: float, status: RunStatus
+) -> None:
+    monkeypatch.setattr(tries, "LONGEST_OUTAGE", 1e-9)
+    monkeypatch.setattr(tries, "ANSWERED_SECONDS", answered)
+    stage = Stage(failing(StepUnknownError("away", "y"), 3))
+    assert (await stage.run(requested(step("act")))).status is status
 
 
 async def test_what_is_wrong_is_not_tried_again() -> None:
@@ -344,7 +357,7 @@ async def test_messages_come_in_order() -> None:
 
 
 async def test_memory_does_not_grow_over_a_thousand_runs() -> None:
-    steps = [step("act", id=f"s{n}", needs=(StepId(f"s{n - 1}"),) if n else ()) for n in range(5)]
+    steps = [step("act", id=f"s{n}", needs=(StepId(f"s{n - 1}"),) if n else ()) for n in range(2)]
 
     async def many(count: int) -> None:
         for _ in range(count):

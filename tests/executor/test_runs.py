@@ -7,14 +7,24 @@ from datetime import timedelta
 import pytest
 
 from contracts.envelope import Envelope
-from contracts.runs import AttemptStartedV1, RunCancelRequestedV1, RunRequestedV1, RunStatus
+from contracts.runs import (
+    AttemptFinishedV1,
+    AttemptReturnedV1,
+    AttemptStartedV1,
+    RunCancelRequestedV1,
+    RunRequestedV1,
+    RunStatus,
+)
 from libs.bus.errors import RetryableError
 from libs.bus.message import Context
 from libs.clock import system_clock
-from services.executor.handlers import Runs
-from tests.executor.acting import Acting, Stage, envelope_of
+from services.executor.handlers import WAITING_PER_RUN, Runs
+from services.executor.steps.step import StepResult, StepRun
+from tests.executor.acting import Act, Acting, Stage, envelope_of
 from tests.executor.stage import requested, step
 from tests.executor.test_attempts import forever, until
+
+MOST = 4
 
 
 class Claimed:
@@ -30,7 +40,23 @@ def runs_of(stage: Stage, claims: Claimed, owner: str = "one") -> Runs:
     def start(request: RunRequestedV1, _: Envelope) -> object:
         return stage.attempt(request)
 
-    return Runs(claims, owner, start, system_clock, 4)  # type: ignore[arg-type]
+    return Runs(claims, owner, start, system_clock, MOST)  # type: ignore[arg-type]
+
+
+async def full(claims: Claimed, act: Act = forever) -> tuple[Stage, Runs]:
+    """An executor that works on as much as it may."""
+    stage = Stage(Acting(act))
+    runs = runs_of(stage, claims)
+    for _ in range(MOST):
+        await hear(runs, requested(step("act")))
+    await until(stage, MOST)
+    return stage, runs
+
+
+async def ended(stage: Stage, attempts: int) -> None:
+    async with asyncio.timeout(5):
+        while len(stage.sent.all(AttemptFinishedV1)) < attempts:  # noqa: ASYNC110  as above
+            await asyncio.sleep(0)
 
 
 async def hear(runs: Runs, request: RunRequestedV1, *, age: float = 0) -> None:
@@ -47,6 +73,82 @@ async def test_a_duplicate_does_nothing() -> None:
         await runs.finish(5)
     assert stage.acting.ran == ["it"]
     assert len(stage.sent.all(AttemptStartedV1)) == 1
+
+
+async def test_a_duplicate_that_comes_after_the_end_does_nothing() -> None:
+    stage, request = Stage(), requested(step("act"))
+    runs = runs_of(stage, Claimed())
+    for _ in range(2):
+        await hear(runs, request)
+        await ended(stage, 1)
+    await runs.finish(5)
+    assert stage.acting.ran == ["it"]
+
+
+async def test_an_executor_without_room_gives_back_what_it_cannot_begin_in_time() -> None:
+    stage, runs = await full(Claimed())
+    late = requested(step("act", id="late"), lease_seconds=0.1)
+    async with asyncio.timeout(5):
+        await hear(runs, late)
+        while not stage.sent.all(AttemptReturnedV1):  # noqa: ASYNC110  a fake has no events
+            await asyncio.sleep(0)
+    assert [said.run_id for said in stage.sent.all(AttemptReturnedV1)] == [late.run_id]
+    assert "late" not in stage.acting.ran
+    await runs.finish(0)
+
+
+async def test_what_waits_for_room_begins_when_there_is_some_and_holds_up_no_message() -> None:
+    gate = asyncio.Event()
+
+    async def until_open(_: StepRun) -> StepResult | None:
+        await gate.wait()
+        return None
+
+    stage, runs = await full(Claimed(), until_open)
+    for _ in range(3):
+        await hear(runs, requested(step("act", id="late")))
+    gate.set()
+    await ended(stage, MOST + 3)
+    assert stage.acting.ran.count("late") == 3
+    assert stage.sent.all(AttemptReturnedV1) == []
+
+
+async def test_no_more_than_a_bound_may_wait() -> None:
+    _, runs = await full(Claimed())
+    for _ in range(MOST * WAITING_PER_RUN):
+        await hear(runs, requested(step("act")))
+    with pytest.raises(RetryableError, match="too much to do"):
+        await hear(runs, requested(step("act")))
+    await runs.finish(0)
+
+
+async def test_what_waits_is_given_back_at_once_by_an_executor_that_stops() -> None:
+    gate = asyncio.Event()
+
+    async def until_open(_: StepRun) -> StepResult | None:
+        await gate.wait()
+        return None
+
+    stage, runs = await full(Claimed(), until_open)
+    waiting = requested(step("act", id="late"))
+    await hear(runs, waiting)
+    finishing = asyncio.create_task(runs.finish(60))
+    async with asyncio.timeout(5):
+        while not stage.sent.all(AttemptReturnedV1):  # noqa: ASYNC110  a fake has no events
+            await asyncio.sleep(0)
+        gate.set()
+        await finishing
+    assert [said.run_id for said in stage.sent.all(AttemptReturnedV1)] == [waiting.run_id]
+
+
+async def test_an_executor_stops_in_time_though_the_bus_is_away(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("services.executor.handlers.SHORTEST_HAND_BACK", 0.01)
+    stage, runs = await full(Claimed())
+    stage.sent.cut_off = True
+    async with asyncio.timeout(5):
+        await runs.finish(0.01)
 
 
 async def test_a_request_whose_lease_has_ended_does_nothing() -> None:

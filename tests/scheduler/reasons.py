@@ -28,7 +28,7 @@ REASONS: dict[type[Message], tuple[Callable[[Any], str], str]] = {
         lambda said: said.reason,
         (
             rf"a slot is free(, {TURN})?|the platform has a place for it, {TURN}"
-            r"|attempt \d+ was (silent for \d+ s|given back by an executor that stops)"
+            r"|attempt \d+ was (silent for \d+ s|given back by an executor that stops or is full)"
         ),
     ),
     RunQueuedV1: (lambda said: said.reason, rf"{FULL}|it waits for a place on the platform"),

@@ -5,6 +5,7 @@ StepError                phrased for the tenant; trying again cannot help
     └── StepUnknownError nobody knows whether it was done: asked again under the same number
 """
 
+import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -113,7 +114,10 @@ class StepRun:
     def staging_table(self) -> str:
         """`dataset.table` for rows that are not yet in their place; the same for every try."""
         request = self.request
-        name = f"{request.run_id}_{request.generation}_{self.step.step_id}".replace("-", "_")
+        step = str(self.step.step_id)
+        # A table's name has no hyphens, so that `a-b` would be the same as `a_b`.
+        apart = hashlib.sha256(step.encode()).hexdigest()[:8]
+        name = f"{request.run_id}_{request.generation}_{step}_{apart}".replace("-", "_")
         return f"{request.datasets[0]}.{STAGING_PREFIX}{name}"
 
     @property

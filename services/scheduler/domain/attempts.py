@@ -75,7 +75,7 @@ def attempt_returned(
         reason = "its cancellation was asked for, and its executor gave it back"
         ended = _end(lease, RunStatus.CANCELLED, now, None, reason=reason)
         return settle(state, ended, event.tenant_id, now, rules)
-    fault = "was given back by an executor that stops"
+    fault = "was given back by an executor that stops or is full"
     return _request_again(lease, now, rules, fault, returned=True)
 
 

@@ -41,7 +41,7 @@ TABLE = Table(
 
 @pytest.fixture(scope="module")
 def running() -> Iterator[EmulatorProcess]:
-    with emulator("bigquery") as found:
+    with emulator("bigquery", control=True) as found:
         yield found
 
 
@@ -160,6 +160,20 @@ async def test_a_job_runs_once_under_its_id(warehouse: Warehouse) -> None:
     assert await warehouse.query("SELECT * FROM books.made") == [{"one": 1}]
 
 
+async def test_a_job_whose_answer_was_lost_is_unknown_and_found_under_its_id(
+    running: EmulatorProcess, warehouse: Warehouse
+) -> None:
+    wanted = job("answer-lost", write_disposition="WRITE_APPEND")
+    running.ask_for(lose_answers=1)
+    try:
+        with pytest.raises(UnavailableError):
+            await warehouse.run_query_job(wanted)
+    finally:
+        running.ask_for()
+    assert (await warehouse.run_query_job(wanted)).adopted
+    assert await warehouse.query("SELECT * FROM books.made") == [{"one": 1}]
+
+
 async def test_a_job_is_adopted_after_kill_9(tmp_path: Path) -> None:
     with emulator("bigquery", state_dir=tmp_path) as first:
         before = connect(first.ports)
@@ -179,7 +193,7 @@ async def test_a_job_is_adopted_after_kill_9(tmp_path: Path) -> None:
 async def test_files_are_loaded_once_under_an_id(tmp_path: Path) -> None:
     with (
         emulator("storage") as storage,
-        emulator("bigquery", env={"STORAGE_EMULATOR_HOST": url(storage)}) as running,
+        emulator("bigquery", control=True, env={"STORAGE_EMULATOR_HOST": url(storage)}) as running,
     ):
         bucket = Bucket(BucketSettings("convergence-local", "files", url(storage)))
         await bucket.ensure()
@@ -201,6 +215,13 @@ async def test_files_are_loaded_once_under_an_id(tmp_path: Path) -> None:
         assert (again.adopted, again.rows) == (True, 2)
         found = await warehouse.query("SELECT id FROM books.loaded ORDER BY id")
         assert found == [{"id": "a"}, {"id": "b"}]
+        lost = replace(wanted, job_id="load-2")
+        running.ask_for(lose_answers=1)
+        with pytest.raises(UnavailableError):
+            await warehouse.run_load_job(lost)
+        running.ask_for()
+        assert (await warehouse.run_load_job(lost)).adopted
+        assert await warehouse.query("SELECT COUNT(*) AS n FROM books.loaded") == [{"n": 4}]
         with pytest.raises(JobFailedError):
             await warehouse.run_load_job(replace(wanted, job_id="x", uris=("gs://files/no",)))
         await warehouse.close()
