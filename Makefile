@@ -4,11 +4,12 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PEERS := celery prefect airflow focus-converter load
+VALIDATOR_PYTHON ?= python3.12
 SERVICES := gateway tenant scheduler executor audit_log
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check fmt contracts lock clean bench soak fuzz containers audit sbom mutants peers
+.PHONY: help run test check fmt contracts lock clean bench soak fuzz containers audit sbom mutants peers conformance
 
 help: ## List every target
 	@grep -hE '^[a-z-]+:.*?## ' $(MAKEFILE_LIST) | awk -F ':.*?## ' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -53,6 +54,9 @@ peers: $(PEERS:%=$(VENV)/peers/%/ready) ## The same work by others, side by side
 	@$(BIN)/python -m tests.bench.peers $(PARTS)
 	@$(BIN)/python -m tests.bench.page
 
+conformance: $(VENV)/ready $(VENV)/validator/ready ## The official FOCUS validator over what we make of every bill (MODEL=model-1.4.json, VALIDATOR_PYTHON=python3.12)
+	@MODEL="$(MODEL)" VALIDATOR=$(VENV)/validator/bin/focus-validator $(BIN)/python -m tests.conformance
+
 soak: $(VENV)/ready ## Everything that can go wrong, for long, and a judge at the end (MINUTES=20, SEED=1)
 	@$(BIN)/python -m pytest -q -m soak tests
 	@$(BIN)/python -m tests.soak
@@ -73,6 +77,7 @@ lock: $(VENV)/ready ## Resolve all dependencies anew, once, and write every lock
 	@$(LOCK) --group pyproject.toml:supply -c requirements/dev.txt -o requirements/supply.txt
 	@$(LOCK) --group pyproject.toml:fuzz -c requirements/dev.txt -o requirements/fuzz.txt
 	@for p in $(PEERS); do $(LOCK) --group pyproject.toml:peer-$$p $$(ls requirements/peers/$$p.overrides 2>/dev/null | sed "s/^/--override /") -o requirements/peers/$$p.txt || exit 1; done
+	@$(LOCK:3.11=3.12) --group pyproject.toml:validator -o requirements/validator.txt
 	@for s in $(SERVICES); do $(LOCK) services/$$s/pyproject.toml -c requirements/dev.txt -o services/$$s/requirements.txt || exit 1; done
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements/dev.txt
 	@$(BIN)/python -m deploy.licences
@@ -108,6 +113,12 @@ $(VENV)/supply: $(VENV)/ready requirements/supply.txt
 $(VENV)/peers/%/ready: requirements/peers/%.txt $(VENV)/ready
 	@echo "making the environment of $* (once)"
 	@$(PYTHON) -m venv --clear $(@D)
+	@$(BIN)/uv pip sync --quiet --python $(@D)/bin/python --require-hashes $<
+	@touch $@
+
+$(VENV)/validator/ready: requirements/validator.txt $(VENV)/ready
+	@$(VALIDATOR_PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 12))' || { echo "the FOCUS validator needs Python 3.12 or newer; say which with make conformance VALIDATOR_PYTHON=/path/to/python3.12"; exit 1; }
+	@$(VALIDATOR_PYTHON) -m venv --clear $(@D)
 	@$(BIN)/uv pip sync --quiet --python $(@D)/bin/python --require-hashes $<
 	@touch $@
 

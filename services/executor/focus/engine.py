@@ -40,7 +40,9 @@ class Converter:
         self._flattened = flattened(schema)
         self._source = Source(mapping, list(self._flattened), style)
         self._elements = [ElementRows(mapping.name, said) for said in mapping.elements]
-        self._lookups = {name: load_lookup(said.table) for name, said in mapping.lookups.items()}
+        self._lookups = {
+            name: load_lookup(said.table, said.prefix) for name, said in mapping.lookups.items()
+        }
         self._compile()
 
     def convert(self, batch: pl.DataFrame) -> pl.DataFrame:

@@ -54,6 +54,8 @@ class Lookup(_Part):
     table: str
     by: str
     """Expression of the key; rows whose key is null are not counted as unmapped."""
+    prefix: str = ""
+    """Put before the names of its columns, where two keys are looked up in one table."""
 
 
 class Rule(_Part):

@@ -9,9 +9,18 @@ import polars as pl
 from services.executor.focus import objects
 from services.executor.focus.errors import BadValueError, MissingColumnsError
 from services.executor.focus.mapping import Mapping as FocusMapping
-from services.executor.focus.mapping import ObjectPart, SourceColumn
+from services.executor.focus.mapping import ObjectPart
 from services.executor.focus.specification import TIME
-from services.executor.ingest.values import EXPECTED, MONEY, PLAIN, Kind, Style, bad, read
+from services.executor.ingest.values import (
+    EXPECTED,
+    MONEY,
+    PLAIN,
+    Kind,
+    Style,
+    bad,
+    decimals,
+    read,
+)
 
 _PUNCTUATION = re.compile(r"[^a-z0-9]")
 _TRANSLATED = re.compile(r"\(([^()]+)\)\s*$")
@@ -26,6 +35,8 @@ _NULLS: dict[str, pl.DataType] = {
 DECIMALS = 18
 _TOO_FINE = rf"[.,]\d{{{DECIMALS}}}\d*[1-9]"
 HAS = "has_"
+_EMPTY = "empty "
+_TIMES = frozenset({"time", "end", "last_day", "epoch"})
 
 
 def plain(header: str) -> str:
@@ -45,8 +56,9 @@ class Source:
 
     def read(self, frame: pl.DataFrame) -> pl.DataFrame:
         """The columns of the mapping, typed, and its objects. Raises `BadValueError`."""
-        columns = [self._column(frame, name, rule) for name, rule in self._mapping.source.items()]
-        typed = pl.DataFrame(columns) if columns else frame.select()
+        typed = frame.select(self._values(frame.schema))
+        self._check(frame, typed)
+        typed = typed.with_columns(self._times(frame))
         present = [
             pl.lit(value=name in self.found).alias(f"{HAS}{name}")
             for name, rule in self._mapping.source.items()
@@ -63,14 +75,55 @@ class Source:
         found, self._rounded = self._rounded, 0
         return found
 
-    def _column(self, frame: pl.DataFrame, name: str, rule: SourceColumn) -> pl.Series:
-        header = self.found.get(name)
-        if header is None:
-            return pl.Series(name, [None] * frame.height, dtype=_NULLS.get(rule.type, TIME))
-        found = frame[header].alias(name)
-        if rule.type == "decimal":
-            self._rounded += _too_fine(found)
-        return _typed(found, rule.type, self._style)
+    def _values(self, schema: pl.Schema) -> Iterator[pl.Expr]:
+        """All but times, in one pass. What is no number is null: see `_check`."""
+        # A first column that is there gives the rows their number.
+        yield pl.col(self._header[0]).is_null().alias("\0")
+        for name, rule in self._mapping.source.items():
+            header = self.found.get(name)
+            if header is None:
+                nothing = pl.lit(None, dtype=_NULLS.get(rule.type, TIME))
+                yield nothing.alias(name)
+            elif rule.type == "decimal":
+                yield decimals(pl.col(header), schema[header], self._style).alias(name)
+            elif rule.type in {"pairs", "list"}:
+                yield pl.col(header).alias(name)
+            elif rule.type in {"text", "json"}:
+                text = pl.col(header).cast(pl.String)
+                yield pl.when(text != "").then(text).alias(name)
+
+    def _times(self, frame: pl.DataFrame) -> Iterator[pl.Series]:
+        for name, rule in self._mapping.source.items():
+            header = self.found.get(name)
+            if header is not None and rule.type in _TIMES:
+                kind = cast("Kind", rule.type)
+                values = frame[header].alias(name)
+                found = read(values, kind, self._style)
+                _refuse_bad(values, found, kind)
+                yield found
+
+    def _check(self, frame: pl.DataFrame, typed: pl.DataFrame) -> None:
+        """That every amount was read. Raises `BadValueError`."""
+        written = {
+            name: header
+            for name, header in self.found.items()
+            if self._mapping.source[name].type == "decimal"
+        }
+        texts = [name for name, header in written.items() if frame.schema[header] == pl.String]
+        seen = (
+            frame.select(
+                *((pl.col(written[name]) == "").sum().alias(f"{_EMPTY}{name}") for name in texts),
+                *(pl.col(written[name]).str.len_bytes().max().alias(name) for name in texts),
+            ).row(0, named=True)
+            if texts
+            else {}
+        )
+        for name, header in written.items():
+            values, found = frame[header].alias(name), typed[name]
+            if found.null_count() > values.null_count() + seen.get(f"{_EMPTY}{name}", 0):
+                _refuse_bad(values, found, "decimal")
+            if (seen.get(name) or 0) > DECIMALS:
+                self._rounded += int(values.str.contains(_TOO_FINE).sum())
 
     def _object(self, parts: Sequence[ObjectPart]) -> pl.Expr:
         return objects.object_of([m for part in parts for m in self._members(part)])
@@ -109,24 +162,6 @@ def _resolve(mapping: FocusMapping, header: Sequence[str]) -> Mapping[str, str]:
     return found
 
 
-def _typed(values: pl.Series, kind: str, style: Style) -> pl.Series:
-    if kind in {"text", "json"}:
-        text = values.cast(pl.String)
-        return text.set(text == "", None)
-    if kind in {"pairs", "list"}:
-        return values
-    of = cast("Kind", kind)
-    found = read(values, of, style)
+def _refuse_bad(values: pl.Series, found: pl.Series, kind: Kind) -> None:
     if wrong := bad(values, found):
-        raise BadValueError(values.name, wrong.row, wrong.value, EXPECTED[of])
-    return found
-
-
-def _too_fine(values: pl.Series) -> int:
-    """How many values have digits that `MONEY` cannot keep."""
-    if values.dtype != pl.String:
-        return 0
-    longest = values.str.len_bytes().max()
-    if not isinstance(longest, int) or longest <= DECIMALS:
-        return 0
-    return int(values.str.contains(_TOO_FINE).sum())
+        raise BadValueError(values.name, wrong.row, wrong.value, EXPECTED[kind])

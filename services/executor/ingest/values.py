@@ -27,6 +27,9 @@ EXPECTED: dict[Kind, str] = {
 _MONTH_FIRST = re.compile(r"(\d{1,2})/(\d{1,2})/(\d{4})(?: 00:00(?::00)?)?")
 _DAY_FIRST = re.compile(r"(\d{1,2})[./-](\d{1,2})[./-](\d{4})(?: 00:00(?::00)?)?")
 _COMMA_NUMBER = r"^[+-]?(\d{1,3}(\.\d{3})+|\d+)(,\d+)?$"
+_INSTANT, _INSTANT_SIZE = "%Y-%m-%dT%H:%M:%SZ", len("2026-01-31T23:59:59Z")
+LAST_SECOND = 59
+"""Of a period whose end is meant to be in it."""
 _BOOLS = {"true": True, "false": False, "1": True, "0": False, "yes": True, "no": False}
 
 
@@ -92,16 +95,22 @@ def bad(values: pl.Series, found: pl.Series) -> Bad | None:
     return Bad(row, values[row])
 
 
-def _decimals(values: pl.Series, style: Style) -> pl.Series:
-    if values.dtype.is_float():
-        return values.cast(pl.String).cast(MONEY, strict=False)
-    if values.dtype != pl.String:
-        return values.cast(MONEY, strict=False)
-    text = values.str.strip_chars()
+def decimals(value: pl.Expr, type_: pl.DataType, style: Style = PLAIN) -> pl.Expr:
+    """Null where there is nothing, and where a value is no number."""
+    if type_.is_float():
+        return value.cast(pl.String).cast(MONEY, strict=False)
+    if type_ != pl.String:
+        return value.cast(MONEY, strict=False)
+    text = value.str.strip_chars()
     if style.decimal_comma:
-        text = text.set(~text.str.contains(_COMMA_NUMBER), None)
+        text = pl.when(text.str.contains(_COMMA_NUMBER)).then(text)
         text = text.str.replace_all(".", "", literal=True).str.replace(",", ".", literal=True)
     return text.cast(MONEY, strict=False)
+
+
+def _decimals(values: pl.Series, style: Style) -> pl.Series:
+    read_ = decimals(pl.col(values.name), values.dtype, style)
+    return values.to_frame().select(read_).to_series()
 
 
 def _decimals_as_ints(values: pl.Series) -> pl.Series:
@@ -117,6 +126,29 @@ def _bools(values: pl.Series) -> pl.Series:
 
 
 def _times(values: pl.Series, kind: Kind, style: Style) -> pl.Series:
+    quick = _instants(values, kind)
+    return quick if quick is not None else _different(values, kind, style)
+
+
+def _instants(values: pl.Series, kind: Kind) -> pl.Series | None:
+    """Of a column that writes all of its times as most exports do; else nothing."""
+    if values.dtype != pl.String or kind not in {"time", "end"}:
+        return None
+    size = values.str.len_bytes()
+    if not values.len() or size.min() != _INSTANT_SIZE or size.max() != _INSTANT_SIZE:
+        return None
+    found = values.str.to_datetime(_INSTANT, time_unit="us", strict=False)
+    if found.null_count() > values.null_count():
+        return None
+    found = found.dt.replace_time_zone("UTC")
+    if kind == "time":
+        return found
+    last = pl.col(values.name).dt.second() == LAST_SECOND
+    second = pl.when(last).then(pl.duration(seconds=1)).otherwise(pl.duration())
+    return found.to_frame().select(pl.col(values.name) + second).to_series()
+
+
+def _different(values: pl.Series, kind: Kind, style: Style) -> pl.Series:
     """Exports repeat their times: each different text is read once."""
     different = values.drop_nulls().unique()
     known = {value: _time(value, kind, style) for value in different if value not in NOTHING}
@@ -146,7 +178,7 @@ def _as_it_is(found: datetime) -> datetime:
 
 
 def _exclusive(found: datetime) -> datetime:
-    if found.second == 59:  # noqa: PLR2004  an inclusive last second
+    if found.second == LAST_SECOND:
         return found.replace(microsecond=0) + timedelta(seconds=1)
     return found
 
