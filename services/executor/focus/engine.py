@@ -5,6 +5,7 @@ adds up what happened in its tally. Same input, same output, to the last digit.
 """
 
 from collections.abc import Sequence
+from itertools import chain
 
 import polars as pl
 from polars.exceptions import PolarsError
@@ -37,13 +38,21 @@ class Converter:
         """Adds to the tally if one is given. Raises `MappingError` or `MissingColumnsError`."""
         self._mapping = mapping
         self.tally = Tally() if tally is None else tally
-        self._flattened = flattened(schema)
-        self._source = Source(mapping, list(self._flattened), style)
+        found = flattened(schema)
+        self._source = Source(mapping, list(found), style)
+        self._flattened = {name: found[name] for name in self._source.needs}
         self._elements = [ElementRows(mapping.name, said) for said in mapping.elements]
         self._lookups = {
             name: load_lookup(said.table, said.prefix) for name, said in mapping.lookups.items()
         }
         self._compile()
+
+    @property
+    def reads(self) -> frozenset[str]:
+        """The columns that a batch must have: no others are looked at."""
+        return frozenset(
+            name for value in self._flattened.values() for name in value.meta.root_names()
+        )
 
     def convert(self, batch: pl.DataFrame) -> pl.DataFrame:
         """Raises `BadValueError`, with the number of the row in this batch."""
@@ -67,7 +76,7 @@ class Converter:
         add_sums(tally.raw, rows.select(self._conserved))
         rows = self._look_up(rows)
         moved = [(each, self._moving(each, elements, rows)) for each, elements in found]
-        rows = self._split(self._drop(rows))
+        rows = self._split(self._drop(rows.select(self._later)))
         rows = self._with_elements(rows, moved)
         rows = _evaluate(rows, self._then)
         result = rows.select(self._columns)
@@ -150,6 +159,7 @@ class Converter:
             there |= set(self._lookups[name].columns) - {"key"}
         self._drops = [self._one(f"drop.{r.name}", r.when, there) for r in mapping.drop]
         self._splits = [self._one("split", s.when, there) for s in mapping.split]
+        there_before = frozenset(there)
         there |= {PART, *(name for each in self._elements for name in each.names)}
         self._then = layers(f"{mapping.name}.then", mapping.then, there)
         there |= set(mapping.then)
@@ -160,6 +170,10 @@ class Converter:
             self._one(f"keep.{name}", text, there).cast(pl.String).alias(f"x_{name}")
             for name, text in mapping.keep.items()
         ]
+        later = [*self._drops, *self._splits, *chain.from_iterable(self._then), *self._columns]
+        spoken = {name for expression in later for name in expression.meta.root_names()}
+        # What nothing speaks of after look-ups is not carried any further.
+        self._later = sorted(spoken & there_before)
 
     def _one(self, where: str, text: str, there: set[str]) -> pl.Expr:
         return compile_expression(f"{self._mapping.name}.{where}", text, there)

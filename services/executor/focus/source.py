@@ -50,9 +50,12 @@ class Source:
     def __init__(self, mapping: FocusMapping, header: Sequence[str], style: Style = PLAIN) -> None:
         """Raises `MissingColumnsError`."""
         self._mapping, self._style = mapping, style
-        self._header = list(header)
         self._rounded = 0
         self.found = _resolve(mapping, header)
+        prefixes = [p.prefix for parts in mapping.objects.values() for p in parts if p.prefix]
+        named = set(self.found.values())
+        self.needs = [h for h in header if h in named or h.startswith(tuple(prefixes))]
+        """The headers that are read, of all there are."""
 
     def read(self, frame: pl.DataFrame) -> pl.DataFrame:
         """The columns of the mapping, typed, and its objects. Raises `BadValueError`."""
@@ -78,7 +81,7 @@ class Source:
     def _values(self, schema: pl.Schema) -> Iterator[pl.Expr]:
         """All but times, in one pass. What is no number is null: see `_check`."""
         # A first column that is there gives the rows their number.
-        yield pl.col(self._header[0]).is_null().alias("\0")
+        yield pl.col(self.needs[0]).is_null().alias("\0")
         for name, rule in self._mapping.source.items():
             header = self.found.get(name)
             if header is None:
@@ -130,7 +133,7 @@ class Source:
 
     def _members(self, part: ObjectPart) -> Iterator[pl.Expr]:
         if part.prefix:
-            for header in self._header:
+            for header in self.needs:
                 if header.startswith(part.prefix):
                     value = pl.col(header).cast(pl.String)
                     key = part.key + header.removeprefix(part.prefix)

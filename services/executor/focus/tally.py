@@ -66,25 +66,32 @@ class Tally:
         if not rows.height:
             return
         key = ("BillingPeriodStart", "BillingAccountId", "BillingCurrency")
-        add_sums(self.billed, rows.select(*key, "BilledCost"))
-        add_sums(self.effective, rows.select(*key, "EffectiveCost"))
+        sums = rows.group_by(*key).agg(pl.col("BilledCost", "EffectiveCost").sum())
+        add_sums(self.billed, sums.select(*key, "BilledCost"))
+        add_sums(self.effective, sums.select(*key, "EffectiveCost"))
         self._add_days(rows)
         self._add_commitments(rows)
         self.newest = _later(self.newest, rows["ChargePeriodEnd"].max())
         self.period_end = _later(self.period_end, rows["BillingPeriodEnd"].max())
 
     def _add_days(self, rows: pl.DataFrame) -> None:
-        usage = rows.filter(pl.col("ChargeCategory") == "Usage")
         account, day = pl.col("SubAccountId").fill_null(""), pl.col("ChargePeriodStart").dt.date()
-        grouped = usage.group_by(account, day).agg(pl.col("EffectiveCost").sum())
+        usage = rows.select("ChargeCategory", account, day, "EffectiveCost").filter(
+            pl.col("ChargeCategory") == "Usage"
+        )
+        grouped = usage.group_by("SubAccountId", "ChargePeriodStart").agg(
+            pl.col("EffectiveCost").sum()
+        )
         for who, at, cost in grouped.iter_rows():
             self.days[who, at] = self.days.get((who, at), Decimal(0)) + cost
 
     def _add_commitments(self, rows: pl.DataFrame) -> None:
         bought = pl.col("ChargeCategory") == "Purchase"
+        key = ("BillingPeriodStart", "CommitmentDiscountId")
         grouped = (
-            rows.filter(pl.col("CommitmentDiscountId").is_not_null())
-            .group_by("BillingPeriodStart", "CommitmentDiscountId")
+            rows.select(*key, "ChargeCategory", "BilledCost", "EffectiveCost")
+            .filter(pl.col("CommitmentDiscountId").is_not_null())
+            .group_by(key)
             .agg(
                 pl.col("BilledCost").filter(bought).sum(),
                 pl.col("EffectiveCost").filter(~bought).sum(),

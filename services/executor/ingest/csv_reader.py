@@ -7,7 +7,7 @@ looked for only then, by reading the file once more.
 import codecs
 import csv
 import gzip
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -42,8 +42,9 @@ class CsvFile:
         self.encoding = options.encoding or self._guess()
         self.header = self._header()
 
-    def batches(self) -> Iterator[pl.DataFrame]:
+    def batches(self, columns: Collection[str] | None = None) -> Iterator[pl.DataFrame]:
         """The columns first, without rows. Raises `RefusedFileError`: then use none of it."""
+        only = [name for name in self.header if columns is None or name in columns]
         bad: list[Any] = []
 
         def refuse(row: Any) -> str:
@@ -51,9 +52,9 @@ class CsvFile:
             return "error"
 
         try:
-            yield pl.DataFrame(schema=dict.fromkeys(self.header, pl.String()))
+            yield pl.DataFrame(schema=dict.fromkeys(only, pl.String()))
             with pa.input_stream(str(self._path), compression=self._compression) as stream:
-                for batch in pa_csv.open_csv(stream, **self._how(refuse)):
+                for batch in pa_csv.open_csv(stream, **self._how(refuse, only)):
                     frame = pl.from_arrow(batch)
                     assert isinstance(frame, pl.DataFrame)  # noqa: S101  a batch is a frame
                     yield frame
@@ -80,7 +81,7 @@ class CsvFile:
     def _compression(self) -> str | None:
         return "gzip" if self._gzipped else None
 
-    def _how(self, refuse: Any) -> dict[str, Any]:
+    def _how(self, refuse: Any, only: list[str]) -> dict[str, Any]:
         encoding = {"utf-8-sig": "utf8", "utf-8": "utf8"}.get(self.encoding, self.encoding)
         return {
             "read_options": pa_csv.ReadOptions(
@@ -92,8 +93,9 @@ class CsvFile:
                 invalid_row_handler=refuse,
             ),
             "convert_options": pa_csv.ConvertOptions(
-                column_types=dict.fromkeys(self.header, pa.string()),
+                column_types=dict.fromkeys(only, pa.string()),
                 strings_can_be_null=False,
+                include_columns=only,
             ),
         }
 

@@ -31,6 +31,8 @@ class PartWriter:
     _file: pq.ParquetWriter | None = None
     _schema: pl.Schema | None = None
     _in_part: int = 0
+    _writing: asyncio.Task[None] | None = None
+    """Goes on while the next frame is made."""
 
     async def add(self, frame: pl.DataFrame) -> None:
         """Raises `ColumnConflictError` when a column has had another type before."""
@@ -38,8 +40,9 @@ class PartWriter:
             await self._finish_part()
             for column in columns_of(frame.schema):
                 self._know(column)
+        await self._written()
         self._schema = frame.schema
-        await asyncio.to_thread(self._write, frame)
+        self._writing = asyncio.create_task(asyncio.to_thread(self._write, frame))
         self.rows += frame.height
         self._in_part += frame.height
 
@@ -65,7 +68,13 @@ class PartWriter:
     def _path(self) -> Path:
         return self.folder / f"part-{len(self.names):05d}.parquet"
 
+    async def _written(self) -> None:
+        writing, self._writing = self._writing, None
+        if writing is not None:
+            await writing
+
     async def _finish_part(self) -> None:
+        await self._written()
         if self._file is None:
             return
         await asyncio.to_thread(self._file.close)
@@ -85,9 +94,14 @@ class ColumnConflictError(Exception):
 
 
 async def each(batches: Iterator[pl.DataFrame]) -> AsyncIterator[pl.DataFrame]:
-    """Batches that are read in a thread, one ahead of nobody: memory holds one at a time."""
-    while (batch := await asyncio.to_thread(next, batches, None)) is not None:
-        yield batch
+    """Batches that are read in a thread, one ahead: memory holds two of them."""
+    ahead = asyncio.create_task(asyncio.to_thread(next, batches, None))
+    try:
+        while (batch := await ahead) is not None:
+            ahead = asyncio.create_task(asyncio.to_thread(next, batches, None))
+            yield batch
+    finally:
+        await asyncio.wait([ahead])
 
 
 def column_name(header: str) -> str:

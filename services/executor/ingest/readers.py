@@ -1,7 +1,7 @@
 """Files of any kind as batches of rows. Memory is bounded by the batch, not by the file."""
 
 import gzip
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import IO, Literal, Protocol
 
@@ -14,7 +14,7 @@ from services.executor.ingest.csv_reader import CsvFile, CsvOptions
 from services.executor.ingest.errors import RefusedFileError
 
 Format = Literal["csv", "parquet", "ndjson"]
-ROWS = 100_000
+ROWS = 50_000
 JSON_BLOCK = 16 << 20
 _SUFFIXES: dict[str, Format] = {
     ".csv": "csv",
@@ -28,8 +28,8 @@ _SUFFIXES: dict[str, Format] = {
 class Reader(Protocol):
     """One file."""
 
-    def batches(self) -> Iterator[pl.DataFrame]:
-        """Raises `RefusedFileError`; what came before it must then not be used."""
+    def batches(self, columns: Collection[str] | None = None) -> Iterator[pl.DataFrame]:
+        """Only these columns, if said. Raises `RefusedFileError`: then use none of it."""
 
     def line_of(self, row: int) -> int | None:
         """Where a row stands in the file, if it has lines."""
@@ -57,9 +57,16 @@ class ParquetFile:
             problem = f"it is not a whole Parquet file: {str(error)[:200]}"
             raise RefusedFileError(name, problem) from None
 
-    def batches(self) -> Iterator[pl.DataFrame]:
+    @property
+    def schema(self) -> pl.Schema:
+        empty = pl.from_arrow(self._file.schema_arrow.empty_table())
+        assert isinstance(empty, pl.DataFrame)  # noqa: S101  a table is a frame
+        return empty.schema
+
+    def batches(self, columns: Collection[str] | None = None) -> Iterator[pl.DataFrame]:
+        only = None if columns is None else sorted(columns)
         try:
-            for batch in self._file.iter_batches(batch_size=ROWS):
+            for batch in self._file.iter_batches(batch_size=ROWS, columns=only):
                 frame = pl.from_arrow(batch)
                 assert isinstance(frame, pl.DataFrame)  # noqa: S101  a batch is a frame
                 yield frame
@@ -77,10 +84,11 @@ class JsonLines:
     def __init__(self, path: Path, name: str) -> None:
         self._path, self._name = path, name
 
-    def batches(self) -> Iterator[pl.DataFrame]:
+    def batches(self, columns: Collection[str] | None = None) -> Iterator[pl.DataFrame]:
         first = 1
         for block, lines in self._blocks():
-            yield self._frame(block, first)
+            frame = self._frame(block, first)
+            yield frame if columns is None else frame.select(c for c in frame if c.name in columns)
             first += lines
 
     def line_of(self, row: int) -> int | None:

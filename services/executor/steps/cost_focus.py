@@ -38,6 +38,8 @@ from services.executor.steps.targets import target_of
 from services.executor.steps.tools import Tools
 
 ENGINE_VERSION = 1
+PLACE = frozenset({"x_file", "x_row"})
+"""Where a row comes from: told when it cannot be read."""
 
 
 class Config(BaseModel):
@@ -113,16 +115,18 @@ class CostFocus(StepType):
         return found
 
     async def _convert(self, work: "_Work", delivery: Delivery, parts: PartWriter) -> Tally:
-        tally, converter, schema = Tally(), None, None
+        tally, converter, schema = Tally(), None, pl.Schema()
         style = Style.of(delivery.facts)
         own = {"x_provider": work.mapping.provider, "x_load_id": work.load_id}
         for name in delivery.parts:
             path = parts.folder / "delivered"
             await self._data.download(name, path)
-            async for batch in each(ParquetFile(path, name).batches()):
-                if converter is None or batch.schema != schema:
-                    converter = Converter(work.mapping, batch.schema, tally, style)
-                    schema = batch.schema
+            file = ParquetFile(path, name)
+            if converter is None or file.schema != schema:
+                schema = file.schema
+                converter = Converter(work.mapping, schema, tally, style)
+            reads = converter.reads | PLACE & set(schema)
+            async for batch in each(file.batches(reads)):
                 rows = await asyncio.to_thread(_converted, converter, batch)
                 await parts.add(rows.with_columns(pl.lit(v).alias(k) for k, v in own.items()))
                 work.given.tell.progress(rows=parts.rows)

@@ -10,27 +10,34 @@ import asyncio
 import sys
 from pathlib import Path
 
+import polars as pl
+
 from services.executor.focus.engine import Converter
 from services.executor.focus.errors import FocusError
 from services.executor.focus.mapping import load_mapping
 from services.executor.ingest.csv_reader import CsvOptions
 from services.executor.ingest.errors import IngestError
 from services.executor.ingest.parts import PartWriter, each
-from services.executor.ingest.readers import open_reader
+from services.executor.ingest.readers import ParquetFile, Reader, open_reader
 from tests.bench.peers.folder import KeptHere
 
 
 async def convert(mapping: str, file: Path, folder: Path) -> Converter:
     reader = open_reader(file, file.name, None, CsvOptions())
     parts = PartWriter(KeptHere(folder), "focus", folder)
-    converter = None
-    async for batch in each(reader.batches()):
-        converter = converter or Converter(load_mapping(mapping), batch.schema)
+    converter = Converter(load_mapping(mapping), schema_of(reader))
+    async for batch in each(reader.batches(converter.reads)):
         await parts.add(await asyncio.to_thread(converter.convert, batch))
     await parts.finish()
-    if converter is None or not converter.tally.conserved or not converter.tally.rows_accounted:
+    if not converter.tally.conserved or not converter.tally.rows_accounted:
         sys.exit("the sum of the result is not that of the bill")
     return converter
+
+
+def schema_of(reader: Reader) -> pl.Schema:
+    if isinstance(reader, ParquetFile):
+        return reader.schema
+    return next(reader.batches()).schema
 
 
 def main() -> None:
