@@ -59,6 +59,8 @@ class EventListV1(Reply, type="event.page.v1"):
     tenant_id: TenantId
     events: tuple[EventRowPart, ...]
     next_after: str = ""
+    continues: bool = False
+    """The data of the last event is too long for one reply: the next page has more of it."""
 
 
 class UsagePart(Part):

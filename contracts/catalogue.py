@@ -123,7 +123,7 @@ CATALOGUE: tuple[Entry, ...] = (
     _ask(tenants.ChangePlanV1),
     _tell(tenants.PlanChangedV1, TENANT, SCHEDULER),
     _ask(tenants.OffboardTenantV1),
-    _tell(tenants.TenantOffboardedV1, TENANT, SCHEDULER, GATEWAY),
+    _tell(tenants.TenantOffboardedV1, TENANT, SCHEDULER, GATEWAY, AUDIT_LOG),
     _ask(tenants.GetTenantV1),
     _answer(tenants.TenantV1, TENANT),
     _ask(tenants.ListTenantsV1),

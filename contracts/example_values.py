@@ -386,6 +386,8 @@ SCHEDULING: dict[str, Any] = {
     "blocking_limit": "concurrent",
     "place": 2,
     "waiting": 2,
+    "dropped": 0,
+    "continues": False,
     "RunExplainedV1.running": 5,
     "expected_start_at": "2026-03-14T09:31:00Z",
     "RunExplainedV1.detail": "all 5 concurrent runs of the plan are going on; 1 run is before it",

@@ -124,6 +124,8 @@ class WebhookPart(Part):
     waiting: int = 0
     """Notices that are still to be delivered."""
     created_at: Utc
+    dropped: int = 0
+    """Notices that were never sent, because too many were waiting."""
 
 
 class ListWebhooksV1(Query, type="webhook.list.v1", to=Service.AUDIT_LOG):

@@ -40,16 +40,34 @@ def verify(
     file: Annotated[
         Path | None, typer.Argument(exists=True, dir_okay=False, help="An export; else asks.")
     ] = None,
+    *,
+    heads: Annotated[
+        Path | None, typer.Option(dir_okay=False, help="Note here where each chain ends.")
+    ] = None,
+    expect: Annotated[
+        Path | None,
+        typer.Option(exists=True, dir_okay=False, help="An earlier note; finds what was cut off."),
+    ] = None,
 ) -> None:
-    """Check the hash chains of what was recorded; exit 1 at the first broken link."""
+    """Check the hash chains of what was recorded; exit 1 when one is broken or cut off."""
     try:
         if file is not None:
             with file.open(encoding="utf-8") as lines:
-                verdict = chains.verify(lines)
+                verdict = chains.check(lines, heads=heads, expect=expect)
         else:
             with connected() as client:
-                verdict = chains.verify(client.export(f"{EVENTS}?order=chain"))
-    except (chains.BrokenLinkError, chains.NotAnExportError) as error:
+                found = client.export(f"{EVENTS}?order=chain")
+                verdict = chains.check(found, heads=heads, expect=expect)
+    except (
+        chains.BrokenLinkError,
+        chains.NotAnExportError,
+        chains.NotANoteError,
+        OSError,
+    ) as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(1) from None
+    for one in verdict.missing:
+        typer.echo(one, err=True)
+    if verdict.missing:
+        raise typer.Exit(1)
     typer.echo(f"{verdict.rows} rows in {len(verdict.heads)} chains, unbroken")

@@ -23,7 +23,7 @@ from contracts.envelope import Envelope, Wire
 from contracts.message import Message, Service
 from libs.clock import Clock, system_clock
 from libs.slotlog.decider import Decider, Decision, S
-from libs.slotlog.lanes import Bounds, Lane, Waiting, fail, resolve
+from libs.slotlog.lanes import Bounds, Lane, Waiting, fail, keep_snapshot, resolve
 from libs.slotlog.log import Entry, ExpiredError, Record, SlotLog, Taken, UnknownOutcomeError
 from libs.slotlog.stream import (
     NAMESPACE,
@@ -36,7 +36,7 @@ from libs.slotlog.stream import (
 
 LOG = logging.getLogger(__name__)
 SEQUENCE_STEP = 10_000
-PAGE = 500
+PAGE, RECENT = 500, 50
 STALE = timedelta(hours=1)  # much less than any retention of records
 
 
@@ -103,6 +103,12 @@ class Writer(Generic[S]):
             await self._log.save_snapshot(name, slot, lane.stream.dump())
         return await self._log.expire(name, slot, before)
 
+    async def recent(self, key: str) -> Sequence[tuple[int, Record]]:
+        """Return the newest records, for who publishes again what they say."""
+        await self.state(key)
+        after = max(0, self._lane(key).stream.slot - RECENT)
+        return await self._log.read(self._name(key), after, RECENT)
+
     def peek(self, key: str) -> S | None:
         """Return the state as last known here, without waiting; None when it is not loaded."""
         lane = self._lanes.get(key)
@@ -110,11 +116,10 @@ class Writer(Generic[S]):
 
     async def each_key(self, after: str = "") -> AsyncIterator[str]:
         """Iterate over the keys of all streams that exist, in order, page by page."""
-        prefix = self._prefix
-        after = f"{prefix}/{after}" if after else ""
-        while names := await self._log.streams(prefix, after, PAGE):
+        after = after and f"{self._prefix}/{after}"
+        while names := await self._log.streams(self._prefix, after, PAGE):
             for name in names:
-                yield name.removeprefix(f"{prefix}/")
+                yield name.removeprefix(f"{self._prefix}/")
             after = names[-1]
 
     async def close(self) -> None:
@@ -289,12 +294,7 @@ class Writer(Generic[S]):
     def _snapshot_if_due(self, key: str, stream: Stream[S]) -> None:
         if stream.slot % self._bounds.snapshot_every:
             return
-        task = asyncio.create_task(self._snapshot(self._name(key), stream.slot, stream.dump()))
+        state = stream.dump()
+        task = asyncio.create_task(keep_snapshot(self._log, self._name(key), stream.slot, state))
         self._snapshots.add(task)
         task.add_done_callback(self._snapshots.discard)
-
-    async def _snapshot(self, stream: str, slot: int, state: bytes) -> None:
-        try:
-            await self._log.save_snapshot(stream, slot, state)
-        except Exception:
-            LOG.exception("no snapshot of %s at slot %d; its log is read instead", stream, slot)

@@ -54,7 +54,7 @@ async def build(process: Process) -> Parts:
         settings.instance,
         system_clock,
     )
-    NoticeHandlers(streams, deliveries, Records(warehouse)).register(process.router)
+    NoticeHandlers(streams, deliveries, Records(warehouse), system_clock).register(process.router)
 
     async def deliver() -> None:
         await deliveries.run(process.bus.publisher)

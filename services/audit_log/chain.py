@@ -30,12 +30,15 @@ HASHED = (
     "chain_position",
     "previous_hash",
 )
+VERSION_2 = "/2"
+"""How the id of a chain ends whose hashes cover the run too; the id itself is hashed."""
 MOST_OPEN = 50_000
 
 
 def hash_of(row: Mapping[str, Any]) -> str:
     """The hash of a row as it is stored or exported; both give the same."""
-    values = [_plain(row.get(name)) for name in HASHED]
+    names = (*HASHED, "run_id") if row["chain_id"].endswith(VERSION_2) else HASHED
+    values = [_plain(row.get(name)) for name in names]
     text = json.dumps(values, ensure_ascii=False, separators=(",", ":"))
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
@@ -82,7 +85,7 @@ class Chains:
         head = self._heads.get(tenant)
         if head is None:
             self._made += 1
-            head = self._heads[tenant] = Head(f"{self._writer}.{self._made}")
+            head = self._heads[tenant] = Head(f"{self._writer}.{self._made}{VERSION_2}")
             if len(self._heads) > MOST_OPEN:
                 self._heads.popitem(last=False)
         self._heads.move_to_end(tenant)

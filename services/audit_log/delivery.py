@@ -3,14 +3,13 @@
 import asyncio
 import logging
 import time
-from collections.abc import Sequence
-from datetime import datetime
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
 from uuid import uuid4
 
-from contracts.envelope import Envelope
+from contracts.envelope import Envelope, Wire
 from contracts.identifiers import TenantId
 from contracts.message import Kind, Message, Service
-from libs.bus.message import Emit
 from libs.bus.publisher import Publisher
 from libs.clock import Clock
 from libs.outgoing.client import Call, Outgoing
@@ -25,10 +24,16 @@ from services.audit_log.notices import Due, State, Take, Tried, Webhook, host_of
 LOG = logging.getLogger(__name__)
 PATIENCE_SECONDS = 15.0
 MOST_ANSWER_BYTES = 64 << 10
+REMEMBERED = 10_000
 AT_ONCE, AT_ONCE_FOR_ONE = 50, 4
 LOOK_SECONDS = 1.0
 SCAN_SECONDS = 300.0
 """How often the streams of all tenants are looked through for what another instance left."""
+LEFT_BEHIND = timedelta(seconds=2 * SCAN_SECONDS)
+"""What was decided so long ago, and may not have been published, is published again."""
+KEPT = timedelta(days=7)
+"""Pub/Sub repeats an input for a week; addresses that were deleted are gone then."""
+EXPIRY_SECONDS = 86_400.0
 
 
 class Deliveries:
@@ -53,6 +58,8 @@ class Deliveries:
         self._room = asyncio.Semaphore(AT_ONCE)
         self._busy: set[tuple[TenantId, str]] = set()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._published: dict[str, None] = {}
+        self._expired_at = float("-inf")
 
     def look_at(self, tenant: TenantId) -> None:
         """Something may be due to this tenant."""
@@ -64,7 +71,7 @@ class Deliveries:
         scanned = float("-inf")
         while True:
             if time.monotonic() - scanned > SCAN_SECONDS:
-                await self._scan()
+                await self._scan(publisher)
                 scanned = time.monotonic()
             now = self._clock()
             for tenant in [tenant for tenant, at in self._next.items() if at <= now]:
@@ -87,12 +94,32 @@ class Deliveries:
         except TimeoutError:
             return  # time to look again
 
-    async def _scan(self) -> None:
+    async def _scan(self, publisher: Publisher) -> None:
+        expiring = time.monotonic() - self._expired_at > EXPIRY_SECONDS
         try:
             async for key in self._streams.each_key():
-                self._next.setdefault(TenantId(key), self._clock())
+                tenant = TenantId(key)
+                await self._publish_left(tenant, publisher)
+                if expiring:
+                    await self._streams.expire(tenant, self._clock() - KEPT)
+                self._next.setdefault(tenant, self._clock())
         except SlotLogError as error:
             LOG.warning("webhooks are looked through later: %s", error)
+        else:
+            self._expired_at = time.monotonic() if expiring else self._expired_at
+
+    async def _publish_left(self, tenant: TenantId, publisher: Publisher) -> None:
+        """Who decided it may have crashed before it was published; a repeat has the same id."""
+        since = self._clock() - LEFT_BEHIND
+        records = [one for _, one in await self._streams.recent(tenant) if one.at >= since]
+        said = [wire for one in records for entry in one.entries for wire in entry.emits]
+        await publisher.send(*(wire for wire in said if _id(wire) not in self._published))
+        self._remember(said)
+
+    def _remember(self, wires: Sequence[Wire]) -> None:
+        self._published |= dict.fromkeys(map(_id, wires))
+        while len(self._published) > REMEMBERED:
+            del self._published[next(iter(self._published))]
 
     async def _begin(self, tenant: TenantId, publisher: Publisher) -> None:
         """Start what is due, and note when to look again."""
@@ -106,7 +133,7 @@ class Deliveries:
             return
         now, room = self._clock(), AT_ONCE_FOR_ONE - sum(t == tenant for t, _ in self._busy)
         open_ones = {n: due for n, due in state.due.items() if (tenant, n) not in self._busy}
-        ready = [notice_id for notice_id, due in open_ones.items() if due.next_at <= now]
+        ready = in_turn(open_ones, now)
         for notice_id in ready[: max(0, room)]:
             self._start(tenant, notice_id, publisher)
         later = [due.next_at for notice_id, due in open_ones.items() if notice_id not in ready]
@@ -131,7 +158,9 @@ class Deliveries:
                 taken = await self._take(tenant, notice_id)
                 if taken is not None:
                     result = await self._try(tenant, notice_id, *taken)
-                    await publisher.send(*await self._submit(tenant, result))
+                    said = await self._submit(tenant, result)
+                    await publisher.send(*said)
+                    self._remember(said)
         except SlotLogError as error:
             LOG.warning("a try at webhook notice %s is told later: %s", notice_id, error)
 
@@ -174,12 +203,13 @@ class Deliveries:
         )
 
     def _secrets(self, tenant: TenantId, webhook: Webhook, due: Due, now: datetime) -> list[str]:
-        """The current one, and the one before while it is being replaced."""
-        overlaps = webhook.previous_until is not None and webhook.previous_until > now
-        versions = [webhook.version, webhook.version - 1] if overlaps else [webhook.version]
-        return [signing_secret(self._master, tenant, due.webhook_id, v) for v in versions]
+        """The current one, and those that it has replaced while they were promised to sign."""
+        return [
+            signing_secret(self._master, tenant, due.webhook_id, version)
+            for version in webhook.signing_versions(now)
+        ]
 
-    async def _submit(self, tenant: TenantId, message: Message) -> Sequence[Emit]:
+    async def _submit(self, tenant: TenantId, message: Message) -> Sequence[Wire]:
         envelope = Envelope(
             id=str(uuid4()),
             type="internal",
@@ -189,3 +219,13 @@ class Deliveries:
             tenant_id=tenant,
         )
         return await self._streams.submit(tenant, message, envelope)
+
+
+def in_turn(due: Mapping[str, Due], now: datetime) -> list[str]:
+    """What may be tried, never tried first: an address that fails keeps none from the others."""
+    ready = [notice_id for notice_id, one in due.items() if one.next_at <= now]
+    return sorted(ready, key=lambda notice_id: (due[notice_id].tries, due[notice_id].next_at))
+
+
+def _id(wire: Wire) -> str:
+    return wire.attributes["ce-id"]

@@ -6,27 +6,41 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
+from contracts.audit import EventListV1, LineageListV1, RunCostListV1, UsageListV1
 from contracts.envelope import Envelope
 from contracts.message import Message
-from contracts.quality import QualityCheckedV1
+from contracts.quality import QualityCheckedV1, QualityListV1
 from contracts.runs import (
     AttemptStartedV1,
     RunFinishedV1,
+    RunListV1,
     RunQueuedV1,
     RunRejectedV1,
     RunRequestedV1,
     RunStatus,
     SubmitRunV1,
 )
-from contracts.steps import StepCompletedV1, StepStartedV1, StepStatus
-from contracts.webhooks import SaveWebhookV1
+from contracts.steps import StepCompletedV1, StepListV1, StepStartedV1, StepStatus
+from contracts.webhooks import NoticeListV1, SaveWebhookV1
 from services.audit_log.state import state_rows
 
 # Within one attempt, the higher rank says the later thing; from 10 on it is the end.
 # Below 0 it was only asked for: known of a run, but no run by itself.
 _ASKED, _QUEUED, _REQUESTED, _STARTED, _REJECTED, _FINISHED = -1, 0, 1, 2, 10, 11
 _WITHHELD = "withheld"
-_NOT_KEPT: dict[type[Message], str] = {SaveWebhookV1: "url"}
+_NOT_KEPT: dict[type[Message], str] = {
+    SaveWebhookV1: "url",
+    EventListV1: "events",
+    LineageListV1: "events",
+    RunCostListV1: "costs",
+    UsageListV1: "days",
+    QualityListV1: "checks",
+    RunListV1: "runs",
+    StepListV1: "steps",
+    NoticeListV1: "deliveries",
+}
+"""What is to be gone when its owner deletes it, and what was read of the record itself:
+kept again, each reading of everything would double what the next one reads."""
 TIB = 1 << 40
 _NANO = Decimal("0.000000001")
 
@@ -50,13 +64,11 @@ def event_row(envelope: Envelope, message: Message, data: bytes, now: datetime) 
 
 
 def _kept(message: Message, data: bytes) -> str:
-    """The body as it was published, but for what is to be gone when its owner deletes it."""
-    for kind, field in _NOT_KEPT.items():
-        if isinstance(message, kind):
-            return json.dumps(
-                {**message.model_dump(mode="json", exclude={field}), field: _WITHHELD}
-            )
-    return data.decode()
+    """The body as it was published, but for what is withheld."""
+    field = _NOT_KEPT.get(type(message))
+    if field is None:
+        return data.decode()
+    return json.dumps({**message.model_dump(mode="json", exclude={field}), field: _WITHHELD})
 
 
 def run_row(envelope: Envelope, message: Message, now: datetime) -> dict[str, Any] | None:

@@ -4,12 +4,12 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 from uuid import uuid4
 
 from contracts.audit import (
-    EventListV1,
     LineageListV1,
     ListEventsV1,
     ListLineageV1,
@@ -76,7 +76,7 @@ class Handlers:
 
     def __init__(self, warehouse: Warehouse, clock: Clock, given: Given | None = None) -> None:
         self._warehouse = warehouse
-        self._records = Records(warehouse)
+        self._records = Records(warehouse, clock)
         self._clock = clock
         self._given = given or Given()
         self.measures = Measures(clock)
@@ -85,6 +85,7 @@ class Handlers:
         self._lineage = Sink(self._append_lineage, BatchBounds(), _size_of_rows)
         self._writing = asyncio.Lock()
         self._bootstrapped = False
+        self._recorded_at = datetime.min.replace(tzinfo=UTC)
 
     def register(self, router: Router) -> None:
         router.record_all(self.record)
@@ -123,9 +124,14 @@ class Handlers:
     def _rows(self, deliveries: Sequence[Delivery]) -> dict[str, list[dict[str, Any]]]:
         pairs = [(d.envelope, d.message, d.received.data) for d in deliveries]
         try:
-            return rows_of(pairs, self._clock(), self._given.price_per_tib)
+            return rows_of(pairs, self._now(), self._given.price_per_tib)
         except (ArithmeticError, ValueError) as error:
             raise UnrecordableError(f"no row can be made of it: {type(error).__name__}") from None
+
+    def _now(self) -> datetime:
+        """Never earlier than before, so that a chain's rows until any moment are its beginning."""
+        self._recorded_at = max(self._recorded_at, self._clock())
+        return self._recorded_at
 
     async def _append(self, rows: Mapping[str, Sequence[Mapping[str, object]]]) -> None:
         """Append to all tables; what one of them refuses does not keep the others from ending."""
@@ -200,8 +206,7 @@ class Handlers:
         return [StepListV1(tenant_id=query.tenant_id, run_id=query.run_id, steps=steps)]
 
     async def on_list_events(self, query: ListEventsV1, _: Context) -> Sequence[Message]:
-        events, after = await self._records.events(query)
-        return [EventListV1(tenant_id=query.tenant_id, events=events, next_after=after)]
+        return [await self._records.events(query)]
 
     async def on_list_quality(self, query: ListQualityV1, _: Context) -> Sequence[Message]:
         checks, after = await self._records.quality(query)
@@ -218,7 +223,8 @@ class Handlers:
         """Of many runs at once."""
         rows = [row for some in found for row in some]
         await self._until_possible(self.check_bootstrapped)
-        await self._until_possible(lambda: self._append({tables.LINEAGE_LOG.name: rows}))
+        async with self._writing:
+            await self._until_possible(lambda: self._append({tables.LINEAGE_LOG.name: rows}))
 
     async def on_list_lineage(self, query: ListLineageV1, _: Context) -> Sequence[Message]:
         events, after = await self._records.lineage(query)

@@ -1,6 +1,7 @@
 """Which webhooks are told of something, and when again: pure decisions."""
 
 import json
+from collections import Counter
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
@@ -9,6 +10,7 @@ from uuid import NAMESPACE_URL, uuid5
 from contracts.identifiers import RunId, TenantId, WebhookId
 from contracts.message import Message
 from contracts.platform import CommandRefusedV1
+from contracts.tenants import TenantOffboardedV1
 from contracts.webhooks import (
     DeleteWebhookV1,
     Notice,
@@ -39,7 +41,11 @@ from services.audit_log.notices import (
 )
 
 MOST_WEBHOOKS = 20
-MOST_WAITING = 1000
+MOST_WAITING = 200
+"""For one webhook: one that takes nothing for days keeps no notice from the others."""
+MOST_SECRETS = 8
+SKEW = timedelta(seconds=5)
+"""Between the clocks of whoever tells and of whoever keeps the webhook."""
 GONE = 410
 LEASE = timedelta(seconds=60)
 SCHEDULE = (0, 5, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400)
@@ -56,13 +62,18 @@ def tell(state: State, message: Tell, now: datetime) -> Outcome:
         if state.told.get(message.subject) == message.period or not state.webhooks:
             return (), ()
         facts.append(Told(what=message.subject, period=message.period))
+    waiting = Counter(due.webhook_id for due in state.due.values())
     for webhook_id, webhook in state.webhooks.items():
+        if message.published_at and message.published_at < webhook.created_at - SKEW:
+            continue  # it is of before, and heard again
         notice_id = f"msg_{uuid5(_IDS, _occurrence(message, webhook_id))}"
         known = notice_id in state.due or notice_id in state.past
         if known or not webhook.is_active or message.notice not in webhook.notices:
             continue
-        if len(state.due) + len(facts) >= MOST_WAITING:
-            break  # who takes nothing for days is told no more until some were given up
+        if waiting[webhook_id] >= MOST_WAITING:
+            counted = webhook.model_copy(update={"dropped": webhook.dropped + 1})
+            facts.append(WebhookKept(webhook_id=webhook_id, webhook=counted))
+            continue
         due = _due(webhook_id, message.notice, message.at, message.data, now, message.run_id)
         facts.append(DueSet(notice_id=notice_id, due=due))
         emits.append(_announced(message.tenant_id, notice_id, due))
@@ -98,6 +109,8 @@ def _announced(tenant: TenantId, notice_id: str, due: Due) -> NoticeRaisedV1:
 
 def save(state: State, command: SaveWebhookV1, now: datetime) -> Outcome:
     known = state.webhooks.get(command.webhook_id)
+    if command.webhook_id in state.deleted:
+        return _refused(command.tenant_id, "webhook_not_found", "this webhook was deleted")
     if known is None and len(state.webhooks) >= MOST_WEBHOOKS:
         detail = f"a tenant has {MOST_WEBHOOKS} webhooks at most; delete one first"
         return _refused(command.tenant_id, "too_many_webhooks", detail)
@@ -131,12 +144,23 @@ def delete(state: State, command: DeleteWebhookV1, _: datetime) -> Outcome:
     return (WebhookDropped(webhook_id=command.webhook_id),), (event,)
 
 
-def rotate(state: State, command: RotateWebhookV1, _: datetime) -> Outcome:
+def rotate(state: State, command: RotateWebhookV1, now: datetime) -> Outcome:
+    """Each secret signs for as long as was promised, however many follow; without overlap, none."""
     known = state.webhooks.get(command.webhook_id)
     if known is None:
         return _unknown(command.tenant_id)
+    signing = known.signing_versions(now)
+    at_once = command.overlap_until <= now + SKEW
+    if len(signing) >= MOST_SECRETS and not at_once:
+        detail = f"{MOST_SECRETS} secrets sign already: rotate again when an overlap has ended"
+        return _refused(command.tenant_id, "too_many_secrets", detail)
     version = known.version + 1
-    changed = {"version": version, "previous_until": command.overlap_until}
+    until = {**known.earlier, known.version - 1: known.previous_until}
+    changed = {
+        "version": version,
+        "previous_until": command.overlap_until,
+        "earlier": {} if at_once else {one: until[one] for one in signing[1:]},
+    }
     event = WebhookRotatedV1(
         tenant_id=command.tenant_id,
         webhook_id=command.webhook_id,
@@ -146,6 +170,18 @@ def rotate(state: State, command: RotateWebhookV1, _: datetime) -> Outcome:
     )
     kept = WebhookKept(webhook_id=command.webhook_id, webhook=known.model_copy(update=changed))
     return (kept,), (event,)
+
+
+def leave(state: State, event: TenantOffboardedV1, _: datetime) -> Outcome:
+    """Nothing is told to a tenant that has left, and no address of it is kept."""
+    names = tuple(state.webhooks)
+    gone = tuple(
+        WebhookDeletedV1(
+            tenant_id=event.tenant_id, webhook_id=name, requested_by=event.requested_by
+        )
+        for name in names
+    )
+    return tuple(WebhookDropped(webhook_id=name) for name in names), gone
 
 
 def send(state: State, command: SendNoticeV1, now: datetime) -> Outcome:

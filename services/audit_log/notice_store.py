@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from contracts.message import Message
+from contracts.tenants import TenantOffboardedV1
 from contracts.webhooks import DeleteWebhookV1, RotateWebhookV1, SaveWebhookV1, SendNoticeV1
 from libs.slotlog.decider import Decision
 from services.audit_log import notice_rules, notices
@@ -17,6 +18,7 @@ _RULES: dict[type[Message], Callable[[State, Any, datetime], notice_rules.Outcom
     DeleteWebhookV1: notice_rules.delete,
     RotateWebhookV1: notice_rules.rotate,
     SendNoticeV1: notice_rules.send,
+    TenantOffboardedV1: notice_rules.leave,
     notices.Tell: notice_rules.tell,
     notices.Take: notice_rules.take,
     notices.Tried: notice_rules.tried,

@@ -1,6 +1,7 @@
 """A tenant's webhooks and what is due to them, as one stream says."""
 
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
@@ -28,7 +29,18 @@ class Webhook(Value):
     is_active: bool = True
     version: int = 1
     previous_until: Utc | None = None
+    """Until when the version before this one signs too."""
+    earlier: dict[int, Utc] = Field(default_factory=dict)
+    """Until when others still sign: each was promised its own time."""
     created_at: Utc
+    dropped: int = 0
+    """Notices that were never due, because too many were waiting."""
+
+    def signing_versions(self, now: datetime) -> list[int]:
+        """The newest first."""
+        until = {**self.earlier, self.version - 1: self.previous_until}
+        older = sorted(v for v, end in until.items() if end is not None and end > now)
+        return [self.version, *reversed(older)]
 
 
 class Due(Value):
@@ -48,6 +60,8 @@ class State(Value):
     due: dict[str, Due] = Field(default_factory=dict)
     past: dict[str, Due] = Field(default_factory=dict)
     """The last ones that were delivered or given up, to be sent again when asked for."""
+    deleted: tuple[WebhookId, ...] = ()
+    """The last ones: a command that comes late makes none of them anew."""
     told: dict[str, str] = Field(default_factory=dict)
     """What is told once in a period, with the period it was last told in."""
 
@@ -62,6 +76,7 @@ class State(Value):
                 secret_version=webhook.version,
                 previous_secret_until=webhook.previous_until,
                 waiting=sum(due.webhook_id == webhook_id for due in self.due.values()),
+                dropped=webhook.dropped,
                 created_at=webhook.created_at,
             )
 
@@ -110,6 +125,7 @@ class Tell(Message):
     at: Utc
     data: dict[str, Any]
     run_id: RunId | None = None
+    published_at: Utc | None = None
     period: str = ""
     """With it, told once in this period, whatever is remembered of single notices."""
 
@@ -145,6 +161,7 @@ def evolve(state: State, fact: BaseModel) -> State:
                 webhooks={k: v for k, v in state.webhooks.items() if k != name},
                 due={k: v for k, v in state.due.items() if v.webhook_id != name},
                 past={k: v for k, v in state.past.items() if v.webhook_id != name},
+                deleted=(*state.deleted, name)[-REMEMBERED:],
                 told=state.told,
             )
         case DueSet(notice_id=name, due=due):

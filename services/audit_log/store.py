@@ -5,8 +5,7 @@ from typing import Any
 
 from contracts.audit import (
     CostGroup,
-    EventOrder,
-    EventRowPart,
+    EventListV1,
     ListEventsV1,
     ListLineageV1,
     ListRunCostsV1,
@@ -18,28 +17,28 @@ from contracts.quality import ListQualityV1, QualityRowPart
 from contracts.runs import GetRunV1, ListRunsV1, RunPart
 from contracts.steps import ListStepsV1, StepRowPart
 from contracts.webhooks import ListNoticesV1, NoticeSentV1
+from libs.clock import Clock, system_clock
 from libs.warehouse.warehouse import Warehouse
+from services.audit_log.event_pages import EventPages
 from services.audit_log.openlineage import run_event
 from services.audit_log.parts import (
     check_part,
     cost_part,
-    event_part,
     run_part,
     step_part,
     usage_part,
 )
-from services.audit_log.reading import Conditions, Reader, Row
+from services.audit_log.reading import Conditions, Reader
 
 MOST_STEPS = 1000
-PAGE_BYTES = 4_000_000
-"""A reply travels as one message of 10 MB at most."""
 
 
 class Records:
     """What one tenant may know, in pages; each comes with the `after` of the next."""
 
-    def __init__(self, warehouse: Warehouse) -> None:
+    def __init__(self, warehouse: Warehouse, clock: Clock = system_clock) -> None:
         self._reader = Reader(warehouse)
+        self._events = EventPages(self._reader, clock)
         self._project = warehouse.project
 
     async def run(self, query: GetRunV1) -> RunPart | None:
@@ -77,36 +76,8 @@ class Records:
         )
         return tuple(step_part(row) for row in rows)
 
-    async def events(self, query: ListEventsV1) -> tuple[tuple[EventRowPart, ...], str]:
-        """A page ends at its limit or before its bytes are too many for a message."""
-        wanted = (
-            Conditions()
-            .add("event_type = @event_type", event_type=query.event_type)
-            .add("correlation_id = @correlation", correlation=query.correlation_id)
-            .add("event_time >= @from_time", from_time=query.from_time)
-            .add("event_time < @to_time", to_time=query.to_time)
-            .add("run_id = @run_id", run_id=query.run_id)
-            .add("kind = @kind", kind=query.event_kind and query.event_kind.value)
-            .add("source = @source", source=query.source)
-        )
-        view, order = "events", "event_time, event_id"
-        first, _, second = query.after.partition("|")
-        if query.order is EventOrder.CHAIN:
-            view, order = "event_log", "chain_id, chain_position"
-            wanted.add("chain_id IS NOT NULL")
-            wanted.add(_BEHIND_LINK, chain=first, position=second and int(second))
-        else:
-            wanted.add(_BEHIND_EVENT, at=first and datetime.fromisoformat(first), event=second)
-        rows = await self._reader.select(
-            view,
-            query.tenant_id,
-            wanted,
-            tail=f"ORDER BY {order} LIMIT {query.limit + 1}",
-            around=_BOUNDED.replace("{order}", order),
-        )
-        page = rows[: query.limit]
-        more = bool(rows) and rows[0]["found"] > len(page)
-        return tuple(event_part(row) for row in page), _after(page[-1], query.order) if more else ""
+    async def events(self, query: ListEventsV1) -> EventListV1:
+        return await self._events.page(query)
 
     async def quality(self, query: ListQualityV1) -> tuple[tuple[QualityRowPart, ...], str]:
         wanted = (
@@ -189,16 +160,6 @@ class Records:
 _CHECK = "CONCAT(run_id, '/', step_id, '/', table_name, '/', CAST(check_number AS STRING))"
 _STEP = "CONCAT(run_id, '/', step_id)"
 _BEHIND_RUN = "(submitted_at < @at OR (submitted_at = @at AND run_id < @run))"
-_BEHIND_EVENT = "(event_time > @at OR (event_time = @at AND event_id > @event))"
-_BEHIND_LINK = "(chain_id > @chain OR (chain_id = @chain AND chain_position > @position))"
-_BOUNDED = f"""
-SELECT * FROM (
-  SELECT *, COUNT(*) OVER () AS found, SUM(LENGTH(data)) OVER (
-    ORDER BY {{order}} ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
-  ) AS bytes_before
-  FROM ({{query}})
-) WHERE COALESCE(bytes_before, 0) < {PAGE_BYTES} ORDER BY {{order}}
-"""  # noqa: S608  our names
 _SUMS = (
     "COUNT(DISTINCT run_id) AS runs, COUNT(*) AS steps, SUM(bytes_billed) AS bytes_billed,"
     " SUM(slot_ms) AS slot_ms, SUM(duration_ms) AS duration_ms, SUM(cost_usd) AS cost_usd"
@@ -214,9 +175,3 @@ _GROUPS = {
 def _micros(column: str) -> str:
     """SQL of a time as text that sorts as the time does."""
     return f"LPAD(CAST(UNIX_MICROS({column}) AS STRING), 20, '0')"
-
-
-def _after(row: Row, order: EventOrder) -> str:
-    if order is EventOrder.CHAIN:
-        return f"{row['chain_id']}|{row['chain_position']}"
-    return f"{row['event_time'].isoformat()}|{row['event_id']}"

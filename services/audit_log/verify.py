@@ -3,9 +3,9 @@
     python -m services.audit_log.verify export.ndjson [--heads FILE] [--expect FILE]
 
 The export is what `GET /api/v1/audit/events?order=chain` gives as NDJSON; `-` reads
-standard input. `--heads` notes where each chain ends; `--expect` takes such a note
-of earlier and so finds what was cut off an end. Exit codes: 0 whole, 1 broken,
-2 not an export.
+standard input. `--expect` takes a note of where each chain ended earlier and so finds
+what was cut off an end; `--heads` makes such a note, of what is whole and of nothing
+else. Both may be the same file. Exit codes: 0 whole, 1 broken, 2 not an export.
 """
 
 import argparse
@@ -13,7 +13,7 @@ import json
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any, TextIO
@@ -41,12 +41,30 @@ class NotAnExportError(Exception):
         )
 
 
+class NotANoteError(Exception):
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(f"{path} is not a note of heads ({reason}): give one that --heads wrote")
+
+
 @dataclass(slots=True)
 class Verdict:
     """What was walked, chain by chain."""
 
     rows: int
     heads: dict[str, Head]
+    missing: list[str] = field(default_factory=list)
+    """Which chains no longer reach as far as was noted."""
+
+
+def check(lines: Iterable[str], *, heads: Path | None, expect: Path | None) -> Verdict:
+    """Walk every chain; a new note is made only when nothing is missing of the earlier one.
+
+    Raises `BrokenLinkError`, `NotAnExportError` and `NotANoteError`.
+    """
+    verdict = verify(lines, read_note(expect) if expect else {})
+    if heads and not verdict.missing:
+        write_note(heads, verdict)
+    return verdict
 
 
 def verify(lines: Iterable[str], noted: Mapping[str, Head] | None = None) -> Verdict:
@@ -54,6 +72,7 @@ def verify(lines: Iterable[str], noted: Mapping[str, Head] | None = None) -> Ver
 
     What was noted of earlier heads must still be as it was.
     """
+    noted = noted or {}
     heads: dict[str, Head] = {}
     rows = 0
     for number, row in _rows(lines):
@@ -65,9 +84,9 @@ def verify(lines: Iterable[str], noted: Mapping[str, Head] | None = None) -> Ver
             _check_content(number, row)
             continue  # an append that was sent again: the very same row
         head = heads[row["chain_id"]] = _next(number, row, head or Head(row["chain_id"]))
-        _check_noted(number, row, (noted or {}).get(head.chain_id))
+        _check_noted(number, row, noted.get(head.chain_id))
         rows += 1
-    return Verdict(rows, heads)
+    return Verdict(rows, heads, _lost(heads, noted))
 
 
 def _check_noted(number: int, row: dict[str, Any], noted: Head | None) -> None:
@@ -106,18 +125,29 @@ def _rows(lines: Iterable[str]) -> Iterator[tuple[int, dict[str, Any]]]:
         yield number, row
 
 
-def lost(verdict: Verdict, noted: Mapping[str, Head]) -> list[str]:
-    """Which chains no longer reach as far as was noted."""
+def _lost(heads: Mapping[str, Head], noted: Mapping[str, Head]) -> list[str]:
     return [
         f"chain {was.chain_id} ends at {now.position}; it had come to {was.position}"
         for was in noted.values()
-        if (now := verdict.heads.get(was.chain_id, Head(was.chain_id))).position < was.position
+        if (now := heads.get(was.chain_id, Head(was.chain_id))).position < was.position
     ]
 
 
-def _noted(path: Path | None) -> dict[str, Head]:
-    heads = json.loads(path.read_text()) if path else {}
-    return {name: Head(name, position, hash_) for name, (position, hash_) in heads.items()}
+def read_note(path: Path) -> dict[str, Head]:
+    """Raises `NotANoteError`."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        return {name: Head(name, int(position), hash_) for name, (position, hash_) in found.items()}
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        raise NotANoteError(path, str(error)) from None
+
+
+def write_note(path: Path, verdict: Verdict) -> None:
+    """Whole or not at all; raises `OSError`."""
+    heads = {name: [head.position, head.hash] for name, head in verdict.heads.items()}
+    made = path.with_name(f"{path.name}.new")
+    made.write_text(json.dumps(heads, indent=2) + "\n", encoding="utf-8")
+    made.replace(path)
 
 
 def _open(name: str) -> AbstractContextManager[TextIO]:
@@ -127,27 +157,22 @@ def _open(name: str) -> AbstractContextManager[TextIO]:
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m services.audit_log.verify")
     parser.add_argument("export")
-    parser.add_argument("--heads", type=Path, help="write where each chain ends to this file")
+    parser.add_argument("--heads", type=Path, help="note here where each chain ends, if whole")
     parser.add_argument("--expect", type=Path, help="heads that were noted earlier")
     given = parser.parse_args(argv)
     try:
-        noted = _noted(given.expect)
         with _open(given.export) as lines:
-            verdict = verify(lines, noted)
+            verdict = check(lines, heads=given.heads, expect=given.expect)
     except BrokenLinkError as error:
         sys.stdout.write(f"BROKEN {error}\n")
         return BROKEN
-    except (NotAnExportError, OSError, ValueError) as error:
+    except (NotAnExportError, NotANoteError, OSError, ValueError) as error:
         sys.stderr.write(f"{error}\n")
         return NOT_AN_EXPORT
-    missing = lost(verdict, noted)
-    sys.stdout.write("".join(f"BROKEN {one}\n" for one in missing))
-    if given.heads:
-        heads = {name: [head.position, head.hash] for name, head in verdict.heads.items()}
-        given.heads.write_text(json.dumps(heads, indent=2) + "\n")
-    if not missing:
+    sys.stdout.write("".join(f"BROKEN {one}\n" for one in verdict.missing))
+    if not verdict.missing:
         sys.stdout.write(f"whole: {verdict.rows} rows in {len(verdict.heads)} chains\n")
-    return BROKEN if missing else 0
+    return BROKEN if verdict.missing else 0
 
 
 if __name__ == "__main__":

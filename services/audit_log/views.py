@@ -50,7 +50,7 @@ FROM `{project}.tenants.step_log`
 WHERE TRUE
 QUALIFY ROW_NUMBER() OVER (
   PARTITION BY tenant_id, run_id, step_id
-  ORDER BY status = 'RUNNING', attempt DESC, event_time DESC
+  ORDER BY attempt DESC, status = 'RUNNING', event_time DESC
 ) = 1
 """
 
@@ -189,22 +189,36 @@ QUALIFY ROW_NUMBER() OVER (
 ) = 1 AND attempt = MAX(attempt) OVER (PARTITION BY tenant_id, run_id, step_id, table_name)
 """
 
-# A job is paid for once, though each attempt, and each run repeating another, reports it.
+# A job is paid for once, though each attempt that adopts it, and each run repeating another,
+# reports it: it belongs to the first run, and there to the last report, which knows all
+# jobs of those before. A report that owns no job any more costs nothing.
 _COSTS = """
+WITH reports AS (
+  SELECT *
+  FROM `{project}.tenants.step_log`
+  WHERE status NOT IN ('RUNNING', 'SKIPPED')
+  QUALIFY ROW_NUMBER() OVER (PARTITION BY tenant_id, event_id ORDER BY recorded_at) = 1
+), jobs AS (
+  SELECT
+    tenant_id, step_id, run_id, event_id, job_id, attempt, event_time,
+    MIN(event_time) OVER (PARTITION BY tenant_id, step_id, job_id, run_id) AS run_began
+  FROM reports, UNNEST(IF(ARRAY_LENGTH(job_ids) = 0, [CONCAT('/', run_id)], job_ids)) AS job_id
+), owners AS (
+  SELECT tenant_id, event_id
+  FROM jobs
+  WHERE TRUE
+  QUALIFY ROW_NUMBER() OVER (
+    PARTITION BY tenant_id, step_id, job_id
+    ORDER BY run_began, run_id, attempt DESC, event_time DESC, event_id
+  ) = 1
+)
 SELECT
   s.tenant_id, r.pipeline_id, s.run_id, s.step_id, s.step_type, s.attempt,
   DATE(s.event_time) AS usage_date, s.bytes_billed, COALESCE(s.slot_ms, 0) AS slot_ms,
   COALESCE(s.duration_ms, 0) AS duration_ms, s.cost_usd, s.job_ids
-FROM (
-  SELECT *
-  FROM `{project}.tenants.step_log`
-  WHERE status NOT IN ('RUNNING', 'SKIPPED')
-  QUALIFY ROW_NUMBER() OVER (
-    PARTITION BY
-      tenant_id, step_id, IF(ARRAY_LENGTH(job_ids) = 0, run_id, ARRAY_TO_STRING(job_ids, ','))
-    ORDER BY event_time, attempt
-  ) = 1
-) AS s
+FROM reports AS s
+JOIN (SELECT DISTINCT tenant_id, event_id FROM owners) AS o
+  ON o.tenant_id = s.tenant_id AND o.event_id = s.event_id
 LEFT JOIN `{project}.tenants.tenant_pipeline_runs` AS r
   ON r.tenant_id = s.tenant_id AND r.run_id = s.run_id
 """

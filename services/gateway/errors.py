@@ -75,6 +75,9 @@ CODES: Mapping[str, Meaning] = {
     "confirmation_required": Meaning(422, "Name what may be recreated in `confirm`."),
     "unknown_plan": Meaning(422, "There is no plan of this name."),
     "tenant_id_reserved": Meaning(422, "This name belongs to the platform; choose another."),
+    "too_many_secrets": Meaning(
+        409, "As many secrets sign as may at a time; rotate again when an overlap has ended."
+    ),
     "too_many_webhooks": Meaning(422, "The tenant has as many webhooks as it may; delete one."),
     "too_many_keys": Meaning(422, "The tenant has as many keys as it may; revoke one first."),
     "key_expired": Meaning(422, "expires_at lies in the past."),

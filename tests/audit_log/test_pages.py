@@ -14,10 +14,11 @@ from contracts.quality import (
     Severity,
 )
 from contracts.runs import ListRunsV1, RunStatus
-from contracts.steps import StepCompletedV1, StepStatus
+from contracts.steps import ListStepsV1, StepCompletedV1, StepStartedV1, StepStatus
 from contracts.tenants import SuspendTenantV1
 from services.audit_log.domain import cost_of
-from services.audit_log.store import PAGE_BYTES, Records
+from services.audit_log.page_bounds import PAGE_BYTES
+from services.audit_log.store import Records
 from tests.audit_log.recorder import START, Recorder
 from tests.audit_log.test_views import CONFIG, finished, queued, run_id
 
@@ -45,18 +46,20 @@ async def test_events_are_filtered_and_bounded_by_bytes(recorder: Recorder) -> N
         for _ in range(5)
     ]
     await recorder.record(*wide)
-    (only,), after = await records.events(ListEventsV1(tenant_id=tenant, run_id=run_id(1)))
-    assert (only.event_type, only.run_id, after) == ("run.queued.v1", run_id(1), "")
+    found = await records.events(ListEventsV1(tenant_id=tenant, run_id=run_id(1)))
+    (only,) = found.events
+    assert (only.event_type, only.run_id, found.next_after) == ("run.queued.v1", run_id(1), "")
     seen: list[str] = []
     pages, after = 0, ""
     while True:
         query = ListEventsV1(tenant_id=tenant, event_kind=Kind.COMMAND, after=after, limit=1000)
-        page, after = await records.events(query)
-        assert sum(len(event.data) for event in page) < PAGE_BYTES * 2
+        found = await records.events(query)
+        page, after = found.events, found.next_after
+        assert sum(len(event.data) for event in page) < PAGE_BYTES
         seen, pages = seen + [event.event_id for event in page], pages + 1
         if not after:
             break
-    assert (len(seen), len(set(seen)), pages) == (5, 5, 2)
+    assert (len(seen), len(set(seen)), pages) == (5, 5, 3)
 
 
 async def test_checks_are_those_of_the_last_attempt(recorder: Recorder) -> None:
@@ -154,6 +157,55 @@ async def test_a_run_costs_what_its_jobs_were_billed_once(recorder: Recorder) ->
         ("sum", Decimal("0.000059605")),
     ]
     assert end == ""
+
+
+async def test_a_job_of_a_failed_attempt_that_the_next_adopts_is_paid_for_once(
+    recorder: Recorder,
+) -> None:
+    tenant = TenantId("page_adopted")
+
+    def step(attempt: int, status: StepStatus, size: int, *jobs: str) -> StepCompletedV1:
+        return StepCompletedV1(
+            tenant_id=tenant,
+            run_id=run_id(1),
+            attempt=attempt,
+            step_id=StepId("load"),
+            step_type="bq_etl.query",
+            status=status,
+            finished_at=START,
+            bytes=size,
+            job_ids=jobs,
+        )
+
+    await recorder.record_badly(
+        queued(tenant, 1),
+        step(1, StepStatus.FAILED, 1 << 40, "a"),
+        step(2, StepStatus.FAILED, 3 << 40, "a", "b"),
+        step(3, StepStatus.COMPLETED, 1 << 40, "c"),
+    )
+    by_run = ListRunCostsV1(tenant_id=tenant, group_by=CostGroup.RUN)
+    (cost,), _ = await Records(recorder.warehouse).costs(by_run)
+    assert (cost.bytes_billed, cost.cost) == (4 << 40, Decimal(25))
+
+
+async def test_a_step_that_is_tried_again_is_running_again(recorder: Recorder) -> None:
+    tenant = TenantId("page_again")
+
+    def began(attempt: int) -> StepStartedV1:
+        return StepStartedV1(
+            tenant_id=tenant,
+            run_id=run_id(1),
+            attempt=attempt,
+            step_id=StepId("load"),
+            step_type="bq_etl.query",
+            started_at=START,
+        )
+
+    failed = StepCompletedV1(**began(1).model_dump(), status=StepStatus.FAILED, finished_at=START)
+    await recorder.record_badly(began(1), failed, began(2))
+    wanted = ListStepsV1(tenant_id=tenant, run_id=run_id(1))
+    (step,) = await Records(recorder.warehouse).steps(wanted)
+    assert (step.attempt, step.status) == (2, StepStatus.RUNNING)
 
 
 async def test_steps_that_a_repeated_run_keeps_are_not_paid_for_again(recorder: Recorder) -> None:

@@ -102,12 +102,12 @@ class Webhooks:
         self.deliveries.look_at(TENANT)
         return list(said)
 
-    async def save(self, *notices: Notice) -> None:
+    async def save(self, *notices: Notice, hook: WebhookId = HOOK, url: str = "") -> None:
         await self.submit(
             SaveWebhookV1(
                 tenant_id=TENANT,
-                webhook_id=HOOK,
-                url=self.receiver.url,
+                webhook_id=hook,
+                url=url or self.receiver.url,
                 notices=notices,
                 requested_by="ann",
             )
@@ -119,8 +119,12 @@ class Webhooks:
         await self.submit(tell)
 
     def sent(self) -> list[NoticeSentV1]:
-        wires = [wire for _, wire in self.transport.published]
-        return [NoticeSentV1.decode(wire.data) for wire in wires]
+        wires = {wire.attributes["ce-id"]: wire for _, wire in self.transport.published}
+        return [
+            NoticeSentV1.decode(wire.data)
+            for wire in wires.values()
+            if wire.attributes["ce-type"] == NoticeSentV1.wire_type
+        ]
 
     async def until_sent(self, count: int) -> list[NoticeSentV1]:
         async with asyncio.timeout(20):
@@ -267,7 +271,14 @@ async def test_a_deleted_webhook_drops_what_was_waiting(webhooks: Webhooks) -> N
     await webhooks.happened(finished(TENANT, 1, RunStatus.FAILED))
     await webhooks.until_sent(1)
     await webhooks.submit(DeleteWebhookV1(tenant_id=TENANT, webhook_id=HOOK, requested_by="ann"))
-    assert await webhooks.streams.state(TENANT) == State()
+    assert await webhooks.streams.state(TENANT) == State(deleted=(HOOK,))
+
+
+async def test_a_deleted_webhook_is_not_made_anew_by_an_old_command(webhooks: Webhooks) -> None:
+    await webhooks.save(Notice.RUN_FAILED)
+    await webhooks.submit(DeleteWebhookV1(tenant_id=TENANT, webhook_id=HOOK, requested_by="ann"))
+    await webhooks.save(Notice.RUN_FAILED)
+    assert not (await webhooks.streams.state(TENANT)).webhooks
 
 
 async def test_another_instance_takes_over_what_one_left_and_sends_nothing_twice(

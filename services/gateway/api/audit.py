@@ -105,15 +105,25 @@ class AuditRoutes:
         """List what was recorded; an operator says whose. NDJSON gives all of it."""
         tenant = _whose(call, query)
 
-        async def fetch(after: str, limit: int) -> tuple[Sequence[Item], str]:
+        async def ask(after: str, limit: int) -> EventListV1:
             wanted = ListEventsV1(
                 tenant_id=tenant,
                 after=after,
                 limit=limit,
                 **query.model_dump(exclude={"cursor", "limit", "tenant_id"}),
             )
-            found = await self._edge.questions.ask(wanted, EventListV1, within=READING_SECONDS)
-            return [_event(event) for event in found.events], found.next_after
+            return await self._edge.questions.ask(wanted, EventListV1, within=READING_SECONDS)
+
+        async def fetch(after: str, limit: int) -> tuple[Sequence[Item], str]:
+            found = await ask(after, limit)
+            events, rest = found.events, []
+            while found.continues:
+                found = await ask(found.next_after, 1)
+                rest += [piece.data for piece in found.events]
+            return [
+                *map(_event, events[:-1]),
+                *(_event(e, rest) for e in events[-1:]),
+            ], found.next_after
 
         return await self._edge.pages.respond(call.request, tenant, "events", query, fetch)
 
@@ -180,9 +190,10 @@ def _whose(call: Call, query: EventFilters) -> TenantId:
     return query.tenant_id
 
 
-def _event(event: EventRowPart) -> Item:
+def _event(event: EventRowPart, rest: Sequence[str] = ()) -> Item:
+    """`rest` is of its data, when that was too long for one reply."""
     found: dict[str, object] = event.model_dump(mode="json")
-    return found
+    return {**found, "data": "".join((event.data, *rest))} if rest else found
 
 
 _OF_GROUP = {

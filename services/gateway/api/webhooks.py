@@ -127,7 +127,11 @@ class WebhookRoutes:
         return await self._edge.questions.ask(command, WebhookDeletedV1)
 
     @endpoint(
-        "POST", ONE + "/rotate", Who.TENANT, errors=(*UNKNOWN, "secret_unavailable"), example={}
+        "POST",
+        ONE + "/rotate",
+        Who.TENANT,
+        errors=(*UNKNOWN, "secret_unavailable", "too_many_secrets"),
+        example={},
     )
     async def rotate(
         self, call: Call, webhook_id: WebhookId, body: RotateBody

@@ -1,0 +1,122 @@
+"""Pages of recorded messages: each ends before its bytes are too many for one reply.
+
+What is read in pages is what had been recorded when the first was asked for:
+reading is recorded too, so it would otherwise never come to an end.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Self
+
+from contracts.audit import EventListV1, EventOrder, ListEventsV1
+from libs.clock import Clock
+from services.audit_log.page_bounds import PAGE_BYTES, encoded_bytes, within_bytes
+from services.audit_log.parts import event_part
+from services.audit_log.reading import Conditions, Reader
+
+PIECE = 1_000_000
+"""Characters of a message that is too long for one reply; each has 6 bytes at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Behind which row a page begins; with an offset, in the middle of that row's data."""
+
+    first: str = ""
+    second: str = ""
+    begun: datetime | None = None
+    offset: int = 0
+
+    @classmethod
+    def read(cls, after: str) -> Self:
+        """Cursors of older releases say no more than the row."""
+        first, second, begun, offset, *_ = [*after.split("|"), "", "", "", ""]
+        return cls(
+            first, second, datetime.fromisoformat(begun) if begun else None, int(offset or 0)
+        )
+
+    def __str__(self) -> str:
+        begun = self.begun.isoformat() if self.begun else ""
+        return f"{self.first}|{self.second}|{begun}|{self.offset}"
+
+
+class EventPages:
+    """Of one tenant, in the order of time or of the hash chains."""
+
+    def __init__(self, reader: Reader, clock: Clock) -> None:
+        self._reader = reader
+        self._clock = clock
+
+    async def page(self, query: ListEventsV1) -> EventListV1:
+        place = Place.read(query.after)
+        begun = place.begun or self._clock()
+        in_chains = query.order is EventOrder.CHAIN
+        order = "chain_id, chain_position" if in_chains else "event_time, event_id"
+        rows = await self._reader.select(
+            "event_log" if in_chains else "events",
+            query.tenant_id,
+            _behind(_wanted(query, begun), query.order, place),
+            tail=f"ORDER BY {order} LIMIT {query.limit + 1}",
+            around=within_bytes(order, "data"),
+        )
+        if not rows:
+            return EventListV1(tenant_id=query.tenant_id, events=())
+        if encoded_bytes(rows[0]["data"]) > PAGE_BYTES:
+            return _piece(query, rows[0], begun, place.offset)
+        page = rows[: query.limit]
+        more = rows[0]["found"] > len(page)
+        after = str(_place_of(page[-1], query.order, begun)) if more else ""
+        events = tuple(event_part(row) for row in page)
+        return EventListV1(tenant_id=query.tenant_id, events=events, next_after=after)
+
+
+def _wanted(query: ListEventsV1, begun: datetime) -> Conditions:
+    return (
+        Conditions()
+        .add("event_type = @event_type", event_type=query.event_type)
+        .add("correlation_id = @correlation", correlation=query.correlation_id)
+        .add("event_time >= @from_time", from_time=query.from_time)
+        .add("event_time < @to_time", to_time=query.to_time)
+        .add("run_id = @run_id", run_id=query.run_id)
+        .add("kind = @kind", kind=query.event_kind and query.event_kind.value)
+        .add("source = @source", source=query.source)
+        .add("recorded_at <= @begun", begun=begun)
+    )
+
+
+def _behind(wanted: Conditions, order: EventOrder, place: Place) -> Conditions:
+    beyond = ">=" if place.offset else ">"
+    if order is EventOrder.CHAIN:
+        position = place.second and int(place.second)
+        return wanted.add("chain_id IS NOT NULL").add(
+            f"(chain_id > @chain OR (chain_id = @chain AND chain_position {beyond} @position))",
+            chain=place.first,
+            position=position,
+        )
+    return wanted.add(
+        f"(event_time > @at OR (event_time = @at AND event_id {beyond} @event))",
+        at=place.first and datetime.fromisoformat(place.first),
+        event=place.second,
+    )
+
+
+def _place_of(row: Mapping[str, Any], order: EventOrder, begun: datetime, offset: int = 0) -> Place:
+    if order is EventOrder.CHAIN:
+        return Place(row["chain_id"], str(row["chain_position"]), begun, offset)
+    return Place(row["event_time"].isoformat(), row["event_id"], begun, offset)
+
+
+def _piece(
+    query: ListEventsV1, row: Mapping[str, Any], begun: datetime, offset: int
+) -> EventListV1:
+    end = offset + PIECE
+    continues = end < len(row["data"])
+    more = continues or row["found"] > 1
+    after = str(_place_of(row, query.order, begun, end if continues else 0)) if more else ""
+    return EventListV1(
+        tenant_id=query.tenant_id,
+        events=(event_part({**row, "data": row["data"][offset:end]}),),
+        next_after=after,
+        continues=continues,
+    )

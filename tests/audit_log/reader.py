@@ -1,0 +1,80 @@
+"""Recorded rows over HTTP: a gateway whose questions a recorder answers, and records."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, TypeVar, cast
+
+import aiohttp
+
+from contracts.identifiers import TenantId
+from contracts.keys import FindKeyV1
+from contracts.message import Message
+from libs.bus.message import Context
+from libs.bus.router import Router
+from libs.local_cloud.pubsub_rules import MAX_BYTES
+from services.gateway import keys
+from tests.audit_log.recorder import Recorder, delivery
+from tests.gateway.edges import ADMIN_KEY, ScriptedRequester, edge_on, found_key, serving, silence
+
+M = TypeVar("M", bound=Message)
+NDJSON = {"Accept": "application/x-ndjson"}
+
+
+class RecordedRequester(ScriptedRequester):
+    """As on the platform, each question and each answer is recorded in turn."""
+
+    def __init__(self, recorder: Recorder, key: keys.ApiKey) -> None:
+        super().__init__(silence)
+        self._recorder = recorder
+        self._key = key
+        self._router = Router()
+        recorder.handlers.register(self._router)
+
+    async def ask_many(
+        self, question: Message, *answers: type[M], within: float, wanted: int, id_: str = ""
+    ) -> list[M]:
+        del within, wanted, id_
+        if isinstance(question, FindKeyV1):
+            return [cast("M", found_key(question, self._key))]
+        handler = self._router.handler_for(question)
+        assert handler is not None
+        context = Context(delivery(question).envelope)
+        (reply,) = await handler(question, context) or ()
+        assert isinstance(reply, Message)
+        assert len(reply.encode()) < MAX_BYTES
+        assert isinstance(reply, answers)
+        await self._recorder.record(question, reply)
+        return [reply]
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    url: str
+    key: keys.ApiKey
+
+    async def get(self, path: str, *, admin: bool = False) -> Any:
+        keyed = {"X-Admin-Key": ADMIN_KEY} if admin else {"X-API-Key": self.key.text}
+        async with (
+            aiohttp.ClientSession() as session,
+            session.get(self.url + path, headers=keyed) as response,
+        ):
+            assert response.status == 200, await response.text()
+            return await response.json()
+
+    async def export(self, path: str) -> list[str]:
+        headers = {"X-API-Key": self.key.text, **NDJSON}
+        async with (
+            aiohttp.ClientSession(read_bufsize=1 << 24) as session,
+            session.get(self.url + path, headers=headers) as response,
+        ):
+            assert response.status == 200, await response.text()
+            return (await response.text()).splitlines()
+
+
+@asynccontextmanager
+async def reading(recorder: Recorder, tenant: str) -> AsyncIterator[Client]:
+    key = keys.mint(TenantId(tenant))
+    requester = RecordedRequester(recorder, key)
+    async with serving(edge_on(requester=requester)) as url:
+        yield Client(url, key)
