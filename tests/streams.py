@@ -3,14 +3,18 @@
 import asyncio
 import http.client
 import json
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+import os
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 import aiohttp
 
-from services.gateway.journal import Position, parse_position
-from tests.stack import Stack
+from services.gateway.journal import QUIET
+from tests.stack import Stack, eventually
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,24 +58,87 @@ def _events(lines: Iterator[bytes]) -> Iterator[Told]:
             fields = {}
 
 
-async def positions_of_many(
-    stack: Stack, tenant: str, run_ids: Sequence[str], count: int
-) -> list[list[Position]]:
-    """The places of all that is told by so many streams that are open at once."""
-    async with aiohttp.ClientSession(
-        f"http://127.0.0.1:{stack.port}",
-        connector=aiohttp.TCPConnector(limit=0),
-        headers={"X-API-Key": stack.keys[tenant]},
-        timeout=aiohttp.ClientTimeout(total=120),
-    ) as session:
-        wanted = (run_ids[number % len(run_ids)] for number in range(count))
-        return await asyncio.gather(*(_positions(session, run_id) for run_id in wanted))
+async def told_while_held(
+    stack: Stack, tenant: str, run_ids: Sequence[str], count: int, opened: Callable[[], None]
+) -> list[tuple[str, list[Told]]]:
+    """What so many streams tell, each with its run; `opened` is called when all are open.
+
+    None may end before: the runs have to be held until then.
+    """
+    tally = _Tally(count)
+    async with (
+        aiohttp.ClientSession(
+            f"http://127.0.0.1:{stack.port}",
+            connector=aiohttp.TCPConnector(limit=0),
+            headers={"X-API-Key": stack.keys[tenant]},
+            timeout=aiohttp.ClientTimeout(total=300),
+        ) as session,
+        asyncio.TaskGroup() as group,
+    ):
+        wanted = [run_ids[number % len(run_ids)] for number in range(count)]
+        streams = [group.create_task(_told(session, run_id, tally)) for run_id in wanted]
+        await tally.all_open.wait()
+        await asyncio.to_thread(opened)
+    return [(run_id, stream.result()) for run_id, stream in zip(wanted, streams, strict=True)]
 
 
-async def _positions(session: aiohttp.ClientSession, run_id: str) -> list[Position]:
+@dataclass(slots=True)
+class _Tally:
+    """Counts streams that have told something and go on."""
+
+    count: int
+    open: int = 0
+    all_open: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def began(self) -> None:
+        self.open += 1
+        if self.open == self.count:
+            self.all_open.set()
+
+
+async def _told(session: aiohttp.ClientSession, run_id: str, tally: _Tally) -> list[Told]:
+    found: list[Told] = []
     async with session.get(f"/api/v1/pipelines/runs/{run_id}/events") as response:
-        return [
-            parse_position(line[4:].decode().strip())
-            async for line in response.content
-            if line.startswith(b"id: ")
-        ]
+        if response.status != 200:
+            raise Refused(response.status, await response.json())
+        lines: list[bytes] = []
+        async for line in response.content:
+            lines.append(line)
+            if line == b"\n":
+                found += _events(iter(lines))
+                lines = []
+                if len(found) == 1:
+                    tally.began()
+    if not tally.all_open.is_set():
+        raise AssertionError(f"a stream of run {run_id} ended before all were open: {found}")
+    return found
+
+
+def recorded(stack: Stack, tenant: str, run_id: str) -> list[tuple[str, Any]]:
+    """Types and times of what a stream of a run must tell, in the order in which it was said."""
+    path = f"/api/v1/audit/events?run_id={run_id}&limit=200"
+
+    def whole() -> list[tuple[str, Any]]:
+        answer = stack.call("GET", path, tenant=tenant)
+        assert answer.status == 200, answer.body
+        found = [one for one in answer.body["events"] if one["kind"] == "event"]
+        said = [(one["event_type"], parsed(one["event_time"])) for one in found]
+        assert "run.finished.v1" in {type_ for type_, _ in said}
+        assert "attempt.finished.v1" in {type_ for type_, _ in said}
+        return sorted((one for one in said if one[0] not in QUIET), key=lambda one: one[1])
+
+    return eventually(whole)
+
+
+def parsed(time: str) -> datetime:
+    return datetime.fromisoformat(time)
+
+
+@contextmanager
+def held(pid: int) -> Iterator[Callable[[], None]]:
+    """A process that stands still until what is given is called."""
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield lambda: os.kill(pid, signal.SIGCONT)
+    finally:
+        os.kill(pid, signal.SIGCONT)

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -27,6 +28,13 @@ def connect(ports: dict[str, int]) -> Warehouse:
             storage_endpoint=f"127.0.0.1:{ports['grpc']}",
         )
     )
+
+
+def keep_signing_key(directory: Path) -> None:
+    """What audit_log signs webhooks with, so that it does not ask Google for it."""
+    key = directory / "webhook-signing-key"
+    key.write_bytes(b"only for tests".ljust(32, b"-"))
+    key.chmod(0o600)
 
 
 def delivery(message: Message, *, sequence: int = 0, at: datetime = START) -> Delivery:

@@ -7,18 +7,23 @@ Ends with status 1 when a stream misses an event or tells one out of order.
 
 import argparse
 import asyncio
+import json
+import math
 import sys
 import tempfile
 import time
-from concurrent.futures import ThreadPoolExecutor
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
+from itertools import cycle, islice
 from pathlib import Path
 
 from tests.bench.figures import Figure, Findings
 from tests.bench.run import submit, took
 from tests.pipelines import ONE_STEP
 from tests.stack import Stack
-from tests.streams import positions_of_many
+from tests.streams import held, parsed, recorded, told_while_held
 
 TENANTS = ("bench_one", "bench_two")
 RUNS = "/api/v1/pipelines/runs"
@@ -26,8 +31,10 @@ ITS_QUERY = (
     "SELECT * FROM `convergence-local.tenants.tenant_pipeline_runs` WHERE tenant_id = @tenant_id"
     " ORDER BY submitted_at DESC, run_id DESC LIMIT 51"
 )
-COMPLETE = 6
-"""Events of a run of one step."""
+RUNS_OF_A_TENANT = 10
+"""So many of plan SCALE go on at once."""
+SLOW_SECONDS = 3.0
+LISTED = 50
 
 
 def main() -> int:
@@ -39,8 +46,7 @@ def main() -> int:
         stack = Stack(Path(directory)).start()
         try:
             for tenant in TENANTS:
-                stack.onboard(tenant)
-                stack.call("PUT", "/api/v1/pipelines/configs/ones", text=ONE_STEP, tenant=tenant)
+                prepare(stack, tenant)
             figures = [
                 status_in_flight(stack, given.runs),
                 cold_reads(stack, TENANTS[0]),
@@ -54,46 +60,77 @@ def main() -> int:
     return 0 if figures[-1].reached else 1
 
 
+def prepare(stack: Stack, tenant: str) -> None:
+    stack.onboard(tenant)
+    stack.call("PUT", "/api/v1/pipelines/configs/ones", text=ONE_STEP, tenant=tenant)
+
+
 def status_in_flight(stack: Stack, runs: int) -> Figure:
-    """One client asks for the status of runs while others start them and all go on."""
-    walls: list[float] = []
-    with ThreadPoolExecutor(8) as clients:
-        started = [
-            (tenant, clients.submit(submit, stack, tenant))
-            for number in range(runs)
-            for tenant in [TENANTS[number % len(TENANTS)]]
-        ]
-        for tenant, one in started:
-            run_id = one.result()
-            for _ in range(3):
-                began = time.perf_counter()
-                answer = stack.call("GET", f"{RUNS}/{run_id}", tenant=tenant)
-                walls.append((time.perf_counter() - began) * 1000)
-            if answer.headers["X-Source"] != "live":
-                raise SystemExit(f"not from memory: {answer.body}")
-    for tenant, one in started:
-        stack.wait_for_run(tenant, one.result(), within=120)
-    return took(f"GET status, {runs} runs in flight", walls, aim=50)
+    """One client asks for the status of runs that all go on, slowly, while it asks."""
+    tenants = [f"busy_{number}" for number in range(math.ceil(runs / RUNS_OF_A_TENANT))]
+    for tenant in tenants:
+        prepare(stack, tenant)
+    with slow_queries(stack):
+        started = [(one, submit(stack, one)) for one in islice(cycle(tenants), runs)]
+        walls: list[float] = []
+        for _ in range(3):
+            asked = [_status(stack, tenant, run_id) for tenant, run_id in started]
+            walls += [wall for wall, _ in asked]
+        in_flight = sum(is_going_on for _, is_going_on in asked)
+    for tenant, run_id in started:
+        stack.wait_for_run(tenant, run_id, within=180)
+    if in_flight < runs:
+        raise SystemExit(f"only {in_flight} of {runs} runs were in flight to the last question")
+    return took(f"GET status, {in_flight} runs in flight", walls, aim=50)
+
+
+def _status(stack: Stack, tenant: str, run_id: str) -> tuple[float, bool]:
+    """How many milliseconds it took, and whether the run was going on."""
+    began = time.perf_counter()
+    answer = stack.call("GET", f"{RUNS}/{run_id}", tenant=tenant)
+    wall = (time.perf_counter() - began) * 1000
+    if answer.headers["X-Source"] != "live":
+        raise SystemExit(f"not from memory: {answer.body}")
+    return wall, answer.body["status"] in {"PENDING", "RUNNING"}
+
+
+@contextmanager
+def slow_queries(stack: Stack) -> Iterator[None]:
+    """BigQuery takes its time with every call, so that runs go on for a while."""
+    url = f"http://127.0.0.1:{stack.ports()['bigquery']['control']}/faults"
+
+    def plan(**faults: float) -> None:
+        data, kind = json.dumps(faults).encode(), {"Content-Type": "application/json"}
+        request = urllib.request.Request(url, data, kind, method="PUT")
+        urllib.request.urlopen(request, timeout=30).close()  # noqa: S310  ours
+
+    plan(delay_seconds=SLOW_SECONDS)
+    try:
+        yield
+    finally:
+        plan()
 
 
 def cold_reads(stack: Stack, tenant: str) -> Figure:
     """A list comes from the warehouse, and says so; beside it the query alone, in turn."""
     walls, alone = asyncio.run(_cold_reads(stack, tenant))
     return replace(
-        took("cold list of 50 runs by HTTP", walls, aim=round(1 / 1.2, 2)),
+        took(f"cold list of {LISTED} runs by HTTP", walls, aim=round(1 / 1.2, 2)),
         beside="its query alone",
         beside_rounds=took("", alone).rounds,
     )
 
 
 async def _cold_reads(stack: Stack, tenant: str) -> tuple[list[float], list[float]]:
+    for run_id in [submit(stack, tenant) for _ in range(LISTED)]:
+        stack.wait_for_run(tenant, run_id, within=120)
     from tests.audit_log.recorder import connect  # noqa: PLC0415  Google's clients are slow to load
 
     warehouse = connect(stack.ports()["bigquery"])
     walls, alone = [], []
     for _ in range(32):
         began = time.perf_counter()
-        answer = stack.call("GET", f"{RUNS}?limit=50", tenant=tenant)
+        answer = stack.call("GET", f"{RUNS}?limit={LISTED}", tenant=tenant)
         walls.append((time.perf_counter() - began) * 1000)
         if answer.headers["X-Source"] != "warehouse":
             raise SystemExit(f"not from the warehouse: {answer.body}")
@@ -105,29 +142,43 @@ async def _cold_reads(stack: Stack, tenant: str) -> tuple[list[float], list[floa
 
 
 def streams(stack: Stack, tenant: str, count: int) -> list[Figure]:
-    """All open before the runs go on; each must tell all of its run, in order."""
+    """All are open before the runs go on; each must tell all of its run, in order."""
     gateway = stack.pids()["gateway"]
-    for run_id in [submit(stack, tenant) for _ in range(10)]:
+    for run_id in [submit(stack, tenant) for _ in range(RUNS_OF_A_TENANT)]:
         stack.wait_for_run(tenant, run_id)
-    before = _rss_mib(gateway)
-    run_ids = [submit(stack, tenant) for _ in range(10)]
-    began = time.perf_counter()
-    told = asyncio.run(positions_of_many(stack, tenant, run_ids, count))
-    seconds = time.perf_counter() - began
-    grown = (_rss_mib(gateway) - before) * 1024 / count
-    broken = [one for one in told if len(one) != COMPLETE or one != sorted(set(one))]
-    name = f"{count} open streams"
+    memory = [_rss_kib(gateway)]
+    released: list[float] = []
+    with held(stack.pids()["executor"]) as release:
+        run_ids = [submit(stack, tenant) for _ in range(RUNS_OF_A_TENANT)]
+
+        def opened() -> None:
+            memory.append(_rss_kib(gateway))
+            release()
+            released.append(time.perf_counter())
+
+        told = asyncio.run(told_while_held(stack, tenant, run_ids, count, opened))
+        seconds = time.perf_counter() - released[0]
+    wanted = {run_id: recorded(stack, tenant, run_id) for run_id in run_ids}
+    found = [(id_, [(one.type, parsed(one.data["time"])) for one in said]) for id_, said in told]
+    broken = [run_id for run_id, said in found if said != wanted[run_id]]
+    name = f"{count} streams open at once"
+    events = sum(len(said) for _, said in found)
     return [
-        Figure(f"{name}: events told", "/s", [sum(map(len, told)) / seconds]),
-        Figure(f"{name}: memory of one", "KiB", [grown], more_is_better=False),
+        Figure(f"{name}: events told", "/s", [events / seconds]),
+        Figure(
+            f"{name}: memory of one",
+            "KiB",
+            [(memory[1] - memory[0]) / count],
+            more_is_better=False,
+        ),
         Figure(f"{name}: those that missed one", "", [len(broken)], aim=0, more_is_better=False),
     ]
 
 
-def _rss_mib(pid: int) -> float:
-    """The most memory that a process has had."""
+def _rss_kib(pid: int) -> int:
+    """The memory that a process has now."""
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1024
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS"))
 
 
 if __name__ == "__main__":

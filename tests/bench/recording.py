@@ -1,6 +1,6 @@
 """How fast audit_log writes what was published, beside what the emulators can do at most.
 
-    python -m tests.bench.recording [--runs 4000] [--backlog EVENTS]
+    python -m tests.bench.recording [--events 32000] [--backlog EVENTS]
 
 A backlog of messages waits; the clock runs from the first row that is written
 until all are. Twice, the second backlog being four times as long: CPU and memory
@@ -38,15 +38,15 @@ from services.audit_log.domain import rows_of
 from services.audit_log.handlers import Given
 from services.audit_log.tables import LOGS, OBJECTS
 from tests.audit_log.load import Load, Published
-from tests.audit_log.recorder import connect
+from tests.audit_log.recorder import connect, keep_signing_key
 from tests.bench.figures import Figure, Findings
 from tests.stack import free_port
 
 PROJECT = "convergence-local"
 BATCH = 500
-PORTION = 1000
+PORTION = 500
+"""Runs, each with a dozen events."""
 ROUNDS = 5
-EVENTS_OF_A_RUN = 8
 TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
 
 
@@ -70,21 +70,23 @@ class Drained:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.bench.recording")
-    parser.add_argument("--runs", type=int, default=4000)
+    parser.add_argument("--events", type=int, default=32_000)
     parser.add_argument("--backlog", type=int, default=0)
     given = parser.parse_args()
     if given.backlog:
-        show(asyncio.run(draining(given.backlog // EVENTS_OF_A_RUN)))
+        show(asyncio.run(draining(given.backlog)))
     else:
-        asyncio.run(measure(given.runs))
+        asyncio.run(measure(given.events))
 
 
-async def measure(runs: int) -> None:
-    found = Load(random.Random(1)).shuffled(runs, doubled=0)
+async def measure(events: int) -> None:
+    load, found = Load(random.Random(1), keeps=False), list[Published]()
+    while len(found) < events:
+        found += load.shuffled(PORTION, doubled=0)
     encoded = [encoding(found) for _ in range(ROUNDS)]
     appended = await appending_alone(found)
     received = await receiving_alone(found)
-    short, long = await draining(runs // 4), await draining(runs)
+    short, long = await draining(events // 4), await draining(events)
     lower = min(appended, received)
     name = "BigQuery emulator" if lower == appended else "Pub/Sub emulator"
     findings = Findings(
@@ -212,16 +214,18 @@ async def publish(transport: PubSubTransport, found: Sequence[Published]) -> Non
             await transport.publish(topic, wires[start : start + 1000])
 
 
-async def draining(runs: int) -> Drained:
+async def draining(events: int) -> Drained:
     with (
         emulator("pubsub") as pubsub,
         emulator("bigquery") as bigquery,
         emulator("storage") as storage,
-        tempfile.NamedTemporaryFile(prefix="audit_log-") as log,
+        tempfile.TemporaryDirectory(prefix="audit_log-") as directory,
+        (Path(directory) / "log").open("ab") as log,
     ):
-        transport, load = await connected(pubsub), Load(random.Random(2))
-        for start in range(0, runs, PORTION):
-            await publish(transport, load.shuffled(min(PORTION, runs - start), doubled=0))
+        keep_signing_key(Path(directory))
+        transport, load = await connected(pubsub), Load(random.Random(2), keeps=False)
+        while load.count < events:
+            await publish(transport, load.shuffled(PORTION, doubled=0))
         await transport.close()
         warehouse = connect(bigquery.ports)
         await warehouse.ensure(*OBJECTS)
@@ -236,6 +240,7 @@ async def draining(runs: int) -> Drained:
             "BIGQUERY_ENDPOINT": f"http://127.0.0.1:{bigquery.ports['rest']}",
             "BIGQUERY_STORAGE_ENDPOINT": f"127.0.0.1:{bigquery.ports['grpc']}",
             "STORAGE_EMULATOR_HOST": endpoint,
+            "SECRETS_DIR": directory,
             "PORT": str(port),
         }
         service = subprocess.Popen(  # noqa: ASYNC220  nothing else goes on
@@ -244,9 +249,9 @@ async def draining(runs: int) -> Drained:
         try:
             first = await _until(port, 1)
             began, cpu = time.perf_counter(), _cpu(service.pid)
-            events = await _until(port, len(load.ids)) - first
+            written = await _until(port, load.count) - first
             seconds = time.perf_counter() - began
-            return Drained(events, seconds, _cpu(service.pid) - cpu, _peak_mib(service.pid))
+            return Drained(written, seconds, _cpu(service.pid) - cpu, _peak_mib(service.pid))
         finally:
             service.kill()
             service.wait()
