@@ -18,7 +18,7 @@ import pyarrow.csv as pa_csv
 
 from services.executor.ingest.errors import RefusedFileError
 
-BLOCK = 16 << 20
+BLOCK = 8 << 20
 MOST_HEADER = 1 << 20
 _BOMS = ((b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"), (b"\xef\xbb\xbf", "utf-8-sig"))
 
