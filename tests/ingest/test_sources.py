@@ -154,7 +154,7 @@ async def test_what_cannot_be_read_is_said_without_the_secret(
 @pytest.mark.parametrize(
     ("more", "said"),
     [
-        ({"manifest": "${parameters.kind}"}, "manifest 'gcp': there are aws and azure"),
+        ({"manifest": "${parameters.kind}"}, "manifest 'gcp': there are aws, azure and openai"),
         ({"region": "eu-west-1.example.com/"}, "is no region of AWS"),
     ],
 )
@@ -311,3 +311,46 @@ async def test_what_is_no_manifest_is_refused(
     around.deliver("m/Manifest.json", content)
     with pytest.raises(StepError, match=said):
         await around.run("ingest.file", config("m/Manifest.json", manifest="aws"))
+
+
+def openai_page(day: int, next_page: str | None, *amounts: float) -> bytes:
+    results = [
+        {"object": "organization.costs.result", "amount": {"value": amount, "currency": "usd"}}
+        for amount in amounts
+    ]
+    bucket = {"object": "bucket", "start_time": day, "end_time": day + 86400, "results": results}
+    page = {"object": "page", "data": [bucket], "has_more": next_page is not None}
+    return orjson.dumps({**page, "next_page": next_page})
+
+
+JULY = 1782864000
+
+
+async def test_saved_pages_of_openai_become_costs_once_all_are_there(around: Surroundings) -> None:
+    saved = config("openai/*.json", manifest="openai")
+    around.deliver("openai/2.json", openai_page(JULY, "page_b", 0.06, 12))
+    with pytest.raises(StepError, match="the last page is not there"):
+        await around.run("ingest.file", saved)
+    around.deliver("openai/1.json", openai_page(JULY + 86400, None, 7e-08))
+    assert (await around.run("ingest.file", saved)).rows == 3
+    focus = {"mapping": "openai_costs", "source_table": "${tenant_id}.raw", "slice": "2026-11"}
+    assert (await around.run("cost.focus", focus)).rows == 3
+    (row,) = await around.rows("SELECT SUM(BilledCost) AS c FROM $.focus_costs")
+    assert str(row["c"].normalize()) == "12.06000007"
+
+
+@pytest.mark.parametrize(
+    ("pages", "said"),
+    [
+        ([b"{"], "this is not JSON"),
+        ([b"[]"], "it is not a page of OpenAI"),
+        ([openai_page(JULY, None, 1), openai_page(JULY, None, 1)], "one page for each"),
+    ],
+)
+async def test_pages_that_do_not_follow_each_other_are_refused(
+    around: Surroundings, pages: list[bytes], said: str
+) -> None:
+    for number, page in enumerate(pages):
+        around.deliver(f"openai/{number}.json", page)
+    with pytest.raises(StepError, match=said):
+        await around.run("ingest.file", config("openai/*.json", manifest="openai"))

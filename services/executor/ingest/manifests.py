@@ -1,7 +1,8 @@
 """Providers' lists of what belongs to one delivery: only a whole delivery is read.
 
 AWS writes a manifest per report and month (`reportKeys`), or per export and month
-(`dataFiles`); Azure one per run, and every run is the whole month again.
+(`dataFiles`); Azure one per run, and every run is the whole month again. OpenAI's
+saved pages list nothing, but each says whether another one follows.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,10 +13,11 @@ from typing import Any, Literal
 import orjson
 
 from services.executor.ingest.errors import IngestError, RefusedFileError
+from services.executor.ingest.openai_pages import read_page
 from services.executor.ingest.places import FoundFile, Place
 
-Kind = Literal["", "aws", "azure"]
-KINDS: tuple[Kind, ...] = ("", "aws", "azure")
+Kind = Literal["", "aws", "azure", "openai"]
+KINDS: tuple[Kind, ...] = ("", "aws", "azure", "openai")
 LARGEST = 16 << 20
 MOST = 1000
 
@@ -31,7 +33,7 @@ class UnknownManifestError(IngestError):
     code = "invalid_config"
 
     def __init__(self, written: str) -> None:
-        super().__init__(f"manifest {written[:40]!r}: there are aws and azure")
+        super().__init__(f"manifest {written[:40]!r}: there are aws, azure and openai")
 
 
 def kind_of(written: str) -> Kind:
@@ -61,6 +63,8 @@ async def delivered(
     if len(manifests) > MOST:
         problem = f"more than {MOST} manifests match; name the folder of one month"
         raise RefusedFileError(manifests[0].name, problem)
+    if kind == "openai":
+        return await _pages(place, manifests, spool)
     read = [await _read(place, kind, file, spool) for file in manifests]
     missing = ""
     for listed in sorted(read, key=lambda one: (one.at, one.manifest.name), reverse=True):
@@ -70,6 +74,17 @@ async def delivered(
         missing = missing or lacking
     newest = max(read, key=lambda one: (one.at, one.manifest.name))
     raise IncompleteDeliveryError(newest.manifest.name, missing)
+
+
+async def _pages(place: Place, files: Sequence[FoundFile], spool: Path) -> list[FoundFile]:
+    """All of them, in the order of their times, if the last one is there and none is twice."""
+    pages = [(read_page(await place.fetch(file, spool), file.name), file) for file in files]
+    pages.sort(key=lambda one: (one[0].begins, one[1].name))
+    following = {page.next for page, _ in pages}
+    if files and (None not in following or len(following) != len(pages)):
+        what = "the last page" if None not in following else "one page for each that follows"
+        raise IncompleteDeliveryError(pages[-1][1].name, what)
+    return [file for _, file in pages]
 
 
 async def _read(place: Place, kind: Kind, file: FoundFile, spool: Path) -> Listed:

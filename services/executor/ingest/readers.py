@@ -12,8 +12,9 @@ import pyarrow.parquet as pq
 
 from services.executor.ingest.csv_reader import CsvFile, CsvOptions
 from services.executor.ingest.errors import RefusedFileError
+from services.executor.ingest.openai_pages import OpenAIPage
 
-Format = Literal["csv", "parquet", "ndjson"]
+Format = Literal["csv", "parquet", "ndjson", "openai"]
 ROWS = 50_000
 JSON_BLOCK = 16 << 20
 _SUFFIXES: dict[str, Format] = {
@@ -46,6 +47,8 @@ def open_reader(path: Path, name: str, format_: Format | None, options: CsvOptio
             return ParquetFile(path, name)
         case "ndjson":
             return JsonLines(path, name)
+        case "openai":
+            return OpenAIPage(path, name)
 
 
 class ParquetFile:

@@ -53,7 +53,8 @@ class Config(Contracted):
     endpoint: str = Field(default="", max_length=500)
     """Of a store that speaks like S3, Cloud Storage or Azure Blob."""
     manifest: str = Field(default="", max_length=200)
-    """`files` are manifests of this provider: the newest whole delivery is read."""
+    """`files` are manifests of this provider: the newest whole delivery is read. With `openai`
+    they are its answers, page by page: all must be there."""
     target_table: str = Field(min_length=3, max_length=1400)
     slice: str = Field(min_length=1, max_length=300)
     """What the delivery is the whole of, e.g. `2026-11`; its rows replace those before."""
@@ -81,7 +82,8 @@ class IngestFile(StepType):
             if (done := await self._loader.unchanged(given, target)) is not None:
                 return done
             contract = await self._loader.contract(given, table, config)
-            reading = _Reading(config, target, contract)
+            kind = kind_of(fill_name(config.manifest, request))
+            reading = _Reading(config, target, contract, kind == "openai")
             return await self._loader.replace(
                 given, target, contract, self._rows(reading, found, Path(spool))
             )
@@ -126,10 +128,11 @@ class IngestFile(StepType):
         self, reading: "_Reading", found: Mapping[FoundFile, Place], spool: Path
     ) -> AsyncIterator[Rows]:
         config, sort = reading.config, reading.contract.sort
+        format_ = "openai" if reading.pages else config.format
         for file, place in found.items():
             path = await place.fetch(file, spool / "file")
             reader = open_reader(
-                path, file.name, config.format, CsvOptions(config.delimiter, config.encoding)
+                path, file.name, format_, CsvOptions(config.delimiter, config.encoding)
             )
             row = 0
             async for batch in each(reader.batches()):
@@ -147,3 +150,5 @@ class _Reading:
     config: Config
     target: Target
     contract: Contract
+    pages: bool
+    """Its files are OpenAI's answers."""

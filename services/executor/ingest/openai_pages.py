@@ -1,0 +1,69 @@
+"""Answers of OpenAI's costs and usage, saved page by page: one JSON document each."""
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+import polars as pl
+
+from services.executor.ingest.errors import RefusedFileError
+
+LARGEST = 16 << 20
+BUCKET = ("start_time", "end_time")
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One of several; the last says that there is no more."""
+
+    buckets: list[dict[str, Any]]
+    next: str | None
+
+    @property
+    def begins(self) -> int:
+        return min((int(bucket["start_time"]) for bucket in self.buckets), default=0)
+
+
+def read_page(path: Path, name: str) -> Page:
+    """Raises `RefusedFileError`."""
+    if path.stat().st_size > LARGEST:
+        raise RefusedFileError(name, f"it is larger than {LARGEST} bytes: no page of OpenAI")
+    try:
+        said: Any = orjson.loads(path.read_bytes())
+        buckets = [{**bucket, "results": list(bucket["results"])} for bucket in said["data"]]
+        found = Page(buckets, str(said["next_page"]) if said["has_more"] else None)
+        _ = found.begins
+    except orjson.JSONDecodeError as error:
+        raise RefusedFileError(name, f"this is not JSON: {error}") from None
+    except (KeyError, TypeError, ValueError) as error:
+        problem = f"it is not a page of OpenAI: {type(error).__name__} {str(error)[:100]}"
+        raise RefusedFileError(name, problem) from None
+    return found
+
+
+class OpenAIPage:
+    """One page: a row for each result, with the times of the bucket it lies in."""
+
+    def __init__(self, path: Path, name: str) -> None:
+        """Raises `RefusedFileError`."""
+        self._name, self._page = name, read_page(path, name)
+
+    def batches(self, columns: Collection[str] | None = None) -> Iterator[pl.DataFrame]:
+        rows = [
+            {**{time: bucket.get(time) for time in BUCKET}, **result}
+            for bucket in self._page.buckets
+            for result in bucket["results"]
+        ]
+        if not rows:
+            return
+        try:
+            frame = pl.from_dicts(rows, infer_schema_length=None)
+        except (pl.exceptions.PolarsError, TypeError, OverflowError) as error:
+            problem = f"values of one field have different types: {str(error)[:200]}"
+            raise RefusedFileError(self._name, problem) from None
+        yield frame if columns is None else frame.select(c for c in frame if c.name in columns)
+
+    def line_of(self, row: int) -> int | None:  # noqa: ARG002  a page is one line
+        return None
