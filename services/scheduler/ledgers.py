@@ -1,6 +1,7 @@
 """The tenants' ledgers as handlers use them: decide, share places, be reminded of what is due."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from uuid import NAMESPACE_URL, uuid5
@@ -10,13 +11,16 @@ from contracts.identifiers import TenantId
 from contracts.message import Message
 from libs.bus.errors import NotYetError
 from libs.clock import Clock
+from libs.slotlog.log import ExpiredError
 from libs.slotlog.writer import Writer
 from services.scheduler.domain.deciding import Rules, TenantUnknownError
 from services.scheduler.domain.ledger import Ledger
 from services.scheduler.domain.places import Granted, Places
 from services.scheduler.domain.queue import demand
 from services.scheduler.objects import Reminder, Reminders
+from services.scheduler.sparing import Sparing
 
+LOG = logging.getLogger(__name__)
 ALL = "all"
 NAMESPACE = uuid5(NAMESPACE_URL, "convergence/scheduler/places")
 Publish = Callable[[Sequence[Wire]], Awaitable[None]]
@@ -58,16 +62,25 @@ class Ledgers:
             return wires
         return [*wires, *await self._share(tenant, envelope)]
 
-    async def offer_again(self, envelope: Envelope, publish: Publish) -> None:
+    async def offer_again(self, envelope: Envelope, publish: Publish, sparing: Sparing) -> None:
         """Offer the places that were given and not heard of, as after a crash.
 
         A place counts as heard of only when what came of its offer has been published.
         """
-        while given := (await self.places()).unheard():
-            await publish([wire for offer in given for wire in await self._offer(offer, envelope)])
-            for tenant in dict.fromkeys(offer.tenant_id for offer in given):
-                version = (await self._known(tenant)).changes
-                await self._tell(tenant, envelope, f"again/{version}")
+
+        async def again(tenant: TenantId) -> None:
+            mine = [offer for offer in given if offer.tenant_id == tenant]
+            await publish([wire for offer in mine for wire in await self._offer(offer, envelope)])
+            version = (await self._known(tenant)).changes
+            await self._tell(tenant, envelope, f"again/{version}")
+
+        while given := await self._unheard(sparing.failed):
+            tenants = dict.fromkeys(offer.tenant_id for offer in given)
+            await sparing.each(tenants, lambda tenant: tenant, again)
+
+    async def _unheard(self, but_of: Collection[TenantId]) -> list[Granted]:
+        given = (await self.places()).unheard()
+        return [offer for offer in given if offer.tenant_id not in but_of]
 
     async def state(self, tenant: TenantId) -> Ledger:
         """As of now, also of what other instances wrote."""
@@ -121,7 +134,13 @@ class Ledgers:
         changed, step = [tenant], 0
         while changed:
             for offer in await self._tell(changed.pop(), envelope, str(step)):
-                wires += await self._offer(offer, envelope)
+                try:
+                    wires += await self._offer(offer, envelope)
+                except ExpiredError:  # the tick offers it again, and says for whom it cannot
+                    LOG.exception(
+                        "tenant %s was given a place, and cannot take it", offer.tenant_id
+                    )
+                    continue
                 changed.append(offer.tenant_id)
             step += 1
         return wires

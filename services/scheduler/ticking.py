@@ -5,9 +5,8 @@ or not at all does no harm: reminders are dropped after what they led to has bee
 published, and a look under the same reminder is answered by the same record.
 """
 
-import asyncio
-from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import AsyncIterator, Awaitable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 from uuid import NAMESPACE_URL, uuid5
 
@@ -22,6 +21,7 @@ from libs.bus.router import Router
 from services.scheduler.domain.deciding import Look
 from services.scheduler.ledgers import Ledgers
 from services.scheduler.objects import Reminder, Reminders, Revisions
+from services.scheduler.sparing import Sparing
 
 NAMESPACE = uuid5(NAMESPACE_URL, "convergence/scheduler/ticks")
 AT_ONCE = 100
@@ -60,6 +60,15 @@ def _is_new(wire: Wire, said: dict[str, str]) -> bool:
     return decided_now and said["trigger"]["type"] != TriggerType.API  # type: ignore[index] # JSON
 
 
+@dataclass(slots=True)
+class Round:
+    """What one tick does."""
+
+    cause: Envelope
+    counts: Counts = field(default_factory=Counts)
+    sparing: Sparing = field(default_factory=Sparing)
+
+
 class TickHandler:
     def __init__(
         self, ledgers: Ledgers, reminders: Reminders, revisions: Revisions, sender: Sender
@@ -73,22 +82,27 @@ class TickHandler:
         router.on(TickV1)(self.on_tick)
 
     async def on_tick(self, tick: TickV1, context: Context) -> Sequence[TickAppliedV1]:
-        """The due ledgers each minute; all of them once a day or when a person asks."""
-        counts = Counts()
+        """The due ledgers each minute; all of them once a day or when a person asks.
+
+        When one of them fails, the others have been looked at before the tick is tried again.
+        """
+        round_ = Round(context.envelope)
+        counts = round_.counts
         if tick.job is TickJob.TRIGGER:
             async for reminders in self._due():
-                await self._look_at_due(reminders, context.envelope, counts)
+                await self._look_at_due(reminders, round_)
         else:
             async for tenants in self._all():
-                await self._look_at_all(tenants, tick.job, context.envelope, counts)
+                await self._look_at_all(tenants, tick.job, round_)
                 if tick.job is TickJob.DAILY:
-                    await asyncio.gather(*map(self._expire, tenants))
+                    await round_.sparing.each(tenants, _itself, self._expire)
         if self._ledgers.rules.max_running:
             if tick.job is TickJob.DAILY:
                 await self._ledgers.expire_places()
             await self._ledgers.offer_again(
-                context.envelope, lambda wires: self._publish([wires], counts)
+                context.envelope, lambda wires: self._publish([wires], counts), round_.sparing
             )
+        round_.sparing.check()
         return [
             TickAppliedV1(
                 job=tick.job,
@@ -115,38 +129,40 @@ class TickHandler:
         if page:
             yield page
 
-    async def _look_at_due(
-        self, reminders: Sequence[Reminder], cause: Envelope, counts: Counts
-    ) -> None:
+    async def _look_at_due(self, reminders: Sequence[Reminder], round_: Round) -> None:
         """A look uses its reminder up, whatever the clock says: nothing is decided under it again.
 
         So it can be dropped as soon as what it led to is published, here or by another instance.
         """
-        looks = [self._look(reminder, _under(reminder, cause)) for reminder in reminders]
-        await self._publish(await asyncio.gather(*looks), counts)
-        await asyncio.gather(*map(self._reminders.drop, reminders))
+        looks = await round_.sparing.each(
+            reminders, _tenant_of, lambda one: self._look(one, _under(one, round_.cause))
+        )
+        await self._publish([wires for _, wires in looks], round_.counts)
+        await round_.sparing.each(
+            [reminder for reminder, _ in looks], _tenant_of, self._reminders.drop
+        )
 
     async def _look(self, reminder: Reminder, cause: Envelope) -> Sequence[Wire]:
         tenant = reminder.tenant_id
         look = Look(tenant_id=tenant, reminder=reminder.number)
         return await self._ledgers.decide(tenant, look, cause)
 
-    async def _look_at_all(
-        self, tenants: Sequence[TenantId], job: TickJob, cause: Envelope, counts: Counts
-    ) -> None:
-        before = [await self._ledgers.remembered(tenant) for tenant in tenants]
-        looks = [
-            self._ledgers.decide(
+    async def _look_at_all(self, tenants: Sequence[TenantId], job: TickJob, round_: Round) -> None:
+        def look(tenant: TenantId) -> Awaitable[Sequence[Wire]]:
+            return self._ledgers.decide(
                 tenant,
                 Look(tenant_id=tenant, forget=job is TickJob.DAILY),
-                replace(cause, tenant_id=tenant, reply_to=""),
+                replace(round_.cause, tenant_id=tenant, reply_to=""),
                 remind_again=True,
             )
-            for tenant in tenants
-        ]
-        await self._publish(await asyncio.gather(*looks), counts)
-        after = [await self._ledgers.remembered(tenant) for tenant in tenants]
-        counts.expired += max(0, sum(before) - sum(after))
+
+        each = round_.sparing.each
+        before = dict(await each(tenants, _itself, self._ledgers.remembered))
+        looks = await each(before, _itself, look)
+        await self._publish([wires for _, wires in looks], round_.counts)
+        after = await each([tenant for tenant, _ in looks], _itself, self._ledgers.remembered)
+        gone = sum(before[tenant] - remembered for tenant, remembered in after)
+        round_.counts.expired += max(0, gone)
 
     async def _expire(self, tenant: TenantId) -> None:
         """Delete what the ledger no longer remembers; listed first, so nothing new is among it."""
@@ -166,6 +182,14 @@ class TickHandler:
         counts.take(wires)
         if wires:
             await self._sender.send(*wires)
+
+
+def _itself(tenant: TenantId) -> TenantId:
+    return tenant
+
+
+def _tenant_of(reminder: Reminder) -> TenantId:
+    return reminder.tenant_id
 
 
 def _under(reminder: Reminder, cause: Envelope) -> Envelope:

@@ -184,11 +184,14 @@ SABOTAGES = (
     Sabotage(
         "a reminder is dropped before what it led to is published",
         "services/scheduler/ticking.py",
-        "        await self._publish(await asyncio.gather(*looks), counts)\n"
-        "        await asyncio.gather(*map(self._reminders.drop, reminders))\n",
-        "        answers = await asyncio.gather(*looks)\n"
-        "        await asyncio.gather(*map(self._reminders.drop, reminders))\n"
-        "        await self._publish(answers, counts)\n",
+        "        await self._publish([wires for _, wires in looks], round_.counts)\n"
+        "        await round_.sparing.each(\n"
+        "            [reminder for reminder, _ in looks], _tenant_of, self._reminders.drop\n"
+        "        )\n",
+        "        await round_.sparing.each(\n"
+        "            [reminder for reminder, _ in looks], _tenant_of, self._reminders.drop\n"
+        "        )\n"
+        "        await self._publish([wires for _, wires in looks], round_.counts)\n",
         "tests/scheduler/test_simulation.py",
     ),
     Sabotage(

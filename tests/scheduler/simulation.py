@@ -22,7 +22,7 @@ from contracts.message import Kind, Message
 from contracts.platform import CommandRefusedV1
 from contracts.tenants import LimitsPart
 from contracts.ticks import TickJob, TickV1
-from libs.bus.errors import NotYetError
+from libs.bus.errors import RetryableError
 from libs.slotlog.log import UnknownOutcomeError
 from services.scheduler.domain.deciding import Rules
 from services.scheduler.templates.library import Library
@@ -205,7 +205,7 @@ class World:
             error = call.exception()
             if error is None:
                 return
-            if not isinstance(error, NotYetError | UnknownOutcomeError):
+            if not isinstance(error, RetryableError | UnknownOutcomeError):
                 raise error
         raise NeverHandledError(message)
 
