@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -198,12 +199,13 @@ class Warehouse:
         return await self._run(f"columns of {path}", call)
 
     async def expire(self, path: str, *, hours: float) -> None:
-        """Have BigQuery delete a table by itself after some time."""
+        """Have BigQuery delete a table by itself after some time; one that is gone is fine."""
 
         def call() -> None:
             table = bigquery.Table(f"{self.project}.{path}")
             table.expires = datetime.now(UTC) + timedelta(hours=hours)
-            self._client.update_table(table, ["expires"], retry=migrate.RETRY, timeout=DEADLINE)
+            with suppress(NotFound):
+                self._client.update_table(table, ["expires"], retry=migrate.RETRY, timeout=DEADLINE)
 
         await self._run(f"expiry of {path}", call)
 

@@ -7,6 +7,7 @@ only steps run whose condition asks for it with `failed()` or `always()`.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 from contracts.conditions import Condition, Facts
@@ -41,10 +42,30 @@ class StepState:
 
 
 @dataclass(frozen=True, slots=True)
+class Shape:
+    """What follows from a definition alone."""
+
+    may_fail: frozenset[StepId]
+    survivors: frozenset[StepId]
+    """Steps whose condition asks for a failure."""
+
+    @classmethod
+    def of(cls, definition: DefinitionPart) -> "Shape":
+        """Raises `CycleError`."""
+        levels_of(definition)
+        steps = definition.steps
+        return cls(
+            frozenset(step.step_id for step in steps if step.on_failure is OnFailure.CONTINUE),
+            frozenset(step.step_id for step in steps if _survives_failure(step)),
+        )
+
+
+@dataclass(frozen=True)  # no slots: what follows from its states is worked out once
 class Dag:
     """A definition and what has become of its steps so far."""
 
     definition: DefinitionPart
+    shape: Shape
     parameters: Mapping[str, Any] = field(default_factory=dict)
     date: str = ""
     states: Mapping[StepId, StepState] = field(default_factory=dict)
@@ -54,18 +75,17 @@ class Dag:
         cls, definition: DefinitionPart, parameters: Mapping[str, Any] | None = None, date: str = ""
     ) -> "Dag":
         """Raises `CycleError`."""
-        levels_of(definition)
-        return cls(definition, parameters or {}, date)
+        return cls(definition, Shape.of(definition), parameters or {}, date)
 
     def with_step(self, step_id: StepId, state: StepState) -> "Dag":
         return replace(self, states={**self.states, step_id: state})
 
-    @property
+    @cached_property
     def waiting(self) -> list[StepPart]:
         """Steps that may be decided now: their needs are over, and nothing forbids them."""
         return [step for step in self._untouched if self._may_be_decided(step)]
 
-    @property
+    @cached_property
     def doomed(self) -> list[StepPart]:
         """Steps that can never run any more."""
         return [step for step in self._untouched if self._is_doomed(step)]
@@ -74,12 +94,12 @@ class Dag:
         """Whether a step's condition lets it run; raises `ConditionError`."""
         return not step.when or Condition.parse(step.when).holds(self._facts)
 
-    @property
+    @cached_property
     def stopped(self) -> bool:
         """A step that must not fail has failed."""
         return any(
-            self._status(step.step_id) is StepStatus.FAILED and step.on_failure is OnFailure.STOP
-            for step in self.definition.steps
+            state.status is StepStatus.FAILED and step_id not in self.shape.may_fail
+            for step_id, state in self.states.items()
         )
 
     @property
@@ -94,11 +114,11 @@ class Dag:
             return RunStatus.CANCELLED
         return RunStatus.COMPLETED
 
-    @property
+    @cached_property
     def _untouched(self) -> list[StepPart]:
         return [step for step in self.definition.steps if step.step_id not in self.states]
 
-    @property
+    @cached_property
     def _facts(self) -> Facts:
         steps = {
             str(name): {"status": state.status.value, "rows": state.rows, "bytes": state.bytes}
@@ -107,16 +127,17 @@ class Dag:
         failed = any(state.status is StepStatus.FAILED for state in self.states.values())
         return Facts(self.parameters, steps, self.date, failed)
 
+    @cached_property
+    def _lost(self) -> frozenset[StepId]:
+        return frozenset(step.step_id for step in self.doomed)
+
     def _may_be_decided(self, step: StepPart) -> bool:
-        if _survives_failure(step):
-            return all(self._status(need) in OVER or self._is_lost(need) for need in step.needs)
+        if step.step_id in self.shape.survivors:
+            return all(self._status(need) in OVER or need in self._lost for need in step.needs)
         return not self.stopped and all(map(self._met, step.needs))
 
-    def _is_lost(self, step_id: StepId) -> bool:
-        return any(step.step_id == step_id for step in self.doomed)
-
     def _is_doomed(self, step: StepPart) -> bool:
-        if _survives_failure(step):
+        if step.step_id in self.shape.survivors:
             return False
         return self.stopped or any(map(self._never, step.needs))
 
@@ -125,15 +146,11 @@ class Dag:
         if state is None:
             return False
         if state.status is StepStatus.FAILED:
-            return self._may_fail(need)
+            return need in self.shape.may_fail
         return state.status is StepStatus.COMPLETED or state.left_out
 
     def _never(self, need: StepId) -> bool:
         return self._status(need) in OVER and not self._met(need)
-
-    def _may_fail(self, step_id: StepId) -> bool:
-        step = next(s for s in self.definition.steps if s.step_id == step_id)
-        return step.on_failure is OnFailure.CONTINUE
 
     def _status(self, step_id: StepId) -> StepStatus | None:
         state = self.states.get(step_id)

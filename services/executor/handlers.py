@@ -79,7 +79,7 @@ class Runs:
 
     async def _begin(self, key: Key, attempt: Attempt) -> None:
         if self._stopping:  # since it was claimed
-            await attempt.hand_back()
+            await self._give_back(attempt)
             return
         self._attempts[key] = attempt
         self._tasks[key] = asyncio.create_task(self._run(key, attempt))
@@ -127,7 +127,7 @@ class Runs:
             with bind(tenant_id=request.tenant_id, run_id=request.run_id):
                 await self._run_in_turn(key, attempt)
         except asyncio.CancelledError:
-            await attempt.hand_back()
+            await self._give_back(attempt)
             raise
         except AttemptLostError:
             LOG.warning("attempt %d of run %s was cut off for too long; it is left", *key[::-1])
@@ -135,6 +135,13 @@ class Runs:
             LOG.exception("attempt %d of run %s was left; its lease will end", key[1], key[0])
         finally:
             del self._attempts[key], self._tasks[key]
+
+    async def _give_back(self, attempt: Attempt) -> None:
+        try:
+            await attempt.hand_back()
+        except Exception:
+            request = attempt.request
+            LOG.exception("run %s was not given back; its lease will end", request.run_id)
 
     async def _run_in_turn(self, key: Key, attempt: Attempt) -> None:
         """What finds no room in time is given back, so that it is not lost with its lease."""
@@ -144,7 +151,7 @@ class Runs:
                 await self._room.acquire()
         except TimeoutError:
             LOG.info("attempt %d of run %s found no room; it is given back", *key[::-1])
-            await attempt.hand_back()
+            await self._give_back(attempt)
             return
         finally:
             self._waiting.discard(key)

@@ -35,6 +35,7 @@ class Outbox:
         self._queue: list[Outgoing] = []
         self._sending: asyncio.Task[None] | None = None
         self._sequence = 0
+        self._refused: Exception | None = None
         self.heard_at = time.monotonic()
         """When the bus last confirmed something."""
 
@@ -43,7 +44,12 @@ class Outbox:
         return len(self._queue) > LAGGING
 
     def put(self, what: str, message: Message, *, attempt: int = 0) -> None:
-        """Queue under an id that the same fact of the same attempt always has."""
+        """Queue under an id that the same fact of the same attempt always has.
+
+        Nothing is queued after what was refused: what is said has no gaps.
+        """
+        if self._refused is not None:
+            return
         self._sequence += 1
         name = f"{self._request.run_id}/{attempt or self._request.attempt}/{what}"
         self._queue.append(Outgoing(message, str(uuid5(NAMESPACE, name)), self._sequence))
@@ -54,6 +60,12 @@ class Outbox:
         """Return when all that was put is durable; raises what publishing raised."""
         while self._sending is not None:
             await asyncio.shield(self._sending)
+        self.check()
+
+    def check(self) -> None:
+        """Raise what publishing raised: what was put is not durable, and will not be."""
+        if self._refused is not None:
+            raise self._refused
 
     async def _send(self) -> None:
         try:
@@ -61,5 +73,8 @@ class Outbox:
                 batch, self._queue = self._queue, []
                 await self._sender.send(*batch, cause=self._cause)
                 self.heard_at = time.monotonic()
+        except Exception as error:  # noqa: BLE001  `check` and `flush` raise it where it is handled
+            self._refused = error
+            self._queue.clear()
         finally:
             self._sending = None

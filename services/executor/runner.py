@@ -101,7 +101,12 @@ class Attempt:
         await self._outbox.flush()
 
     async def hand_back(self) -> None:
-        """After `run` was cancelled: let the next attempt begin at once."""
+        """After `run` was cancelled: let the next attempt begin at once.
+
+        There is none after a cancellation, so what goes on outside is ended.
+        """
+        if self._cancelled.is_set():
+            await asyncio.gather(*(running.tries.stop() for running in self._running.values()))
         await self._checkpoints.flush()
         self._report.returned()
         await self._outbox.flush()
@@ -146,6 +151,7 @@ class Attempt:
         return self._give_up(dag)
 
     def _check_lease(self) -> None:
+        self._outbox.check()
         if time.monotonic() - self._outbox.heard_at > self.request.lease_seconds:
             raise AttemptLostError
 

@@ -25,6 +25,7 @@ from services.executor.steps.step import (
 LOG = logging.getLogger(__name__)
 LONGEST_PAUSE = 600.0
 LONGEST_STOP = 10.0
+STOP_AGAIN = 2.0
 LONGEST_OUTAGE = 300.0
 """For how long nobody may answer: a warehouse that is away costs a run time, not its end."""
 OUTAGE_PAUSE = 5.0
@@ -73,11 +74,11 @@ class StepTries:
                 result = self._spent.of(await self._try())
                 return StepEnd(StepStatus.COMPLETED, result, tries=self._tries)
         except TimeoutError:
-            await self.stop()
+            await self._stop_for_good()
             detail = f"step {step.step_id} took longer than {step.timeout_seconds} s"
             return self._failed(StepError("timeout", detail))
         except StepUnknownError as error:
-            await self.stop()
+            await self._stop_for_good()
             return self._failed(error)
         except StepError as error:
             return self._failed(error)
@@ -96,6 +97,13 @@ class StepTries:
                 await self._types[self.step.type].cancel(self._given)
         except Exception:
             LOG.exception("step %s could not be stopped outside", self.step.step_id)
+
+    async def _stop_for_good(self) -> None:
+        """Twice: what was just being asked for may begin after the first time."""
+        await self.stop()
+        if self._given is not None:
+            await asyncio.sleep(STOP_AGAIN)
+            await self.stop()
 
     def _failed(self, error: StepError) -> StepEnd:
         status = StepStatus.CANCELLED if self._cancelled.is_set() else StepStatus.FAILED

@@ -9,6 +9,7 @@ from contracts.envelope import Envelope
 from contracts.message import Kind, Message
 from contracts.runs import AttemptFinishedV1, RunRequestedV1
 from contracts.steps import StepCompletedV1, StepStatus
+from libs.bus.errors import PublishRefusedError
 from libs.bus.message import Outgoing
 from libs.clock import system_clock
 from services.executor.room import Room
@@ -25,12 +26,16 @@ class Sent:
     messages: list[Message] = field(default_factory=list)
     ids: list[str] = field(default_factory=list)
     cut_off: bool = False
+    refuses: bool = False
 
     async def send(self, *emits: Outgoing, cause: Envelope | None = None) -> None:
         assert cause is not None
         if self.cut_off:
             await asyncio.Event().wait()
         await asyncio.sleep(0)
+        if self.refuses:
+            topic, reason = "executor", "too large"
+            raise PublishRefusedError(topic, reason)
         self.messages += [emit.message for emit in emits]
         self.ids += [emit.id for emit in emits]
 

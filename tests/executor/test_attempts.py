@@ -9,12 +9,14 @@ import pytest
 from contracts.identifiers import StepId
 from contracts.pipelines import OnFailure, RetryPart
 from contracts.runs import (
+    AttemptFinishedV1,
     AttemptHeartbeatV1,
     AttemptReturnedV1,
     AttemptStartedV1,
     RunStatus,
 )
 from contracts.steps import StepCompletedV1, StepProgressedV1, StepStatus
+from libs.bus.errors import PublishRefusedError
 from services.executor import tries
 from services.executor.runner import AttemptLostError
 from services.executor.steps.step import (
@@ -26,6 +28,11 @@ from services.executor.steps.step import (
 )
 from tests.executor.acting import Acting, Stage
 from tests.executor.stage import requested, step
+
+
+@pytest.fixture(autouse=True)
+def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tries, "STOP_AGAIN", 0.0)
 
 
 def failing(error: StepError, times: int) -> Acting:
@@ -79,7 +86,7 @@ async def test_an_outage_is_not_waited_out_for_ever(monkeypatch: pytest.MonkeyPa
     end = await stage.run(requested(step("act")))
     assert end.error is not None
     assert (end.status, end.error.code) == (RunStatus.FAILED, "away")
-    assert stage.acting.stopped == ["it"]  # what nobody could ask after may still go on
+    assert set(stage.acting.stopped) == {"it"}  # what nobody could ask after may still go on
 
 
 @pytest.mark.parametrize(
@@ -119,10 +126,11 @@ async def test_a_fault_of_ours_ends_the_step_and_not_the_executor() -> None:
 
 
 async def test_a_step_has_its_time_and_is_stopped_outside() -> None:
+    """Twice, since what was being asked for may begin after the first time."""
     stage = Stage(Acting(forever))
     end = await stage.run(requested(step("act", timeout_seconds=1)))
     assert end.error is not None
-    assert (end.error.code, stage.acting.stopped) == ("timeout", ["it"])
+    assert (end.error.code, stage.acting.stopped) == ("timeout", ["it", "it"])
 
 
 async def test_an_unknown_type_is_named() -> None:
@@ -209,6 +217,36 @@ async def test_a_cancelled_run_stops_what_goes_on_and_begins_nothing(
     assert stage.sent.end.status is RunStatus.CANCELLED
     assert set(stage.sent.states.values()) == {StepStatus.CANCELLED}
     assert set(stage.acting.stopped) == {"a"}
+
+
+async def test_what_is_cancelled_and_then_handed_back_is_stopped_outside() -> None:
+    stage = Stage(Acting(forever))
+    attempt = stage.attempt(requested(step("act")))
+    running = asyncio.create_task(attempt.run())
+    await until(stage, 1)
+    cancelling = asyncio.create_task(attempt.cancel())
+    await asyncio.sleep(0)
+    running.cancel()
+    cancelling.cancel()
+    await asyncio.gather(running, cancelling, return_exceptions=True)
+    stage.acting.stopped.clear()
+    await attempt.hand_back()
+    assert stage.acting.stopped == ["it"]
+
+
+async def test_an_attempt_whose_words_are_refused_does_not_end_as_if_they_were_said() -> None:
+    async def act(given: StepRun) -> StepResult | None:
+        stage.sent.refuses = given.step.step_id == "a"
+        return None
+
+    stage = Stage(Acting(act))
+    request = requested(step("act", id="a"), step("act", id="b", needs=("a",)))
+    with pytest.raises(PublishRefusedError):
+        await stage.run(request)
+    assert stage.sent.all(AttemptFinishedV1) == []
+    stage.acting, stage.sent.refuses = Acting(), False
+    await stage.run(request.model_copy(update={"attempt": 2}))
+    assert set(stage.sent.states) == {"a", "b"}
 
 
 async def test_an_attempt_that_is_handed_back_is_gone_on_with_by_the_next() -> None:

@@ -214,6 +214,8 @@ def test_a_cancelled_run_is_asked_to_stop_also_when_it_starts_late() -> None:
         started_at=platform.now,
     )
     assert kinds(platform.tell(started)) == ["run.cancel_requested.v1"]
+    alive = AttemptHeartbeatV1(tenant_id=TENANT, run_id=run_id(0), attempt=1)
+    assert kinds(platform.tell(alive)) == ["run.cancel_requested.v1"]  # until it is heard
 
 
 def test_a_suspended_tenant_starts_nothing() -> None:

@@ -86,6 +86,9 @@ class TransformSql(StepType):
             else:
                 await self._count_earlier(given)
         except JobFailedError as error:
+            if error.reason == "notFound" and given.staging_table in error.message:
+                detail = f"{given.staging_table} went while it was used, maybe after its commit"
+                raise StepUnknownError("staging_gone", detail) from error
             raise failed_job(error) from error
         except UnavailableError as error:
             raise StepUnknownError("bigquery_unavailable", str(error)) from error

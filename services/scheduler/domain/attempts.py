@@ -36,17 +36,15 @@ def attempt_started(state: Ledger, event: AttemptStartedV1, now: datetime, rules
         return NOTHING
     until = lease_until(now, rules)
     fact = LeaseExtended(run_id=event.run_id, until=until, started_at=event.started_at)
-    if not lease.cancelling:
-        return (fact,), ()
-    # The cancellation may have come before anybody had the run to cancel.
-    asked = _ask_cancel(event.tenant_id, event.run_id, event.attempt, lease.cancelled_by)
-    return (fact,), (asked,)
+    return (fact,), _asked_again(event, lease)
 
 
 def attempt_alive(state: Ledger, event: AttemptHeartbeatV1, now: datetime, rules: Rules) -> Outcome:
-    if _current(state, event.run_id, event.attempt) is None:
+    lease = _current(state, event.run_id, event.attempt)
+    if lease is None:
         return NOTHING
-    return (LeaseExtended(run_id=event.run_id, until=lease_until(now, rules)),), ()
+    fact = LeaseExtended(run_id=event.run_id, until=lease_until(now, rules))
+    return (fact,), _asked_again(event, lease)
 
 
 def attempt_finished(
@@ -200,6 +198,15 @@ def _current(state: Ledger, run_id: RunId, attempt: int) -> Lease | None:
     if lease is None or lease.queued or lease.request.attempt != attempt:
         return None
     return lease
+
+
+def _asked_again(
+    event: AttemptStartedV1 | AttemptHeartbeatV1, lease: Lease
+) -> tuple[RunCancelRequestedV1, ...]:
+    """A cancellation may have come before anybody had the run, or could hear of it."""
+    if not lease.cancelling:
+        return ()
+    return (_ask_cancel(event.tenant_id, event.run_id, event.attempt, lease.cancelled_by),)
 
 
 def _ask_cancel(tenant: TenantId, run_id: RunId, attempt: int, by: str) -> RunCancelRequestedV1:
