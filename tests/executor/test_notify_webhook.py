@@ -10,6 +10,7 @@ from aiohttp import web
 
 from contracts.identifiers import StepId
 from contracts.notifications import WebhookDeliveredV1
+from contracts.runs import RunStatus
 from libs.outgoing.client import Outgoing, OutgoingRules
 from libs.outgoing.webhooks import signed_headers
 from services.executor.steps.notify_webhook import NotifyWebhook
@@ -21,7 +22,8 @@ from services.executor.steps.step import (
     StepRun,
 )
 from services.executor.steps.tools import Tools
-from tests.executor.stage import Heard, NoCredentials, given, step
+from tests.executor.acting import Stage
+from tests.executor.stage import Heard, NoCredentials, given, requested, step
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"  # noqa: S105  published in the specification
 
@@ -30,6 +32,7 @@ SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"  # noqa: S105  published in th
 class Receiver:
     url: str = ""
     status: int = 204
+    first_answers: list[int] = field(default_factory=list)
     got: list[tuple[dict[str, str], bytes]] = field(default_factory=list)
 
 
@@ -40,7 +43,8 @@ async def receiver() -> AsyncIterator[Receiver]:
     async def take(request: web.Request) -> web.Response:
         headers = {name.lower(): value for name, value in request.headers.items()}
         found.got.append((headers, await request.read()))
-        return web.Response(status=found.status)
+        first = found.first_answers
+        return web.Response(status=first.pop(0) if first else found.status)
 
     app = web.Application()
     app.router.add_post("/hook", take)
@@ -132,3 +136,17 @@ async def test_production_sends_nothing_inside(signing: Tools, receiver: Receive
 async def test_a_missing_credential_is_named(tools: Tools, receiver: Receiver) -> None:
     with pytest.raises(StepError, match="there is no credential hook"):
         await NotifyWebhook(tools).run(told(receiver, Heard()))
+
+
+async def test_a_steps_tries_send_the_same_under_the_same_id_and_log_each(
+    signing: Tools, receiver: Receiver
+) -> None:
+    receiver.first_answers = [503, 429]
+    stage = Stage(types={"notify.webhook": NotifyWebhook(signing)})
+    config = {"url": receiver.url, "credential": "hook"}
+    await stage.attempt(requested(step("notify.webhook", config))).run()
+    assert stage.sent.end.status is RunStatus.COMPLETED
+    assert len({(headers["webhook-id"], body) for headers, body in receiver.got}) == 1
+    log = [(one.try_number, one.http_status) for one in stage.sent.all(WebhookDeliveredV1)]
+    assert log == [(1, 503), (2, 429), (3, 204)]
+    assert len(set(stage.sent.ids)) == len(stage.sent.ids)
