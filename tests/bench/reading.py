@@ -19,6 +19,7 @@ from dataclasses import replace
 from itertools import cycle, islice
 from pathlib import Path
 
+from services.audit_log.page_bounds import within_bytes
 from tests.bench.figures import Figure, Findings
 from tests.bench.run import submit, took
 from tests.pipelines import ONE_STEP
@@ -27,15 +28,36 @@ from tests.streams import held, parsed, recorded, told_while_held
 
 TENANTS = ("bench_one", "bench_two")
 RUNS = "/api/v1/pipelines/runs"
-ITS_QUERY = (
-    "SELECT * FROM `convergence-local.tenants.tenant_pipeline_runs` WHERE tenant_id = @tenant_id"
-    " ORDER BY submitted_at DESC, run_id DESC LIMIT 51"
-)
+
+
+def _list(view: str, order: str) -> str:
+    return (
+        f"SELECT * FROM `convergence-local.tenants.{view}` WHERE tenant_id = @tenant_id"
+        f" ORDER BY {order} LIMIT 51"
+    )
+
+
 RUNS_OF_A_TENANT = 10
 """So many of plan SCALE go on at once."""
 SLOW_SECONDS = 10.0
 """A call of BigQuery, while runs are to go on."""
 LISTED = 50
+LISTS = (
+    (f"{LISTED} runs", RUNS, _list("tenant_pipeline_runs", "submitted_at DESC, run_id DESC")),
+    (
+        f"{LISTED} audit events",
+        "/api/v1/audit/events",
+        within_bytes("event_time, event_id", "data").replace(
+            "{query}", _list("events", "event_time, event_id")
+        ),
+    ),
+    (
+        "days of usage",
+        "/api/v1/tenants/quota/history",
+        _list("tenant_usage_quotas", "usage_date DESC"),
+    ),
+)
+"""What is read, where, and the query that audit_log makes for it."""
 
 
 def main() -> int:
@@ -50,7 +72,7 @@ def main() -> int:
                 prepare(stack, tenant)
             figures = [
                 status_in_flight(stack, given.runs),
-                cold_reads(stack, TENANTS[0]),
+                *cold_reads(stack, TENANTS[0]),
                 *streams(stack, TENANTS[1], given.streams),
             ]
         finally:
@@ -112,34 +134,34 @@ def slow_queries(stack: Stack) -> Iterator[None]:
         plan()
 
 
-def cold_reads(stack: Stack, tenant: str) -> Figure:
-    """A list comes from the warehouse, and says so; beside it the query alone, in turn."""
-    walls, alone = asyncio.run(_cold_reads(stack, tenant))
-    return replace(
-        took(f"cold list of {LISTED} runs by HTTP", walls, aim=round(1 / 1.2, 2)),
-        beside="its query alone",
-        beside_rounds=took("", alone).rounds,
-    )
-
-
-async def _cold_reads(stack: Stack, tenant: str) -> tuple[list[float], list[float]]:
+def cold_reads(stack: Stack, tenant: str) -> list[Figure]:
+    """Lists come from the warehouse, and say so; beside each its query alone, in turn."""
     for run_id in [submit(stack, tenant) for _ in range(LISTED)]:
         stack.wait_for_run(tenant, run_id, within=120)
+    return asyncio.run(_cold_reads(stack, tenant))
+
+
+async def _cold_reads(stack: Stack, tenant: str) -> list[Figure]:
     from tests.audit_log.recorder import connect  # noqa: PLC0415  Google's clients are slow to load
 
     warehouse = connect(stack.ports()["bigquery"])
-    walls, alone = [], []
-    for _ in range(32):
-        began = time.perf_counter()
-        answer = stack.call("GET", f"{RUNS}?limit={LISTED}", tenant=tenant)
-        walls.append((time.perf_counter() - began) * 1000)
-        if answer.headers["X-Source"] != "warehouse":
-            raise SystemExit(f"not from the warehouse: {answer.body}")
-        began = time.perf_counter()
-        await warehouse.query(ITS_QUERY, {"tenant_id": tenant})
-        alone.append((time.perf_counter() - began) * 1000)
+    figures = []
+    for name, path, sql in LISTS:
+        walls, alone = [], []
+        for _ in range(32):
+            began = time.perf_counter()
+            answer = stack.call("GET", f"{path}?limit={LISTED}", tenant=tenant)
+            walls.append((time.perf_counter() - began) * 1000)
+            if answer.headers["X-Source"] != "warehouse":
+                raise SystemExit(f"not from the warehouse: {answer.body}")
+            began = time.perf_counter()
+            await warehouse.query(sql, {"tenant_id": tenant})
+            alone.append((time.perf_counter() - began) * 1000)
+        taken = took(f"cold list of {name} by HTTP", walls, aim=round(1 / 1.2, 2))
+        beside = took("", alone).rounds
+        figures.append(replace(taken, beside="its query alone", beside_rounds=beside))
     await warehouse.close()
-    return walls, alone
+    return figures
 
 
 def streams(stack: Stack, tenant: str, count: int) -> list[Figure]:
