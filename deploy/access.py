@@ -19,9 +19,10 @@ INSTANCE_PERMISSIONS = (
 )
 PUBLISHER, SUBSCRIBER = "roles/pubsub.publisher", "roles/pubsub.subscriber"
 OBJECT_USER, OBJECT_VIEWER = "roles/storage.objectUser", "roles/storage.legacyBucketReader"
+DATASET_CLAIMS = "claims/datasets"
 # The folders of the bucket that a service writes, and nobody else.
 FOLDERS = {
-    Service.TENANT: ("ledger/tenant", "snapshots/tenant", "ciphertexts", "claims/datasets"),
+    Service.TENANT: ("ledger/tenant", "snapshots/tenant", "ciphertexts", DATASET_CLAIMS),
     Service.SCHEDULER: (
         "ledger/scheduler",
         "snapshots/scheduler",
@@ -112,6 +113,9 @@ def _storing(names: Names) -> Iterator[Grant]:
         yield Grant(resource, OBJECT_VIEWER, names.account(service))
         start = f"projects/_/buckets/{names.bucket}/objects/"
         condition = " || ".join(f'resource.name.startsWith("{start}{f}/")' for f in folders)
+        if any(DATASET_CLAIMS.startswith(f"{folder}/") for folder in folders):
+            others = f'!resource.name.startsWith("{start}{DATASET_CLAIMS}/")'
+            condition = f"({condition}) && {others}"
         yield Grant(resource, OBJECT_USER, names.account(service), condition)
 
 

@@ -21,7 +21,9 @@ FLUSH_SECONDS = 0.1
 BUFFER_LINES = 1000
 # Anything that looks like a key of ours, a bearer token, or a PEM block.
 SECRET = re.compile(
-    r"(?P<kind>[a-z][a-z0-9_]{2,49}_api_|cvadm_|Bearer\s+|sk-)[A-Za-z0-9_\-.]{16,}"
+    r"(?P<kind>[a-z][a-z0-9_]{2,49}_api_|cvadm_|Bearer\s+"
+    r"|(?<![A-Za-z0-9])sk-|sk-(?=[a-z_\-.]*[A-Z0-9])"  # inside a word only what no word can be
+    r")[A-Za-z0-9_\-.]{16,}"
     r"|-----BEGIN [A-Z ]+-----.*?(-----END [A-Z ]+-----|$)",
     re.DOTALL,
 )

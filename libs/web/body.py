@@ -1,4 +1,4 @@
-"""Reading request bodies into models; what does not fit becomes a problem."""
+"""Reading what requests say into models and text; what does not fit becomes a problem."""
 
 import json
 from typing import TypeVar
@@ -43,6 +43,11 @@ async def read_text(request: web.Request) -> str:
             "invalid_encoding",
             f"The body is not UTF-8: byte {error.start} cannot be decoded.",
         ) from None
+
+
+def said(request: web.Request, header: str) -> str:
+    """A header as text that can be written anywhere; bytes that are no UTF-8 become `?`."""
+    return request.headers.get(header, "").encode(errors="replace").decode()
 
 
 def parse_json(text: str) -> object:

@@ -17,6 +17,7 @@ from libs.bus.errors import NoAnswerError, TooManyQuestionsError
 from libs.clock import Clock
 from libs.settings import GatewaySettings
 from libs.web.app import TENANT
+from libs.web.body import said
 from libs.web.problem import Problem
 from services.gateway import keys, scopes
 from services.gateway.known_keys import Known, KnownKeys
@@ -223,7 +224,7 @@ def _read(found: KeyFoundV1, now: datetime) -> Known:
 
 
 def _digest(request: web.Request) -> bytes:
-    return sha256(request.headers.get("X-Admin-Key", "").encode()).digest()
+    return sha256(said(request, "X-Admin-Key").encode()).digest()
 
 
 def _operator(request: web.Request) -> Actor:

@@ -78,7 +78,9 @@ class AwsShape(Shape):
 
     access_key_id: Annotated[str, StringConstraints(pattern=r"^(AKIA|ASIA)[A-Z0-9]{16}$")]
     secret_access_key: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9/+=]{40}$")]
-    session_token: str = Field(default="", max_length=4096, validate_default=True)
+    session_token: str = Field(
+        default="", max_length=4096, pattern=r"^[!-~]*$", validate_default=True
+    )
     region: Annotated[str, StringConstraints(pattern=r"^[a-z]{2}(-[a-z]+)+-[0-9]$")] = "us-east-1"
     role_arn: str = Field(default="", pattern=r"^(arn:aws[a-z-]*:iam::[0-9]{12}:role/.{1,512})?$")
     external_id: str = Field(default="", max_length=1224)
@@ -104,7 +106,7 @@ class AzureShape(Shape):
 class OpenAiShape(Shape):
     api_key: Annotated[str, StringConstraints(pattern=r"^sk-[A-Za-z0-9_-]{16,300}$")]
     organization: str = Field(default="", pattern=r"^(org-[A-Za-z0-9]{1,64})?$")
-    project: str = Field(default="", max_length=100)
+    project: str = Field(default="", pattern=r"^[A-Za-z0-9_.-]{0,100}$")
 
 
 class AnthropicShape(Shape):

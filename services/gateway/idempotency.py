@@ -25,6 +25,7 @@ from aiohttp.typedefs import Middleware
 
 from contracts.message import Message
 from libs.clock import Clock
+from libs.web.body import said
 from libs.web.problem import Fault, Handler, Problem
 from services.gateway.auth import Authenticator
 
@@ -189,7 +190,7 @@ def _scope(seed: str) -> Iterator[None]:
 
 def _secrets_of(request: web.Request) -> str:
     """Who knows a request but not the keys it was sent with cannot tell what follows from it."""
-    given = (request.headers.get(name, "") for name in ("X-API-Key", "X-Admin-Key"))
+    given = (said(request, name) for name in ("X-API-Key", "X-Admin-Key"))
     return sha256("\0".join(given).encode()).hexdigest()
 
 

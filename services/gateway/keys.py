@@ -56,7 +56,7 @@ def _made(tenant_id: TenantId, digits: str) -> ApiKey:
 def parse(text: str) -> ApiKey | None:
     """None for what cannot be a key of ours."""
     match = _FORM.fullmatch(text)
-    if match is None:
+    if match is None or not text.isascii():
         return None
     body, checksum = text[:-CHECKSUM_LENGTH], text[-CHECKSUM_LENGTH:]
     if not hmac.compare_digest(base62_checksum(body), checksum):

@@ -105,7 +105,8 @@ class Limits:
 
         An IPv6 caller has a whole /64 to choose from, so that is what counts.
         """
-        seen = [part.strip() for part in request.headers.get("X-Forwarded-For", "").split(",")]
+        lines = ",".join(request.headers.getall("X-Forwarded-For", ()))
+        seen = [part.strip() for part in lines.split(",")]
         text = request.remote or ""
         if self._proxies and len(seen) >= self._proxies:
             text = seen[-self._proxies]

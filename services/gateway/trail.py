@@ -13,6 +13,7 @@ from contracts.identifiers import InvalidIdentifierError, TenantId
 from libs.bus.publisher import Publisher
 from libs.telemetry.logs import mask
 from libs.web.app import REQUEST_ID, TENANT
+from libs.web.body import said
 from libs.web.problem import Handler, problem_of
 from services.gateway.auth import ACTOR, Actor
 
@@ -135,7 +136,7 @@ def call_of(
         tenant_id=whom,
         actor=ActorKind(actor.kind),
         key=actor.key[:64],
-        user_id=mask(request.headers.get("X-User-ID", "")[:200]),
+        user_id=mask(said(request, "X-User-ID")[:200]),
         method=request.method,
         route=resource.canonical if resource else "",
         target={name: mask(text)[:LONGEST_TARGET] for name, text in request.match_info.items()},

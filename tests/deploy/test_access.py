@@ -55,6 +55,15 @@ def test_no_two_services_write_the_same_folder_and_each_write_is_bound_to_folder
     assert all("resource.name.startsWith" in folder for folder in folders)
 
 
+def test_the_executor_writes_its_own_claims_and_not_those_of_datasets() -> None:
+    writes = {g.member: g for g in ALL if g.role == "roles/storage.objectUser"}
+    start = 'resource.name.startsWith("projects/_/buckets/p-ledger/objects/claims/'
+    own, others = writes[NAMES.account(Service.EXECUTOR)].condition.split(" && ")
+    assert own.startswith(f'({start}") || ')
+    assert others == f'!{start}datasets/")'
+    assert f'{start}datasets/")' in writes[NAMES.account(Service.TENANT)].condition.split(" || ")
+
+
 def test_the_executor_cannot_reach_the_platforms_own_datasets() -> None:
     (grant,) = [g for g in of(Service.EXECUTOR) if g.role == "roles/bigquery.dataEditor"]
     for dataset in ("tenants", "metadata"):

@@ -54,6 +54,19 @@ async def test_a_forwarded_address_counts_only_behind_a_trusted_proxy() -> None:
     assert await statuses(trusted_proxies=1) == [200, 200, 429]
 
 
+async def test_a_line_that_a_proxy_adds_counts_and_not_the_callers_own() -> None:
+    async with visiting(rate_limit_address=1, trusted_proxies=1) as visitor:
+        key = visitor.door.tenants.issue("acme")
+
+        async def status(own: str, seen: str) -> int:
+            lines = [("X-API-Key", key.text), ("X-Forwarded-For", own), ("X-Forwarded-For", seen)]
+            return (await visitor.client.get("/api/v1/tenants/me", headers=lines)).status
+
+        assert await status("1.1.1.1", "9.9.9.9") == 200
+        assert await status("2.2.2.2", "9.9.9.9") == 429
+        assert await status("1.1.1.1", "8.8.8.8") == 200
+
+
 async def test_an_ipv6_network_is_one_address() -> None:
     async with visiting(rate_limit_address=1, trusted_proxies=1) as visitor:
         key = visitor.door.tenants.issue("acme")

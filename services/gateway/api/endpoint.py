@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator
 
 from contracts.identifiers import TenantId
 from libs.telemetry.logs import mask
+from libs.web.body import said
 from libs.web.problem import Problem
 from services.gateway.trail import WHOM
 
@@ -107,7 +108,7 @@ class Call:
     @property
     def user_id(self) -> str:
         """What the client says of itself; a key that was put there by mistake goes no further."""
-        return mask(self.request.headers.get("X-User-ID", "")[:200])
+        return mask(said(self.request, "X-User-ID")[:200])
 
 
 @dataclass(frozen=True, slots=True)
