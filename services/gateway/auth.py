@@ -39,6 +39,9 @@ class Actor:
     key: str = ""
     """The end of a tenant's key, or the fingerprint of an operator's."""
     scopes: frozenset[str] = frozenset()
+    key_hash: KeyHash | None = None
+    """Of a tenant's key."""
+    expires_at: datetime | None = None
 
 
 ACTOR = web.RequestKey("actor", Actor)
@@ -232,7 +235,7 @@ def _operator(request: web.Request) -> Actor:
 
 
 def _actor(known: Known) -> Actor:
-    return Actor("tenant", known.last_four, known.scopes)
+    return Actor("tenant", known.last_four, known.scopes, known.key_hash, known.expires_at)
 
 
 def _check_running(known: Known) -> None:

@@ -5,7 +5,10 @@ lost, a repeat with the same Idempotency-Key has the same text again, at any
 instance, and its owner answers with its first decision: one key, which works.
 """
 
+from datetime import datetime
+
 from contracts.identifiers import KeyHash, TenantId
+from contracts.keys import KeyPart
 from services.gateway import idempotency, keys
 
 _REPEAT = "Repeat the request with the same Idempotency-Key: it is answered with the very same key."
@@ -16,6 +19,22 @@ def mint(tenant_id: TenantId, pepper: bytes) -> keys.ApiKey:
     """The current request makes one key."""
     seed = idempotency.seed()
     return keys.derive(tenant_id, pepper, seed) if seed else keys.mint(tenant_id)
+
+
+def key_part(
+    key: keys.ApiKey,
+    pepper: bytes,
+    description: str = "",
+    narrowed: tuple[str, ...] = (),
+    expires_at: datetime | None = None,
+) -> KeyPart:
+    return KeyPart(
+        key_hash=key.hash(pepper),
+        last_four=key.last_four,
+        description=description,
+        scopes=narrowed,
+        expires_at=expires_at,
+    )
 
 
 def key_lost(key_hash: KeyHash) -> str:

@@ -24,6 +24,7 @@ from services.gateway import keys, minting, scopes
 from services.gateway.api.edge import Edge
 from services.gateway.api.endpoint import Answer, Body, Call, Query, Who, endpoint
 from services.gateway.auth import ACTOR
+from services.gateway.authority import check_may_rotate, check_scopes, end_within
 
 ADMIN = "admin"
 OWN, ANY = "/api/v1/tenants/api-keys", "/api/v1/admin/api-keys"
@@ -57,7 +58,8 @@ class RotateBody(Body):
     overlap_seconds: int = Field(default=DAY, ge=0, le=30 * DAY)
     """How long the old key works beside the new one.
 
-    With 0 a key that puts another in its own place cannot ask again when the answer is lost.
+    With 0 a key that puts another in its own place cannot ask again when the answer is lost;
+    later on it can, but what it makes then ends with it. An Idempotency-Key helps against both.
     """
 
 
@@ -120,8 +122,11 @@ class KeyRoutes:
         example={"description": "dashboard", "scopes": ["runs:read"]},
     )
     async def create_own(self, call: Call, body: OwnKeyBody) -> Answer[KeyShown]:
-        """Make another key of the tenant; it can do no more than the key that asks for it."""
-        _check_within(call, body.scopes)
+        """Make another key of the tenant; it can do no more than the one that asks, nor longer."""
+        actor = call.request[ACTOR]
+        check_scopes(actor, body.scopes)
+        ends = end_within(actor, body.expires_at)
+        body = body.model_copy(update={"expires_at": ends})
         return await self._issue(call.tenant, body, call.who())
 
     @endpoint(
@@ -135,14 +140,29 @@ class KeyRoutes:
     async def rotate_own(
         self, call: Call, key_hash: KeyHash, body: RotateBody
     ) -> Answer[KeyRotated]:
-        """Put a new key in the place of one of the tenant's; for a while both work."""
+        """Put a new key in the place of one of the tenant's; for a while both work.
+
+        It ends when the old one was to.
+        """
         old = await self._find(call.tenant, key_hash)
-        _check_within(call, old.key.scopes)
+        check_may_rotate(call.request[ACTOR], old.key)
         return await self._rotate(call.tenant, old, body, call.who())
 
-    @endpoint("DELETE", OWN + "/{key_hash}", Who.TENANT, status=204, errors=("key_not_found",))
+    @endpoint(
+        "DELETE",
+        OWN + "/{key_hash}",
+        Who.TENANT,
+        status=204,
+        errors=("key_not_found", "scope_exceeded"),
+    )
     async def revoke_own(self, call: Call, key_hash: KeyHash) -> None:
-        """Revoke one of the tenant's keys; it opens nothing within two seconds."""
+        """Revoke one of the tenant's keys; it opens nothing within two seconds.
+
+        A narrowed key revokes itself, and what can do no more than itself.
+        """
+        actor = call.request[ACTOR]
+        if actor.scopes and actor.key_hash != key_hash:
+            check_scopes(actor, (await self._find(call.tenant, key_hash)).key.scopes)
         await self._revoke(call.tenant, key_hash, call.who())
 
     @endpoint("GET", ANY, Who.ADMIN, errors=("tenant_not_found",))
@@ -174,7 +194,10 @@ class KeyRoutes:
     async def rotate_of(
         self, call: Call, key_hash: KeyHash, query: OfTenant, body: RotateBody
     ) -> Answer[KeyRotated]:
-        """Put a new key in the place of a tenant's; for a while both work."""
+        """Put a new key in the place of a tenant's; for a while both work.
+
+        It ends when the old one was to.
+        """
         call.concerns(query.tenant_id)
         old = await self._find(query.tenant_id, key_hash)
         return await self._rotate(query.tenant_id, old, body, call.who(ADMIN))
@@ -205,20 +228,23 @@ class KeyRoutes:
 
     async def _issue(self, tenant: TenantId, body: OwnKeyBody, by: str) -> Answer[KeyShown]:
         key = minting.mint(tenant, self._edge.pepper)
-        part = key_part(key, self._edge.pepper, body.description, body.scopes, body.expires_at)
+        part = minting.key_part(
+            key, self._edge.pepper, body.description, body.scopes, body.expires_at
+        )
         command = IssueKeyV1(tenant_id=tenant, key=part, requested_by=by)
         unheard = minting.key_lost(part.key_hash)
         issued = await self._edge.questions.ask(command, KeyIssuedV1, unheard=unheard)
-        return Answer(_shown(key, part, issued.created_at), NO_STORE)
+        return Answer(_shown(key, issued.key, issued.created_at), NO_STORE)
 
     async def _rotate(
         self, tenant: TenantId, old: StoredKeyPart, body: RotateBody, by: str
     ) -> Answer[KeyRotated]:
         key = minting.mint(tenant, self._edge.pepper)
-        part = key_part(key, self._edge.pepper, old.key.description, old.key.scopes)
+        was = old.key
+        part = minting.key_part(key, self._edge.pepper, was.description, was.scopes, was.expires_at)
         command = RotateKeyV1(
             tenant_id=tenant,
-            old_key_hash=old.key.key_hash,
+            old_key_hash=was.key_hash,
             key=part,
             overlap_until=self._edge.clock() + timedelta(seconds=body.overlap_seconds),
             requested_by=by,
@@ -226,7 +252,7 @@ class KeyRoutes:
         unheard = minting.key_lost(part.key_hash)
         done = await self._edge.questions.ask(command, KeyRotatedV1, unheard=unheard)
         rotated = KeyRotated(
-            **_shown(key, part, done.created_at).model_dump(),
+            **_shown(key, done.key, done.created_at).model_dump(),
             old_api_key_hash=done.old_key_hash,
             old_key_ends_at=done.overlap_until,
         )
@@ -235,30 +261,6 @@ class KeyRoutes:
     async def _revoke(self, tenant: TenantId, key_hash: KeyHash, by: str) -> None:
         command = RevokeKeyV1(tenant_id=tenant, key_hash=key_hash, requested_by=by)
         await self._edge.questions.ask(command, KeyRevokedV1)
-
-
-def key_part(
-    key: keys.ApiKey,
-    pepper: bytes,
-    description: str = "",
-    narrowed: tuple[str, ...] = (),
-    expires_at: datetime | None = None,
-) -> KeyPart:
-    return KeyPart(
-        key_hash=key.hash(pepper),
-        last_four=key.last_four,
-        description=description,
-        scopes=narrowed,
-        expires_at=expires_at,
-    )
-
-
-def _check_within(call: Call, wanted: tuple[str, ...]) -> None:
-    """A narrowed key makes no key that can do more than itself; raises `Problem`."""
-    has = call.request[ACTOR].scopes
-    if has and not (wanted and set(wanted) <= has):
-        detail = f"This key may give away no more than it has: {', '.join(sorted(has))}."
-        raise Problem(403, "scope_exceeded", detail)
 
 
 def _shown(key: keys.ApiKey, part: KeyPart, created_at: datetime) -> KeyShown:
