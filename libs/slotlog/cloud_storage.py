@@ -125,11 +125,13 @@ class Claims:
             raise StorageUnavailableError(path, "the claim may or may not have been made")
         return holder == owner.encode()
 
+    async def holds(self, name: str, owner: str) -> bool:
+        return await self._bucket.fetch(f"claims/{name}") == owner.encode()
+
     async def release(self, name: str, owner: str) -> None:
         """Give a name back; one that `owner` has not is left with whom it belongs to."""
-        path = f"claims/{name}"
-        if await self._bucket.fetch(path) == owner.encode():
-            await self._bucket.delete(path)
+        if await self.holds(name, owner):
+            await self._bucket.delete(f"claims/{name}")
 
 
 def _slot_name(stream: str, slot: int) -> str:

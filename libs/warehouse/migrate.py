@@ -41,16 +41,34 @@ def _ensure_dataset(client: bigquery.Client, wanted: Dataset, location: str) -> 
     try:
         client.create_dataset(dataset, retry=RETRY, timeout=DEADLINE)
     except Conflict:
-        if wanted.owned:
-            _check_ours(client, dataset)
+        _check_ours(client, wanted)
         return ObjectAction.UNCHANGED
     return ObjectAction.CREATED
 
 
-def _check_ours(client: bigquery.Client, wanted: bigquery.Dataset) -> None:
-    found = client.get_dataset(wanted.reference, retry=RETRY, timeout=DEADLINE)
+def drop_dataset(client: bigquery.Client, unwanted: Dataset, *, only_if_empty: bool) -> None:
+    try:
+        _check_ours(client, unwanted)
+        client.delete_dataset(
+            f"{client.project}.{unwanted.name}",
+            delete_contents=not only_if_empty,
+            retry=RETRY,
+            timeout=DEADLINE,
+        )
+    except NotFound:
+        return
+    except BadRequest:
+        if not only_if_empty:
+            raise  # otherwise it says that there is something in it
+
+
+def _check_ours(client: bigquery.Client, wanted: Dataset) -> None:
+    if not wanted.owned:
+        return
+    name = f"{client.project}.{wanted.name}"
+    found = client.get_dataset(name, retry=RETRY, timeout=DEADLINE)
     if not wanted.labels.items() <= found.labels.items():
-        raise ForeignDatasetError(wanted.dataset_id)
+        raise ForeignDatasetError(wanted.name)
 
 
 def _ensure_table(client: bigquery.Client, wanted: Table) -> ObjectAction:

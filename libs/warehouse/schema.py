@@ -33,7 +33,7 @@ class Dataset:
     description: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
     owned: bool = False
-    """One that is there already has to carry these labels: what is not ours is not taken."""
+    """One that is there has to carry these labels; what is not ours is not taken, nor dropped."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -263,19 +263,13 @@ class Warehouse:
 
         return await self._run("a dry run", call)
 
-    async def drop_dataset(self, name: str) -> None:
-        """Delete a dataset with all it holds; one that is gone already is fine."""
+    async def drop_dataset(self, unwanted: Dataset, *, only_if_empty: bool = False) -> None:
+        """Delete a dataset with all it holds; one that is gone already is fine.
 
-        def call() -> None:
-            self._client.delete_dataset(
-                f"{self.project}.{name}",
-                delete_contents=True,
-                not_found_ok=True,
-                retry=migrate.RETRY,
-                timeout=DEADLINE,
-            )
-
-        await self._run(f"dropping {name}", call)
+        Raises `ForeignDatasetError` for an owned one that does not carry its labels.
+        """
+        call = partial(migrate.drop_dataset, self._client, unwanted, only_if_empty=only_if_empty)
+        await self._run(f"dropping {unwanted.name}", call)
 
     async def drop(self, path: str) -> None:
         """Delete a table or view; one that is gone already is fine."""

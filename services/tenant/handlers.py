@@ -79,7 +79,7 @@ class Handlers:
         except DatasetTakenError as error:
             done = GiveUpOnboarding(tenant_id=tenant, reason=str(error))
             said = await self.tenants.submit(tenant, done, context.envelope, "given up")
-            await self._release_unless_used(tenant, tenant)
+            await self._give_back_unless_used(tenant, tenant)
             return said
 
     async def _claim_home(self, tenant: TenantId) -> None:
@@ -107,27 +107,23 @@ class Handlers:
     ) -> Sequence[Emit]:
         tenant, name = command.tenant_id, command.dataset
         if refusal := may_register(await self.tenants.state(tenant), command):
+            await self._give_back_unless_used(tenant, name)  # it may have been begun before
             return refusal[1]
         try:
             await self.provisioner.claim(tenant, name)
-            is_new = await self.provisioner.add(tenant, name)
+            await self.provisioner.add(tenant, name)
         except DatasetTakenError as error:
-            await self._release_unless_used(tenant, name)
+            await self._give_back_unless_used(tenant, name)
             return [_taken(tenant, error)]
         said = await self.tenants.submit(tenant, command, context.envelope)
         if _refused(said):
-            await self._release_unless_used(tenant, name, drop=is_new)
+            await self._give_back_unless_used(tenant, name)
         return said
 
-    async def _release_unless_used(
-        self, tenant: TenantId, dataset: str, *, drop: bool = False
-    ) -> None:
+    async def _give_back_unless_used(self, tenant: TenantId, dataset: str) -> None:
         """A name that came to nothing is there for others again."""
-        if dataset in (await self.tenants.state(tenant)).datasets:
-            return
-        if drop:
-            await self.provisioner.drop(dataset)
-        await self.provisioner.release(tenant, dataset)
+        if dataset not in (await self.tenants.state(tenant)).datasets:
+            await self.provisioner.give_back(tenant, dataset)
 
     async def on_offboard(self, command: OffboardTenantV1, context: Context) -> Sequence[Emit]:
         tenant = command.tenant_id
@@ -137,9 +133,8 @@ class Handlers:
         await self.sender.send(*said)  # now, as what follows may take long
         await self._destroy_doomed(tenant, context)
         state = await self.tenants.state(tenant)
-        dropped = state.datasets if state.leaving and state.leaving.drop_datasets else ()
-        for name in dropped:
-            await self.provisioner.drop(name)
+        doomed = state.datasets if state.leaving and state.leaving.drop_datasets else ()
+        dropped = tuple([name for name in doomed if await self.provisioner.drop(tenant, name)])
         done = FinishOffboarding(
             tenant_id=tenant, dropped=dropped, requested_by=command.requested_by
         )

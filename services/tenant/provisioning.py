@@ -1,15 +1,18 @@
 """What each tenant has in BigQuery: datasets, data tables, and views on its own records."""
 
+import logging
 from collections.abc import Sequence
 from typing import Protocol
 
 from contracts.identifiers import TenantId
-from contracts.platform import ObjectAction, ObjectPart
+from contracts.platform import ObjectPart
 from libs.bus.errors import RetryableError
 from libs.warehouse.data_tables import data_tables
 from libs.warehouse.errors import ForeignDatasetError, WarehouseError
 from libs.warehouse.schema import Dataset, Object, View
 from libs.warehouse.warehouse import Warehouse
+
+LOG = logging.getLogger(__name__)
 
 _RECORDS = {
     "x_meta_pipeline_runs": "tenant_pipeline_runs",
@@ -22,6 +25,8 @@ class ClaimPort(Protocol):
     """Create-once claims: whoever comes first has the name."""
 
     async def claim(self, name: str, owner: str) -> bool: ...
+
+    async def holds(self, name: str, owner: str) -> bool: ...
 
     async def release(self, name: str, owner: str) -> None: ...
 
@@ -49,18 +54,23 @@ class Provisioner:
         if not await self._claims.claim(f"datasets/{dataset}", str(tenant)):
             raise DatasetTakenError(dataset)
 
-    async def release(self, tenant: TenantId, dataset: str) -> None:
-        """Give back a name that came to nothing, if the tenant has it."""
+    async def give_back(self, tenant: TenantId, dataset: str) -> None:
+        """Free a name that came to nothing, if the tenant has it, with what was begun of it.
+
+        A dataset that holds something stays: nobody has put anything into one just made.
+        """
+        if not await self._holds(tenant, dataset):
+            return
+        await self._drop(tenant, dataset, only_if_empty=True)
         await self._claims.release(f"datasets/{dataset}", str(tenant))
 
     async def make(self, tenant: TenantId, datasets: Sequence[str]) -> tuple[ObjectPart, ...]:
         """Everything; raises `DatasetTakenError` for a dataset that is not the tenant's."""
         return await self._ensure(*objects_for(tenant, datasets))
 
-    async def add(self, tenant: TenantId, dataset: str) -> bool:
-        """A further dataset alone; whether it was made. Raises as `make` does."""
-        done = await self._ensure(_dataset(tenant, dataset))
-        return any(one.action is ObjectAction.CREATED for one in done)
+    async def add(self, tenant: TenantId, dataset: str) -> None:
+        """A further dataset alone. Raises as `make` does."""
+        await self._ensure(_dataset(tenant, dataset))
 
     async def _ensure(self, *objects: Object) -> tuple[ObjectPart, ...]:
         try:
@@ -71,11 +81,26 @@ class Provisioner:
             raise RetryableError(str(error), delay=0.5) from error
         return tuple(ObjectPart(name=result.name, action=result.action) for result in results)
 
-    async def drop(self, dataset: str) -> None:
+    async def drop(self, tenant: TenantId, dataset: str) -> bool:
+        """Drop a dataset and all it holds. False: it is not the tenant's, and stays."""
+        is_own = await self._holds(tenant, dataset) and await self._drop(tenant, dataset)
+        if not is_own:
+            LOG.warning("dataset %s is not %s's: it is kept", dataset, tenant)
+        return is_own
+
+    async def _holds(self, tenant: TenantId, dataset: str) -> bool:
+        return await self._claims.holds(f"datasets/{dataset}", str(tenant))
+
+    async def _drop(self, tenant: TenantId, dataset: str, *, only_if_empty: bool = False) -> bool:
+        """False: it carries another's label, or none."""
+        unwanted = _dataset(tenant, dataset)
         try:
-            await self._warehouse.drop_dataset(dataset)
+            await self._warehouse.drop_dataset(unwanted, only_if_empty=only_if_empty)
+        except ForeignDatasetError:
+            return False
         except WarehouseError as error:
             raise RetryableError(str(error), delay=0.5) from error
+        return True
 
 
 def objects_for(tenant: TenantId, datasets: Sequence[str]) -> tuple[Object, ...]:

@@ -38,7 +38,7 @@ async def warehouse(bigquery: EmulatorProcess) -> AsyncIterator[Warehouse]:
     await found.ensure(Dataset(TENANT, "", {}), Dataset("other", "", {}))
     yield found
     for name in (TENANT, "other"):
-        await found.drop_dataset(name)
+        await found.drop_dataset(Dataset(name))
     await found.close()
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from contracts.envelope import Wire
 from libs.slotlog.cloud_storage import Claims
 from libs.slotlog.memory import MemorySlotLog
+from libs.warehouse.schema import Dataset
 from libs.warehouse.warehouse import Warehouse
 from tests.tenant.desk import Desk
 
@@ -52,8 +53,8 @@ class CrashingWarehouse(Warehouse):
         one = self._fuse.guard(self._target.ensure)
         return [done for wanted in objects for done in await one(wanted)]
 
-    async def drop_dataset(self, name: str) -> None:
-        await self._fuse.guard(self._target.drop_dataset)(name)
+    async def drop_dataset(self, unwanted: Dataset, *, only_if_empty: bool = False) -> None:
+        await self._fuse.guard(self._target.drop_dataset)(unwanted, only_if_empty=only_if_empty)
 
 
 class NoWarehouse(Warehouse):

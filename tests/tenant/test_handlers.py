@@ -242,10 +242,10 @@ class SlowDrop(Warehouse):
     async def ensure(self, *objects: Any) -> Any:
         return await self._target.ensure(*objects)
 
-    async def drop_dataset(self, name: str) -> None:
+    async def drop_dataset(self, unwanted: Dataset, *, only_if_empty: bool = False) -> None:
         self.begun.set()
         await self.gate.wait()
-        await self._target.drop_dataset(name)
+        await self._target.drop_dataset(unwanted, only_if_empty=only_if_empty)
 
 
 async def test_every_door_is_shut_before_a_dataset_is_dropped(

@@ -50,7 +50,7 @@ async def test_the_name_of_an_onboarding_that_came_to_nothing_is_free_again(
     await warehouse.ensure(Dataset("finance_desk", "somebody's own"))
     assert (await desk.expect(onboarding("finance_desk"), CommandRefusedV1)).code == "dataset_taken"
     assert await bucket.names("claims/") == []
-    await warehouse.drop_dataset("finance_desk")
+    await warehouse.drop_dataset(Dataset("finance_desk"))
     await desk.expect(onboarding("finance_desk"), TenantOnboardedV1)
 
 
@@ -59,7 +59,7 @@ async def test_an_onboarding_that_was_given_up_says_so_when_it_comes_again(
 ) -> None:
     await warehouse.ensure(Dataset("finance_room", "somebody's own"))
     first = await desk.give(onboarding("finance_room"), "the-same-id")
-    await warehouse.drop_dataset("finance_room")
+    await warehouse.drop_dataset(Dataset("finance_room"))
     assert await desk.give(onboarding("finance_room"), "the-same-id") == first
     assert await bucket.names("claims/") == []
 
@@ -72,7 +72,7 @@ async def test_the_name_of_a_dataset_that_came_to_nothing_is_free_again(
     refusal = await desk.expect(register("finance", "finance_two"), CommandRefusedV1)
     assert refusal.code == "dataset_taken"
     assert await bucket.names("claims/") == ["claims/datasets/finance"]
-    await warehouse.drop_dataset("finance_two")
+    await warehouse.drop_dataset(Dataset("finance_two"))
     await desk.expect(onboarding("finance_two"), TenantOnboardedV1)
 
 
@@ -105,7 +105,7 @@ async def test_a_name_that_is_used_is_kept_when_it_is_asked_for_again(
 ) -> None:
     await desk.expect(onboarding("steady"), TenantOnboardedV1)
     await desk.expect(register("steady", "steady_raw"), DatasetRegisteredV1)
-    await warehouse.drop_dataset("steady_raw")
+    await warehouse.drop_dataset(Dataset("steady_raw"))
     await warehouse.ensure(Dataset("steady_raw", "put there by somebody else"))
     refusal = await desk.expect(register("steady", "steady_raw"), CommandRefusedV1)
     assert refusal.code == "dataset_taken"

@@ -60,7 +60,7 @@ async def warehouse(running: EmulatorProcess) -> AsyncIterator[Warehouse]:
     found = connect(running.ports)
     await found.ensure(Dataset("books"), TABLE)
     yield found
-    await found.drop_dataset("books")
+    await found.drop_dataset(Dataset("books"))
     await found.close()
 
 
