@@ -15,7 +15,7 @@ _HEADERS: dict[str, Any] = {
         "ce-kind": {"enum": ["command", "event", "query", "reply"]},
         "ce-source": {"type": "string"},
         "ce-time": {"type": "string", "format": "date-time"},
-        "ce-tenantid": {"type": "string", "description": "Also the ordering key"},
+        "ce-tenantid": {"type": "string", "description": "Also what the ordering key begins with"},
         "ce-correlationid": {"type": "string"},
         "ce-causationid": {"type": "string"},
         "ce-sequence": {"type": "string", "pattern": "^[0-9]+$"},

@@ -38,6 +38,10 @@ EXECUTOR, AUDIT_LOG, TICKS = Service.EXECUTOR, Service.AUDIT_LOG, Service.TICKS
 CONSUMING_SERVICES = (GATEWAY, TENANT, SCHEDULER, EXECUTOR, AUDIT_LOG)
 
 
+WAREHOUSE = "warehouse"
+"""The lane of what may wait for BigQuery: no key's end and no suspension waits behind it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Entry:
     """A line of the catalogue."""
@@ -51,6 +55,8 @@ class Entry:
     """To whose instance a reply goes."""
     heard_by_every: tuple[Service, ...] = ()
     """Of which services every instance hears it, not only the one that takes it."""
+    lane: str = ""
+    """Where it waits its turn, apart from the tenant's other messages; empty: among them."""
 
     @property
     def is_sealed(self) -> bool:
@@ -63,7 +69,13 @@ class Entry:
 
     @property
     def ordering_key(self) -> str:
-        return "tenant_id" if has_tenant(self.model) else ""
+        key = "tenant_id" if has_tenant(self.model) else ""
+        return f"{key}/{self.lane}" if self.lane else key
+
+    def ordering_key_of(self, message: Message) -> str:
+        """Messages of one ordering key are handled one after another, others side by side."""
+        scope = message.scope or ""
+        return f"{scope}/{self.lane}" if self.lane else scope
 
 
 class UnknownTypeError(ValueError):
@@ -88,9 +100,9 @@ def subscription_of(consumer: Service | str, producer: Service | str) -> str:
     return f"convergence-{consumer}-from-{producer}-v1"
 
 
-def _ask(model: type[Message], *, by: Service = GATEWAY) -> Entry:
+def _ask(model: type[Message], *, by: Service = GATEWAY, lane: str = "") -> Entry:
     """A command or query from one service to its owner."""
-    return Entry(model, (by,), (Service(model.to),))
+    return Entry(model, (by,), (Service(model.to),), lane=lane)
 
 
 def _tell(model: type[Message], producer: Service, *consumers: Service) -> Entry:
@@ -112,24 +124,24 @@ CATALOGUE: tuple[Entry, ...] = (
     _ask(platform.BootstrapPlatformV1),
     _answer(platform.PlatformBootstrappedV1, AUDIT_LOG),
     # tenants
-    _ask(tenants.OnboardTenantV1),
+    _ask(tenants.OnboardTenantV1, lane=WAREHOUSE),
     _tell(tenants.TenantOnboardedV1, TENANT, SCHEDULER),
-    _ask(tenants.ProvisionTenantV1),
+    _ask(tenants.ProvisionTenantV1, lane=WAREHOUSE),
     _tell(tenants.TenantProvisionedV1, TENANT),
     _ask(tenants.SuspendTenantV1),
     _tell(tenants.TenantSuspendedV1, TENANT, SCHEDULER, GATEWAY),
     _ask(tenants.ResumeTenantV1),
     _tell(tenants.TenantResumedV1, TENANT, SCHEDULER, GATEWAY),
-    _ask(tenants.ChangePlanV1),
+    _ask(tenants.ChangePlanV1, lane=WAREHOUSE),
     _tell(tenants.PlanChangedV1, TENANT, SCHEDULER),
-    _ask(tenants.OffboardTenantV1),
+    _ask(tenants.OffboardTenantV1, lane=WAREHOUSE),
     _tell(tenants.TenantOffboardedV1, TENANT, SCHEDULER, GATEWAY, AUDIT_LOG),
     _ask(tenants.GetTenantV1),
     _answer(tenants.TenantV1, TENANT),
     _ask(tenants.ListTenantsV1),
     _answer(tenants.TenantListV1, TENANT),
     # datasets
-    _ask(datasets.RegisterDatasetV1),
+    _ask(datasets.RegisterDatasetV1, lane=WAREHOUSE),
     _tell(datasets.DatasetRegisteredV1, TENANT, SCHEDULER),
     # keys
     _ask(keys.IssueKeyV1),

@@ -68,7 +68,7 @@ class Message(Part):
 
     @property
     def scope(self) -> TenantId | None:
-        """The tenant this message belongs to, which is also its ordering key."""
+        """The tenant this message belongs to, whose messages are kept in order."""
         return getattr(self, "tenant_id", None)
 
 

@@ -1,9 +1,10 @@
 """Publishing on a service's own topic, in envelopes that say what caused what."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from uuid import NAMESPACE_URL, uuid4, uuid5
 
-from contracts.catalogue import topic_of
+from contracts.catalogue import entry_of, topic_of
 from contracts.envelope import Envelope, Wire, seal
 from contracts.message import Kind, Service
 from libs.bus.message import Emit, Outgoing
@@ -51,7 +52,7 @@ class Publisher:
             if not addressee:
                 return None
         id_ = outgoing.id or _derive(cause, seed)
-        return seal(
+        wire = seal(
             Envelope(
                 id=id_,
                 type=message.wire_type,
@@ -68,6 +69,8 @@ class Publisher:
             ),
             message,
         )
+        key = entry_of(message.wire_type).ordering_key_of(message)
+        return replace(wire, ordering_key=key)
 
 
 def _derive(cause: Envelope | None, seed: str) -> str:
