@@ -1,6 +1,5 @@
 """The tenants' ledgers, one stream of the slot log for each, and the platform's places."""
 
-from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
@@ -42,7 +41,6 @@ from services.scheduler.domain.deciding import (
     NOTHING,
     KeepConfig,
     Look,
-    Outcome,
     RetryWith,
     Rules,
     SubmitTemplate,
@@ -58,9 +56,9 @@ from services.scheduler.domain.places import (
     demand_places,
     evolve_places,
 )
-from services.scheduler.domain.settling import remind
+from services.scheduler.domain.settling import Rule, remind, settled
 
-_RULES: dict[type[Message], Callable[[Ledger, Any, datetime, Rules], Outcome]] = {
+_RULES: dict[type[Message], Rule] = {
     TenantOnboardedV1: tenants.tenant_onboarded,
     DatasetRegisteredV1: tenants.dataset_registered,
     PlanChangedV1: tenants.plan_changed,
@@ -68,9 +66,9 @@ _RULES: dict[type[Message], Callable[[Ledger, Any, datetime, Rules], Outcome]] =
     TenantResumedV1: tenants.tenant_resumed,
     TenantOffboardedV1: tenants.tenant_offboarded,
     KeepConfig: configs.keep_config,
-    DeleteConfigV1: configs.delete_config,
-    SaveScheduleV1: schedules.save_schedule,
-    DeleteScheduleV1: schedules.delete_schedule,
+    DeleteConfigV1: settled(configs.delete_config),
+    SaveScheduleV1: settled(schedules.save_schedule),
+    DeleteScheduleV1: settled(schedules.delete_schedule),
     StartBackfillV1: backfills.start_backfill,
     ChangeBackfillV1: backfills.change_backfill,
     SubmitRunV1: admission.submit_run,

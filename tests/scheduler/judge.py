@@ -12,7 +12,7 @@ from libs.slotlog.log import Entry, Record
 from services.scheduler.domain import cron
 from services.scheduler.domain.backfills import backfill_run_id
 from services.scheduler.domain.evolving import evolve
-from services.scheduler.domain.facts import FACTS, ScheduleAdvanced
+from services.scheduler.domain.facts import FACTS, Admitted, ScheduleAdvanced
 from services.scheduler.domain.ledger import Ledger
 from services.scheduler.domain.places import PLACE_FACTS, Places, evolve_places
 from services.scheduler.domain.schedules import scheduled_run_id
@@ -70,8 +70,16 @@ class Judge:
             fact = FACTS.validate_python(data)
             if isinstance(fact, ScheduleAdvanced):
                 self._judge_times(tenant, fact)
+            if isinstance(fact, Admitted) and fact.backfill_id is not None:
+                self._judge_precedence(tenant, record.at)
             self.ledgers[tenant] = evolve(self.ledgers[tenant], fact)
         self._judge_agreement(tenant)
+
+    def _judge_precedence(self, tenant: TenantId, now: datetime) -> None:
+        """No backfill's run begins while a schedule's time has come."""
+        planned = self.ledgers[tenant].schedules.values()
+        due = [one for one in planned if one.starts_at is not None and one.starts_at <= now]
+        keep(Promise.LIVE_FIRST, not due, f"{due} came before {now}")
 
     def _judge_times(self, tenant: TenantId, fact: ScheduleAdvanced) -> None:
         """Each time up to the next one has a run, or was refused one, or is among the missed."""

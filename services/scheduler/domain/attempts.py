@@ -15,6 +15,7 @@ from contracts.runs import (
     RunFinishedV1,
     RunStatus,
 )
+from services.scheduler.domain.backfills import step_backfills
 from services.scheduler.domain.deciding import (
     NOTHING,
     Look,
@@ -26,6 +27,7 @@ from services.scheduler.domain.deciding import (
 )
 from services.scheduler.domain.facts import CancelAsked, Ended, Forgotten, LeaseExtended, Requested
 from services.scheduler.domain.ledger import Lease, Ledger
+from services.scheduler.domain.queue import drain
 from services.scheduler.domain.schedules import start_due
 from services.scheduler.domain.settling import settle
 
@@ -58,7 +60,15 @@ def attempt_finished(
     error = event.error if event.status is RunStatus.FAILED else None
     refund = error is not None and error.code in PLATFORM_FAULTS
     said = f"attempt {event.attempt} ended as {event.status}"
-    ended = _end(lease, event.status, event.finished_at, event.error, refund=refund, reason=said)
+    ended = _end(
+        lease,
+        event.status,
+        now,
+        event.error,
+        finished_at=event.finished_at,
+        refund=refund,
+        reason=said,
+    )
     return settle(state, ended, event.tenant_id, now, rules)
 
 
@@ -100,8 +110,11 @@ def look(state: Ledger, message: Look, now: datetime, rules: Rules) -> Outcome:
     for lease in state.running:
         if lease.until <= now:
             work.take(_expire(lease, now, rules))
-    work.take(settle(work.state, NOTHING, message.tenant_id, now, rules))
+    if message.forget:
+        _end_stale(work)
+    work.decide(drain)
     work.decide(start_due, message.tenant_id)
+    work.decide(step_backfills, message.tenant_id)
     if message.forget:
         work.take(_forget(work.state, now, rules))
     return work.outcome
@@ -119,6 +132,15 @@ def end_all(state: Ledger, tenant: TenantId, now: datetime) -> Outcome:
             asked = _ask_cancel(tenant, request.run_id, request.attempt, by)
             work.take(((CancelAsked(run_id=request.run_id, by=by),), (asked,)))
     return work.outcome
+
+
+def _end_stale(work: Working) -> None:
+    """What has waited for as long as anything is remembered will not run any more."""
+    days = work.rules.keep_days
+    reason = f"it waited for more than {days} days, and is given up"
+    for lease in work.state.runs.values():
+        if lease.queued and lease.request.submitted_at < work.now - timedelta(days=days):
+            work.take(_end(lease, RunStatus.CANCELLED, work.now, None, reason=reason))
 
 
 def _forget(state: Ledger, now: datetime, rules: Rules) -> Outcome:
@@ -160,13 +182,16 @@ def _request_again(
 def _end(  # noqa: PLR0913  all that is said of an end
     lease: Lease,
     status: RunStatus,
-    finished_at: datetime,
+    now: datetime,
     error: ErrorPart | None,
     *,
+    finished_at: datetime | None = None,
     refund: bool = False,
     reason: str,
 ) -> Outcome:
-    request = lease.request
+    """`finished_at` is by the clock of its executor; what is remembered goes by the own one."""
+    request, finished_at = lease.request, finished_at or now
+    began = lease.started_at
     event = RunFinishedV1(
         tenant_id=request.tenant_id,
         run_id=request.run_id,
@@ -177,7 +202,7 @@ def _end(  # noqa: PLR0913  all that is said of an end
         run_date=request.run_date,
         trigger=request.trigger,
         submitted_at=request.submitted_at,
-        started_at=lease.started_at,
+        started_at=began,
         finished_at=finished_at,
         error=error,
         refunded=refund,
@@ -187,7 +212,8 @@ def _end(  # noqa: PLR0913  all that is said of an end
         run_id=request.run_id,
         status=status,
         refund=refund,
-        at=finished_at,
+        at=now,
+        took=None if began is None else (finished_at - began).total_seconds(),
     )
     return (fact,), (event,)
 

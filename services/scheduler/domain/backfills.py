@@ -129,7 +129,8 @@ def _wrong(state: Ledger, command: StartBackfillV1) -> Outcome | None:
 def _planned(state: Ledger, command: StartBackfillV1, now: datetime) -> BackfillPlannedV1:
     first, last = command.from_date.toordinal(), command.to_date.toordinal()
     done = state.done.get(command.config_id, ()) if command.only is BackfillOnly.MISSING else ()
-    runs = sum(not has_day(done, day) for day in range(first, last + 1))
+    going = {day.toordinal() for day in _under_way(state, command)}
+    runs = sum(not (day in going or has_day(done, day)) for day in range(first, last + 1))
     today, month = _left(state, now)
     return BackfillPlannedV1(
         tenant_id=command.tenant_id,
@@ -158,6 +159,8 @@ def _room(state: Ledger, now: datetime) -> int:
     """How many runs backfills may start now."""
     if state.suspended or any(lease.queued for lease in state.runs.values()):
         return 0
+    if state.first_due_at is not None and state.first_due_at <= now:
+        return 0  # a schedule's time has come: the tick that starts it looks at backfills after
     kept_free = 1 if state.limits.concurrent > 1 and state.first_due_at is not None else 0
     free = state.free - kept_free
     return max(0, min(free, *_left(state, now))) if free > 0 else 0
@@ -168,6 +171,8 @@ def _step(work: Working, tenant: TenantId, known: Backfill, room: int) -> int:
     started, day = 0, known.about.next_date
     may = min(room, known.about.max_active - len(known.active))
     while (day := _next_day(work.state, known, day)) is not None and started < may:
+        if day in _under_way(work.state, known.about):
+            break  # it may be missing no longer when that run has ended
         outcome = _submit(work, tenant, known, day)
         if any(isinstance(message, RunRejectedV1) for message in outcome[1]):
             break  # there is less room than it seemed: the day stays to be done
@@ -189,6 +194,14 @@ def _next_day(state: Ledger, known: Backfill, day: date | None) -> date | None:
     while day is not None and has_day(done, day.toordinal()):
         day = _after(known, day)
     return day
+
+
+def _under_way(state: Ledger, about: BackfillPart | StartBackfillV1) -> set[date]:
+    """The days that other runs are about, when only those that are missing are to run."""
+    if about.only is BackfillOnly.ALL:
+        return set()
+    requests = (lease.request for lease in state.runs.values())
+    return {one.run_date for one in requests if one.config_id == about.config_id}
 
 
 def _after(known: Backfill, day: date) -> date | None:

@@ -24,15 +24,17 @@ from services.scheduler.domain.ledger import Ledger
 from services.scheduler.domain.schedules import drop_schedule
 
 MOST_CONFIGS = 1_000
+MOST_NAMES = 2_000
+"""Also of definitions that were deleted: their numbers must not be used again."""
 MOST_BYTES = 16 << 20
 """Of all definitions of one tenant: its whole ledger is kept in memory."""
 
 
-def keep_config(state: Ledger, message: KeepConfig, now: datetime, _: Rules) -> Outcome:
+def keep_config(state: Ledger, message: KeepConfig, now: datetime, rules: Rules) -> Outcome:
     command = message.command
     check_known(state, command.tenant_id)
     current = state.configs.get(command.config_id)
-    if wrong := _wrong_revision(command, current) or _too_much(state, command):
+    if wrong := _wrong_revision(command, current) or _too_much(state, command, rules):
         return wrong
     config = ConfigPart(
         config_id=command.config_id,
@@ -91,12 +93,19 @@ def _wrong_revision(
     return refuse(command.tenant_id, "revision_conflict", detail)
 
 
-def _too_much(state: Ledger, command: SaveConfigV1) -> Outcome | None:
+def _too_much(state: Ledger, command: SaveConfigV1, rules: Rules) -> Outcome | None:
+    if command.config_id not in state.history and len(state.history) >= MOST_NAMES:
+        detail = (
+            f"{MOST_NAMES:,} names of pipelines are in use, those that were deleted in the last "
+            f"{rules.keep_days} days among them; save it under a name that you have used before"
+        )
+        return refuse(command.tenant_id, "too_many_configs", detail)
     others = [c for name, c in state.configs.items() if name != command.config_id]
     if len(others) >= MOST_CONFIGS:
         detail = f"at most {MOST_CONFIGS} configs; delete one first"
         return refuse(command.tenant_id, "too_many_configs", detail)
-    if sum(len(c.source) for c in others) + len(command.source) > MOST_BYTES:
+    sources = [command.source, *(one.source for one in others)]
+    if sum(len(source.encode()) for source in sources) > MOST_BYTES:
         detail = f"all definitions together may have {MOST_BYTES >> 20} MiB; delete one first"
         return refuse(command.tenant_id, "too_many_configs", detail)
     return None

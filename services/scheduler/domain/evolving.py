@@ -14,7 +14,6 @@ from services.scheduler.domain.ledger import Backfill, EndedRun, Lease, Ledger, 
 from services.scheduler.domain.periods import first_due
 
 REMEMBERED_REVISIONS = 100
-REMEMBERED_HISTORIES = 2_000
 NEWEST_COUNTS = 0.2
 
 Changes = dict[str, Any]
@@ -47,9 +46,6 @@ def _config_kept(state: Ledger, fact: facts.ConfigKept) -> Changes:
     )
     known = state.history.get(config.config_id, ())
     history = {**state.history, config.config_id: (*known, revision)[-REMEMBERED_REVISIONS:]}
-    deleted = (n for n in state.history if n not in state.configs and n != config.config_id)
-    while len(history) > REMEMBERED_HISTORIES and (oldest := next(deleted, None)) is not None:
-        del history[oldest]
     return {"configs": {**state.configs, config.config_id: config}, "history": history}
 
 
@@ -169,8 +165,11 @@ def _ended(state: Ledger, fact: facts.Ended) -> Changes:
         keys = {lease.day, lease.day[:7]}
         refunds = {key: used - 1 for key, used in state.charged.items() if key in keys}
         changes["charged"] = {**state.charged, **refunds}
-    if lease.started_at is not None and fact.at is not None:
-        changes["usual_seconds"] = _usual(state, (fact.at - lease.started_at).total_seconds())
+    took = fact.took
+    if took is None and lease.started_at is not None and fact.at is not None:
+        took = (fact.at - lease.started_at).total_seconds()
+    if took is not None:
+        changes["usual_seconds"] = _usual(state, took)
     if fact.status is RunStatus.COMPLETED:
         name, day = lease.request.config_id, lease.request.run_date.toordinal()
         changes["done"] = {**state.done, name: with_day(state.done.get(name, ()), day)}

@@ -133,6 +133,9 @@ class Ended(Fact):
     status: RunStatus
     refund: bool = False
     at: Utc | None = None
+    """By the scheduler's clock; what was written before `took` was, by the executor's."""
+    took: float | None = None
+    """Seconds of the last attempt, both ends by the executor's clock."""
 
 
 class Forgotten(Fact):

@@ -72,7 +72,9 @@ def save_schedule(state: Ledger, command: SaveScheduleV1, now: datetime, rules: 
 def _until_saved(work: Working, tenant: TenantId, schedule: SchedulePart) -> datetime | None:
     """Act on what has come of the schedule before; returns when the new one comes first."""
     before = work.state.schedules.get(schedule.config_id)
-    following = cron.next_after(schedule.cron, schedule.time_zone, work.now)
+    decided = before.last_due_at if before is not None else None
+    since = max(work.now, decided or work.now)  # the clock may have gone back
+    following = cron.next_after(schedule.cron, schedule.time_zone, since)
     if before is None or before.due_at is None or before.due_at > work.now:
         return following
     if not work.state.suspended:

@@ -1,6 +1,8 @@
 """What follows from a decision: free slots are filled, and somebody looks again in time."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from contracts.identifiers import TenantId
 from services.scheduler.domain.backfills import step_backfills
@@ -9,6 +11,8 @@ from services.scheduler.domain.facts import Reminded
 from services.scheduler.domain.ledger import Ledger
 from services.scheduler.domain.periods import day_of, next_reset
 from services.scheduler.domain.queue import drain
+
+Rule = Callable[[Ledger, Any, datetime, Rules], Outcome]
 
 
 def settle(
@@ -20,6 +24,16 @@ def settle(
     work.decide(drain)
     work.decide(step_backfills, tenant)
     return work.outcome
+
+
+def settled(rule: Rule) -> Rule:
+    """The rule, and what follows from what it decides: it may set slots and quota free."""
+
+    def decide(state: Ledger, message: Any, now: datetime, rules: Rules) -> Outcome:
+        outcome = rule(state, message, now, rules)
+        return settle(state, outcome, message.scope, now, rules) if outcome[0] else outcome
+
+    return decide
 
 
 def remind(
