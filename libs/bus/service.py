@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from contracts.catalogue import entry_of
@@ -93,6 +93,10 @@ class Bus:
         if not found and len(self._running) < len(self._options.subscriptions):
             return ("its subscriptions to be created",)
         return tuple(dict.fromkeys(found))
+
+    def unrecorded(self) -> Iterator[Delivery]:
+        """What waits to be recorded and is in no batch yet."""
+        return self._sink.waiting if self._sink else iter(())
 
     async def drain(self, grace: float) -> None:
         """Stop receiving, finish what was begun, and give back what cannot be finished."""

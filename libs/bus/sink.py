@@ -1,7 +1,7 @@
 """Collects what comes one by one into batches for a handler that wants many at once."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -38,6 +38,11 @@ class Sink(Generic[T]):
         self._bytes = 0
         self._full = asyncio.Event()
         self._worker: asyncio.Task[None] | None = None
+
+    @property
+    def waiting(self) -> "Iterator[T]":
+        """What was put and is in no batch yet."""
+        return (item for item, _ in self._waiting)
 
     def put(self, item: T) -> "asyncio.Future[None]":
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()

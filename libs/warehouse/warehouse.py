@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import google.auth
 import requests
-from google.api_core.exceptions import GoogleAPICallError, NotFound, RetryError, ServerError
+from google.api_core.exceptions import (
+    Forbidden,
+    GoogleAPICallError,
+    NotFound,
+    RetryError,
+    ServerError,
+)
 from google.auth import impersonated_credentials
 from google.auth.credentials import AnonymousCredentials
 from google.auth.exceptions import RefreshError, TransportError
@@ -296,6 +302,8 @@ class Warehouse:
                 return [item.table_id for item in listed if item.table_type == kind]
             except NotFound:
                 return []
+            except Forbidden as error:  # a role that is granted takes a while to be known
+                raise UnavailableError(f"listing {dataset}", str(error)) from error
 
         return await self._run(f"listing {dataset}", call)
 

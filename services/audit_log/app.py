@@ -36,6 +36,7 @@ async def build(process: Process) -> Parts:
         warehouse, system_clock, Given(settings.instance, settings.bigquery_price_per_tib)
     )
     handlers.register(process.router)
+    handlers.measures.waiting = process.bus.unrecorded
     handlers.measures.export()
     bucket = Bucket(
         BucketSettings(settings.gcp_project_id, settings.bucket, settings.storage_emulator_host)

@@ -1,4 +1,4 @@
-"""Which tables and columns a step reads and writes, as its SQL tells.
+"""Which tables a step reads and writes, as its definition tells, and columns as its SQL does.
 
 Read from the definition that a run pins, before the run begins: what SQL does not
 tell (`SELECT *` over tables whose columns are not known here) is left out.
@@ -6,10 +6,13 @@ tell (`SELECT *` over tables whose columns are not known here) is left out.
 
 import json
 import re
+from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import lru_cache
+from hashlib import sha256
+from itertools import chain
+from threading import Lock
 from typing import Any
 
 from sqlglot import exp, parse_one
@@ -20,15 +23,24 @@ from sqlglot.optimizer.scope import Scope, build_scope
 from contracts.envelope import Envelope
 from contracts.pipelines import StepPart
 from contracts.runs import RunRequestedV1
+from libs.warehouse.data_tables import COSTS, FINDINGS
 
 DIALECT = "bigquery"
 LONGEST = 20_000
 """Characters of SQL whose columns are followed; of longer ones only the tables are told."""
 MOST_COLUMNS = 200
+MOST_SOURCES = 5_000
+"""Of all columns of a step together."""
+CACHED_BYTES = 16 << 20
 _SQL_FIELDS = ("source_query", "sql", "query")
-_TARGET_FIELDS = ("target_table", "target", "table")
-_QUOTED = re.compile(r"'\$\{[^{}]*\}'")
-_VARIABLE = re.compile(r"\$\{[^{}]*\}")
+_OWN_TARGETS = {
+    "cost.focus": f"${{tenant_id}}.{COSTS}",
+    "compliance.ocsf": f"${{tenant_id}}.{FINDINGS}",
+}
+"""What these fill when they are not told another table."""
+_VARIABLE = re.compile(r"(?P<quote>['\"]?)\$\{(?P<name>[^{}]*)\}(?P=quote)")
+_IN_NAME = re.compile(r"[A-Za-z0-9_`$.]")
+_NAME_PART = re.compile(r"[A-Za-z0-9_]{1,100}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +53,16 @@ class Lineage:
     untold: str = ""
     """Why something could not be told."""
 
+    @property
+    def size(self) -> int:
+        """In bytes, about."""
+        names = (*self.inputs, *self.columns, *chain.from_iterable(self.columns.values()))
+        return 500 + sum(len(name) + 100 for name in names)
+
 
 @dataclass(frozen=True, slots=True)
 class StepLineage:
-    """A step with SQL, and what that tells."""
+    """A step with what it reads and writes."""
 
     step: StepPart
     target: str
@@ -52,13 +70,26 @@ class StepLineage:
 
 
 def lineage_of(request: RunRequestedV1) -> Iterator[StepLineage]:
-    """Every step that has SQL. Takes a while: not for the event loop."""
+    """Every step that reads or writes tables. Takes a while: not for the event loop."""
     for step in request.definition.steps:
+        written = _text(step, ("target_table", "target")) or _OWN_TARGETS.get(step.type, "")
+        target = _table(written, request)
         sql = _text(step, _SQL_FIELDS)
         if sql:
-            target = _filled(_text(step, _TARGET_FIELDS), request).partition("$")[0]
             default = request.datasets[0] if request.datasets else str(request.tenant_id)
-            yield StepLineage(step, target, _read(_filled(sql, request), default))
+            yield StepLineage(step, target, _KNOWN.of(_filled_sql(sql, request), default))
+        elif (inputs := tuple(sorted(set(_named(step, request))))) or target:
+            yield StepLineage(step, target, Lineage(inputs))
+
+
+def _named(step: StepPart, request: RunRequestedV1) -> Iterator[str]:
+    """Tables that a step without SQL of its own names as what it reads."""
+    checks = step.config.get("checks")
+    checks = checks if isinstance(checks, list) else []
+    others = [check.get("other_table") for check in checks if isinstance(check, Mapping)]
+    for written in (step.config.get("source_table"), step.config.get("table"), *others):
+        if isinstance(written, str) and (name := _table(written, request)):
+            yield name
 
 
 def lineage_rows(
@@ -88,13 +119,63 @@ def _text(step: StepPart, names: tuple[str, ...]) -> str:
     return next((value for value in values if isinstance(value, str)), "")
 
 
-def _filled(text: str, request: RunRequestedV1) -> str:
-    """Values are bound when it runs; which they are says nothing of tables."""
-    text = text.replace("${tenant_id}", str(request.tenant_id))
-    return _VARIABLE.sub("@given", _QUOTED.sub("@given", text))
+def _table(written: str, request: RunRequestedV1) -> str:
+    """A table as it is named when it runs, without the partition; empty when that is not known."""
+    name = _VARIABLE.sub(lambda match: _part_of_name(match, request) or "?", written)
+    return "" if "?" in name else name.partition("$")[0]
 
 
-@lru_cache(maxsize=2000)
+def _filled_sql(text: str, request: RunRequestedV1) -> str:
+    """Values are bound when it runs and say nothing of tables, but where they are in a name."""
+
+    def replacement(match: re.Match[str]) -> str:
+        if match["name"] == "tenant_id":
+            return f"{match['quote']}{request.tenant_id}{match['quote']}"
+        before, after = text[: match.start()][-1:], text[match.end() :][:1]
+        in_name = not match["quote"] and (_IN_NAME.match(before) or _IN_NAME.match(after))
+        return (_part_of_name(match, request) if in_name else "") or "@given"
+
+    return _VARIABLE.sub(replacement, text)
+
+
+def _part_of_name(match: re.Match[str], request: RunRequestedV1) -> str:
+    known: dict[str, object] = {
+        "tenant_id": request.tenant_id,
+        "date": request.run_date.isoformat().replace("-", ""),
+        "run_id": request.run_id.replace("-", "_"),
+        **{f"parameters.{name}": value for name, value in request.parameters.items()},
+    }
+    value = str(known.get(match["name"], ""))
+    return value if _NAME_PART.fullmatch(value) else ""
+
+
+class _Known:
+    """Of the same SQL nothing is worked out twice, while there is room. Safe between threads."""
+
+    def __init__(self, most_bytes: int = CACHED_BYTES) -> None:
+        self._most_bytes = most_bytes
+        self._lock = Lock()
+        self._found: OrderedDict[bytes, Lineage] = OrderedDict()
+        self._bytes = 0
+
+    def of(self, sql: str, default: str) -> Lineage:
+        key = sha256(f"{default}\n{sql}".encode("utf-8", "surrogatepass")).digest()
+        with self._lock:
+            if (known := self._found.get(key)) is not None:
+                self._found.move_to_end(key)
+                return known
+        found = _read(sql, default)
+        with self._lock:
+            self._bytes += found.size if key not in self._found else 0
+            self._found[key] = found
+            while self._bytes > self._most_bytes:
+                self._bytes -= self._found.popitem(last=False)[1].size
+        return found
+
+
+_KNOWN = _Known()
+
+
 def _read(sql: str, default: str) -> Lineage:
     try:
         tree = parse_one(sql, dialect=DIALECT)
@@ -104,9 +185,12 @@ def _read(sql: str, default: str) -> Lineage:
     if len(sql) > LONGEST:
         return Lineage(inputs, untold=f"it has more than {LONGEST} characters")
     try:
-        return Lineage(inputs, dict(_columns(tree, default)))
+        columns = dict(_columns(tree, default))
     except Exception as error:  # noqa: BLE001  as above
         return Lineage(inputs, untold=f"columns cannot be followed: {type(error).__name__}")
+    if sum(map(len, columns.values())) > MOST_SOURCES:
+        return Lineage(inputs, untold=f"its columns are made of more than {MOST_SOURCES} others")
+    return Lineage(inputs, columns)
 
 
 def _tables(tree: exp.Expr, default: str) -> set[str]:

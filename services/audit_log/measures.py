@@ -1,7 +1,7 @@
 """How recording goes: what was written, how large, how late, and what is not written yet."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -20,6 +20,8 @@ class Measures:
     """Of one process. `GET /metrics` says them, and a collector when there is one."""
 
     clock: Clock
+    waiting: Callable[[], Iterable[Delivery]] = tuple
+    """What was heard and is in no batch yet."""
     rows: int = 0
     batches: int = 0
     last_batch_rows: int = 0
@@ -47,9 +49,9 @@ class Measures:
     @property
     def oldest_unwritten_seconds(self) -> float:
         """Age of the oldest message that this process holds and has not written; 0 when none."""
-        if not self._open:
-            return 0.0
-        return max(0.0, (self.clock() - min(self._open.values())).total_seconds())
+        now = self.clock()
+        times = (*self._open.values(), *(one.envelope.time for one in self.waiting()))
+        return max(0.0, (now - min(times, default=now)).total_seconds())
 
     def export(self) -> None:
         for name, (_, unit, read) in self._all().items():

@@ -1,13 +1,28 @@
 """How much a page may hold: a reply travels as one message of 10 MB at most."""
 
 import json
+from collections.abc import Callable, Iterable
+from typing import TypeVar
 
+T = TypeVar("T")
 PAGE_BYTES = 4_000_000
 
 
 def encoded_bytes(text: str) -> int:
     """Of a text inside a JSON reply, where quotes and backslashes are escaped."""
     return len(json.dumps(text, ensure_ascii=False).encode("utf-8", "surrogatepass"))
+
+
+def fitting(parts: Iterable[T], encode: Callable[[T], str]) -> tuple[T, ...]:
+    """The first, and those after it while there is room for them in a reply."""
+    found: list[T] = []
+    used = 0
+    for part in parts:
+        used += len(encode(part).encode("utf-8", "surrogatepass"))
+        if found and used > PAGE_BYTES:
+            break
+        found.append(part)
+    return tuple(found)
 
 
 def within_bytes(order: str, *texts: str) -> str:

@@ -1,5 +1,7 @@
 """Reading back what was recorded: pages of runs, steps, events, usage and costs."""
 
+import json
+from collections.abc import Sequence
 from datetime import date, datetime
 from typing import Any
 
@@ -21,6 +23,7 @@ from libs.clock import Clock, system_clock
 from libs.warehouse.warehouse import Warehouse
 from services.audit_log.event_pages import EventPages
 from services.audit_log.openlineage import run_event
+from services.audit_log.page_bounds import fitting, within_bytes
 from services.audit_log.parts import (
     check_part,
     cost_part,
@@ -28,7 +31,7 @@ from services.audit_log.parts import (
     step_part,
     usage_part,
 )
-from services.audit_log.reading import Conditions, Reader
+from services.audit_log.reading import Conditions, Reader, Row
 
 MOST_STEPS = 1000
 
@@ -61,11 +64,11 @@ class Records:
             "tenant_pipeline_runs",
             query.tenant_id,
             wanted,
-            tail=f"ORDER BY submitted_at DESC, run_id DESC LIMIT {query.limit + 1}",
+            tail=f"ORDER BY {_SUBMITTED} DESC, run_id DESC LIMIT {query.limit + 1}",
         )
-        page = tuple(run_part(row) for row in rows[: query.limit])
+        page = fitting(map(run_part, rows[: query.limit]), RunPart.model_dump_json)
         last = f"{page[-1].submitted_at.isoformat()}|{page[-1].run_id}" if page else ""
-        return page, last if len(rows) > query.limit else ""
+        return page, last if len(rows) > len(page) else ""
 
     async def steps(self, query: ListStepsV1) -> tuple[StepRowPart, ...]:
         rows = await self._reader.select(
@@ -86,14 +89,18 @@ class Records:
             .add("status = @status", status=query.status and query.status.value)
         )
         key = f"{_micros('checked_at')} || '|' || {_CHECK}"
-        rows, after = await self._newest("tenant_dq_results", query, wanted, key)
-        return tuple(check_part(row) for row in rows), after
+        rows = await self._newest(
+            "tenant_dq_results", query, wanted, key, ("samples", "detail", "observed", "expected")
+        )
+        page = fitting(map(check_part, rows[: query.limit]), QualityRowPart.model_dump_json)
+        return page, _after(rows, page)
 
     async def lineage(self, query: ListLineageV1) -> tuple[tuple[dict[str, Any], ...], str]:
         wanted = Conditions().add("run_id = @run_id", run_id=query.run_id)
         key = f"{_micros('event_time')} || '|' || {_STEP}"
-        rows, after = await self._newest("tenant_lineage", query, wanted, key)
-        return tuple(run_event(row, self._project) for row in rows), after
+        rows = await self._newest("tenant_lineage", query, wanted, key, ("inputs", "columns"))
+        page = fitting((run_event(row, self._project) for row in rows[: query.limit]), json.dumps)
+        return page, _after(rows, page)
 
     async def notices(self, query: ListNoticesV1) -> tuple[tuple[NoticeSentV1, ...], str]:
         wanted = (
@@ -102,8 +109,10 @@ class Records:
             .add("JSON_VALUE(data, '$.webhook_id') = @webhook", webhook=query.webhook_id)
         )
         key = f"{_micros('event_time')} || '|' || event_id"
-        rows, after = await self._newest("events", query, wanted, key)
-        return tuple(NoticeSentV1.decode(row["data"].encode()) for row in rows), after
+        rows = await self._newest("events", query, wanted, key, ("data",))
+        sent = (NoticeSentV1.decode(row["data"].encode()) for row in rows[: query.limit])
+        page = fitting(sent, NoticeSentV1.model_dump_json)
+        return page, _after(rows, page)
 
     async def _newest(
         self,
@@ -111,17 +120,17 @@ class Records:
         query: ListQualityV1 | ListLineageV1 | ListNoticesV1,
         wanted: Conditions,
         key: str,
-    ) -> tuple[list[dict[str, Any]], str]:
-        """A page in the order of a text that no two rows share, the newest first."""
-        rows = await self._reader.select(
+        long: Sequence[str],
+    ) -> list[dict[str, Any]]:
+        """In the order of a text that no two rows share, the newest first; `long` may be long."""
+        return await self._reader.select(
             view,
             query.tenant_id,
             wanted.add(f"{key} < @after", after=query.after),
             columns=f"*, {key} AS row_key",
             tail=f"ORDER BY row_key DESC LIMIT {query.limit + 1}",
+            around=within_bytes("row_key DESC", *long),
         )
-        page = rows[: query.limit]
-        return page, page[-1]["row_key"] if len(rows) > query.limit else ""
 
     async def usage(self, query: ListUsageV1) -> tuple[tuple[UsagePart, ...], str]:
         wanted = (
@@ -159,19 +168,28 @@ class Records:
 
 _CHECK = "CONCAT(run_id, '/', step_id, '/', table_name, '/', CAST(check_number AS STRING))"
 _STEP = "CONCAT(run_id, '/', step_id)"
-_BEHIND_RUN = "(submitted_at < @at OR (submitted_at = @at AND run_id < @run))"
+_SUBMITTED = "COALESCE(submitted_at, TIMESTAMP_SECONDS(0))"
+"""Of a run that only its executor has told of yet, it is not known when it was submitted."""
+_BEHIND_RUN = f"({_SUBMITTED} < @at OR ({_SUBMITTED} = @at AND run_id < @run))"
 _SUMS = (
     "COUNT(DISTINCT run_id) AS runs, COUNT(*) AS steps, SUM(bytes_billed) AS bytes_billed,"
     " SUM(slot_ms) AS slot_ms, SUM(duration_ms) AS duration_ms, SUM(cost_usd) AS cost_usd"
 )
+_PIPELINE = "COALESCE(pipeline_id, '~')"
+"""Steps may be recorded before their run is: they come behind every name."""
 _GROUPS = {
     CostGroup.DAY: (("usage_date",), "CAST(usage_date AS STRING)"),
-    CostGroup.PIPELINE: (("pipeline_id",), "pipeline_id"),
+    CostGroup.PIPELINE: (("pipeline_id",), _PIPELINE),
     CostGroup.RUN: (("pipeline_id", "run_id"), "run_id"),
-    CostGroup.STEP: (("pipeline_id", "step_id"), "CONCAT(pipeline_id, '/', step_id)"),
+    CostGroup.STEP: (("pipeline_id", "step_id"), f"CONCAT({_PIPELINE}, '/', step_id)"),
 }
 
 
 def _micros(column: str) -> str:
     """SQL of a time as text that sorts as the time does."""
     return f"LPAD(CAST(UNIX_MICROS({column}) AS STRING), 20, '0')"
+
+
+def _after(rows: Sequence[Row], page: Sequence[object]) -> str:
+    """What the next page comes after, if there is one."""
+    return str(rows[len(page) - 1]["row_key"]) if page and rows[0]["found"] > len(page) else ""

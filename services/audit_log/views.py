@@ -189,24 +189,19 @@ QUALIFY ROW_NUMBER() OVER (
 ) = 1 AND attempt = MAX(attempt) OVER (PARTITION BY tenant_id, run_id, step_id, table_name)
 """
 
-# A job is paid for once, though each attempt that adopts it, and each run repeating another,
-# reports it: it belongs to the first run, and there to the last report, which knows all
-# jobs of those before. A report that owns no job any more costs nothing.
+# A job is paid for once, though each attempt and each run that adopts it reports it: it belongs
+# to the first run, and there to the last report. A report that owns no job costs nothing.
 _COSTS = """
 WITH reports AS (
-  SELECT *
-  FROM `{project}.tenants.step_log`
+  SELECT * FROM `{project}.tenants.step_log`
   WHERE status NOT IN ('RUNNING', 'SKIPPED')
   QUALIFY ROW_NUMBER() OVER (PARTITION BY tenant_id, event_id ORDER BY recorded_at) = 1
 ), jobs AS (
-  SELECT
-    tenant_id, step_id, run_id, event_id, job_id, attempt, event_time,
+  SELECT tenant_id, step_id, run_id, event_id, job_id, attempt, event_time,
     MIN(event_time) OVER (PARTITION BY tenant_id, step_id, job_id, run_id) AS run_began
   FROM reports, UNNEST(IF(ARRAY_LENGTH(job_ids) = 0, [CONCAT('/', run_id)], job_ids)) AS job_id
 ), owners AS (
-  SELECT tenant_id, event_id
-  FROM jobs
-  WHERE TRUE
+  SELECT tenant_id, event_id FROM jobs WHERE TRUE
   QUALIFY ROW_NUMBER() OVER (
     PARTITION BY tenant_id, step_id, job_id
     ORDER BY run_began, run_id, attempt DESC, event_time DESC, event_id

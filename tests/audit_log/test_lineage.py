@@ -5,6 +5,7 @@ from datetime import date
 from typing import Any
 
 import pytest
+from pydantic import JsonValue
 
 from contracts.audit import ListLineageV1
 from contracts.identifiers import StepId, TenantId
@@ -12,7 +13,7 @@ from contracts.pipelines import DefinitionPart, StepPart
 from contracts.runs import RunRequestedV1
 from contracts.steps import StepCompletedV1, StepStatus
 from libs.bus.message import Context
-from services.audit_log.lineage import LONGEST, Lineage, lineage_of
+from services.audit_log.lineage import LONGEST, Lineage, _Known, lineage_of
 from services.audit_log.store import Records
 from tests.audit_log.recorder import START, Recorder
 from tests.audit_log.test_views import CONFIG, run_id
@@ -46,6 +47,61 @@ def requested(tenant: str, sql: str, target: str = "${tenant_id}.out") -> RunReq
         lease_seconds=60,
         submitted_at=START,
     )
+
+
+def request_of(*steps: StepPart, **parameters: JsonValue) -> RunRequestedV1:
+    request = requested("acme", "SELECT 1")
+    definition = DefinitionPart(pipeline_id=CONFIG, steps=steps)
+    return request.model_copy(update={"definition": definition, "parameters": parameters})
+
+
+def step(kind: str, **config: JsonValue) -> StepPart:
+    return StepPart(step_id=StepId(kind.replace(".", "_")), type=kind, config=config)
+
+
+def test_steps_without_sql_name_what_they_read_and_write() -> None:
+    checks: JsonValue = [
+        {"type": "unique"},
+        {"type": "referential", "other_table": "${tenant_id}.names"},
+    ]
+    request = request_of(
+        step("ingest.file", files="a", target_table="${tenant_id}_raw.cur$20260314", slice="x"),
+        step("ingest.api", url="https://a", target_table="acme_raw.${parameters.region}_use"),
+        step("cost.focus", source_table="acme_raw.cur", slice="x", mapping="aws"),
+        step("compliance.ocsf", source_table="acme_raw.hub", target_table="acme.found"),
+        step("dq.check", table="${tenant_id}.focus_costs", checks=checks),
+        step("notify.webhook", url="https://x.y"),
+        region="eu",
+    )
+    told = {one.step.type: (one.lineage.inputs, one.target) for one in lineage_of(request)}
+    assert told == {
+        "ingest.file": ((), "acme_raw.cur"),
+        "ingest.api": ((), "acme_raw.eu_use"),
+        "cost.focus": (("acme_raw.cur",), "acme.focus_costs"),
+        "compliance.ocsf": (("acme_raw.hub",), "acme.found"),
+        "dq.check": (("acme.focus_costs", "acme.names"), ""),
+    }
+
+
+def test_parameters_in_names_of_tables_are_filled_in_and_others_are_values() -> None:
+    sql = (
+        "SELECT a, ${parameters.region} AS r FROM `${tenant_id}.use_${parameters.region}`"
+        " WHERE day = '${date}' AND b = ${parameters.other} AND c IN ('${tenant_id}')"
+    )
+    request = request_of(step("bq_etl.query", source_query=sql), region="eu", other="x'; DROP")
+    (found,) = lineage_of(request)
+    assert found.lineage == Lineage(("acme.use_eu",), {"a": ("acme.use_eu.a",), "r": ()})
+
+
+def test_what_is_kept_of_sql_is_bounded() -> None:
+    known = _Known(20_000)
+    for number in range(9):
+        columns = ", ".join(f"c{n} AS {'x' * 250}{n}" for n in range(20))
+        found = known.of(f"SELECT {columns} FROM acme.t{number}", "acme")
+        assert (len(found.columns), found.inputs) == (20, (f"acme.t{number}",))
+        assert known.of(f"SELECT {columns} FROM acme.t{number}", "acme") is found
+    assert 0 < known._bytes <= 20_000
+    assert known._bytes == sum(one.size for one in known._found.values())
 
 
 def read(sql: str) -> Lineage:

@@ -8,6 +8,8 @@ from aiohttp.test_utils import make_mocked_request
 
 from contracts.identifiers import TenantId
 from contracts.tenants import TenantResumedV1
+from libs.bus.router import Delivery
+from libs.bus.sink import BatchBounds, Sink
 from services.audit_log.measures import Measures
 from tests.audit_log.recorder import START, Recorder, delivery
 
@@ -23,6 +25,25 @@ def test_the_oldest_unwritten_message_grows_old_until_it_is_written() -> None:
         assert measures.oldest_unwritten_seconds == 7
     assert (measures.oldest_unwritten_seconds, measures.lag_seconds) == (0, 7)
     assert (measures.rows, measures.batches, measures.last_batch_rows) == (2, 1, 2)
+
+
+async def test_what_waits_for_a_batch_is_not_written_either() -> None:
+    going_on, began = asyncio.Event(), asyncio.Event()
+
+    async def record(_: object) -> None:
+        began.set()
+        await going_on.wait()
+
+    sink = Sink[Delivery](record, BatchBounds(max_messages=1), lambda _: 1)
+    measures = Measures(lambda: START, lambda: sink.waiting)
+    done = [sink.put(delivery(SAID))]
+    await began.wait()
+    assert measures.oldest_unwritten_seconds == 0
+    done.append(sink.put(delivery(SAID, at=START - timedelta(seconds=5))))
+    assert measures.oldest_unwritten_seconds == 5
+    going_on.set()
+    await asyncio.gather(*done)
+    assert measures.oldest_unwritten_seconds == 0
 
 
 def test_a_batch_that_fails_is_not_counted_as_written() -> None:

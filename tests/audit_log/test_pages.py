@@ -13,7 +13,7 @@ from contracts.quality import (
     QualityCheckedV1,
     Severity,
 )
-from contracts.runs import ListRunsV1, RunStatus
+from contracts.runs import AttemptStartedV1, ListRunsV1, RunStatus
 from contracts.steps import ListStepsV1, StepCompletedV1, StepStartedV1, StepStatus
 from contracts.tenants import SuspendTenantV1
 from services.audit_log.domain import cost_of
@@ -36,6 +36,59 @@ async def test_runs_come_in_pages_without_gap_or_repeat(recorder: Recorder) -> N
     failed = ListRunsV1(tenant_id=tenant, status=RunStatus.FAILED)
     await recorder.record(finished(tenant, 2, RunStatus.FAILED))
     assert [run.run_id for run in (await records.runs(failed))[0]] == [run_id(2)]
+
+
+async def test_runs_of_which_little_is_known_yet_have_their_place_in_pages(
+    recorder: Recorder,
+) -> None:
+    tenant = TenantId("page_unknown")
+
+    def began(number: int) -> AttemptStartedV1:
+        return AttemptStartedV1(
+            tenant_id=tenant,
+            run_id=run_id(number),
+            config_id=CONFIG,
+            attempt=1,
+            steps=("load",),
+            started_at=START,
+        )
+
+    await recorder.record(queued(tenant, 9), *(began(number) for number in range(3)))
+    records, seen, after = Records(recorder.warehouse), [], ""
+    while True:
+        page, after = await records.runs(ListRunsV1(tenant_id=tenant, limit=1, after=after))
+        seen += [run.run_id for run in page]
+        if not after:
+            break
+    assert seen == [run_id(number) for number in (9, 2, 1, 0)]
+
+
+async def test_costs_of_a_run_that_is_not_recorded_yet_come_last(recorder: Recorder) -> None:
+    tenant = TenantId("page_early")
+
+    def step(number: int) -> StepCompletedV1:
+        return StepCompletedV1(
+            tenant_id=tenant,
+            run_id=run_id(number),
+            attempt=1,
+            step_id=StepId("load"),
+            step_type="bq_etl.query",
+            status=StepStatus.COMPLETED,
+            finished_at=START,
+            bytes=1 << 40,
+            job_ids=(f"j{number}",),
+        )
+
+    await recorder.record(queued(tenant, 1), step(1), step(2))
+    for group in (CostGroup.PIPELINE, CostGroup.STEP):
+        found, after = [], ""
+        while True:
+            wanted = ListRunCostsV1(tenant_id=tenant, group_by=group, limit=1, after=after)
+            page, after = await Records(recorder.warehouse).costs(wanted)
+            found += [cost.config_id for cost in page]
+            if not after:
+                break
+        assert found == [CONFIG, None]
 
 
 async def test_events_are_filtered_and_bounded_by_bytes(recorder: Recorder) -> None:

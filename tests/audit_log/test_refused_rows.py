@@ -4,6 +4,9 @@ import asyncio
 from datetime import UTC, datetime
 from typing import Any
 
+import pytest
+from google.api_core.exceptions import Forbidden
+
 from contracts.catalogue import topic_of
 from contracts.identifiers import RunId, StepId, TenantId
 from contracts.message import Message, Service
@@ -13,9 +16,12 @@ from libs.bus.memory import MemoryTransport
 from libs.bus.publisher import Publisher
 from libs.bus.router import Router
 from libs.bus.service import Bus, BusOptions
+from libs.clock import system_clock
+from services.audit_log.handlers import Handlers
 from tests.audit_log.recorder import Recorder
 
 TENANT = TenantId("poisoned")
+RUN = "00000000-0000-4000-8000-{:012d}"
 TOO_MUCH_FOR_INT64 = 2**70
 TOO_MUCH_FOR_NUMERIC = 10**60
 STEPS = SubscriptionSpec(
@@ -26,7 +32,7 @@ STEPS = SubscriptionSpec(
 def completed(number: int, billed: int = 1) -> Message:
     return StepCompletedV1(
         tenant_id=TENANT,
-        run_id=RunId(f"00000000-0000-4000-8000-{number:012d}"),
+        run_id=RunId(RUN.format(number)),
         attempt=1,
         step_id=StepId("load"),
         step_type="bq_etl.query",
@@ -61,3 +67,24 @@ async def test_a_row_that_bigquery_refuses_fails_alone(recorder: Recorder) -> No
     assert "no row can be made of it: InvalidOperation" in reasons[0]
     assert "row 0 was rejected: bytes_billed does not fit int64" in reasons[1]
     assert not any(str(TOO_MUCH_FOR_INT64) in reason for reason in reasons)
+
+
+async def test_recording_waits_until_it_is_permitted(
+    recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A role that was granted a moment ago is not known everywhere yet."""
+    client = recorder.warehouse._client
+    allowed, answers = client.list_tables, [Forbidden("Access Denied: Dataset tenants")]
+
+    def listed(*given: Any, **more: Any) -> Any:
+        if answers:
+            raise answers.pop()
+        return allowed(*given, **more)
+
+    monkeypatch.setattr(client, "list_tables", listed)
+    await Recorder(recorder.warehouse, Handlers(recorder.warehouse, system_clock)).record(
+        completed(1000)
+    )
+    assert not answers
+    rows = await recorder.rows("tenants.tenant_step_logs", run_id=RUN.format(1000))
+    assert len(rows) == 1
