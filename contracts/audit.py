@@ -9,6 +9,9 @@ from pydantic import Field, JsonValue
 from contracts.identifiers import ConfigId, RunId, TenantId
 from contracts.message import Kind, Part, Query, Reply, Service, Utc
 
+PLATFORM = TenantId("system")
+"""Asked for in a tenant's place: what concerns no tenant. None may have this name."""
+
 
 class EventRowPart(Part):
     """One recorded message."""

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from contracts.audit import PLATFORM
 from contracts.identifiers import TenantId
 from libs.warehouse.warehouse import Warehouse
 
@@ -25,7 +26,7 @@ class Conditions:
 
 
 class Reader:
-    """Reads views of the `tenants` dataset. Every query is of one tenant."""
+    """Reads views of the `tenants` dataset. Every query is of one tenant, or of the platform."""
 
     def __init__(self, warehouse: Warehouse) -> None:
         self._warehouse = warehouse
@@ -41,7 +42,8 @@ class Reader:
         around: str = "{query}",
     ) -> list[dict[str, Any]]:
         """`tail` orders and limits; `around` is SQL about the query, which stays of one tenant."""
-        where = " AND ".join(["tenant_id = @tenant_id", *conditions.where])
+        whose = "tenant_id IS NULL" if tenant == PLATFORM else "tenant_id = @tenant_id"
+        where = " AND ".join([whose, *conditions.where])
         query = (
             f"SELECT {columns} FROM `{self._warehouse.project}.tenants.{view}`"  # noqa: S608  our names
             f" WHERE {where} {tail}"

@@ -1,5 +1,6 @@
 """Recorded rows over HTTP: a gateway whose questions a recorder answers, and records."""
 
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -54,22 +55,23 @@ class Client:
     key: keys.ApiKey
 
     async def get(self, path: str, *, admin: bool = False) -> Any:
-        keyed = {"X-Admin-Key": ADMIN_KEY} if admin else {"X-API-Key": self.key.text}
-        async with (
-            aiohttp.ClientSession() as session,
-            session.get(self.url + path, headers=keyed) as response,
-        ):
-            assert response.status == 200, await response.text()
-            return await response.json()
+        return json.loads(await self._ask(path, self._keyed(admin=admin)))
 
-    async def export(self, path: str) -> list[str]:
-        headers = {"X-API-Key": self.key.text, **NDJSON}
-        async with (
-            aiohttp.ClientSession(read_bufsize=1 << 24) as session,
-            session.get(self.url + path, headers=headers) as response,
-        ):
+    async def export(self, path: str, *, admin: bool = False) -> list[str]:
+        return (await self._ask(path, {**self._keyed(admin=admin), **NDJSON})).splitlines()
+
+    async def status(self, path: str) -> int:
+        asked = aiohttp.request("GET", self.url + path, headers=self._keyed())
+        async with asked as response:
+            return response.status
+
+    def _keyed(self, *, admin: bool = False) -> dict[str, str]:
+        return {"X-Admin-Key": ADMIN_KEY} if admin else {"X-API-Key": self.key.text}
+
+    async def _ask(self, path: str, headers: dict[str, str]) -> str:
+        async with aiohttp.request("GET", self.url + path, headers=headers) as response:
             assert response.status == 200, await response.text()
-            return (await response.text()).splitlines()
+            return await response.text()
 
 
 @asynccontextmanager

@@ -4,11 +4,14 @@ import json
 
 import pytest
 
+from contracts.audit import PLATFORM
 from contracts.identifiers import TenantId
 from contracts.message import Message
 from contracts.tenants import SuspendTenantV1, TenantResumedV1
+from contracts.ticks import TickJob, TickV1
 from services.audit_log import verify
 from services.audit_log.page_bounds import PAGE_BYTES
+from services.tenant.domain.onboarding import RESERVED
 from tests.audit_log.reader import Client, reading
 from tests.audit_log.recorder import Recorder
 
@@ -65,3 +68,18 @@ async def test_a_message_too_long_for_one_reply_is_read_whole(
             assert verify.verify(lines).rows == 7
         page = await client.get(f"{EVENTS}?order={order}&limit=5&kind=command")
         assert [event["data"] for event in page["events"]] == [long.encode().decode()]
+
+
+async def test_an_operator_reads_and_verifies_what_concerns_no_tenant(recorder: Recorder) -> None:
+    tenant = "export_nosy"
+    await recorder.record(*said(tenant, 1), TickV1(job=TickJob.TRIGGER), *said(tenant, 1))
+    async with reading(recorder, tenant) as client:
+        path = f"{EVENTS}?tenant_id={PLATFORM}"
+        page = await client.get(f"{path}&type=tick.v1", admin=True)
+        assert {event["tenant_id"] for event in page["events"]} == {""}
+        assert TickJob.TRIGGER in page["events"][-1]["data"]
+        lines = await client.export(f"{path}&order=chain", admin=True)
+        assert verify.verify(lines).rows == len(lines)
+        refused = await client.status(path)
+        assert refused == 404
+    assert PLATFORM in RESERVED

@@ -8,6 +8,7 @@ from aiohttp import web
 from pydantic import AwareDatetime, Field, JsonValue
 
 from contracts.audit import (
+    PLATFORM,
     CostGroup,
     EventListV1,
     EventOrder,
@@ -102,7 +103,10 @@ class AuditRoutes:
 
     @endpoint("GET", EVENTS, Who.TENANT_OR_ADMIN, answers=EventsShown, **OF_TENANT)
     async def events(self, call: Call, query: EventFilters) -> web.StreamResponse:
-        """List what was recorded; an operator says whose. NDJSON gives all of it."""
+        """List what was recorded; an operator says whose, `system` for what concerns no tenant.
+
+        NDJSON gives all of it.
+        """
         tenant = _whose(call, query)
 
         async def ask(after: str, limit: int) -> EventListV1:
@@ -185,7 +189,10 @@ def _whose(call: Call, query: EventFilters) -> TenantId:
             raise Problem(404, "tenant_not_found", f"There is no tenant {query.tenant_id}.")
         return call.caller
     if query.tenant_id is None:
-        detail = "tenant_id: say whose events, e.g. ?tenant_id=acme_cloud"
+        detail = (
+            "tenant_id: say whose events, e.g. ?tenant_id=acme_cloud;"
+            f" {PLATFORM} for those of no tenant"
+        )
         raise Problem(400, "invalid_request", detail, [Fault("/tenant_id", detail)])
     return query.tenant_id
 
