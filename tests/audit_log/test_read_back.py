@@ -76,7 +76,7 @@ async def test_lineage_says_what_each_step_read_and_wrote(recorder: Recorder) ->
 
 
 async def test_lineage_of_very_wide_steps_is_read_in_pages_that_fit(recorder: Recorder) -> None:
-    tenant, many = "back_wide", 12
+    tenant, many = "back_wide", 20
     columns = {f"column_{n}": tuple(f"{tenant}.t{m}.c{n}" for m in range(40)) for n in range(200)}
     for number in range(many):
         request = requested(tenant, "SELECT 1").model_copy(update={"run_id": run_id(number)})
