@@ -40,7 +40,10 @@ class Parts:
     checks: Sequence[Check] = ()
     background: Sequence[Callable[[], Coroutine[Any, Any, None]]] = ()
     """Run while the service does; one that fails ends the service."""
+    when_stopping: Sequence[Closer] = ()
+    """While calls are still being answered: what ends those that would go on."""
     before_drain: Sequence[Closer] = ()
+    """When no call is left, and the bus still sends and receives."""
     closers: Sequence[Closer] = ()
     routes: Sequence[web.AbstractRouteDef] = ()
     middlewares: Sequence[Any] = ()
@@ -165,15 +168,21 @@ async def _live(process: Process, build: Build, stop: asyncio.Event) -> None:
     async with AsyncExitStack() as stack:
         for closer in parts.closers:
             stack.push_async_callback(closer)
-        runner, _ = await serve(app, host=settings.host, port=settings.port)
+        grace = settings.shutdown_grace_seconds
+        runner, _ = await serve(app, host=settings.host, port=settings.port, grace=grace / 2)
         spare_what_stays()
         await process.bus.start()
         stack.push_async_callback(runner.cleanup)
         await _until(stop, parts)
         LOG.info("stopping: finishing what has begun")
+        ends_at = asyncio.get_running_loop().time() + grace
+        for closer in parts.when_stopping:
+            await closer()
+        await runner.cleanup()  # answers what was asked, which takes the bus
         for closer in parts.before_drain:
             await closer()
-        await process.bus.drain(settings.shutdown_grace_seconds)
+        left = ends_at - asyncio.get_running_loop().time()
+        await process.bus.drain(max(left, 0.0))
 
 
 async def _built(process: Process, build: Build, stop: asyncio.Event) -> Parts | None:

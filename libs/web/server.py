@@ -38,10 +38,15 @@ async def _until_stopped(main: Main) -> None:
     await main(stop)
 
 
-async def serve(app: web.Application, *, host: str, port: int) -> tuple[web.AppRunner, int]:
-    """Listen; returns the runner to clean up and the port that was taken."""
+async def serve(
+    app: web.Application, *, host: str, port: int, grace: float = 2.0
+) -> tuple[web.AppRunner, int]:
+    """Listen; returns the runner to clean up and the port that was taken.
+
+    The cleanup takes no new calls, waits `grace` seconds for those in flight and cuts off the rest.
+    """
     runner = web.AppRunner(
-        app, access_log=None, keepalive_timeout=KEEPALIVE_SECONDS, shutdown_timeout=2.0
+        app, access_log=None, keepalive_timeout=KEEPALIVE_SECONDS, shutdown_timeout=grace
     )
     await runner.setup()
     try:

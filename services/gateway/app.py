@@ -68,7 +68,8 @@ async def build(process: Process) -> Parts:
 
     return Parts(
         router=process.router,
-        before_drain=(end_streams, trail.finish),
+        when_stopping=(end_streams,),
+        before_drain=(trail.finish,),
         checks=(PlatformReadiness(requester).check,),
         routes=routes,
         on_prepare=(cors.on_prepare, limits.on_prepare),

@@ -24,6 +24,7 @@ LONGEST_TARGET = 100
 COUNTED_SECONDS = 60.0
 MOST_COUNTED = 10_000
 LIMITED = "rate_limited"
+CUT_OFF = 504
 SHUT_OUT = frozenset({LIMITED, "tenant_suspended"})
 """Refusals of calls whose key is good, and which get no further for another reason."""
 
@@ -65,6 +66,9 @@ class Trail:
                 return await handler(request)
             try:
                 response = await handler(request)
+            except asyncio.CancelledError:  # this instance ends before the answer is there
+                await self._tell(request, CUT_OFF, "no_answer_yet")
+                raise
             except Exception as error:
                 problem = problem_of(error)
                 await self._tell(request, problem.status, problem.code)
