@@ -66,6 +66,15 @@ def test_so_many_that_look_like_keys_are_no_way_past_the_look() -> None:
         "{'cvadm_key': 1}",
         "sk-" * 9,
     ],
+    ids=[
+        "empty",
+        "a tenant's id",
+        "a wrong last sign",
+        "one short",
+        "a prefix",
+        "a field",
+        "words",
+    ],
 )
 def test_what_is_no_key_of_ours_passes(text: str) -> None:
     refuse_keys(text, "body")
