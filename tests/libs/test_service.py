@@ -11,6 +11,7 @@ from contracts.message import Service
 from libs import service
 from libs.service import Parts, Process
 from libs.settings import GatewaySettings
+from libs.web.server import serve
 from services.gateway.auth import ACTOR, Actor
 from services.gateway.trail import Trail
 from tests.gateway.door import Recorder
@@ -41,7 +42,6 @@ async def test_a_change_in_flight_is_told_when_the_service_ends(
     finishes = status == 200
     transport, stop, begun, may_end = Ending(), asyncio.Event(), asyncio.Event(), asyncio.Event()
     ports: asyncio.Queue[int] = asyncio.Queue()
-    serve = service.serve
 
     async def noting_the_port(*given: Any, **named: Any) -> tuple[web.AppRunner, int]:
         runner, port = await serve(*given, **named)
@@ -70,7 +70,7 @@ async def test_a_change_in_flight_is_told_when_the_service_ends(
             middlewares=(trail.middleware,),
         )
 
-    settings = GatewaySettings(host="127.0.0.1", port=0, shutdown_grace_seconds=0.5)
+    settings = GatewaySettings(api_host="127.0.0.1", port=0, shutdown_grace_seconds=0.5)
     process = Process(Service.GATEWAY, settings, subscriptions=(), transport=transport)
     living = asyncio.create_task(service._live(process, build, stop))
     async with aiohttp.ClientSession() as session:
