@@ -18,7 +18,7 @@ run: $(VENV)/ready ## Everything on this machine, with a demo, until Ctrl-C (POR
 	@exec $(BIN)/python -m convergence up
 
 test: $(VENV)/ready ## The whole test suite
-	@$(BIN)/python -m pytest -q -n auto --maxprocesses 4 --dist loadfile -m "not soak and not containers"
+	@$(BIN)/python -m pytest -q --tb=native -n auto --maxprocesses 4 --dist loadfile -m "not soak and not containers"
 
 check: $(VENV)/ready ## Lint, format, types, import rules, generated files
 	@$(BIN)/ruff check .
