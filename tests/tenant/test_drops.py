@@ -67,7 +67,7 @@ async def test_a_dataset_that_another_put_in_place_of_the_tenants_outlives_it(
     assert await warehouse.tables("usurped_raw") == [BOOKS]
 
 
-@pytest.mark.parametrize("point", range(1, 7))
+@pytest.mark.parametrize("point", range(1, 6))
 async def test_a_registration_that_was_cut_off_leaves_nothing_once_its_tenant_has_left(
     warehouse: Warehouse, bucket: Bucket, point: int
 ) -> None:

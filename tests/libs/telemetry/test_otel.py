@@ -66,7 +66,12 @@ class Platform:
 
     def __init__(self) -> None:
         specs = [
-            SubscriptionSpec("commands", topic_of(Service.GATEWAY), expires_after_seconds=60),
+            SubscriptionSpec(
+                "commands",
+                topic_of(Service.GATEWAY),
+                dead_letter_topic="dead",
+                expires_after_seconds=60,
+            ),
             SubscriptionSpec("events", topic_of(Service.SCHEDULER), expires_after_seconds=60),
         ]
         self.transport = MemoryTransport()
