@@ -57,8 +57,8 @@ class Wire:
     ordering_key: str = ""
 
 
-def seal(envelope: Envelope, message: Message) -> Wire:
-    """Put a message into its envelope."""
+def seal(envelope: Envelope, message: Message, ordering_key: str | None = None) -> Wire:
+    """Put a message into its envelope; without a key of its own it is in its tenant's order."""
     optional = {
         "ce-tenantid": envelope.tenant_id,
         "ce-correlationid": envelope.correlation_id,
@@ -78,7 +78,8 @@ def seal(envelope: Envelope, message: Message) -> Wire:
         "ce-time": envelope.time.astimezone(UTC).isoformat().replace("+00:00", "Z"),
         **{name: value for name, value in optional.items() if value},
     }
-    return Wire(attributes, message.encode(), envelope.tenant_id)
+    key = envelope.tenant_id if ordering_key is None else ordering_key
+    return Wire(attributes, message.encode(), key)
 
 
 def open_envelope(

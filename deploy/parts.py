@@ -14,7 +14,7 @@ from deploy.policy_addresses import address_of
 from libs.provisioning.accounts import CustomRole, ServiceAccount, project_number
 from libs.provisioning.buckets import LedgerBucket
 from libs.provisioning.change import Part
-from libs.provisioning.dataset_access import DatasetAccess
+from libs.provisioning.dataset_access import DatasetAccess, Writer
 from libs.provisioning.datasets import SystemDataset
 from libs.provisioning.keys import CredentialsKey
 from libs.provisioning.policies import Binding, Policy
@@ -110,8 +110,8 @@ def _access(settings: DeploySettings) -> Iterator[Part]:
         wanted = list(of_one)
         kind, _, what = name.partition(":")
         if kind == "dataset":
-            emails = [grant.member.partition(":")[2] for grant in wanted]
-            yield DatasetAccess(rest, project, what, emails)
+            writers = [Writer(grant.member.partition(":")[2]) for grant in wanted]
+            yield DatasetAccess(rest, project, what, writers)
         else:
             bindings = [Binding(g.role, g.member, g.condition, g.title) for g in wanted]
             yield Policy(rest, address_of(kind, what, project), bindings)
@@ -131,7 +131,7 @@ def _tenants(settings: DeploySettings) -> Iterator[Part]:
         acting = [Binding(ACT_AS, executor)]
         yield Policy(rest, address_of("account", email, project), acting)
         for one in datasets:
-            yield DatasetAccess(rest, project, one.dataset, [email])
+            yield DatasetAccess(rest, project, one.dataset, [Writer(email)])
     running = [Binding(RUN_JOBS, f"serviceAccount:{email}") for email in accounts]
     yield Policy(rest, address_of("project", project, project), running)
     for system in DATASETS:

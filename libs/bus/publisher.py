@@ -1,7 +1,6 @@
 """Publishing on a service's own topic, in envelopes that say what caused what."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from uuid import NAMESPACE_URL, uuid4, uuid5
 
 from contracts.catalogue import entry_of, topic_of
@@ -52,7 +51,7 @@ class Publisher:
             if not addressee:
                 return None
         id_ = outgoing.id or _derive(cause, seed)
-        wire = seal(
+        return seal(
             Envelope(
                 id=id_,
                 type=message.wire_type,
@@ -68,9 +67,8 @@ class Publisher:
                 traceparent=trace.outgoing(cause.traceparent if cause else ""),
             ),
             message,
+            entry_of(message.wire_type).ordering_key_of(message),
         )
-        key = entry_of(message.wire_type).ordering_key_of(message)
-        return replace(wire, ordering_key=key)
 
 
 def _derive(cause: Envelope | None, seed: str) -> str:

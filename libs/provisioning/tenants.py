@@ -2,10 +2,9 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from libs.provisioning.change import Change
-from libs.provisioning.dataset_access import URL
+from libs.provisioning.dataset_access import URL, DatasetAccess, Views
 from libs.provisioning.rest import Rest
 
 OURS, OF_TENANT = "convergence", "convergence_tenant"
@@ -44,32 +43,19 @@ class AuthorizedViews:
     viewers: Sequence[str]
 
     def diff(self) -> list[Change]:
-        missing = self._missing(self._entries())
-        changes = [Change(f"let views of {name} read dataset {self.dataset}") for name in missing]
-        if len(self.viewers) > MOST_AUTHORIZED:
-            said = f"{self.dataset} lets in {MOST_AUTHORIZED} datasets at most: use more projects"
-            changes.append(Change(said, by_hand=True))
-        return changes
+        return [*self._access.diff(), *self._left_out]
 
     def apply(self) -> list[Change]:
-        changes = self.diff()
-        entries = self._entries()
-        if missing := self._missing(entries):
-            added = [self._entry(name) for name in missing]
-            self.rest.send("PATCH", self._url, {"access": [*entries, *added]})
-        return changes
+        return [*self._access.apply(), *self._left_out]
 
     @property
-    def _url(self) -> str:
-        return f"{URL}/projects/{self.project}/datasets/{self.dataset}"
+    def _access(self) -> DatasetAccess:
+        views = [Views(self.project, name) for name in self.viewers[:MOST_AUTHORIZED]]
+        return DatasetAccess(self.rest, self.project, self.dataset, views)
 
-    def _entries(self) -> list[Any]:
-        return list((self.rest.get(self._url) or {}).get("access", []))
-
-    def _entry(self, name: str) -> dict[str, Any]:
-        where = {"projectId": self.project, "datasetId": name}
-        return {"dataset": {"dataset": where, "targetTypes": ["VIEWS"]}}
-
-    def _missing(self, entries: Sequence[Any]) -> list[str]:
-        there = {entry.get("dataset", {}).get("dataset", {}).get("datasetId") for entry in entries}
-        return [name for name in self.viewers[:MOST_AUTHORIZED] if name not in there]
+    @property
+    def _left_out(self) -> list[Change]:
+        if len(self.viewers) <= MOST_AUTHORIZED:
+            return []
+        said = f"{self.dataset} lets in {MOST_AUTHORIZED} datasets at most: use more projects"
+        return [Change(said, by_hand=True)]

@@ -3,7 +3,6 @@
 from collections import OrderedDict
 from collections.abc import Callable
 from hashlib import sha256
-from typing import Protocol
 
 from libs.warehouse.warehouse import Warehouse
 
@@ -17,22 +16,6 @@ def account_id(tenant_id: str) -> str:
 
 def account_of(tenant_id: str, project: str) -> str:
     return f"{account_id(tenant_id)}@{project}.iam.gserviceaccount.com"
-
-
-class Warehouses(Protocol):
-    def of(self, tenant_id: str) -> Warehouse:
-        """The warehouse as this tenant's SQL may see it."""
-
-
-class OneAccount:
-    """Everybody's SQL runs as the executor: for emulators, which know no accounts."""
-
-    def __init__(self, warehouse: Warehouse) -> None:
-        self._warehouse = warehouse
-
-    def of(self, tenant_id: str) -> Warehouse:
-        del tenant_id
-        return self._warehouse
 
 
 class OwnAccounts:

@@ -12,12 +12,12 @@ Model = TypeVar("Model", bound=BaseModel)
 MAX_DEPTH = 50
 
 
-async def read_model(request: web.Request, model: type[Model]) -> Model:
+def parse_model(text: str, model: type[Model]) -> Model:
     """Parse a JSON body; an empty one is `{}`. Unknown fields are refused by the model.
 
     Types are JSON's own: a number is no text and a text no number.
     """
-    text = await read_text(request) or "{}"
+    text = text or "{}"
     if _needs_a_look(text):
         parse_json(text)
     try:

@@ -20,7 +20,7 @@ from services.audit_log.domain import cost_of
 from services.audit_log.page_bounds import PAGE_BYTES
 from services.audit_log.store import Records
 from tests.audit_log.recorder import START, Recorder
-from tests.audit_log.test_views import CONFIG, finished, queued, run_id
+from tests.audit_log.test_views import CONFIG, finished, queued, run_id, step_completed
 
 
 async def test_runs_come_in_pages_without_gap_or_repeat(recorder: Recorder) -> None:
@@ -67,17 +67,7 @@ async def test_costs_of_a_run_that_is_not_recorded_yet_come_last(recorder: Recor
     tenant = TenantId("page_early")
 
     def step(number: int) -> StepCompletedV1:
-        return StepCompletedV1(
-            tenant_id=tenant,
-            run_id=run_id(number),
-            attempt=1,
-            step_id=StepId("load"),
-            step_type="bq_etl.query",
-            status=StepStatus.COMPLETED,
-            finished_at=START,
-            bytes=1 << 40,
-            job_ids=(f"j{number}",),
-        )
+        return step_completed(tenant, number, bytes=1 << 40, job_ids=(f"j{number}",))
 
     await recorder.record(queued(tenant, 1), step(1), step(2))
     for group in (CostGroup.PIPELINE, CostGroup.STEP):
@@ -218,17 +208,8 @@ async def test_a_job_of_a_failed_attempt_that_the_next_adopts_is_paid_for_once(
     tenant = TenantId("page_adopted")
 
     def step(attempt: int, status: StepStatus, size: int, *jobs: str) -> StepCompletedV1:
-        return StepCompletedV1(
-            tenant_id=tenant,
-            run_id=run_id(1),
-            attempt=attempt,
-            step_id=StepId("load"),
-            step_type="bq_etl.query",
-            status=status,
-            finished_at=START,
-            bytes=size,
-            job_ids=jobs,
-        )
+        more = {"attempt": attempt, "status": status, "bytes": size, "job_ids": jobs}
+        return step_completed(tenant, 1, **more)
 
     await recorder.record_badly(
         queued(tenant, 1),
@@ -265,17 +246,7 @@ async def test_steps_that_a_repeated_run_keeps_are_not_paid_for_again(recorder: 
     tenant = TenantId("page_kept")
 
     def step(number: int, *jobs: str) -> StepCompletedV1:
-        return StepCompletedV1(
-            tenant_id=tenant,
-            run_id=run_id(number),
-            attempt=1,
-            step_id=StepId("load"),
-            step_type="bq_etl.query",
-            status=StepStatus.COMPLETED,
-            finished_at=START,
-            bytes=1 << 40,
-            job_ids=jobs,
-        )
+        return step_completed(tenant, number, bytes=1 << 40, job_ids=jobs)
 
     await recorder.record_badly(queued(tenant, 1), step(1, "j1", "j2"))
     await recorder.record_badly(queued(tenant, 2), step(2, "j1", "j2"))

@@ -5,28 +5,15 @@ from typing import Any
 
 from contracts.identifiers import StepId, TenantId
 from contracts.quality import CheckPart, CheckStatus, QualityCheckedV1, Severity
-from contracts.steps import StepCompletedV1, StepStatus
 from libs.bus.message import Context
 from services.audit_log.lineage import Lineage, StepLineage, lineage_rows
 from tests.audit_log.reader import reading
 from tests.audit_log.recorder import START, Recorder, delivery
 from tests.audit_log.test_lineage import JOINED, requested
-from tests.audit_log.test_views import run_id
+from tests.audit_log.test_views import run_id, step_completed
 
 LINEAGE = "/api/v1/pipelines/lineage"
 MEGABYTE = 1_000_000
-
-
-def completed(tenant: str, number: int) -> StepCompletedV1:
-    return StepCompletedV1(
-        tenant_id=TenantId(tenant),
-        run_id=run_id(number),
-        attempt=1,
-        step_id=StepId("load"),
-        step_type="bq_etl.query",
-        status=StepStatus.COMPLETED,
-        finished_at=START,
-    )
 
 
 def checked(
@@ -59,7 +46,7 @@ async def test_lineage_says_what_each_step_read_and_wrote(recorder: Recorder) ->
     tenant = "back_lineage"
     request = requested(tenant, JOINED)
     await recorder.handlers.on_run_requested(request, Context(delivery(request).envelope))
-    await recorder.record(completed(tenant, 1))
+    await recorder.record(step_completed(TenantId(tenant), 1))
     async with reading(recorder, tenant) as client:
         (event,) = (await client.get(LINEAGE))["events"]
         assert event["job"]["name"] == "daily.load"
@@ -83,7 +70,7 @@ async def test_lineage_of_very_wide_steps_is_read_in_pages_that_fit(recorder: Re
         step = StepLineage(request.definition.steps[0], f"{tenant}.out", Lineage((), columns))
         rows = lineage_rows(delivery(request).envelope, request, [step], START)
         await recorder.handlers._append_lineage([rows])
-        await recorder.record(completed(tenant, number))
+        await recorder.record(step_completed(TenantId(tenant), number))
     async with reading(recorder, tenant) as client:
         lines = await client.export(LINEAGE)
         assert sum(map(len, lines)) > 10 * MEGABYTE  # more than one message may have

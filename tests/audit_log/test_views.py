@@ -1,6 +1,7 @@
 """Views say the newest of each thing, whatever came twice, late or out of order."""
 
 from datetime import date, timedelta
+from typing import Any
 
 from contracts.credentials import (
     CredentialAction,
@@ -21,6 +22,7 @@ from contracts.runs import (
     TriggerType,
 )
 from contracts.schedules import ScheduleDeletedV1, SchedulePart, ScheduleSavedV1
+from contracts.steps import StepCompletedV1, StepStatus
 from contracts.tenants import (
     LimitsPart,
     PlanChangedV1,
@@ -78,6 +80,19 @@ def finished(tenant: TenantId, number: int, status: RunStatus) -> RunFinishedV1:
         submitted_at=START,
         finished_at=START,
     )
+
+
+def step_completed(tenant: TenantId, number: int, **more: Any) -> StepCompletedV1:
+    said = {
+        "tenant_id": tenant,
+        "run_id": run_id(number),
+        "attempt": 1,
+        "step_id": StepId("load"),
+        "step_type": "bq_etl.query",
+        "status": StepStatus.COMPLETED,
+        "finished_at": START,
+    }
+    return StepCompletedV1(**{**said, **more})
 
 
 async def test_a_tenant_has_one_profile_and_its_newest_plan(recorder: Recorder) -> None:

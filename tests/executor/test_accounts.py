@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from libs.warehouse.accounts import OwnAccounts, account_of
 from libs.warehouse.warehouse import Warehouse
 from services.executor.steps.bq_etl_query import BqEtlQuery
 from services.executor.steps.dq_check import DqCheck
@@ -23,19 +24,15 @@ class Nobody:
         raise AssertionError(name)
 
 
-class Known:
-    def __init__(self, warehouse: Warehouse) -> None:
-        self._warehouse = warehouse
-
-    def of(self, tenant_id: str) -> Warehouse:
-        assert tenant_id == TENANT
-        return self._warehouse
-
-
 @pytest.fixture
 def as_tenant(tools: Tools) -> Tools:
     own: Any = Nobody()
-    return replace(tools, warehouse=own, accounts=Known(tools.warehouse))
+
+    def act_as(account: str) -> Warehouse:
+        assert account == account_of(TENANT, own.project)
+        return tools.warehouse
+
+    return replace(tools, warehouse=own, accounts=OwnAccounts(own, act_as))
 
 
 MODEL = {

@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from libs.warehouse.accounts import OneAccount
 from libs.warehouse.warehouse import DryRun
 from services.executor.steps import isolation
 from services.executor.steps.isolation import MOST_TABLES, Isolation, Judged
@@ -34,7 +33,7 @@ class Saying:
 
 
 async def judged(sql: str, said: DryRun) -> Judged:
-    return await Isolation(OneAccount(Saying(said))).judge(BoundSql(sql), requested(step("x")))  # type: ignore[arg-type]
+    return await Isolation(lambda _: Saying(said)).judge(BoundSql(sql), requested(step("x")))  # type: ignore[arg-type,return-value]
 
 
 @pytest.mark.parametrize(
@@ -67,7 +66,7 @@ async def test_whoever_names_a_view_of_the_platform_may_not_read_beside_it() -> 
 
 async def test_a_verdict_is_for_one_tenants_datasets(monkeypatch: pytest.MonkeyPatch) -> None:
     warehouse = Saying(DryRun(0, ("p.acme.t",)))
-    walls = Isolation(OneAccount(warehouse))  # type: ignore[arg-type]
+    walls = Isolation(lambda _: warehouse)  # type: ignore[arg-type,return-value]
     sql = BoundSql("SELECT * FROM t")
     for _ in range(2):
         await walls.admit(sql, requested(step("x")))

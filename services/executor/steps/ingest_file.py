@@ -16,7 +16,7 @@ from pydantic import ConfigDict, Field
 from services.executor.ingest.contract import Contract, Contracted, Rows
 from services.executor.ingest.csv_reader import CsvOptions
 from services.executor.ingest.deliveries import load_id_of
-from services.executor.ingest.manifests import delivered, kind_of
+from services.executor.ingest.manifests import Kind, delivered, kind_of
 from services.executor.ingest.parts import each
 from services.executor.ingest.places import (
     Either,
@@ -75,15 +75,16 @@ class IngestFile(StepType):
         table = target_of(config.target_table, request)
         slice_ = slice_of(config.slice, request)
         with phrased(), TemporaryDirectory(prefix="fetch-") as spool:
-            found = await self._found(given, config, slice_, Path(spool) / "manifest")
+            kind = kind_of(fill_name(config.manifest, request))
+            found = await self._found(given, config, slice_, kind, Path(spool) / "manifest")
             files = list(found)
             load_id = load_id_of(files, {**config.model_dump(), "reader": READER_VERSION})
             target = Target(table, slice_, load_id, tuple(file.name for file in files))
             if (done := await self._loader.unchanged(given, target)) is not None:
                 return done
             contract = await self._loader.contract(given, table, config)
-            kind = kind_of(fill_name(config.manifest, request))
-            reading = _Reading(config, target, contract, kind == "openai")
+            format_ = "openai" if kind == "openai" else config.format
+            reading = _Reading(config, target, contract, format_)
             return await self._loader.replace(
                 given, target, contract, self._rows(reading, found, Path(spool))
             )
@@ -92,7 +93,7 @@ class IngestFile(StepType):
         await self._loader.cancel(given)
 
     async def _found(
-        self, given: StepRun, config: Config, slice_: str, spool: Path
+        self, given: StepRun, config: Config, slice_: str, kind: Kind, spool: Path
     ) -> dict[FoundFile, Place]:
         """What is to be read, each file once, and where."""
         found: dict[FoundFile, Place] = {}
@@ -102,7 +103,7 @@ class IngestFile(StepType):
                 continue
             place, pattern = await self._place(given, config, wanted)
             files = await find(place, pattern)
-            if kind := kind_of(fill_name(config.manifest, given.request)):
+            if kind:
                 files = await delivered(place, kind, files, spool)
             found |= dict.fromkeys(files, place)
         return found
@@ -128,11 +129,10 @@ class IngestFile(StepType):
         self, reading: "_Reading", found: Mapping[FoundFile, Place], spool: Path
     ) -> AsyncIterator[Rows]:
         config, sort = reading.config, reading.contract.sort
-        format_ = "openai" if reading.pages else config.format
         for file, place in found.items():
             path = await place.fetch(file, spool / "file")
             reader = open_reader(
-                path, file.name, format_, CsvOptions(config.delimiter, config.encoding)
+                path, file.name, reading.format, CsvOptions(config.delimiter, config.encoding)
             )
             row = 0
             async for batch in each(reader.batches()):
@@ -150,5 +150,4 @@ class _Reading:
     config: Config
     target: Target
     contract: Contract
-    pages: bool
-    """Its files are OpenAI's answers."""
+    format: Format | None

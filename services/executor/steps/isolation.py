@@ -8,15 +8,14 @@ account that runs a tenant's jobs can see nothing but that tenant's datasets.
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from hashlib import sha256
 
 from contracts.runs import RunRequestedV1
-from libs.warehouse.accounts import Warehouses
 from libs.warehouse.errors import JobFailedError, UnavailableError
 from libs.warehouse.parameters import UnsupportedParameterError
-from libs.warehouse.warehouse import DryRun
+from libs.warehouse.warehouse import DryRun, Warehouse
 from services.executor.steps.guard import check_select
 from services.executor.steps.step import StepError, StepRetryError, StepUnknownError
 from services.executor.steps.variables import BoundSql
@@ -41,8 +40,8 @@ class Judged:
 class Isolation:
     """Safe to share between runs. Verdicts are trusted for ten minutes."""
 
-    def __init__(self, warehouses: Warehouses) -> None:
-        self._warehouses = warehouses
+    def __init__(self, warehouse_of: Callable[[RunRequestedV1], Warehouse]) -> None:
+        self._warehouse_of = warehouse_of
         self._trusted: OrderedDict[bytes, float] = OrderedDict()
         self._views: OrderedDict[str, tuple[frozenset[str], float]] = OrderedDict()
 
@@ -59,7 +58,7 @@ class Isolation:
 
     async def judge(self, sql: BoundSql, request: RunRequestedV1) -> Judged:
         """Ask BigQuery anew, for its estimate too."""
-        warehouse = self._warehouses.of(request.tenant_id)
+        warehouse = self._warehouse_of(request)
         project, datasets = warehouse.project, request.datasets
         if len(sql.text) < BIG_SQL:
             named = check_select(sql.text, project, datasets)
@@ -85,7 +84,7 @@ class Isolation:
 
     async def _dry_run(self, sql: BoundSql, request: RunRequestedV1) -> DryRun:
         try:
-            return await self._warehouses.of(request.tenant_id).dry_run(
+            return await self._warehouse_of(request).dry_run(
                 sql.text, default_dataset=request.datasets[0], parameters=sql.parameters
             )
         except JobFailedError as error:

@@ -10,7 +10,7 @@ from libs.cloud_auth.azure import LOGIN
 from libs.objects import Objects
 from libs.outgoing.client import Outgoing
 from libs.slotlog.bucket import Bucket
-from libs.warehouse.accounts import OneAccount, Warehouses
+from libs.warehouse.accounts import OwnAccounts
 from libs.warehouse.warehouse import Warehouse
 from services.executor.steps.isolation import Isolation
 from services.executor.steps.step import Credentials
@@ -38,19 +38,16 @@ class Tools:
     azure_login: str = LOGIN
     """Where Microsoft lets service principals in; elsewhere only in tests."""
     price_per_tib_usd: Decimal = Decimal("6.25")
-    accounts: Warehouses | None = None
-    """The warehouse as tenants' own SQL sees it; None means as the executor does."""
+    accounts: OwnAccounts | None = None
+    """Whose SQL runs as whom; None means as the executor: emulators know no accounts."""
     isolation: Isolation = field(init=False)
 
     def __post_init__(self) -> None:
-        accounts = self.accounts or OneAccount(self.warehouse)
-        object.__setattr__(self, "accounts", accounts)
-        object.__setattr__(self, "isolation", Isolation(accounts))
+        object.__setattr__(self, "isolation", Isolation(self.warehouse_of))
 
     def warehouse_of(self, request: RunRequestedV1) -> Warehouse:
         """For all that runs a tenant's SQL."""
-        assert self.accounts is not None  # noqa: S101  set above
-        return self.accounts.of(request.tenant_id)
+        return self.accounts.of(request.tenant_id) if self.accounts else self.warehouse
 
     def price_of(self, bytes_: int) -> Decimal:
         """What BigQuery asks for a query on demand, to a hundredth of a cent."""

@@ -28,7 +28,7 @@ class BoundSql:
 
 def bind_sql(text: str, request: RunRequestedV1) -> BoundSql:
     """Raises `StepError` for a variable that does not exist, or stands inside a longer text."""
-    bound, texts = BoundSql(""), texts_of(text)
+    bound, texts = BoundSql(""), texts_of(text) if "${" in text else ()
     values: dict[str, tuple[str, object]] = {
         "date": ("run_date", request.run_date),
         "run_id": ("run_id", str(request.run_id)),

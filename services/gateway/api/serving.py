@@ -9,7 +9,7 @@ from aiohttp import web
 from pydantic import BaseModel, ValidationError
 
 from contracts.identifiers import Identifier, InvalidIdentifierError
-from libs.web.body import read_model, read_text
+from libs.web.body import parse_model, read_text
 from libs.web.problem import Fault, Problem, invalid
 from services.gateway.api.codes import codes_of
 from services.gateway.api.edge import Edge
@@ -131,7 +131,7 @@ async def _read_body(request: web.Request, kind: type[Body] | type[Text]) -> Bod
     if not kind.holds_secrets:
         refuse_keys(text, "body")
     if issubclass(kind, Body):
-        return await read_model(request, kind)
+        return parse_model(text, kind)
     if not text.strip():
         detail = "The body is empty; send what this endpoint is to read."
         raise Problem(400, "invalid_request", detail, [Fault("", detail)])

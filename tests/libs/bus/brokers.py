@@ -76,3 +76,6 @@ class PubSubBroker:
 
     def another(self) -> PubSubTransport:
         return PubSubTransport(PubSubSettings(project_id=PROJECT, emulator_host=self._where))
+
+
+Broker = PubSubBroker | MemoryBroker

@@ -2,7 +2,7 @@
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 import pytest
@@ -20,27 +20,11 @@ from libs.bus.pubsub import PubSubSettings, PubSubTransport
 from libs.bus.router import Router
 from libs.bus.service import Bus, BusOptions
 from libs.bus.transport import FlowControl, Transport, Verdict
-from libs.testing.processes import EmulatorProcess, emulator
-from tests.libs.bus.brokers import MemoryBroker, PubSubBroker
+from libs.testing.processes import EmulatorProcess
+from tests.libs.bus.brokers import Broker, MemoryBroker
 from tests.libs.bus.listening import Listener, until, wire
 
 NUMBERS = itertools.count(1)
-Broker = PubSubBroker | MemoryBroker
-
-
-@pytest.fixture(scope="module")
-def pubsub() -> Iterator[EmulatorProcess]:
-    with emulator("pubsub") as running:
-        yield running
-
-
-@pytest.fixture(params=["memory", "pubsub"])
-async def broker(request: pytest.FixtureRequest, pubsub: EmulatorProcess) -> AsyncIterator[Broker]:
-    found: Broker = (
-        MemoryBroker() if request.param == "memory" else PubSubBroker(pubsub.ports["grpc"])
-    )
-    yield found
-    await found.transport.close()
 
 
 async def test_messages_of_a_key_come_in_order(broker: Broker) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 import pytest
@@ -17,8 +17,7 @@ from libs.bus.errors import PermanentError
 from libs.bus.message import Context
 from libs.bus.router import Router
 from libs.bus.service import Bus, BusOptions
-from libs.testing.processes import EmulatorProcess, emulator
-from tests.libs.bus.brokers import MemoryBroker, PubSubBroker
+from tests.libs.bus.brokers import Broker
 from tests.libs.bus.listening import until
 
 NUMBERS = itertools.count(1)
@@ -29,23 +28,7 @@ GOOD = {
     "ce-kind": "event",
     "ce-source": "scheduler",
 }
-Broker = PubSubBroker | MemoryBroker
 Handle = Callable[[RunCancelRequestedV1, Context], Awaitable[None]]
-
-
-@pytest.fixture(scope="module")
-def pubsub() -> Iterator[EmulatorProcess]:
-    with emulator("pubsub") as running:
-        yield running
-
-
-@pytest.fixture(params=["memory", "pubsub"])
-async def broker(request: pytest.FixtureRequest, pubsub: EmulatorProcess) -> AsyncIterator[Broker]:
-    found: Broker = (
-        MemoryBroker() if request.param == "memory" else PubSubBroker(pubsub.ports["grpc"])
-    )
-    yield found
-    await found.transport.close()
 
 
 @asynccontextmanager
