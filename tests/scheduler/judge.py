@@ -137,6 +137,8 @@ class Judge:
             for about in book.backfills.values():
                 self._judge_backfill(tenant, about)
         keep(Promise.NOTHING_LEAKED, not self.places.used, self.places)
+        reminders = [name for name in self._world.objects.bodies if name.startswith("due/")]
+        keep(Promise.NOTHING_LEAKED, not reminders, reminders)
         for said in self._world.refusals:
             keep(Promise.REASONED, has_known_reason(said), said)
         self._judge_answers()

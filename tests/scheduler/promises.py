@@ -15,7 +15,7 @@ class Promise(StrEnum):
     BACKFILLED = "a backfill runs each of its days once, and comes to its end"
     ON_TIME = "each due time of a schedule is acted on, or told as missed"
     NOTHING_LOST = "all that was decided is published, and each request is answered"
-    NOTHING_LEAKED = "all slots and places are free in the end"
+    NOTHING_LEAKED = "in the end all slots and places are free, and nobody is to look again"
     REASONED = "each decision says why"
     AGREED = "the ledger is what was said of it"
     WRITTEN_ONCE = "a slot of the log is written once"
