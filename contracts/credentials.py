@@ -148,7 +148,7 @@ class KeepRewrappedV1(Command, type="credential.keep_rewrapped.v1", to=Service.T
 
 
 class CredentialRewrappedV1(Event, type="credential.rewrapped.v1"):
-    """Wrapped anew; the tenant service is told to keep it."""
+    """Wrapped anew and handed to the tenant service, which tells of it once it is kept."""
 
     tenant_id: TenantId
     credential_id: CredentialId

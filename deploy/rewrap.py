@@ -3,8 +3,8 @@
     ADMIN_API_KEY=… python -m deploy.rewrap --url https://api.example.com
 
 For after a rotation, before an old version of the key is destroyed. Says for each
-tenant how many were wrapped; may be repeated. Exit codes: 0 when all were, 1 when
-some were not (it says whose and why), 2 without a key.
+tenant how many were wrapped and are kept; may be repeated. Exit codes: 0 when all
+were, 1 when some were not (it says which and why), 2 without a key.
 """
 
 import argparse
@@ -23,7 +23,7 @@ GONE = "OFFBOARDED"
 
 
 async def rewrap(api: Api) -> int:
-    """Tenant by tenant; returns how many failed. Raises `ApiError`."""
+    """Tenant by tenant; returns how many are left. Raises `ApiError`."""
     failed = wrapped = 0
     async for tenant in _tenants(api):
         try:
@@ -32,8 +32,12 @@ async def rewrap(api: Api) -> int:
             failed += 1
             print(f"{tenant}: not wrapped: {error}", file=sys.stderr)
         else:
-            wrapped += done["rewrapped"]
-            print(f"{tenant}: {done['rewrapped']} wrapped")
+            wrapped += len(done["done"])
+            failed += bool(done["failed"])
+            print(f"{tenant}: {len(done['done'])} wrapped")
+            for one in done["failed"]:
+                why = f"{one['credential_id']} not wrapped: {one['detail']}"
+                print(f"{tenant}: {why}", file=sys.stderr)
     print(f"{wrapped} wrapped in all, {failed} tenants left")
     return failed
 

@@ -41,6 +41,8 @@ class Outgoing:
     message: Message
     id: str = ""
     sequence: int = 0
+    reply_to: str = ""
+    """Of a question: the instance that waits for what comes of it, when it is not this one."""
 
 
 Emit = Message | Outgoing | Wire

@@ -45,7 +45,7 @@ class Publisher:
             return emit
         outgoing = emit if isinstance(emit, Outgoing) else Outgoing(emit)
         message = outgoing.message
-        addressee = reply_to
+        addressee = outgoing.reply_to or reply_to
         if message.kind is Kind.REPLY:
             addressee = cause.reply_to if cause else reply_to
             if not addressee:

@@ -1,7 +1,7 @@
 """Asking another service and waiting for its answer, which comes as a message too.
 
-An answer is the first message that was caused by the question and is of an
-expected type: a reply, or the event that the command led to.
+An answer is the first message that the question led to, itself or through what
+others asked for its sake, and that is of an expected type: a reply or an event.
 """
 
 import asyncio
@@ -69,7 +69,7 @@ class Requester:
 
     def offer(self, envelope: Envelope, message: Message) -> None:
         """Give a received message to the question it answers, if it answers one."""
-        waiting = self._open.get(envelope.causation_id)
+        waiting = self._open.get(envelope.causation_id) or self._open.get(envelope.correlation_id)
         if waiting is None or waiting.done.done():
             return
         if isinstance(message, CommandRefusedV1) and envelope.reply_to == self._instance:

@@ -15,7 +15,7 @@ from contracts.identifiers import TenantId
 from contracts.message import Message
 from contracts.platform import CommandRefusedV1
 from libs.bus.errors import RetryableError
-from libs.bus.message import Context
+from libs.bus.message import Context, Emit, Outgoing
 from libs.bus.router import Router
 from libs.vault.vault import CannotOpenError, KmsUnavailableError, Purpose, Vault
 from services.executor.credentials import StoredCredentials
@@ -54,7 +54,8 @@ class CredentialCare:
             )
         ]
 
-    async def on_rewrap(self, command: RewrapCredentialV1, _: Context) -> Sequence[Message]:
+    async def on_rewrap(self, command: RewrapCredentialV1, context: Context) -> Sequence[Emit]:
+        """Whoever asked is told by the tenant service, once it keeps it or why it does not."""
         tenant, name = command.tenant_id, command.credential_id
         try:
             found = await self.stored.sealed(tenant, name)
@@ -66,15 +67,16 @@ class CredentialCare:
             return [_refused(tenant, StepError("credential_unreadable", str(error)))]
         except KmsUnavailableError as error:
             raise RetryableError(str(error), delay=1.0) from None
+        keep = KeepRewrappedV1(
+            tenant_id=tenant,
+            credential_id=name,
+            provider=found.credential.provider,
+            sealed=sealed,
+            of=found.credential.updated_at,
+            requested_by=command.requested_by,
+        )
         return [
-            KeepRewrappedV1(
-                tenant_id=tenant,
-                credential_id=name,
-                provider=found.credential.provider,
-                sealed=sealed,
-                of=found.credential.updated_at,
-                requested_by=command.requested_by,
-            ),
+            Outgoing(keep, reply_to=context.envelope.reply_to),
             CredentialRewrappedV1(
                 tenant_id=tenant, credential_id=name, requested_by=command.requested_by
             ),

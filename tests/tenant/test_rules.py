@@ -19,6 +19,7 @@ from contracts.tenants import (
     SuspendTenantV1,
     TenantStatus,
 )
+from services.tenant.domain import keys
 from services.tenant.domain.onboarding import FinishProvisioning
 from services.tenant.domain.tenant import ENDED_KEYS_SHOWN, Tenant
 from services.tenant.store import TenantDecider
@@ -155,6 +156,83 @@ def test_keys_that_have_ended_neither_count_nor_pile_up(acme: Life) -> None:
         assert isinstance(event, KeyIssuedV1)
     assert len(acme.state.keys) <= ENDED_KEYS_SHOWN + 2
     assert key(1).key_hash in acme.state.live_keys(acme.now)
+
+
+def key_that_ended(life: Life, how: str, **more: object) -> IssueKeyV1:
+    """The command that made a key which has ended and has been forgotten since."""
+    issue = IssueKeyV1.model_validate(
+        {"tenant_id": "acme", "key": key(900, **more), "requested_by": "admin"}
+    )
+    assert kinds(life.tell(issue)) == ["key.issued.v1"]
+    if how == "revoked":
+        life.tell(made(Revoke, key_hash=issue.key.key_hash))
+    elif how == "rotated":
+        until = life.now + timedelta(hours=1)
+        fields = {"old_key_hash": issue.key.key_hash, "key": key(901), "overlap_until": until}
+        life.tell(made(Rotate, **fields))
+    for number in range(1000, 1000 + 2 * ENDED_KEYS_SHOWN):
+        life.now += timedelta(minutes=1)
+        ends = life.now + timedelta(seconds=1)
+        life.tell(made(IssueKeyV1, key=key(number, expires_at=ends)))
+    assert issue.key.key_hash not in life.state.keys
+    return issue
+
+
+@pytest.mark.parametrize("how", ["revoked", "rotated"])
+@pytest.mark.parametrize("again", ["issued", "put in another's place"])
+def test_a_key_that_was_ended_never_opens_again(acme: Life, how: str, again: str) -> None:
+    issue = key_that_ended(acme, how)
+    later = acme.now + timedelta(hours=1)
+    rotate = made(Rotate, old_key_hash=key(1).key_hash, key=issue.key, overlap_until=later)
+    said = acme.tell(issue if again == "issued" else rotate)
+    assert refused(said) == "key_exists"
+    assert issue.key.key_hash not in acme.state.live_keys(acme.now)
+
+
+def test_a_key_that_ended_by_itself_needs_no_memory_and_stays_ended(acme: Life) -> None:
+    issue = key_that_ended(acme, "by itself", expires_at=NOW + timedelta(minutes=5))
+    assert acme.state.ended == {}
+    assert refused(acme.tell(issue)) == "key_expired"
+    later = acme.now + timedelta(hours=1)
+    rotate = made(Rotate, old_key_hash=key(1).key_hash, key=issue.key, overlap_until=later)
+    assert refused(acme.tell(rotate)) == "key_expired"
+
+
+def test_a_revoked_key_is_remembered_until_it_would_have_ended(acme: Life) -> None:
+    ends = NOW + timedelta(days=1)
+    issue = key_that_ended(acme, "revoked", expires_at=ends)
+    assert refused(acme.tell(issue)) == "key_exists"
+    acme.now = ends
+    assert refused(acme.tell(issue)) == "key_expired"
+    acme.tell(made(IssueKeyV1, key=key(2)))
+    assert acme.state.ended == {}
+
+
+def test_rotating_and_then_revoking_does_not_shorten_the_memory(acme: Life) -> None:
+    until = NOW + timedelta(hours=1)
+    first = key(1)
+    acme.tell(made(Rotate, old_key_hash=first.key_hash, key=key(2), overlap_until=until))
+    acme.tell(made(Revoke, key_hash=first.key_hash))
+    acme.now += timedelta(days=2)
+    acme.tell(made(IssueKeyV1, key=key(3)))
+    assert list(acme.state.ended.values()) == [None]
+
+
+def test_who_has_ended_too_many_keys_gets_no_more(
+    acme: Life, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keys, "MOST_ENDED", 2)
+    for number in (2, 3):
+        acme.tell(made(IssueKeyV1, key=key(number)))
+        acme.tell(made(Revoke, key_hash=key(number).key_hash))
+    (refusal,) = acme.tell(made(IssueKeyV1, key=key(4)))
+    assert isinstance(refusal, CommandRefusedV1)
+    assert refusal.code == "too_many_keys"
+    assert "expires_at" in refusal.detail
+    until = acme.now + timedelta(hours=1)
+    rotate = made(Rotate, old_key_hash=key(1).key_hash, key=key(4), overlap_until=until)
+    assert refused(acme.tell(rotate)) == "too_many_keys"
+    assert kinds(acme.tell(made(Revoke, key_hash=key(1).key_hash))) == ["key.revoked.v1"]
 
 
 def test_the_hundred_and_first_live_key_is_refused(acme: Life) -> None:

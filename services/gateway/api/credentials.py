@@ -1,12 +1,14 @@
 """Endpoints for provider credentials. They go in and never come out."""
 
+from time import monotonic
+
 from pydantic import Field, JsonValue, ValidationError
 
 from contracts.credentials import (
     CredentialAction,
     CredentialDeletedV1,
     CredentialListV1,
-    CredentialRewrappedV1,
+    CredentialPart,
     CredentialStoredV1,
     CredentialTestedV1,
     DeleteCredentialV1,
@@ -29,6 +31,8 @@ from services.gateway.credentials import plaintext
 PATH = "/api/v1/tenants/{tenant_id}/credentials"
 UNTRIED = ("credential_not_found", "credential_unreadable")
 TRYING_SECONDS = 15.0
+REWRAPPING_SECONDS = 120.0
+"""For all of a tenant's; a load balancer's patience is longer."""
 
 
 class CredentialBody(Body):
@@ -49,9 +53,20 @@ class CredentialStored(Part):
     """READY, when the dataset for what is loaded with it is there; else why not."""
 
 
+class NotRewrapped(Part):
+    credential_id: CredentialId
+    code: str
+    detail: str
+
+
 class Rewrapped(Part):
     tenant_id: TenantId
     rewrapped: int
+    """How many are done."""
+    done: tuple[CredentialId, ...]
+    """Kept under the new wrapping."""
+    failed: tuple[NotRewrapped, ...]
+    """Still under the old one, as far as is known; the others are done all the same."""
 
 
 class CredentialRoutes:
@@ -129,24 +144,43 @@ class CredentialRoutes:
         "POST",
         "/api/v1/admin/tenants/{tenant_id}/credentials/rewrap",
         Who.ADMIN,
-        errors=("tenant_not_found", *UNTRIED),
+        errors=("tenant_not_found",),
     )
     async def rewrap(self, call: Call, tenant_id: TenantId) -> Rewrapped:
         """Have a tenant's credentials wrapped by the newest version of the KMS key.
 
-        Nothing is entered again. Once all tenants' are done the old version may go.
+        Nothing is entered again. Once none fails with any tenant, the old version may go.
         """
         found = await self._edge.questions.ask(
             ListCredentialsV1(tenant_id=tenant_id), CredentialListV1
         )
+        done: list[CredentialId] = []
+        failed: list[NotRewrapped] = []
+        ends_at = monotonic() + REWRAPPING_SECONDS
         for part in found.credentials:
-            command = RewrapCredentialV1(
-                tenant_id=tenant_id,
-                credential_id=part.credential_id,
-                requested_by=call.who("admin"),
-            )
-            await self._edge.questions.ask(command, CredentialRewrappedV1, within=TRYING_SECONDS)
-        return Rewrapped(tenant_id=tenant_id, rewrapped=len(found.credentials))
+            try:
+                await self._rewrap(call, tenant_id, part, ends_at - monotonic())
+            except Problem as problem:
+                failed.append(_not_rewrapped(part, problem))
+            else:
+                done.append(part.credential_id)
+        return Rewrapped(
+            tenant_id=tenant_id, rewrapped=len(done), done=tuple(done), failed=tuple(failed)
+        )
+
+    async def _rewrap(
+        self, call: Call, tenant_id: TenantId, part: CredentialPart, left: float
+    ) -> None:
+        """Returns once the tenant service keeps it."""
+        if left <= 0:
+            raise Problem(504, "no_answer_yet", "There was no time left to begin; repeat it.")
+        command = RewrapCredentialV1(
+            tenant_id=tenant_id,
+            credential_id=part.credential_id,
+            requested_by=call.who("admin"),
+        )
+        within = min(TRYING_SECONDS, left)
+        await self._edge.questions.ask(command, CredentialStoredV1, within=within)
 
     async def _seal(self, tenant: TenantId, name: CredentialId, body: CredentialBody) -> SealedPart:
         try:
@@ -181,6 +215,10 @@ class CredentialRoutes:
         except Problem as problem:
             return f"MISSING: {problem.detail}"
         return "READY"
+
+
+def _not_rewrapped(part: CredentialPart, problem: Problem) -> NotRewrapped:
+    return NotRewrapped(credential_id=part.credential_id, code=problem.code, detail=problem.detail)
 
 
 def _misshapen(provider: Provider, found: Problem) -> Problem:

@@ -29,7 +29,7 @@ from services.gateway.authority import check_may_rotate, check_scopes, end_withi
 ADMIN = "admin"
 OWN, ANY = "/api/v1/tenants/api-keys", "/api/v1/admin/api-keys"
 NO_STORE = {"Cache-Control": "no-store"}
-ISSUING = ("tenant_not_found", "too_many_keys", "key_expired")
+ISSUING = ("tenant_not_found", "too_many_keys", "key_exists", "key_expired")
 DAY = 86_400
 
 

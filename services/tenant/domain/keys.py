@@ -13,19 +13,16 @@ from contracts.keys import (
 )
 from services.tenant.domain.deciding import Outcome, refuse, unknown
 from services.tenant.domain.facts import KeyAdded, KeyEnds
-from services.tenant.domain.tenant import Tenant, is_live
+from services.tenant.domain.tenant import Tenant, is_live, mark_of, still_remembered
 
 MOST_KEYS = 100
+MOST_ENDED = 50_000
+"""As many ends are remembered, in about a megabyte. Then none is forgotten, and no key made."""
 
 
 def issue_key(state: Tenant, command: IssueKeyV1, now: datetime) -> Outcome:
-    if refusal := _no_more_keys(state, command.tenant_id, now):
+    if refusal := _not_to_be_made(state, command, now):
         return refusal
-    if command.key.key_hash in state.keys:
-        return refuse(command.tenant_id, "key_exists", "this very key was issued before")
-    ends = command.key.expires_at
-    if ends is not None and ends <= now:
-        return refuse(command.tenant_id, "key_expired", f"expires_at {ends} is not in the future")
     event = KeyIssuedV1(
         tenant_id=command.tenant_id,
         key=command.key,
@@ -40,7 +37,7 @@ def rotate_key(state: Tenant, command: RotateKeyV1, now: datetime) -> Outcome:
     old = state.keys.get(command.old_key_hash)
     if old is None or not is_live(old, now):
         return _unknown_key(command.tenant_id, command.old_key_hash)
-    if refusal := _no_more_keys(state, command.tenant_id, now):
+    if refusal := _not_to_be_made(state, command, now):
         return refusal
     until = min(command.overlap_until, old.key.expires_at or command.overlap_until)
     event = KeyRotatedV1(
@@ -78,9 +75,24 @@ def _unknown_key(tenant: TenantId, key_hash: KeyHash) -> Outcome:
     return refuse(tenant, "key_not_found", f"{tenant} has no live key {key_hash}")
 
 
-def _no_more_keys(state: Tenant, tenant: TenantId, now: datetime) -> Outcome | None:
+def _not_to_be_made(
+    state: Tenant, command: IssueKeyV1 | RotateKeyV1, now: datetime
+) -> Outcome | None:
+    """A repeat may come after its key has ended, however long ago: it never opens again."""
+    tenant, key = command.tenant_id, command.key
     if not state.exists:
         return unknown(tenant)
+    if key.expires_at is not None and key.expires_at <= now:
+        detail = f"expires_at {key.expires_at} is not in the future"
+        return refuse(tenant, "key_expired", detail)
+    if key.key_hash in state.keys or mark_of(key.key_hash) in state.ended:
+        return refuse(tenant, "key_exists", "this very key was issued before")
     if len(state.live_keys(now)) >= MOST_KEYS:
         return refuse(tenant, "too_many_keys", f"at most {MOST_KEYS} keys; revoke one first")
+    if len(still_remembered(state.ended, now)) >= MOST_ENDED:
+        detail = (
+            f"{MOST_ENDED} keys were revoked or rotated before their end, and no more can be "
+            "remembered; let keys end by an expires_at of their own, and ask the operator"
+        )
+        return refuse(tenant, "too_many_keys", detail)
     return None

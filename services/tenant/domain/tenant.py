@@ -23,6 +23,8 @@ from services.tenant.domain.facts import Fact
 from services.tenant.domain.plans import limits_of
 
 ENDED_KEYS_SHOWN = 100
+MARK_DIGITS = 16
+"""Of a key's hash, which is random: two keys share a mark less often than disks lie."""
 
 
 class Tenant(Fact):
@@ -35,6 +37,8 @@ class Tenant(Fact):
     overrides: LimitOverridesPart = LimitOverridesPart()
     datasets: tuple[str, ...] = ()
     keys: dict[KeyHash, StoredKeyPart] = Field(default_factory=dict)
+    ended: dict[str, Utc | None] = Field(default_factory=dict)
+    """Marks of keys that were ended before their time, until they would have ended themselves."""
     credentials: dict[CredentialId, CredentialPart] = Field(default_factory=dict)
     ciphertexts: dict[CredentialId, str] = Field(default_factory=dict)
     """Where each credential's ciphertext lies."""
@@ -79,6 +83,15 @@ def is_live(stored: StoredKeyPart, now: datetime) -> bool:
     return stored.is_active and (ends is None or ends > now)
 
 
+def mark_of(key_hash: KeyHash) -> str:
+    return key_hash[-MARK_DIGITS:]
+
+
+def still_remembered(ended: dict[str, Utc | None], now: datetime) -> dict[str, Utc | None]:
+    """Without those whose own end has come: nobody can make them again, as it is past."""
+    return {mark: until for mark, until in ended.items() if until is None or until > now}
+
+
 def evolve(state: Tenant, fact: BaseModel) -> Tenant:
     """Apply one fact; total over every kind of fact."""
     return state.model_copy(update=_changes(state, fact))
@@ -86,8 +99,17 @@ def evolve(state: Tenant, fact: BaseModel) -> Tenant:
 
 def _changes(state: Tenant, fact: BaseModel) -> dict[str, Any]:
     match fact:
-        case facts.KeyAdded() | facts.KeyEnds():
-            return {"keys": _changed_keys(state, fact)}
+        case facts.KeyAdded(at=at):
+            return {
+                "keys": _changed_keys(state, fact),
+                "ended": still_remembered(state.ended, at),
+            }
+        case facts.KeyEnds(key_hash=key_hash):
+            would_have = state.keys[key_hash].key.expires_at
+            return {
+                "keys": _changed_keys(state, fact),
+                "ended": {mark_of(key_hash): would_have, **state.ended},
+            }
         case facts.CredentialKept() | facts.CredentialDropped() | facts.CiphertextsGone():
             return _changed_credentials(state, fact)
         case facts.PlanChosen(plan=plan, overrides=overrides):
