@@ -12,6 +12,7 @@ BusError
 └── TooManyQuestionsError more questions are open than an instance may have
 """
 
+from contracts.envelope import Wire
 from contracts.platform import CommandRefusedV1
 
 
@@ -40,7 +41,10 @@ class UnreadableError(PermanentError):
 
 
 class PublishRefusedError(PermanentError):
-    def __init__(self, topic: str, reason: str) -> None:
+    """`wires`: what was refused; all else that was to be published with it is."""
+
+    def __init__(self, topic: str, reason: str, wires: tuple[Wire, ...] = ()) -> None:
+        self.reason, self.wires = reason, wires
         super().__init__(f"{topic} refused a message: {reason}")
 
 

@@ -57,8 +57,16 @@ class TopicBatcher:
         self._queue.extend(zip(wires, futures, strict=True))
         if self._worker is None:
             self._worker = asyncio.create_task(self._work())
+        refused: list[PublishRefusedError] = []
         for future in futures:
-            await future
+            try:
+                await future
+            except PublishRefusedError as error:
+                refused.append(error)
+        if refused:
+            raise PublishRefusedError(
+                self._path, refused[0].reason, tuple(wire for one in refused for wire in one.wires)
+            )
 
     async def flush(self) -> None:
         if self._worker is not None:
@@ -106,9 +114,10 @@ class TopicBatcher:
             for single in batch:
                 await self._send([single])
             return
-        ((_, future),) = batch
+        ((wire, future),) = batch
         if not future.done():
-            future.set_exception(PublishRefusedError(self._path, error.details() or ""))
+            reason = error.details() or ""
+            future.set_exception(PublishRefusedError(self._path, reason, (wire,)))
 
     def _report(self, error: grpc.aio.AioRpcError) -> None:
         missing = error.code() is grpc.StatusCode.NOT_FOUND

@@ -47,7 +47,7 @@ class Transport(Protocol):
     async def publish(self, topic: str, wires: Sequence[Wire]) -> None:
         """Return when all are durable; keeps trying while the broker is away.
 
-        Order within a key is kept. Raises `PublishRefusedError`.
+        Order within a key is kept. Raises `PublishRefusedError` when all others are durable.
         """
 
     def subscribe(

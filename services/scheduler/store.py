@@ -41,6 +41,7 @@ from services.scheduler.domain.deciding import (
     NOTHING,
     KeepConfig,
     Look,
+    RequestRefused,
     RetryWith,
     Rules,
     SubmitTemplate,
@@ -79,6 +80,7 @@ _RULES: dict[type[Message], Rule] = {
     AttemptHeartbeatV1: attempts.attempt_alive,
     AttemptReturnedV1: attempts.attempt_returned,
     AttemptFinishedV1: attempts.attempt_finished,
+    RequestRefused: attempts.request_refused,
     Look: attempts.look,
     Granted: queue.take_place,
 }

@@ -5,9 +5,10 @@ or not at all does no harm: reminders are dropped after what they led to has bee
 published, and a look under the same reminder is answered by the same record.
 """
 
+import logging
 from collections.abc import AsyncIterator, Awaitable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import NamedTuple, Protocol
 from uuid import NAMESPACE_URL, uuid5
 
 import orjson
@@ -16,15 +17,18 @@ from contracts.envelope import Envelope, Wire
 from contracts.identifiers import TenantId
 from contracts.runs import RunQueuedV1, RunRequestedV1, TriggerType
 from contracts.ticks import TickAppliedV1, TickJob, TickV1
+from libs.bus.errors import PublishRefusedError
 from libs.bus.message import Context
 from libs.bus.router import Router
-from services.scheduler.domain.deciding import Look
+from services.scheduler.domain.deciding import Look, RequestRefused
 from services.scheduler.ledgers import Ledgers
 from services.scheduler.objects import Reminder, Reminders, Revisions
 from services.scheduler.sparing import Sparing
 
+LOG = logging.getLogger(__name__)
 NAMESPACE = uuid5(NAMESPACE_URL, "convergence/scheduler/ticks")
 AT_ONCE = 100
+SHOWN = 200
 _ADMITTED = {RunRequestedV1.wire_type, RunQueuedV1.wire_type}
 
 
@@ -58,6 +62,13 @@ class Counts:
 def _is_new(wire: Wire, said: dict[str, str]) -> bool:
     decided_now = said["submitted_at"].rstrip("Z") == wire.attributes["ce-time"].rstrip("Z")
     return decided_now and said["trigger"]["type"] != TriggerType.API  # type: ignore[index] # JSON
+
+
+class Refused(NamedTuple):
+    """What the bus will never take, and why."""
+
+    wire: Wire
+    reason: str
 
 
 @dataclass(slots=True)
@@ -100,7 +111,7 @@ class TickHandler:
             if tick.job is TickJob.DAILY:
                 await self._ledgers.expire_places()
             await self._ledgers.offer_again(
-                context.envelope, lambda wires: self._publish([wires], counts), round_.sparing
+                context.envelope, lambda wires: self._publish([wires], round_), round_.sparing
             )
         round_.sparing.check()
         return [
@@ -137,7 +148,7 @@ class TickHandler:
         looks = await round_.sparing.each(
             reminders, _tenant_of, lambda one: self._look(one, _under(one, round_.cause))
         )
-        await self._publish([wires for _, wires in looks], round_.counts)
+        await self._publish([wires for _, wires in looks], round_)
         await round_.sparing.each(
             [reminder for reminder, _ in looks], _tenant_of, self._reminders.drop
         )
@@ -159,7 +170,7 @@ class TickHandler:
         each = round_.sparing.each
         before = dict(await each(tenants, _itself, self._ledgers.remembered))
         looks = await each(before, _itself, look)
-        await self._publish([wires for _, wires in looks], round_.counts)
+        await self._publish([wires for _, wires in looks], round_)
         after = await each([tenant for tenant, _ in looks], _itself, self._ledgers.remembered)
         gone = sum(before[tenant] - remembered for tenant, remembered in after)
         round_.counts.expired += max(0, gone)
@@ -177,15 +188,57 @@ class TickHandler:
                 await self._revisions.keep(tenant, state.configs[name])
         await self._ledgers.expire(tenant)
 
-    async def _publish(self, answers: Sequence[Sequence[Wire]], counts: Counts) -> None:
+    async def _publish(self, answers: Sequence[Sequence[Wire]], round_: Round) -> None:
+        """What the bus refuses is given up, and holds up nothing else."""
         wires = [wire for answer in answers for wire in answer]
-        counts.take(wires)
-        if wires:
+        round_.counts.take(wires)
+        while wires:
+            refused = await self._send(wires)
+            given_up = await round_.sparing.each(
+                refused, _addressed, lambda one: self._give_up(one, round_.cause)
+            )
+            wires = [wire for _, more in given_up for wire in more]
+
+    async def _send(self, wires: Sequence[Wire]) -> list[Refused]:
+        try:
             await self._sender.send(*wires)
+        except PublishRefusedError as error:
+            if not error.wires:
+                raise
+            return [Refused(wire, error.reason[:SHOWN]) for wire in error.wires]
+        return []
+
+    async def _give_up(self, refused: Refused, cause: Envelope) -> Sequence[Wire]:
+        """A run that nobody can be asked to do ends as failed; of all else the log tells."""
+        about, tenant = refused.wire.attributes, _addressed(refused)
+        LOG.error(
+            "%s %s of tenant %s is not published: %s",
+            about["ce-type"],
+            about["ce-id"],
+            tenant,
+            refused.reason,
+        )
+        if about["ce-type"] != RunRequestedV1.wire_type:
+            return ()
+        request = RunRequestedV1.decode(refused.wire.data)
+        message = RequestRefused(
+            tenant_id=tenant,
+            run_id=request.run_id,
+            attempt=request.attempt,
+            reason=refused.reason,
+        )
+        id_ = str(uuid5(NAMESPACE, f"refused/{about['ce-id']}"))
+        return await self._ledgers.decide(
+            tenant, message, replace(cause, id=id_, tenant_id=tenant, reply_to="")
+        )
 
 
 def _itself(tenant: TenantId) -> TenantId:
     return tenant
+
+
+def _addressed(refused: Refused) -> TenantId:
+    return TenantId(refused.wire.attributes["ce-tenantid"])
 
 
 def _tenant_of(reminder: Reminder) -> TenantId:

@@ -49,6 +49,7 @@ REASONS: dict[type[Message], tuple[Callable[[Any], str], str]] = {
             rf"|({SOMEBODY}) cancelled it before it began|the tenant is gone"
             r"|its cancellation was asked for, and its executor (is silent|gave it back)"
             r"|the run was lost \d+ times by the platform and is not charged"
+            r"|no executor could be asked to run it: .+"
             r"|it waited for more than \d+ days, and is given up"
         ),
     ),

@@ -20,6 +20,7 @@ from services.scheduler.domain.deciding import (
     NOTHING,
     Look,
     Outcome,
+    RequestRefused,
     Rules,
     Working,
     lease_until,
@@ -85,6 +86,17 @@ def attempt_returned(
         return settle(state, ended, event.tenant_id, now, rules)
     fault = "was given back by an executor that stops or is full"
     return _request_again(lease, now, rules, fault, returned=True)
+
+
+def request_refused(state: Ledger, message: RequestRefused, now: datetime, rules: Rules) -> Outcome:
+    """Another attempt would be refused as well."""
+    lease = _current(state, message.run_id, message.attempt)
+    if lease is None:
+        return NOTHING
+    reason = f"no executor could be asked to run it: {message.reason}"
+    error = ErrorPart(code="internal_error", detail=reason)
+    ended = _end(lease, RunStatus.FAILED, now, error, refund=True, reason=reason)
+    return settle(state, ended, message.tenant_id, now, rules)
 
 
 def cancel_run(state: Ledger, command: CancelRunV1, now: datetime, rules: Rules) -> Outcome:

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from functools import reduce
 from typing import Any
 
-from contracts.identifiers import TenantId
+from contracts.identifiers import RunId, TenantId
 from contracts.message import Message
 from contracts.pipelines import DefinitionPart, SaveConfigV1
 from contracts.platform import CommandRefusedV1
@@ -81,6 +81,15 @@ class Look(Message):
     """Also drop what has outlived its retention."""
     reminder: int | None = None
     """The number of the reminder that led to it."""
+
+
+class RequestRefused(Message):
+    """Not a contract: no executor will ever hear of an attempt, its request cannot be sent."""
+
+    tenant_id: TenantId
+    run_id: RunId
+    attempt: int
+    reason: str
 
 
 Outcome = tuple[tuple[Fact, ...], tuple[Message, ...]]

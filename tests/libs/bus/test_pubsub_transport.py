@@ -178,6 +178,23 @@ async def test_a_refused_message_fails_alone_and_its_key_goes_on(broker: PubSubB
     await running.drain(1)
 
 
+async def test_what_is_published_with_refused_messages_is_durable_when_they_are_told(
+    broker: PubSubBroker,
+) -> None:
+    spec = await broker.subscription()
+    bad = [Wire({"x" * 300: "too long a name"}, body, "key") for body in (b"bad", b"worse")]
+    with pytest.raises(PublishRefusedError) as caught:
+        await broker.transport.publish(
+            spec.topic, [bad[0], wire("1", "key"), bad[1], wire("2", "other")]
+        )
+    assert caught.value.wires == tuple(bad)
+    listener = Listener()
+    running = broker.transport.subscribe(spec.name, listener, FlowControl())
+    await until(lambda: len(listener.got) == 2)
+    assert sorted(listener.texts) == ["1", "2"]
+    await running.drain(1)
+
+
 async def test_calls_that_fail_now_and_then_lose_nothing_and_keep_the_order(
     broker: PubSubBroker, pubsub: EmulatorProcess
 ) -> None:
