@@ -7,13 +7,12 @@ what the gateway and the tenant service would, and ticks.
 import asyncio
 import os
 import signal
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping
-from contextlib import ExitStack, asynccontextmanager, suppress
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from uuid import uuid4
 
@@ -38,9 +37,10 @@ from libs.bus.pubsub import PubSubSettings, PubSubTransport
 from libs.bus.router import Router
 from libs.bus.service import Bus, BusOptions
 from libs.slotlog.bucket import Bucket, BucketSettings
-from libs.testing.processes import ROOT, emulator
+from libs.testing.processes import EmulatorProcess, emulator
 from libs.warehouse.schema import Dataset
 from libs.warehouse.warehouse import Warehouse, WarehouseSettings
+from tests.faults.forked import start
 
 PROJECT = "convergence-local"
 HEARD = (
@@ -64,31 +64,36 @@ class Engine:
     warehouse: Warehouse
     bus: Bus
     tenants: Publisher
-    processes: dict[str, "subprocess.Popen[bytes]"] = field(default_factory=dict)
+    scheduler: Publisher
+    """What it says comes beside what the scheduler under test says."""
+    emulators: dict[str, EmulatorProcess] = field(default_factory=dict)
+    processes: dict[str, ForkServerProcess] = field(default_factory=dict)
     heard: list[Message] = field(default_factory=list)
+    ids: set[str] = field(default_factory=set)
     counts: Counter[type[Message]] = field(default_factory=Counter)
     news: asyncio.Condition = field(default_factory=asyncio.Condition)
 
     def start(self, name: str, module: str) -> None:
-        with (self.logs / f"{name}.log").open("ab") as log:
-            self.processes[name] = subprocess.Popen(
-                [sys.executable, "-m", module],
-                cwd=ROOT,
-                env={**os.environ, **self.environment},
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-            )
+        self.processes[name] = start(module, self.environment, self.logs / f"{name}.log")
 
-    def kill(self, name: str, how: signal.Signals = signal.SIGKILL) -> int:
+    def kill(self, name: str, how: signal.Signals = signal.SIGKILL) -> int | None:
         """End a process as a crash would, or ask it to end; returns its exit code."""
         process = self.processes[name]
-        with suppress(ProcessLookupError):
-            process.send_signal(how)
-        return process.wait(30)
+        if process.is_alive() and process.pid:
+            os.kill(process.pid, how)
+        process.join(60)
+        return process.exitcode
 
-    async def on_event(self, message: Message, _: Context) -> None:
+    def ask_for_faults(self, plans: Mapping[str, Mapping[str, float]]) -> None:
+        for name, emulated in self.emulators.items():
+            emulated.ask_for(**plans.get(name, {}))
+
+    async def on_event(self, message: Message, context: Context) -> None:
+        """Each fact once, however often it is published."""
         async with self.news:
+            if context.envelope.id in self.ids:
+                return
+            self.ids.add(context.envelope.id)
             self.heard.append(message)
             self.counts[type(message)] += 1
             self.news.notify_all()
@@ -148,7 +153,7 @@ async def engine(directory: Path, *, executors: int, **settings: str) -> AsyncIt
     """Emulators, a scheduler, executors `executor-0` …, and a clock."""
     with ExitStack() as stack:
         pubsub, storage, bigquery = (
-            stack.enter_context(emulator(name, state_dir=directory / name))
+            stack.enter_context(emulator(name, state_dir=directory / name, control=True))
             for name in ("pubsub", "storage", "bigquery")
         )
         rest, pubsub_host = bigquery.ports["rest"], f"127.0.0.1:{pubsub.ports['grpc']}"
@@ -163,6 +168,7 @@ async def engine(directory: Path, *, executors: int, **settings: str) -> AsyncIt
         }
         await _prepare(environment)
         found = _engine(directory, environment)
+        found.emulators |= {"pubsub": pubsub, "storage": storage, "bigquery": bigquery}
         await found.bus.start()
         try:
             found.start("scheduler", "services.scheduler")
@@ -212,6 +218,7 @@ def _engine(directory: Path, environment: Mapping[str, str]) -> Engine:
         ),
         bus=Bus(Service.GATEWAY, router, transport, options),
         tenants=Publisher(Service.TENANT, transport),
+        scheduler=Publisher(Service.SCHEDULER, transport),
     )
     router.on(*HEARD)(found.on_event)
     return found
