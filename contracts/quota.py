@@ -62,7 +62,7 @@ class TenantSharePart(Part):
     running: int
     waiting: int
     share: float
-    """Its part of all running work, 0 to 1."""
+    """Its part of all running work, 0 to 1; of this page's when there is no limit over all."""
     blocking_limit: str = ""
     oldest_wait_seconds: float = 0
     expected_start_at: Utc | None = None

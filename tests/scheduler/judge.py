@@ -31,7 +31,7 @@ class Judge:
     """Replays what became durable in its order, beside a book that is kept by its messages."""
 
     def __init__(self, world: World) -> None:
-        self._world = world
+        self.world = world
         self._rules = world.rules
         self.ledgers: dict[TenantId, Ledger] = {tenant: Ledger() for tenant in world.tenants}
         self.books = {tenant: Book(world.rules) for tenant in world.tenants}
@@ -46,7 +46,7 @@ class Judge:
 
     def judge_log(self) -> None:
         """All that must hold at any moment, also of a history that was cut off."""
-        for stream, slot, record in self._world.log.written:
+        for stream, slot, record in self.world.log.written:
             for entry in record.entries:
                 keep(Promise.ONCE, (stream, entry.cause) not in self._causes, entry.cause)
                 self._causes.add((stream, entry.cause))
@@ -60,7 +60,7 @@ class Judge:
 
     def _replay(self, tenant: TenantId, entry: Entry, record: Record) -> None:
         book = self.books[tenant]
-        book.hear(self._world.messages.get(entry.cause), record.at)
+        book.hear(self.world.messages.get(entry.cause), record.at)
         for wire in entry.emits:
             book.say(wire)
             if wire.attributes["ce-type"] == ScheduleMissedV1.wire_type:
@@ -124,36 +124,36 @@ class Judge:
 
     def judge_end(self) -> None:
         """What must hold when all trouble is over."""
-        for stream, _, record in self._world.log.written:
+        for stream, _, record in self.world.log.written:
             for wire in (wire for entry in record.entries for wire in entry.emits):
                 if stream != PLACES and wire.attributes["ce-kind"] != Kind.REPLY:
-                    there = wire.attributes["ce-id"] in self._world.published
+                    there = wire.attributes["ce-id"] in self.world.published
                     keep(Promise.NOTHING_LOST, there, wire.attributes)
-        for id_, message in self._world.messages.items():
-            keep(Promise.NOTHING_LOST, bool(self._world.answers[id_]), message)
+        for id_, message in self.world.messages.items():
+            keep(Promise.NOTHING_LOST, bool(self.world.answers[id_]), message)
         for tenant, book in self.books.items():
             keep(Promise.NOTHING_LEAKED, set(book.ended) == set(book.accepted), tenant)
             keep(Promise.NOTHING_LEAKED, not self.ledgers[tenant].runs, tenant)
             for about in book.backfills.values():
                 self._judge_backfill(tenant, about)
         keep(Promise.NOTHING_LEAKED, not self.places.used, self.places)
-        reminders = [name for name in self._world.objects.bodies if name.startswith("due/")]
+        reminders = [name for name in self.world.objects.bodies if name.startswith("due/")]
         keep(Promise.NOTHING_LEAKED, not reminders, reminders)
-        for said in self._world.refusals:
+        for said in self.world.refusals:
             keep(Promise.REASONED, has_known_reason(said), said)
         self._judge_answers()
 
     def _judge_answers(self) -> None:
         """Who asks for a run is told of it: that it begins, waits or is refused."""
-        load = self._world.load
+        load = self.world.load
         asked: list[SubmitRunV1 | RetryRunV1] = [*load.submitted, *load.retried]
         for command in asked:
             book = self.books[command.tenant_id]
             known = command.run_id in book.accepted or any(
                 one.run_id == command.run_id for one in book.refused
             )
-            ids = (id_ for id_, one in self._world.messages.items() if one == command)
-            answers = [answer for id_ in ids for answer in self._world.answers[id_]]
+            ids = (id_ for id_, one in self.world.messages.items() if one == command)
+            answers = [answer for id_ in ids for answer in self.world.answers[id_]]
             keep(Promise.NOTHING_LOST, known or "command.refused.v1" in answers, command)
 
     def _judge_backfill(self, tenant: TenantId, about: BackfillPart) -> None:

@@ -1,9 +1,9 @@
 """Several schedulers, clocks that jump, and a world that loses and repeats everything.
 
 One seed is one history: processes are killed and clocks jump at any turn of the
-event loop, replies are lost after the write, messages come twice and out of
-order, executors vanish. Afterwards the trouble ends, everything is driven to its
-end, and the whole log is judged.
+event loop, replies are lost after the write, storage fails now and then, messages
+come twice and out of order, executors vanish. Afterwards the trouble ends, everything
+is driven to its end, and the whole log is judged.
 """
 
 import asyncio
@@ -23,14 +23,14 @@ from contracts.platform import CommandRefusedV1
 from contracts.tenants import LimitsPart
 from contracts.ticks import TickJob, TickV1
 from libs.bus.errors import RetryableError
+from libs.slotlog.bucket import StorageUnavailableError
 from libs.slotlog.log import UnknownOutcomeError
 from services.scheduler.domain.deciding import Rules
 from services.scheduler.templates.library import Library
 from tests.scheduler.executors import Executors
-from tests.scheduler.faulty import GROUND, Ground
+from tests.scheduler.faulty import GROUND, FaultyObjects, Ground
 from tests.scheduler.instances import Broker, Instance
 from tests.scheduler.load import CONFIG, Load
-from tests.scheduler.memory import MemoryObjects
 
 __all__ = ["CONFIG", "Instance", "Plan", "World"]
 
@@ -43,6 +43,7 @@ STARTS = (
     datetime(2026, 10, 25, 0, 20, tzinfo=UTC),  # and back
 )
 RETRIES = 60
+RETRIED = RetryableError, UnknownOutcomeError, StorageUnavailableError
 LIMITS = LimitsPart(daily=6, monthly=9, concurrent=2)
 TICK, JUMP = timedelta(seconds=61), timedelta(minutes=10)
 SKEWS = (timedelta(0), timedelta(0), timedelta(seconds=2), JUMP, -JUMP)
@@ -74,7 +75,7 @@ class World:
         self.chance = random.Random(seed)
         self.start = self.now = STARTS[seed % len(STARTS)]
         self.log = ground.log(self.chance)
-        self.objects = MemoryObjects()
+        self.objects = FaultyObjects(self.log)
         self.rules = Rules(
             lease_seconds=60,
             max_attempts=4,
@@ -208,7 +209,7 @@ class World:
             error = call.exception()
             if error is None:
                 return
-            if not isinstance(error, RetryableError | UnknownOutcomeError):
+            if not isinstance(error, RETRIED):
                 raise error
         raise NeverHandledError(message)
 
