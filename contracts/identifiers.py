@@ -1,6 +1,7 @@
 """Identifiers that cross service borders: distinct types, parsed once at the edge."""
 
 import re
+from functools import partial
 from typing import Any, ClassVar, Self
 
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
@@ -32,7 +33,7 @@ class Identifier(str):
         cls, _source: Any, _handler: GetCoreSchemaHandler
     ) -> CoreSchema:
         return core_schema.no_info_after_validator_function(
-            cls,
+            partial(str.__new__, cls),  # the schema has checked it: half the cost of a message
             core_schema.str_schema(
                 pattern=f"^(?:{cls.pattern.pattern})$", regex_engine="rust-regex"
             ),

@@ -5,7 +5,7 @@ from uuid import NAMESPACE_URL, uuid4, uuid5
 
 from contracts.catalogue import entry_of, topic_of
 from contracts.envelope import Envelope, Wire, seal
-from contracts.message import Kind, Service
+from contracts.message import Event, Kind, Service
 from libs.bus.message import Emit, Outgoing
 from libs.bus.transport import Transport
 from libs.clock import Clock, system_clock
@@ -39,18 +39,24 @@ class Publisher:
             await self._transport.publish(topic_of(self._service), wires)
         return wires
 
+    def seal(self, event: Event) -> Wire:
+        """For sending later, beside others, what belongs to the trace of this moment."""
+        return self._sealed(Outgoing(event), None, "", _derive(None, ""))
+
     def _seal(self, emit: Emit, cause: Envelope | None, reply_to: str, seed: str) -> Wire | None:
         """None for an answer that nobody waits for."""
         if isinstance(emit, Wire):
             return emit
         outgoing = emit if isinstance(emit, Outgoing) else Outgoing(emit)
-        message = outgoing.message
         addressee = outgoing.reply_to or reply_to
-        if message.kind is Kind.REPLY:
+        if outgoing.message.kind is Kind.REPLY:
             addressee = cause.reply_to if cause else reply_to
             if not addressee:
                 return None
-        id_ = outgoing.id or _derive(cause, seed)
+        return self._sealed(outgoing, cause, addressee, outgoing.id or _derive(cause, seed))
+
+    def _sealed(self, outgoing: Outgoing, cause: Envelope | None, addressee: str, id_: str) -> Wire:
+        message = outgoing.message
         return seal(
             Envelope(
                 id=id_,

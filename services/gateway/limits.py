@@ -7,9 +7,10 @@ turned away for a wrong key costs its address more than one that is not.
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import ip_address
 from math import ceil
+from typing import NamedTuple
 
 from aiohttp import web
 from aiohttp.typedefs import Middleware
@@ -24,8 +25,7 @@ KEPT = 100_000
 COST_OF_A_WRONG_KEY = 20
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
+class Standing(NamedTuple):
     """How one bucket stands after a request."""
 
     policy: str
@@ -110,13 +110,7 @@ class Limits:
         text = request.remote or ""
         if self._proxies and len(seen) >= self._proxies:
             text = seen[-self._proxies]
-        try:
-            address = ip_address(text)
-        except ValueError:
-            return "unknown"
-        if address.version == 6:  # noqa: PLR2004  the version it is about
-            return str(int(address) >> 64)
-        return text
+        return _counted_as(text)
 
     @property
     def middleware(self) -> Middleware:
@@ -142,3 +136,14 @@ class Limits:
         request[STANDING] = taken
         if taken.wait:
             raise taken.refusal()
+
+
+@lru_cache(maxsize=10_000)
+def _counted_as(text: str) -> str:
+    try:
+        address = ip_address(text)
+    except ValueError:
+        return "unknown"
+    if address.version == 6:  # noqa: PLR2004  the version it is about
+        return str(int(address) >> 64)
+    return text

@@ -2,13 +2,14 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
 from contracts.calls import ActorKind, CallAnsweredV1, CallOutcome
+from contracts.envelope import Wire
 from contracts.identifiers import InvalidIdentifierError, TenantId
 from libs.bus.publisher import Publisher
 from libs.telemetry.logs import mask
@@ -55,7 +56,8 @@ class Trail:
         self._publisher = publisher
         self._remembered = remembered
         self.counted_seconds = COUNTED_SECONDS
-        self._waiting: set[asyncio.Task[None]] = set()
+        self._untold: list[Wire] = []
+        self._telling: asyncio.Task[None] | None = None
         self._counted: dict[str, _Counted] = {}
 
     @property
@@ -84,7 +86,8 @@ class Trail:
         """Wait until everything is told."""
         for who in tuple(self._counted):
             self._end_count(who)
-        await asyncio.gather(*self._waiting)
+        while self._telling is not None:
+            await self._telling
 
     async def _tell(self, request: web.Request, status: int, code: str = "") -> None:
         who = self._who(request, code)
@@ -94,8 +97,8 @@ class Trail:
         if code == LIMITED:
             self._count(event)
             return
-        while len(self._waiting) >= MOST_WAITING:
-            await asyncio.wait(self._waiting, return_when=asyncio.FIRST_COMPLETED)
+        while len(self._untold) >= MOST_WAITING and self._telling is not None:
+            await asyncio.shield(self._telling)
         self._send(event)
 
     def _who(self, request: web.Request, code: str) -> tuple[Actor, TenantId | None] | None:
@@ -121,15 +124,28 @@ class Trail:
         self._send(counted.first.model_copy(update={"count": counted.count}))
 
     def _send(self, event: CallAnsweredV1) -> None:
-        task = asyncio.create_task(self._publish(event))
-        self._waiting.add(task)
-        task.add_done_callback(self._waiting.discard)
+        """Sealed at once, as it belongs to the trace of its call; sent with those beside it."""
+        self._untold.append(self._publisher.seal(event))
+        if self._telling is None:
+            self._telling = asyncio.create_task(self._tell_all())
 
-    async def _publish(self, event: CallAnsweredV1) -> None:
+    async def _tell_all(self) -> None:
         try:
-            await self._publisher.send(event)
+            while self._untold:
+                together, self._untold = self._untold, []
+                await self._publish(together)
+        finally:
+            self._telling = None
+
+    async def _publish(self, together: Sequence[Wire]) -> None:
+        try:
+            await self._publisher.send(*together)
         except Exception:
-            LOG.exception("not told: %s %s by %s", event.method, event.route, event.actor)
+            LOG.exception("not told: %d calls, of %s", len(together), _tenants_of(together))
+
+
+def _tenants_of(wires: Sequence[Wire]) -> str:
+    return ", ".join(sorted({wire.ordering_key or "no tenant" for wire in wires})[:10])
 
 
 def call_of(

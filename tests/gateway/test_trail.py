@@ -1,14 +1,18 @@
 """The audit trail: every change that somebody with a key asked for, and its outcome."""
 
 import asyncio
+from typing import Any
 
 import pytest
 
 from contracts.calls import ActorKind, CallAnsweredV1, CallOutcome
 from contracts.identifiers import TenantId
+from contracts.message import Service
 from contracts.tenants import TenantStatus
+from libs.bus.errors import PublishRefusedError
+from libs.bus.publisher import Publisher
 from services.gateway import keys
-from tests.gateway.door import ADMIN_KEY, visiting
+from tests.gateway.door import ADMIN_KEY, Recorder, visiting
 
 
 async def test_a_refused_change_is_told_with_who_what_and_why() -> None:
@@ -163,3 +167,65 @@ async def test_as_many_keys_as_there_are_do_not_fill_the_memory(
             await visitor.call(key, RUN, "POST")
         assert len(visitor.door.trail._counted) <= 3
         assert sum(event.count for event in await visitor.door.told()) == 10
+
+
+class Slow(Recorder):
+    """Takes the first page only when it is let, and refuses it if asked to."""
+
+    def __init__(self, *, refuses: bool = False) -> None:
+        super().__init__()
+        self.let = asyncio.Event()
+        self.pages: list[int] = []
+        self._refuses = refuses
+
+    async def publish(self, topic: str, wires: Any) -> None:
+        self.pages.append(len(wires))
+        await self.let.wait()
+        if self._refuses and len(self.pages) == 1:
+            raise PublishRefusedError(topic, "too large")
+        await super().publish(topic, wires)
+
+
+async def test_what_waits_is_sent_together_each_in_the_trace_of_its_own_call() -> None:
+    slow = Slow()
+    async with visiting() as visitor:
+        visitor.door.trail._publisher = Publisher(Service.GATEWAY, slow)
+        key = visitor.door.tenants.issue("acme")
+        traces = [f"{number:032x}" for number in range(1, 6)]
+        for trace in traces:
+            await visitor.call(key, RUN, "POST", {"traceparent": f"00-{trace}-{1:016x}-01"})
+        slow.let.set()
+        await visitor.door.trail.finish()
+    assert slow.pages == [1, 4]
+    assert [wire.attributes["traceparent"].split("-")[1] for wire in slow.published] == traces
+
+
+async def test_what_cannot_be_told_is_logged_and_the_next_is_told(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    slow = Slow(refuses=True)
+    async with visiting() as visitor:
+        visitor.door.trail._publisher = Publisher(Service.GATEWAY, slow)
+        key = visitor.door.tenants.issue("acme")
+        for _ in range(3):
+            await visitor.call(key, RUN, "POST")
+        slow.let.set()
+        await visitor.door.trail.finish()
+    assert len(slow.published) == 2
+    assert "not told: 1 calls, of acme" in caplog.text
+
+
+async def test_calls_wait_while_too_many_are_untold(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("services.gateway.trail.MOST_WAITING", 2)
+    slow = Slow()
+    async with visiting() as visitor:
+        visitor.door.trail._publisher = Publisher(Service.GATEWAY, slow)
+        key = visitor.door.tenants.issue("acme")
+        for _ in range(3):  # one is being sent, two wait
+            await visitor.call(key, RUN, "POST")
+        fourth = asyncio.create_task(visitor.call(key, RUN, "POST"))
+        assert not (await asyncio.wait({fourth}, timeout=0.2))[0]
+        slow.let.set()
+        assert (await fourth).status == 200
+        await visitor.door.trail.finish()
+    assert len(slow.published) == 4
