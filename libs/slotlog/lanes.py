@@ -3,11 +3,12 @@
 import asyncio
 import contextlib
 import logging
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Generic
 
 from contracts.envelope import Wire
+from contracts.message import Kind
 from libs.slotlog.decider import S
 from libs.slotlog.log import SlotLog
 from libs.slotlog.stream import Input, Stream
@@ -53,8 +54,16 @@ class Lane(Generic[S]):
 
 
 def resolve(waiting: Waiting, wires: tuple[Wire, ...]) -> None:
+    """A reply that is said again goes to who asks now."""
     if not waiting.answer.done():
-        waiting.answer.set_result(wires)
+        asker = waiting.given.envelope.reply_to
+        waiting.answer.set_result(tuple(_addressed(wire, asker) for wire in wires))
+
+
+def _addressed(wire: Wire, asker: str) -> Wire:
+    if not asker or wire.attributes.get("ce-kind") != Kind.REPLY:
+        return wire
+    return replace(wire, attributes={**wire.attributes, "ce-replyto": asker})
 
 
 def fail(batch: list[Waiting], error: BaseException) -> None:

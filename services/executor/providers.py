@@ -3,6 +3,7 @@
 import hashlib
 import hmac
 import json
+import re
 from base64 import urlsafe_b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from typing import NoReturn
 from urllib.parse import quote, urlencode, urlsplit
 
 import aiohttp
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.hashes import SHA256
@@ -24,6 +26,7 @@ REFUSALS = frozenset({400, 401, 403})
 GOOGLE_SCOPE = "https://www.googleapis.com/auth/cloud-platform.read-only"
 GRANT = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 AWS_BODY = b"Action=GetCallerIdentity&Version=2011-06-15"
+CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 FORM = "application/x-www-form-urlencoded"
 
 
@@ -77,6 +80,8 @@ class Providers:
             request = self._request(provider, fields)
         except Unusable as error:
             return Tried(CredentialVerdict.REFUSED, str(error))
+        except KeyError as error:
+            return Tried(CredentialVerdict.REFUSED, f"{error.args[0]}: it is missing")
         if request is None:
             return Tried(CredentialVerdict.UNTESTABLE, f"{provider} has nobody to try it with")
         timeout = aiohttp.ClientTimeout(total=SECONDS)
@@ -97,6 +102,8 @@ class Providers:
             return Tried(CredentialVerdict.UNREACHABLE, detail)
 
     def _request(self, provider: Provider, fields: Mapping[str, str]) -> _Request | None:
+        if provider is not Provider.GENERIC:
+            _check_lines(fields)
         match provider:
             case Provider.GCP:
                 return google(self._places.google, fields, self._clock())
@@ -121,6 +128,13 @@ def _judged(provider: Provider, status: int) -> Tried:
     return Tried(CredentialVerdict.UNREACHABLE, f"{provider} answered {status}")
 
 
+def _check_lines(fields: Mapping[str, str]) -> None:
+    """What is sent in a header is one line; a private key is not sent."""
+    for name, value in fields.items():
+        if name != "private_key" and CONTROL.search(value):
+            _unusable(f"{name}: expected no line breaks and no other control characters")
+
+
 def google(url: str, fields: Mapping[str, str], now: datetime) -> _Request:
     """A signed assertion for a token, as a service account makes it (RFC 7523)."""
     at = int(now.timestamp())
@@ -133,16 +147,19 @@ def google(url: str, fields: Mapping[str, str], now: datetime) -> _Request:
     }
     header = {"alg": "RS256", "typ": "JWT", "kid": fields["private_key_id"]}
     signed = f"{_base64(header)}.{_base64(claims)}"
-    signature = _base64(_private_key(fields).sign(signed.encode(), PKCS1v15(), SHA256()))
+    signature = _base64(_signed(signed.encode(), fields["private_key"]))
     body = urlencode({"grant_type": GRANT, "assertion": f"{signed}.{signature}"})
     return _Request("POST", url, {"Content-Type": FORM}, body.encode())
 
 
-def _private_key(fields: Mapping[str, str]) -> RSAPrivateKey:
-    key = load_pem_private_key(fields["private_key"].encode(), password=None)
-    if not isinstance(key, RSAPrivateKey):
-        _unusable("private_key: expected an RSA key")
-    return key
+def _signed(text: bytes, pem: str) -> bytes:
+    try:
+        key = load_pem_private_key(pem.encode(), password=None)
+        if not isinstance(key, RSAPrivateKey):
+            _unusable("private_key: expected an RSA key")
+        return key.sign(text, PKCS1v15(), SHA256())
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        _unusable("private_key: expected an RSA key that signs; this one is damaged or too short")
 
 
 def _unusable(why: str) -> NoReturn:

@@ -8,8 +8,9 @@ from libs.service import Parts, Process
 from libs.settings import GatewaySettings
 from libs.vault.secrets import Secrets, SecretSettings
 from libs.vault.vault import Vault, VaultSettings
+from services.gateway.answers import Answers
 from services.gateway.api.edge import Edge
-from services.gateway.api.groups import GROUPS
+from services.gateway.api.groups import GROUPS, GUESTS
 from services.gateway.api.pages import Cursors, Pages
 from services.gateway.api.serving import routes_of
 from services.gateway.auth import Authenticator
@@ -44,7 +45,7 @@ async def build(process: Process) -> Parts:
     limits = Limits(settings)
     auth = Authenticator(requester, pepper, settings, system_clock, limits)
     trail = Trail(process.bus.publisher, auth.remembered)
-    cors = Cors(settings.cors_origins)
+    cors, answers = Cors(settings.cors_origins), Answers(system_clock)
     register(process.router, live, auth)
     questions = Questions(requester, settings.question_timeout_seconds)
     edge = Edge(
@@ -73,14 +74,12 @@ async def build(process: Process) -> Parts:
         checks=(PlatformReadiness(requester).check,),
         routes=routes,
         on_prepare=(cors.on_prepare, limits.on_prepare),
-        middlewares=in_front(cors, limits, trail, auth),
+        background=(answers.keep_purging,),
+        middlewares=in_front(cors, limits, trail, Idempotency(caller_of(auth, GUESTS), answers)),
         closers=(secrets.close, vault.close),
     )
 
 
-def in_front(
-    cors: Cors, limits: Limits, trail: Trail, auth: Authenticator
-) -> tuple[Middleware, ...]:
+def in_front(cors: Cors, limits: Limits, trail: Trail, once: Idempotency) -> tuple[Middleware, ...]:
     """What every request passes before its endpoint, in this order."""
-    once = Idempotency(caller_of(auth), system_clock)
     return cors.middleware, trail.middleware, limits.middleware, once.middleware

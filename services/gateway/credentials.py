@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from pydantic import (
     BaseModel,
@@ -20,8 +21,11 @@ from pydantic import (
 
 from contracts.credentials import Provider
 
+RSA_BITS = range(2048, 4097)
 GoogleTokens = Literal["https://oauth2.googleapis.com/token"]
 Text = Annotated[str, StringConstraints(min_length=1, max_length=16_384)]
+Line = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]*$")]
+"""Goes into headers and forms."""
 Uuid = Annotated[
     str,
     StringConstraints(
@@ -49,27 +53,32 @@ class GcpShape(Shape):
 
     type: Literal["service_account"]
     project_id: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9.:-]{4,62}$")]
-    private_key_id: Text
+    private_key_id: Annotated[Line, StringConstraints(min_length=1, max_length=1024)]
     private_key: Text
     client_email: Annotated[
         str, StringConstraints(pattern=r"^[^@\s]{1,128}@[^@\s]{1,128}\.gserviceaccount\.com$")
     ]
-    client_id: str = Field(default="", max_length=100)
+    client_id: Line = Field(default="", max_length=100)
     token_uri: GoogleTokens = "https://oauth2.googleapis.com/token"  # noqa: S105  an address
     """Fixed: whoever could choose it would have the executor call them."""
-    auth_uri: str = Field(default="", max_length=200)
-    auth_provider_x509_cert_url: str = Field(default="", max_length=200)
-    client_x509_cert_url: str = Field(default="", max_length=500)
+    auth_uri: Line = Field(default="", max_length=200)
+    auth_provider_x509_cert_url: Line = Field(default="", max_length=200)
+    client_x509_cert_url: Line = Field(default="", max_length=500)
     universe_domain: Literal["googleapis.com"] = "googleapis.com"
 
     @field_validator("private_key")
     @classmethod
     def _is_a_key(cls, value: str) -> str:
         try:
-            load_pem_private_key(value.encode(), password=None, unsafe_skip_rsa_key_validation=True)
+            key = load_pem_private_key(
+                value.encode(), password=None, unsafe_skip_rsa_key_validation=True
+            )
         except (ValueError, TypeError, UnsupportedAlgorithm):
             msg = "expected a PEM private key without a password, as in the service account's JSON"
             raise ValueError(msg) from None
+        if not isinstance(key, RSAPrivateKey) or key.key_size not in RSA_BITS:
+            msg = "expected an RSA key of 2048 to 4096 bits, as Google makes them"
+            raise ValueError(msg)
         return value
 
 
@@ -83,7 +92,7 @@ class AwsShape(Shape):
     )
     region: Annotated[str, StringConstraints(pattern=r"^[a-z]{2}(-[a-z]+)+-[0-9]$")] = "us-east-1"
     role_arn: str = Field(default="", pattern=r"^(arn:aws[a-z-]*:iam::[0-9]{12}:role/.{1,512})?$")
-    external_id: str = Field(default="", max_length=1224)
+    external_id: Line = Field(default="", max_length=1224)
 
     @field_validator("session_token")
     @classmethod
@@ -99,7 +108,7 @@ class AzureShape(Shape):
 
     tenant_id: Uuid
     client_id: Uuid
-    client_secret: Annotated[str, StringConstraints(min_length=8, max_length=1024)]
+    client_secret: Annotated[Line, StringConstraints(min_length=8, max_length=1024)]
     subscription_id: Uuid | None = None
 
 

@@ -4,58 +4,40 @@ This instance remembers what it answered: a repeat gets that answer again, the
 same key with another request is 422, and while the first still runs 409. Only
 what succeeded is remembered; a refusal changed nothing and is judged anew.
 What is remembered belongs to the key it was said to, as one key of a tenant
-may do less than another; nobody unknown has any.
+may do less than another. A guest has none: what it may ask is repeated to
+whoever has its Idempotency-Key, which therefore must be one that nobody guesses.
 
 Another instance knows none of this, so commands take ids that follow from the
 request: their owner then finds its first decision and answers with that. So do
 the keys that a request makes: a repeat has the text of the key that was made.
 """
 
-from collections import Counter, OrderedDict
-from collections.abc import Awaitable, Callable, Iterator
+from collections import Counter
+from collections.abc import Awaitable, Callable, Container, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
 from hashlib import sha256
-from uuid import NAMESPACE_URL, uuid5
+from uuid import NAMESPACE_URL, UUID, uuid5
 
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
 from contracts.message import Message
-from libs.clock import Clock
 from libs.web.body import said
 from libs.web.problem import Fault, Handler, Problem
+from services.gateway.answers import Answer, Answers, Slot
 from services.gateway.auth import Authenticator
 
 HEADER = "Idempotency-Key"
 LONGEST_KEY = 255
-KEPT_FOR = timedelta(hours=24)
-SECRETS_KEPT_FOR = timedelta(minutes=10)
-MOST = 50_000
-MOST_EACH = 1_000
-MOST_BYTES = 64 << 10
+RANDOM = 4
+"""The version of UUIDs that are random."""
+GUEST = "guest"
 NAMESPACE = uuid5(NAMESPACE_URL, "convergence/gateway/idempotency")
 
 Caller = Callable[[web.Request], Awaitable[str]]
 """Who is calling, or nothing; ends the request when it pretends."""
-Slot = tuple[str, str]
-"""A caller, and its key with one of its Idempotency-Keys."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Answered:
-    fingerprint: str
-    until: datetime
-    status: int
-    body: bytes
-    headers: tuple[tuple[str, str], ...]
-
-    def again(self) -> web.Response:
-        response = web.Response(status=self.status, body=self.body, headers=dict(self.headers))
-        response.headers["Idempotency-Replayed"] = "true"
-        return response
 
 
 @dataclass(slots=True)
@@ -70,14 +52,12 @@ _SCOPE: ContextVar[_Scope | None] = ContextVar("idempotency", default=None)
 
 
 class Idempotency:
-    """A middleware. For one event loop; bounded in all and for each caller."""
+    """A middleware. For one event loop."""
 
-    def __init__(self, caller: Caller, clock: Clock) -> None:
+    def __init__(self, caller: Caller, answers: Answers) -> None:
         self._caller = caller
-        self._clock = clock
+        self._answers = answers
         self._running: dict[Slot, str] = {}
-        self._answered: OrderedDict[str, OrderedDict[str, _Answered]] = OrderedDict()
-        self._count = 0
 
     @property
     def middleware(self) -> Middleware:
@@ -90,6 +70,8 @@ class Idempotency:
             _check(key)
             if not caller:
                 return await handler(request)
+            if caller == GUEST:
+                _check_unguessable(key)
             slot = caller, f"{_secrets_of(request)}/{key}"
             return await self._once(slot, request, handler)
 
@@ -97,7 +79,7 @@ class Idempotency:
 
     async def _once(self, slot: Slot, request: web.Request, handler: Handler) -> web.StreamResponse:
         fingerprint = await _fingerprint(request)
-        known = self._known(slot)
+        known = self._answers.find(slot)
         before = self._running.get(slot) or (known and known.fingerprint)
         if before not in {None, fingerprint}:
             raise _reused()
@@ -114,51 +96,25 @@ class Idempotency:
         self._remember(slot, fingerprint, response)
         return response
 
-    def _known(self, slot: Slot) -> _Answered | None:
-        caller, key = slot
-        theirs = self._answered.get(caller)
-        found = theirs.get(key) if theirs is not None else None
-        return found if found is not None and found.until > self._clock() else None
-
     def _remember(self, slot: Slot, fingerprint: str, response: web.StreamResponse) -> None:
         if response.status >= 300 or not isinstance(response, web.Response):  # noqa: PLR2004  HTTP
             return
         body = response.body or b""
-        if not isinstance(body, bytes) or len(body) > MOST_BYTES:
-            return
-        secret = response.headers.get("Cache-Control") == "no-store"
-        until = self._clock() + (SECRETS_KEPT_FOR if secret else KEPT_FOR)
-        headers = tuple(response.headers.items())
-        caller, key = slot
-        theirs = self._answered.setdefault(caller, OrderedDict())
-        self._count += key not in theirs
-        theirs[key] = _Answered(fingerprint, until, response.status, body, headers)
-        self._answered.move_to_end(caller)
-        self._make_room(theirs)
-
-    def _make_room(self, theirs: OrderedDict[str, _Answered]) -> None:
-        """The oldest go first, and those of a caller with many before those of others."""
-        if len(theirs) > MOST_EACH:
-            self._forget_oldest(theirs)
-        if self._count > MOST:
-            caller, least_used = next(iter(self._answered.items()))
-            self._forget_oldest(least_used)
-            if not least_used:
-                del self._answered[caller]
-
-    def _forget_oldest(self, theirs: OrderedDict[str, _Answered]) -> None:
-        theirs.popitem(last=False)
-        self._count -= 1
+        if isinstance(body, bytes):
+            headers = tuple(response.headers.items())
+            self._answers.keep(slot, Answer(fingerprint, response.status, body, headers))
 
 
-def caller_of(auth: Authenticator) -> Caller:
+def caller_of(auth: Authenticator, open_to_guests: Container[str]) -> Caller:
+    """`open_to_guests` are the paths of endpoints that need no key."""
+
     async def caller(request: web.Request) -> str:
         if "X-Admin-Key" in request.headers:
             auth.admin(request)
             return "admin"
         if "X-API-Key" in request.headers:
             return f"tenant/{await auth.tenant(request)}"
-        return ""
+        return GUEST if request.path in open_to_guests else ""
 
     return caller
 
@@ -203,6 +159,19 @@ async def _fingerprint(request: web.Request) -> str:
 def _check(key: str) -> None:
     if not 0 < len(key) <= LONGEST_KEY or not key.isascii() or not key.isprintable():
         detail = f"{HEADER}: expected 1 to {LONGEST_KEY} visible ASCII characters"
+        raise Problem(400, "invalid_request", detail, [Fault(f"/{HEADER}", detail)])
+
+
+def _check_unguessable(key: str) -> None:
+    try:
+        is_random = UUID(key).version == RANDOM
+    except ValueError:
+        is_random = False
+    if not is_random:
+        detail = (
+            f"{HEADER}: expected a random UUID (version 4) from who has no key yet, "
+            "since the answer is told again to whoever sends it"
+        )
         raise Problem(400, "invalid_request", detail, [Fault(f"/{HEADER}", detail)])
 
 

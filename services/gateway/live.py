@@ -141,7 +141,7 @@ class LiveRuns:
 
     def wake_all(self) -> None:
         for live in self._runs.values():
-            live.tell()
+            live.wake()
 
     def wake_tenant(self, tenant_id: TenantId) -> None:
         for live in self._runs.values():

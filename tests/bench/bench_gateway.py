@@ -35,7 +35,7 @@ from services.gateway.limits import Limits
 from services.gateway.trail import Trail
 from tests.api.threads import ExampleRequester
 from tests.bench.figures import Figure, Findings
-from tests.gateway.edges import KEY, edge_on, serving
+from tests.gateway.edges import KEY, edge_on, once_for, serving
 
 REQUESTS = 4_000
 AT_ONCE = 32
@@ -63,7 +63,7 @@ async def gateway() -> AsyncIterator[str]:
     limits = Limits(settings)
     edge = edge_on(settings=settings, requester=ExampleRequester(), limits=limits)
     trail = Trail(Silent(), edge.auth.remembered)
-    chain = in_front(Cors(()), limits, trail, edge.auth)
+    chain = in_front(Cors(()), limits, trail, once_for(edge.auth))
     async with serving(edge, chain, [limits.on_prepare]) as url:
         yield url
 

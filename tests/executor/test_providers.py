@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from contracts.credentials import CredentialVerdict, Provider
 from services.executor.providers import Places, Providers, aws_signing_key
+from tests.gateway.test_credential_shapes import key_of
 from tests.tenancy.secrets_of_tests import CANARY, credentials
 
 NOW = datetime(2015, 8, 30, 12, 36, tzinfo=UTC)
@@ -75,8 +76,34 @@ async def test_an_answer_is_judged_and_never_repeated(
     ]
 
 
+BROKEN = "\n-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"
+KEPT_BEFORE = [
+    # what an earlier release let in
+    ("AWS", {"session_token": f"{CANARY}\r\nX-Other: 1"}, "session_token: "),
+    ("OPENAI", {"project": f"{CANARY}\nX-Other: 1"}, "project: "),
+    ("ANTHROPIC", {"api_key": f"{CANARY}\x00"}, "api_key: "),
+    ("GCP", {"private_key": BROKEN}, "private_key: "),
+    ("GCP", {"private_key": key_of(0)}, "private_key: "),
+    ("OPENAI", {"api_key": None}, "api_key: "),
+    ("AZURE", {"tenant_id": None}, "tenant_id: "),
+]
+
+
+@pytest.mark.parametrize(("provider", "changed", "named"), KEPT_BEFORE)
+async def test_a_field_that_cannot_be_used_is_named_and_nobody_is_asked(
+    stand_in: StandIn, provider: str, changed: dict[str, str | None], named: str
+) -> None:
+    given = {**credentials()[provider], **changed}
+    fields = {name: value for name, value in given.items() if value is not None}
+    tried = await providers(stand_in).attempt(Provider(provider), fields)
+    assert (tried.verdict, stand_in.asked) == (CredentialVerdict.REFUSED, [])
+    assert tried.detail.startswith(named)
+    assert CANARY not in tried.detail
+
+
 async def test_nobody_is_asked_about_a_generic_credential(stand_in: StandIn) -> None:
-    tried = await providers(stand_in).attempt(Provider.GENERIC, {"password": "x"})
+    fields = {"password": "x", "key": "of several\nlines"}
+    tried = await providers(stand_in).attempt(Provider.GENERIC, fields)
     assert (tried.verdict, stand_in.asked) == (CredentialVerdict.UNTESTABLE, [])
 
 

@@ -24,12 +24,14 @@ from libs.vault.vault import KmsUnavailableError, Purpose
 from libs.web.app import About, create_app
 from libs.web.server import serve
 from services.gateway import keys
+from services.gateway.answers import Answers
 from services.gateway.api.edge import Edge
-from services.gateway.api.groups import GROUPS
+from services.gateway.api.groups import GROUPS, GUESTS
 from services.gateway.api.pages import Cursors, Pages
 from services.gateway.api.serving import routes_of
 from services.gateway.auth import Authenticator
 from services.gateway.backfill import Backfill
+from services.gateway.idempotency import Idempotency, caller_of
 from services.gateway.limits import Limits
 from services.gateway.live import LiveRuns
 from services.gateway.questions import Questions
@@ -122,6 +124,10 @@ def edge_on(
         vault=NoKms(),
         clock=clock,
     )
+
+
+def once_for(auth: Authenticator) -> Idempotency:
+    return Idempotency(caller_of(auth, GUESTS), Answers(lambda: NOW))
 
 
 def routes_on(edge: Edge) -> list[web.RouteDef]:

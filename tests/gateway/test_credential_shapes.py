@@ -5,6 +5,8 @@ from typing import Any
 
 import aiohttp
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from tests.gateway.edges import KEY, TENANT, edge_on, serving
 from tests.tenancy.secrets_of_tests import CANARY, credentials
@@ -16,6 +18,15 @@ NEEDED = {
     "OPENAI": ["api_key"],
     "ANTHROPIC": ["api_key"],
 }
+
+
+def key_of(bits: int) -> str:
+    """A private key in PEM: RSA of so many bits, or none of RSA."""
+    key = rsa.generate_private_key(65537, bits) if bits else ec.generate_private_key(ec.SECP256R1())
+    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    return pem.decode()
+
+
 ASIA = "ASIAC4N4RYEXAMPLE123"
 WRONG: list[tuple[str, Mapping[str, Any], str]] = [
     ("AWS", {"access_key_id": ASIA}, "session_token"),
@@ -28,6 +39,11 @@ WRONG: list[tuple[str, Mapping[str, Any], str]] = [
     ("AZURE", {"subscription_id": f"{CANARY}"}, "subscription_id"),
     ("OPENAI", {"organization": f"{CANARY}"}, "organization"),
     ("OPENAI", {"project": f"{CANARY}\r\nX-Other: 1"}, "project"),
+    ("GCP", {"private_key": key_of(1024)}, "private_key"),
+    ("GCP", {"private_key": key_of(0)}, "private_key"),
+    ("GCP", {"private_key_id": f"{CANARY}\nX-Other: 1"}, "private_key_id"),
+    ("AWS", {"external_id": f"{CANARY}\n" * 2 + "x"}, "external_id"),
+    ("AZURE", {"client_secret": f"{CANARY}\x00 and more"}, "client_secret"),
     ("GENERIC", {"password": ""}, "password"),
     ("GENERIC", {"password": 17}, "password"),
     *((provider, {f"{CANARY}_x": "y"}, f"{CANARY}_x") for provider in NEEDED),

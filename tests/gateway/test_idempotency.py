@@ -14,7 +14,8 @@ from contracts.identifiers import RunId, TenantId
 from contracts.runs import CancelRunV1
 from libs.web.app import About, answer, create_app
 from libs.web.problem import Problem
-from services.gateway import idempotency
+from services.gateway import answers
+from services.gateway.answers import Answer, Answers
 from services.gateway.idempotency import Idempotency, command_id
 
 CANCEL = CancelRunV1(
@@ -35,6 +36,7 @@ class Service:
     answers: list[Any] = field(default_factory=list)
     """What the next calls lead to; afterwards each is answered with its number."""
     gate: asyncio.Event | None = None
+    remembered: Any = None
 
     async def handle(self, request: web.Request) -> web.Response:
         self.calls.append(await request.read())
@@ -68,7 +70,8 @@ async def start() -> Service:
 
     found = Service()
     app = create_app(About("gateway", "1", "test"), never)
-    app.middlewares.append(Idempotency(caller, lambda: found.now).middleware)
+    found.remembered = Answers(lambda: found.now)
+    app.middlewares.append(Idempotency(caller, found.remembered).middleware)
     app.router.add_post("/things", found.handle)
     app.router.add_post("/others", found.handle)
     app.router.add_put("/things", found.handle)
@@ -177,19 +180,59 @@ async def test_answers_are_forgotten_after_a_day_and_secrets_sooner(service: Ser
     assert (await service.post('{"new":1}', key="plain"))[1] == {"number": 4}
 
 
+async def weight_of_one(service: Service) -> int:
+    """Of an answer such as these tests get, with a digit to spare."""
+    await service.post(who="weighed")
+    weight: int = service.remembered._weight
+    return weight + 1
+
+
+async def test_what_has_ended_is_gone_also_when_nobody_asks(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(answers, "PURGED_EVERY_SECONDS", 0.0)
+    service.answers = [answer({"api_key": "acme_api_x"}, Cache_Control="no-store")]
+    await service.post(key="secret")
+    await service.post(key="plain")
+    purging = asyncio.create_task(service.remembered.keep_purging())
+    for waited, left in ((timedelta(minutes=10), 1), (timedelta(hours=24), 0)):
+        service.now += waited
+        async with asyncio.timeout(5):
+            while len(service.remembered) != left:  # noqa: ASYNC110  it has no event
+                await asyncio.sleep(0)
+    assert service.remembered._of == {}
+    purging.cancel()
+
+
+def test_large_answers_take_no_more_room_than_there_is() -> None:
+    kept = Answers(lambda: datetime(2026, 1, 1, tzinfo=UTC))
+    large = Answer("", 200, b"x" * answers.MOST_BYTES_OF_ONE, ())
+    for number in range(3 * answers.MOST_BYTES // answers.MOST_BYTES_OF_ONE):
+        kept.keep((f"caller {number // 200}", str(number)), large)
+        assert kept._weight <= answers.MOST_BYTES
+    assert max(kept._weights.values()) <= answers.MOST_BYTES_EACH
+    assert len(kept) > 0.9 * answers.MOST_BYTES / large.weight
+    before = len(kept)
+    kept.keep(("caller", "one"), Answer("", 200, large.body + b"x", ()))
+    assert len(kept) == before
+
+
 async def test_memory_is_bounded_and_one_caller_displaces_its_own(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(idempotency, "MOST_EACH", 3)
-    monkeypatch.setattr(idempotency, "MOST", 5)
+    one = await weight_of_one(service)
+    monkeypatch.setattr(answers, "MOST_BYTES_EACH", 3 * one)
+    monkeypatch.setattr(answers, "MOST_BYTES", 5 * one)
     await service.post(who="quiet")
     for number in range(10):
         await service.post(who="loud", key=str(number))
-    assert (await service.post(who="quiet"))[1] == {"number": 1}
-    assert (await service.post(who="loud", key="9"))[1] == {"number": 11}
+    assert (await service.post(who="quiet"))[1] == {"number": 2}
+    assert (await service.post(who="loud", key="9"))[1] == {"number": 12}
+    assert (await service.post(who="loud", key="6"))[1] == {"number": 13}
     for number in range(4):
         await service.post(who=f"new-{number}")
-    assert (await service.post(who="quiet"))[1] != {"number": 1}
+    assert (await service.post(who="quiet"))[1] != {"number": 2}
+    assert len(service.remembered) == 5
 
 
 async def test_another_instance_asks_with_the_same_ids(service: Service) -> None:

@@ -23,7 +23,16 @@ from services.gateway.limits import Limits
 from services.gateway.trail import Trail
 from tests.api.threads import ExampleRequester
 from tests.gateway.door import Recorder
-from tests.gateway.edges import ADMIN_KEY, KEY, PEPPER, TENANT, edge_on, found_key, serving
+from tests.gateway.edges import (
+    ADMIN_KEY,
+    KEY,
+    PEPPER,
+    TENANT,
+    edge_on,
+    found_key,
+    once_for,
+    serving,
+)
 
 M = TypeVar("M", bound=Message)
 ONBOARD, OWN_KEYS = "/api/v1/tenants/onboard", "/api/v1/tenants/api-keys"
@@ -32,7 +41,13 @@ NOBODY: dict[str, str] = {}
 TENANTS = {"X-API-Key": KEY.text}
 OPERATORS = {"X-Admin-Key": ADMIN_KEY}
 PRETENDERS = {"X-Admin-Key": "cvadm_guessed"}
-ONCE = {"Idempotency-Key": "any"}
+UUIDS = ("9a3f1c1e-6d0b-4c53-9a55-0f6d6b0f2a11", "1b0f7f64-0a5d-4a0e-8a5c-3f6e1d9c7b22")
+ONCE = {"Idempotency-Key": UUIDS[0]}
+NEWCOMER = {
+    "tenant_id": "newcomer",
+    "company_name": "Newcomer",
+    "admin_email": "a@newcomer.example",
+}
 OPEN, ADMIN, CLOSED = OnboardingMode.OPEN, OnboardingMode.ADMIN, OnboardingMode.CLOSED
 
 
@@ -86,12 +101,7 @@ class Front:
             return found.status, await found.json()
 
     async def onboard(self, headers: dict[str, str], plan: str = "STARTER") -> tuple[int, str]:
-        body = {
-            "tenant_id": "newcomer",
-            "company_name": "Newcomer",
-            "admin_email": "a@newcomer.example",
-            "subscription_plan": plan,
-        }
+        body = NEWCOMER | {"subscription_plan": plan}
         status, told = await self.post(ONBOARD, body, headers)
         return status, told.get("code", "")
 
@@ -107,7 +117,7 @@ class Front:
 async def front(mode: OnboardingMode = OPEN) -> AsyncIterator[Front]:
     settings = GatewaySettings(admin_api_key=SecretStr(ADMIN_KEY), onboarding_mode=mode)
     found = Front(settings=settings)
-    chain = in_front(Cors(()), found.limits, found.trail, found.edge.auth)
+    chain = in_front(Cors(()), found.limits, found.trail, once_for(found.edge.auth))
     async with serving(found.edge, chain, [found.limits.on_prepare]) as found.url:
         yield found
 
@@ -149,12 +159,38 @@ async def test_the_door_opens_to_whom_the_mode_says(
 ) -> None:
     async with front(mode) as gateway:
         assert await gateway.onboard(headers) == small
-        again = {"Idempotency-Key": "other"} if "Idempotency-Key" in headers else {}
+        again = {"Idempotency-Key": UUIDS[1]} if "Idempotency-Key" in headers else {}
         assert await gateway.onboard(headers | again, plan="SCALE") == large
         assert [one.actor for one in await gateway.told()] == ([actor] * 2 if actor else [])
         by = "admin" if actor is OPERATOR else "self"
         done = [small, large].count(DONE)
         assert [one.requested_by for one in gateway.asked()] == [by] * done
+
+
+async def test_a_guest_who_repeats_itself_is_given_the_same_key() -> None:
+    async with front() as gateway:
+        status, first = await gateway.post(ONBOARD, NEWCOMER, ONCE)
+        assert (status, await gateway.post(ONBOARD, NEWCOMER, ONCE)) == (201, (201, first))
+        assert len(gateway.asked()) == 1
+        status, told = await gateway.post(ONBOARD, NEWCOMER | {"company_name": "Other"}, ONCE)
+        assert (status, told["code"]) == (422, "idempotency_key_reused")
+
+
+async def test_another_gateway_asks_the_same_for_a_guest() -> None:
+    async with front() as one, front() as other:
+        told = [await gateway.post(ONBOARD, NEWCOMER, ONCE) for gateway in (one, other)]
+        assert told[0][1]["api_key"] == told[1][1]["api_key"]
+        assert one.asked() == other.asked()
+
+
+@pytest.mark.parametrize("key", ["1", "any", UUIDS[0].replace("-4", "-1", 1), "0" * 32])
+async def test_what_a_guest_repeats_is_not_to_be_guessed(key: str) -> None:
+    async with front() as gateway:
+        status, told = await gateway.post(ONBOARD, NEWCOMER, {"Idempotency-Key": key})
+        assert (status, told["errors"][0]["pointer"]) == (400, "/Idempotency-Key")
+        assert gateway.asked() == []
+        status, told = await gateway.post(OWN_KEYS, {}, {"Idempotency-Key": key})
+        assert (status, told["code"]) == (401, "api_key_required")
 
 
 async def test_a_narrowed_key_is_not_handed_the_answer_to_a_full_one() -> None:

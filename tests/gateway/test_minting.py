@@ -14,10 +14,8 @@ from contracts.keys import FindKeyV1, IssueKeyV1, KeyIssuedV1, KeyListV1, KeyRot
 from contracts.message import Message
 from contracts.tenants import LimitsPart, OnboardTenantV1, TenantOnboardedV1
 from libs.bus.errors import NoAnswerError
-from libs.clock import system_clock
 from libs.settings import GatewaySettings
 from services.gateway import keys
-from services.gateway.idempotency import Idempotency, caller_of
 from tests.gateway.edges import (
     ADMIN_KEY,
     KEY,
@@ -27,6 +25,7 @@ from tests.gateway.edges import (
     ScriptedRequester,
     edge_on,
     found_key,
+    once_for,
     serving,
 )
 
@@ -116,7 +115,7 @@ class Unreliable(ScriptedRequester):
 async def gateway(owner: Owner, admin_keys: str = ADMIN_KEY) -> AsyncIterator[str]:
     settings = GatewaySettings(admin_api_key=SecretStr(admin_keys))
     edge = edge_on(settings=settings, requester=Unreliable(owner))
-    once = Idempotency(caller_of(edge.auth), system_clock)
+    once = once_for(edge.auth)
     async with serving(edge, [once.middleware]) as url:
         yield url
 
@@ -189,13 +188,26 @@ async def test_who_sent_no_idempotency_key_is_told_which_key_to_revoke(
         assert part in problem["detail"]
 
 
-@pytest.mark.parametrize("headers", [{}, ONCE], ids=["once", "with an Idempotency-Key"])
-async def test_a_guest_is_told_whom_to_ask(headers: dict[str, str]) -> None:
-    """A guest is nobody in particular: no repeat of theirs is given anybody's key."""
+async def test_a_guest_is_told_whom_to_ask() -> None:
+    """Without an Idempotency-Key a guest is nobody in particular."""
     owner = Owner(lost=1)
     async with gateway(owner) as url:
-        status, problem = await post(url + ONBOARD, headers, NEWCOMER)
+        status, problem = await post(url + ONBOARD, {}, NEWCOMER)
         assert (status, "ask the operator for a key" in problem["detail"]) == (504, True)
-        repeated = await post(url + ONBOARD, headers, NEWCOMER)
+        repeated = await post(url + ONBOARD, {}, NEWCOMER)
     assert repeated[0] == 201
     assert len(owner.hashes) == 2
+
+
+async def test_a_guest_that_heard_nothing_repeats_and_has_its_key() -> None:
+    """At another gateway too: the key follows from what only this guest knows."""
+    owner = Owner(lost=1)
+    headers = {"Idempotency-Key": "9a3f1c1e-6d0b-4c53-9a55-0f6d6b0f2a11"}
+    async with gateway(owner) as url, gateway(owner) as other:
+        status, problem = await post(url + ONBOARD, headers, NEWCOMER)
+        assert (status, "same Idempotency-Key" in problem["detail"]) == (504, True)
+        status, made = await post(other + ONBOARD, headers, NEWCOMER)
+        assert status == 201
+    key = keys.parse(made["api_key"])
+    assert key is not None
+    assert owner.hashes == {key.hash(PEPPER)}

@@ -29,6 +29,7 @@ from tests.gateway.edges import (
     Script,
     ScriptedRequester,
     edge_on,
+    once_for,
     serving,
     silence,
 )
@@ -67,7 +68,7 @@ async def gateway(script: Script | None = None, **limits: Any) -> AsyncIterator[
     requester = ExampleRequester() if script is None else ScriptedRequester(script)
     edge = edge_on(settings=settings, requester=requester, limits=standing)
     trail = Trail(Publisher(Service.GATEWAY, Recorder()), edge.auth.remembered)
-    chain = in_front(Cors(()), standing, trail, edge.auth)
+    chain = in_front(Cors(()), standing, trail, once_for(edge.auth))
     async with serving(edge, chain, [standing.on_prepare]) as url:
         yield url
         edge.stopping.set()

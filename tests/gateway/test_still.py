@@ -136,6 +136,21 @@ async def test_who_waits_for_news_is_turned_away_with_their_key(
             assert (await waiting).status == status
 
 
+@pytest.mark.parametrize("since", ["", "&since={version}"], ids=["for the end", "for news"])
+async def test_who_waits_is_answered_when_the_gateway_stops(gateway: Gateway, since: str) -> None:
+    live = gateway.edge.live.followed(TENANT, RUN)
+    path = f"{PATH}?wait=25{since.format(version=live.version)}"
+    async with aiohttp.ClientSession(headers={"X-API-Key": KEY.text}) as session:
+        waiting = asyncio.create_task(session.get(gateway.url + path))
+        async with asyncio.timeout(5):
+            while not live.changed._waiters:  # noqa: ASYNC110  it has no event
+                await asyncio.sleep(0)
+            gateway.edge.stopping.set()
+            gateway.edge.live.wake_all()
+            answer = await waiting
+            assert (answer.status, (await answer.json())["status"]) == (200, "PENDING")
+
+
 async def test_a_stream_goes_on_when_another_key_changes(gateway: Gateway) -> None:
     async with (
         aiohttp.ClientSession(headers={"X-API-Key": KEY.text}) as session,

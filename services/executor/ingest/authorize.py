@@ -4,6 +4,7 @@ Nothing of a credential is ever in an error or a log line.
 """
 
 import base64
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Protocol
@@ -32,6 +33,7 @@ from services.executor.ingest.asking import PassingError, SourceRefusedError, pa
 from services.executor.ingest.errors import IngestError
 
 SECONDS = 30.0
+CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
 class MissingFieldError(IngestError):
@@ -185,9 +187,9 @@ def _headers(
         case None:
             return {}
         case BearerAuth():
-            return {"Authorization": f"Bearer {_field(fields, auth.field)}"}
+            return {"Authorization": f"Bearer {_line(fields, auth.field)}"}
         case HeaderAuth():
-            return {auth.header: _field(fields, auth.field)}
+            return {auth.header: _line(fields, auth.field)}
         case BasicAuth():
             pair = f"{_field(fields, auth.user_field)}:{_field(fields, auth.password_field)}"
             return {"Authorization": f"Basic {base64.b64encode(pair.encode()).decode()}"}
@@ -199,6 +201,15 @@ def _form(auth: OAuth2Auth, fields: Mapping[str, str]) -> Mapping[str, str]:
         "client_secret": _field(fields, auth.secret_field),
     }
     return {**form, "scope": auth.scope} if auth.scope else form
+
+
+def _line(fields: Mapping[str, str], name: str) -> str:
+    """A field that is sent in a header."""
+    value = _field(fields, name)
+    if CONTROL.search(value):
+        detail = f"field {name!r} of the credential has line breaks or other control characters"
+        raise BadCredentialError(f"{detail}, which no header may have; store it again")
+    return value
 
 
 def _field(fields: Mapping[str, str], name: str) -> str:

@@ -9,7 +9,7 @@ from services.gateway.api.audit import AuditRoutes
 from services.gateway.api.backfills import BackfillRoutes
 from services.gateway.api.cost import CostRoutes
 from services.gateway.api.credentials import CredentialRoutes
-from services.gateway.api.endpoint import Endpoint, endpoints_of
+from services.gateway.api.endpoint import Endpoint, Who, endpoints_of
 from services.gateway.api.events import EventRoutes
 from services.gateway.api.health import HealthRoutes
 from services.gateway.api.history import HistoryRoutes
@@ -51,3 +51,9 @@ def all_endpoints() -> Iterator[tuple[Endpoint, Callable[..., Any], type]]:
     for group in (HealthRoutes, *GROUPS):
         for declared, function in endpoints_of(group):
             yield declared, function, group
+
+
+GUESTS = frozenset(
+    path for one, _, _ in all_endpoints() if one.who is Who.GUEST for path in one.paths
+)
+"""The paths that are open to who has no key."""

@@ -88,6 +88,8 @@ class HistoryRoutes:
         try:
             async with asyncio.timeout(query.wait):
                 while query.since in {None, live.version} and not live.run.status.is_final:
+                    if self._edge.stopping.is_set():
+                        return
                     await live.changed.wait()
                     await self._edge.auth.still(call.request)
         except TimeoutError:

@@ -2,17 +2,19 @@
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 from contracts.envelope import Envelope, Wire
 from contracts.message import Kind, Message, Service
+from contracts.platform import CommandRefusedV1
 from libs.slotlog.decider import Decision
 from libs.slotlog.lanes import Bounds
 from libs.slotlog.log import SlotLog
 from libs.slotlog.memory import MemorySlotLog
 from libs.slotlog.writer import Writer
-from tests.libs.slotlog.toy import LIMIT, Counter, ask
+from tests.libs.slotlog.toy import LIMIT, TENANT, Counter, ask
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -42,6 +44,27 @@ async def test_concurrent_inputs_share_a_record() -> None:
     records = await log.read("scheduler/acme", 0)
     assert len(records) == 1
     assert len(records[0][1].entries) == LIMIT
+
+
+class Refusing(Counter):
+    """Takes a place, and refuses all the same: a refusal that is on record."""
+
+    def decide(self, state: int, message: Message, now: datetime) -> Decision:
+        taken = super().decide(state, message, now)
+        refusal = CommandRefusedV1(tenant_id=TENANT, code="run_ended", detail="it has ended")
+        return Decision(taken.facts, (refusal, *taken.emits))
+
+
+async def test_a_refusal_on_record_goes_to_the_instance_that_asks_again() -> None:
+    log = MemorySlotLog()
+    writers = [Writer(log, Refusing(), service=Service.SCHEDULER) for _ in range(2)]
+    asked = replace(envelope(1), reply_to="one")
+    first = await writers[0].submit("acme", ask(1), asked)
+    for one in writers:
+        again = await one.submit("acme", ask(1), replace(asked, reply_to="two"))
+        assert key(again) == key(first)
+        assert [wire.attributes.get("ce-replyto") for wire in again] == ["two", None]
+    assert await writers[0].state("acme") == 1
 
 
 async def test_a_snapshot_spares_the_log() -> None:
