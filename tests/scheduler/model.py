@@ -1,17 +1,20 @@
 """What the scheduler promises a tenant, in the plainest words: its ledger is compared with it."""
 
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 from contracts.backfills import BackfillStatus
 from contracts.identifiers import BackfillId
 from services.scheduler.domain.backfills import MOST_OPEN, PRIORITY, backfill_run_id
-from tests.scheduler.platforms import RULES, START
+from services.scheduler.domain.schedules import scheduled_run_id
+from tests.scheduler.platforms import CONFIG, RULES, START, TENANT
+from tests.scheduler.timetable import DAY, Timetable
 
 REQUESTED, QUEUED, REJECTED = "run.requested.v1", "run.queued.v1", "run.rejected.v1"
 REACHED = "quota.reached.v1"
 FINISHED, REFUSED, ASKED = "run.finished.v1", "command.refused.v1", "run.cancel_requested.v1"
 SAVED, DELETED = "config.saved.v1", "config.deleted.v1"
+PLANNED, UNPLANNED, MISSED = "schedule.saved.v1", "schedule.deleted.v1", "schedule.missed.v1"
 STARTED, CHANGED = "backfill.started.v1", "backfill.changed.v1"
 
 
@@ -42,7 +45,7 @@ class Run:
 
 @dataclass
 class Model:
-    """One tenant, one definition, no schedules."""
+    """One tenant and one definition, which may have a schedule."""
 
     daily: int
     monthly: int
@@ -57,6 +60,7 @@ class Model:
     over: dict[str, int] = field(default_factory=dict)
     """The priority of each run that has ended."""
     fills: dict[str, Fill] = field(default_factory=dict)
+    table: Timetable | None = None
 
     def day(self) -> str:
         return max(self.latest, self.now.date().isoformat())
@@ -124,19 +128,33 @@ class Model:
 
     def settle(self) -> list[str]:
         """Free slots go to who waits, and what is left of them to backfills."""
+        return self.drain() + self.backfill()
+
+    def drain(self) -> list[str]:
         said = []
         while not self.suspended and self.line and len(self.going) < self.concurrent:
             run = self.order()[0]
             self.line.remove(run)
             self.start(run)
             said.append(REQUESTED)
-        return said + self.backfill()
+        return said
+
+    def room(self) -> int:
+        """For backfills: not what waits, comes, or will still come today and this month."""
+        table = self.table
+        if self.suspended or self.line or (table is not None and table.has_come(self.now)):
+            return 0
+        free, (today, month) = self.concurrent - len(self.going), self.left()
+        if table is not None and table.due is not None:
+            free -= self.concurrent > 1
+            tomorrow = datetime.fromisoformat(self.day()).replace(tzinfo=UTC) + DAY
+            month_end = ((tomorrow - DAY).replace(day=1) + 31 * DAY).replace(day=1)
+            needed, later = table.needs(tomorrow, month_end, self.daily)
+            today, month = today - needed, month - needed - min(later, self.monthly)
+        return max(0, min(free, today, month))
 
     def backfill(self) -> list[str]:
-        said = []
-        room = min(self.concurrent - len(self.going), *self.left())
-        if self.suspended or self.line:
-            room = 0
+        said, room = [], self.room()
         for fill in sorted(self.fills.values(), key=lambda one: one.created_at):
             if fill.status is not BackfillStatus.ACTIVE:
                 continue
@@ -165,14 +183,49 @@ class Model:
         fill.status = status
         return said + self.backfill()
 
+    def plan(self, table: Timetable, *, enabled: bool) -> list[str]:
+        """A new schedule: what has come of the one before is acted on first, unless it pauses."""
+        if not self.saved:
+            return [REFUSED]
+        before, self.table = self.table, table
+        said: list[str] = []
+        table.last = last = before.last if before is not None else None
+        if enabled:
+            table.due = table.next_after(max(self.now, last or self.now))
+            if before is not None and before.has_come(self.now):
+                if not self.suspended:
+                    said = self.act(before)
+                    table.last = before.last
+                elif before.cron == table.cron:
+                    table.due = before.due
+                else:
+                    said = [MISSED]
+        return [*said, PLANNED, *self.settle()]
+
+    def unplan(self) -> list[str]:
+        if self.table is None:
+            return [REFUSED]
+        self.table = None
+        return [UNPLANNED, *self.settle()]
+
+    def act(self, table: Timetable) -> list[str]:
+        made_up, on_time, missed = table.take(self.now)
+        said = [MISSED] if missed else []
+        for at in made_up + on_time:
+            told = self.admit(scheduled_run_id(TENANT, CONFIG, at), 0)
+            said += [] if told == [REFUSED] else told  # the clock was there before
+        return said
+
     def delete(self) -> list[str]:
         if not self.saved:
             return [REFUSED]
         self.saved = False
+        unplanned = [] if self.table is None else [UNPLANNED]
+        self.table = None
         still_open = [fill for fill in self.fills.values() if not fill.status.is_final]
         for fill in still_open:
             fill.status = BackfillStatus.CANCELLED
-        return [DELETED] + [CHANGED for _ in still_open]
+        return [DELETED, *unplanned] + [CHANGED for _ in still_open]
 
     def end(self, run: Run, *, refund: bool = False) -> list[str]:
         (self.going if run in self.going else self.line).remove(run)
@@ -225,4 +278,7 @@ class Model:
             else:
                 self.start(run)
                 said.append(REQUESTED)
-        return said + self.settle()
+        said += self.drain()
+        if not self.suspended and self.table is not None and self.table.has_come(self.now):
+            said += self.act(self.table)
+        return said + self.backfill()

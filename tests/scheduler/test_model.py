@@ -27,6 +27,7 @@ from contracts.runs import (
     RetryRunV1,
     RunStatus,
 )
+from contracts.schedules import DeleteScheduleV1, MisfirePolicy, SaveScheduleV1, SchedulePart
 from contracts.tenants import LimitsPart, PlanChangedV1, TenantResumedV1, TenantSuspendedV1
 from services.scheduler.domain.deciding import KeepConfig, RetryWith
 from services.scheduler.domain.queue import waiting
@@ -41,6 +42,7 @@ from tests.scheduler.platforms import (
     run_id,
     submit,
 )
+from tests.scheduler.timetable import MATCHES, Timetable
 
 BY: dict[str, Any] = {"tenant_id": TENANT, "requested_by": "test"}
 STATUS = {
@@ -48,6 +50,7 @@ STATUS = {
     BackfillAction.RESUME: BackfillStatus.ACTIVE,
     BackfillAction.CANCEL: BackfillStatus.CANCELLED,
 }
+SECOND = timedelta(seconds=1)
 RUNS, OFF = st.integers(0, 30), st.sampled_from([0, 0, 0, -1, 1])
 
 
@@ -156,7 +159,30 @@ class LedgerMachine(RuleBasedStateMachine):
         if not really:
             return
         said = kinds(self.platform.tell(DeleteConfigV1(**BY, config_id=CONFIG)))
-        assert said == self.model.delete()
+        assert sorted(said) == sorted(self.model.delete())
+
+    @rule(
+        cron=st.sampled_from([*MATCHES]),
+        misfire=st.sampled_from([*MisfirePolicy]),
+        limit=st.integers(1, 3),
+        enabled=st.sampled_from([True, True, True, False]),
+    )
+    def save_schedule(
+        self, cron: str, misfire: MisfirePolicy, limit: int, *, enabled: bool
+    ) -> None:
+        schedule = SchedulePart(
+            config_id=CONFIG, cron=cron, misfire=misfire, misfire_limit=limit, enabled=enabled
+        )
+        said = kinds(self.platform.tell(SaveScheduleV1(**BY, schedule=schedule)))
+        table = Timetable(cron, misfire, limit)
+        assert sorted(said) == sorted(self.model.plan(table, enabled=enabled))
+
+    @rule(really=st.booleans())
+    def delete_schedule(self, *, really: bool) -> None:
+        if not really:
+            return
+        said = kinds(self.platform.tell(DeleteScheduleV1(**BY, config_id=CONFIG)))
+        assert said == self.model.unplan()
 
     @rule()
     def save_config(self) -> None:
@@ -170,6 +196,12 @@ class LedgerMachine(RuleBasedStateMachine):
         self.model.now += timedelta(seconds=seconds)
         said = kinds(self.platform.pass_time(seconds=seconds))
         assert sorted(said) == sorted(self.model.look())
+
+    @rule(late=st.sampled_from([0, 60, 300, 301, 7200]))
+    def wait_for_the_schedule(self, late: int) -> None:
+        due = self.model.table.due if self.model.table is not None else None
+        wait = 0.0 if due is None else (due - self.model.now).total_seconds()
+        self.pass_time(late + max(0, int(wait)))
 
     @rule(concurrent=st.integers(0, 4), daily=st.integers(5, 10))
     def change_plan(self, concurrent: int, daily: int) -> None:
@@ -203,6 +235,10 @@ class LedgerMachine(RuleBasedStateMachine):
             str(name): (one.about.status, set(one.active)) for name, one in ledger.backfills.items()
         }
         assert backfills == {name: (one.status, one.active) for name, one in model.fills.items()}
+        planned = ledger.schedules.get(CONFIG)
+        assert (planned is None) == (model.table is None)
+        if planned is not None and model.table is not None:
+            assert (planned.due_at, planned.last_due_at) == (model.table.due, model.table.last)
 
     @invariant()
     def somebody_will_look_in_time(self) -> None:
@@ -211,7 +247,10 @@ class LedgerMachine(RuleBasedStateMachine):
         ledger = self.platform.ledger
         for lease in ledger.running:
             assert ledger.reminder is not None
-            assert ledger.reminder <= lease.until + timedelta(seconds=1)
+            assert ledger.reminder <= lease.until + SECOND
+        if ledger.first_due_at is not None and not ledger.suspended:
+            assert ledger.reminder is not None
+            assert ledger.reminder <= max(self.platform.now, ledger.first_due_at) + SECOND
 
     def number(self, *, again: bool) -> int:
         """Of the next run, or of the last one once more."""

@@ -76,8 +76,7 @@ def _schedule_dropped(state: Ledger, fact: facts.ScheduleDropped) -> Changes:
 
 
 def _schedule_advanced(state: Ledger, fact: facts.ScheduleAdvanced) -> Changes:
-    planned = state.schedules[fact.config_id].due(fact.due_at)
-    planned = planned.model_copy(update={"last_due_at": fact.last_due_at})
+    planned = state.schedules[fact.config_id].due(fact.due_at, last_due_at=fact.last_due_at)
     return _schedules({**state.schedules, fact.config_id: planned})
 
 

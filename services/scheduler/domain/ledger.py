@@ -79,10 +79,10 @@ class Planned(Fact):
     def offset(self) -> timedelta:
         return timedelta(seconds=self.offset_seconds)
 
-    def due(self, due_at: datetime | None) -> "Planned":
+    def due(self, due_at: datetime | None, **more: datetime) -> "Planned":
         """The same schedule, to come at another time."""
         starts = None if due_at is None else due_at + self.offset
-        return self.model_copy(update={"due_at": due_at, "starts_at": starts})
+        return self.model_copy(update={"due_at": due_at, "starts_at": starts, **more})
 
 
 class Backfill(Fact):

@@ -125,6 +125,11 @@ def _start_one(
     """Act on the times from the first one to the last; returns how many runs were tried."""
     schedule = planned.schedule
     missed_before = until - timedelta(seconds=work.rules.misfire_seconds)
+    second = cron.next_after(*_times(schedule), first)
+    if first >= missed_before and (second is None or second > until):
+        _submit(work, tenant, schedule, first)  # as almost always: one time, and it is on time
+        work.take(_advanced(schedule, first, second))
+        return 1
     on_time = _latest(schedule, max(first, missed_before), until, MOST_ON_TIME)
     if len(on_time) == MOST_ON_TIME:
         missed_before = on_time[0]  # whatever was before is too much to be on time
@@ -136,13 +141,17 @@ def _start_one(
         work.take(_missed(tenant, schedule, first, missed_before, admitted))
     for due in on_time:
         _submit(work, tenant, schedule, due)
-    fact = ScheduleAdvanced(
-        config_id=schedule.config_id,
-        last_due_at=(on_time or made_up or (first,))[-1],
-        due_at=cron.next_after(schedule.cron, schedule.time_zone, until),
+    last, following = (
+        (on_time or made_up or (first,))[-1],
+        cron.next_after(*_times(schedule), until),
     )
-    work.take(((fact,), ()))
+    work.take(_advanced(schedule, last, following))
     return len(made_up) + len(on_time)
+
+
+def _advanced(schedule: SchedulePart, last: datetime, following: datetime | None) -> Outcome:
+    fact = ScheduleAdvanced(config_id=schedule.config_id, last_due_at=last, due_at=following)
+    return (fact,), ()
 
 
 def _made_up(
