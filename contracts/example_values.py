@@ -257,6 +257,7 @@ PLATFORM: dict[str, Any] = {
     "column": 14,
     "service": "executor",
     "instance": "executor-7c9f",
+    "brief": True,
     "ready": False,
     "waiting_for": ["subscription convergence-executor-from-scheduler-v1"],
     "ServiceStatusV1.version": "1.4.2",

@@ -30,6 +30,9 @@ class CommandRefusedV1(Reply, type="command.refused.v1"):
 class CheckServiceV1(Query, type="service.check.v1", to=EVERY_SERVICE):
     """Asks every service whether it could do its part of a run right now."""
 
+    brief: bool = False
+    """Asks only for a sign of life; nothing that the service depends on is looked at."""
+
 
 class ServiceStatusV1(Reply, type="service.status.v1"):
     service: Service

@@ -115,8 +115,9 @@ class Readiness:
 def answer_checks(process: Process, readiness: Readiness) -> None:
     """Tell a gateway that asks whether this service could do its part right now."""
 
-    async def on_check(_: CheckServiceV1, __: Context) -> Sequence[Message]:
-        waiting = await readiness.waiting_for()
+    async def on_check(check: CheckServiceV1, _: Context) -> Sequence[Message]:
+        bus = process.bus
+        waiting = list(bus.waiting_for) if check.brief else await readiness.waiting_for()
         return [
             ServiceStatusV1(
                 service=process.service,

@@ -10,7 +10,7 @@ from contracts.envelope import Wire
 from contracts.topology import SubscriptionSpec, Topology
 from libs.bus.lanes import Lanes
 from libs.bus.message import Received
-from libs.bus.transport import FlowControl, Receiver, Subscription, Verdict
+from libs.bus.transport import FlowControl, OnBreak, Receiver, Subscription, Verdict, unheeded
 
 REDELIVERY_SECONDS = 0.01
 
@@ -21,6 +21,8 @@ class MemoryTransport:
     def __init__(self, topology: Topology | None = None) -> None:
         self._queues: dict[str, _Queue] = {}
         self._ids = itertools.count(1)
+        self.on_break: dict[str, OnBreak] = {}
+        """What is to be called when a pull breaks off, which none does by itself."""
         self.published: list[tuple[str, Wire]] = []
         """Everything ever published, for tests to look at."""
         for spec in topology.subscriptions if topology else ():
@@ -48,10 +50,17 @@ class MemoryTransport:
                         )
                     )
 
-    def subscribe(self, subscription: str, receiver: Receiver, flow: FlowControl) -> Subscription:
+    def subscribe(
+        self,
+        subscription: str,
+        receiver: Receiver,
+        flow: FlowControl,
+        on_break: OnBreak = unheeded,
+    ) -> Subscription:
         del flow  # what is in memory is bounded by the test that put it there
         queue = self._queues[subscription]
         queue.open(receiver)
+        self.on_break[subscription] = on_break
         return queue
 
     async def ensure_subscription(self, spec: SubscriptionSpec) -> None:

@@ -21,7 +21,7 @@ from contracts.topology import SubscriptionSpec
 from libs.bus.pubsub_publish import TopicBatcher
 from libs.bus.pubsub_subscribe import StreamingSubscription
 from libs.bus.retrying import Backoff
-from libs.bus.transport import FlowControl, Receiver, Subscription
+from libs.bus.transport import FlowControl, OnBreak, Receiver, Subscription, unheeded
 
 LOG = logging.getLogger(__name__)
 GOOGLE = "pubsub.googleapis.com:443"
@@ -60,9 +60,17 @@ class PubSubTransport:
             batcher = self._topics[topic] = TopicBatcher(self._channel, path, self._where)
         await batcher.publish(wires)
 
-    def subscribe(self, subscription: str, receiver: Receiver, flow: FlowControl) -> Subscription:
+    def subscribe(
+        self,
+        subscription: str,
+        receiver: Receiver,
+        flow: FlowControl,
+        on_break: OnBreak = unheeded,
+    ) -> Subscription:
         path = f"projects/{self._project}/subscriptions/{subscription}"
-        return StreamingSubscription(self._channel, path, receiver, flow, self._where)
+        return StreamingSubscription(
+            self._channel, path, receiver, flow, self._where, on_break=on_break
+        )
 
     async def ensure_subscription(self, spec: SubscriptionSpec) -> None:
         create = self._unary("Subscriber/CreateSubscription", types.Subscription)

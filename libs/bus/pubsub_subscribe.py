@@ -17,7 +17,7 @@ from google.pubsub_v1.types import pubsub as types
 from libs.bus.lanes import Lanes
 from libs.bus.message import Received
 from libs.bus.retrying import Backoff
-from libs.bus.transport import FlowControl, Receiver, Verdict
+from libs.bus.transport import FlowControl, OnBreak, Receiver, Verdict, unheeded
 
 LOG = logging.getLogger(__name__)
 LEASE_SECONDS = 15  # what a killed process held comes again after this long
@@ -35,13 +35,21 @@ _MODIFY = types.ModifyAckDeadlineRequest._meta.pb  # noqa: SLF001
 class StreamingSubscription:
     """Starts pulling when it is made. For one event loop."""
 
-    def __init__(
-        self, channel: Any, path: str, receiver: Receiver, flow: FlowControl, where: str
+    def __init__(  # noqa: PLR0913  what a pull is made of
+        self,
+        channel: Any,
+        path: str,
+        receiver: Receiver,
+        flow: FlowControl,
+        where: str,
+        *,
+        on_break: OnBreak = unheeded,
     ) -> None:
         self._channel = channel
         self._path = path
         self._flow = flow
         self._where = where
+        self._on_break = on_break
         self._held: dict[str, str] = {}
         """Message id → newest ack id of what was handed over and is not settled."""
         self._acks: list[str] = []
@@ -74,6 +82,7 @@ class StreamingSubscription:
                 await self._read_stream(backoff)
             except grpc.aio.AioRpcError as error:
                 self._report(error)
+            self._on_break()
             await backoff.pause()
 
     async def _read_stream(self, backoff: Backoff) -> None:

@@ -18,7 +18,7 @@ from libs.bus.publisher import Publisher
 from libs.bus.requester import Requester
 from libs.bus.router import Delivery, Router
 from libs.bus.sink import BatchBounds, Sink
-from libs.bus.transport import FlowControl, Subscription, Transport
+from libs.bus.transport import FlowControl, OnBreak, Subscription, Transport
 from libs.clock import Clock, system_clock
 
 LOG = logging.getLogger(__name__)
@@ -53,6 +53,9 @@ class Bus:
         self._sink = Sink(router.sink, options.batches, _size) if router.sink else None
         self._running: list[Subscription] = []
         self._preparing: asyncio.Task[None] | None = None
+        self.when_broken: list[OnBreak] = []
+        self.heard_at = float("-inf")
+        """When something was received last, by the loop's clock."""
         self.publisher = Publisher(service, transport, clock)
         self.requester = Requester(self.publisher, options.instance)
 
@@ -79,7 +82,11 @@ class Bus:
             max_deliveries=self._options.max_deliveries,
         )
         flow = replace(self._options.flow, in_order=spec.ordered)
-        self._running.append(self._transport.subscribe(spec.name, receiver, flow))
+        self._running.append(self._transport.subscribe(spec.name, receiver, flow, self._broken))
+
+    def _broken(self) -> None:
+        for heed in self.when_broken:
+            heed()
 
     @property
     def _short_lived(self) -> list[SubscriptionSpec]:
@@ -109,6 +116,7 @@ class Bus:
         await self._transport.close()
 
     async def _handle(self, delivery: Delivery) -> None:
+        self.heard_at = asyncio.get_running_loop().time()
         self.requester.offer(delivery.envelope, delivery.message)
         if self._sink is None or not entry_of(delivery.envelope.type).recorded:
             await self._answer(delivery)

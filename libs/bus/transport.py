@@ -18,6 +18,12 @@ class Verdict(Enum):
 
 
 Receiver = Callable[[Received], Awaitable[Verdict]]
+OnBreak = Callable[[], None]
+"""Called when a pull breaks off: what was on its way may come much later than it was sent."""
+
+
+def unheeded() -> None:
+    """For who loses nothing by hearing late."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +57,7 @@ class Transport(Protocol):
         """
 
     def subscribe(
-        self, subscription: str, receiver: Receiver, flow: FlowControl
+        self, subscription: str, receiver: Receiver, flow: FlowControl, on_break: OnBreak = unheeded
     ) -> Subscription: ...
 
     async def ensure_subscription(self, spec: SubscriptionSpec) -> None:

@@ -16,9 +16,10 @@ from services.gateway.api.serving import routes_of
 from services.gateway.auth import Authenticator
 from services.gateway.backfill import Backfill
 from services.gateway.cors import Cors
-from services.gateway.handlers import register
+from services.gateway.handlers import cut_off, register
 from services.gateway.idempotency import Idempotency, caller_of
 from services.gateway.limits import Limits
+from services.gateway.line import Line
 from services.gateway.live import LiveRuns
 from services.gateway.questions import Questions
 from services.gateway.readiness import PlatformReadiness
@@ -47,6 +48,7 @@ async def build(process: Process) -> Parts:
     trail = Trail(process.bus.publisher, auth.remembered)
     cors, answers = Cors(settings.cors_origins), Answers(system_clock)
     register(process.router, live, auth)
+    line = Line(process.bus, cut_off(live, auth))
     questions = Questions(requester, settings.question_timeout_seconds)
     edge = Edge(
         settings=settings,
@@ -74,7 +76,7 @@ async def build(process: Process) -> Parts:
         checks=(PlatformReadiness(requester).check,),
         routes=routes,
         on_prepare=(cors.on_prepare, limits.on_prepare),
-        background=(answers.keep_purging,),
+        background=(answers.keep_purging, line.watch),
         middlewares=in_front(cors, limits, trail, Idempotency(caller_of(auth, GUESTS), answers)),
         closers=(secrets.close, vault.close),
     )

@@ -24,7 +24,8 @@ from services.gateway.known_keys import Known, KnownKeys
 from services.gateway.limits import Limits
 
 LOG = logging.getLogger(__name__)
-TRUSTED_FOR = timedelta(minutes=5)
+TRUSTED_FOR = timedelta(minutes=1)
+"""Behind the events, which say what has changed, and the forgetting when they break off."""
 UNKNOWN_FOR = timedelta(seconds=10)
 MOST_ASKING = 1_000
 MOST_TRIES = 3
@@ -166,6 +167,12 @@ class Authenticator:
         for asking in self._asking.values():
             if asking.tenant_id == tenant_id:
                 asking.stale = True
+
+    def forget_all(self) -> None:
+        """Something may have changed that is not known here: every key is asked for again."""
+        self.known = KnownKeys()
+        for asking in self._asking.values():
+            asking.stale = True
 
     async def _asked(self, key: keys.ApiKey) -> Known:
         """One question for all who present the same key meanwhile; raises `Problem`."""

@@ -5,6 +5,7 @@ from contracts.message import Message
 from contracts.tenants import TenantOffboardedV1, TenantResumedV1, TenantSuspendedV1
 from libs.bus.message import Context
 from libs.bus.router import Router
+from libs.bus.transport import OnBreak
 from services.gateway.auth import Authenticator
 from services.gateway.live import HANDLED, LiveRuns
 
@@ -29,3 +30,13 @@ def register(router: Router, live: LiveRuns, auth: Authenticator) -> None:
     async def on_tenant_event(event: TenantEvent, _: Context) -> None:
         auth.forget_tenant(event.tenant_id)
         live.wake_tenant(event.tenant_id)
+
+
+def cut_off(live: LiveRuns, auth: Authenticator) -> OnBreak:
+    """Events that are late may end keys: nothing that is known of them counts any more."""
+
+    def forget() -> None:
+        auth.forget_all()
+        live.wake_all()  # whose streams and waits look whether their key still opens
+
+    return forget

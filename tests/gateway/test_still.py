@@ -19,7 +19,7 @@ from contracts.tenants import TenantStatus, TenantSuspendedV1
 from libs.bus.message import Context
 from libs.bus.router import Router
 from services.gateway.api.edge import Edge
-from services.gateway.handlers import register
+from services.gateway.handlers import cut_off, register
 from tests.gateway.edges import (
     KEY,
     NOW,
@@ -149,6 +149,29 @@ async def test_who_waits_is_answered_when_the_gateway_stops(gateway: Gateway, si
             gateway.edge.live.wake_all()
             answer = await waiting
             assert (answer.status, (await answer.json())["status"]) == (200, "PENDING")
+
+
+@pytest.mark.parametrize("path", [PATH + "/events", PATH + "?wait=25"], ids=["stream", "wait"])
+async def test_who_follows_a_run_is_looked_at_again_when_events_break_off(
+    gateway: Gateway, path: str
+) -> None:
+    """The revocation itself has not been heard, and may not be for long."""
+    live = gateway.edge.live.followed(TENANT, RUN)
+    async with aiohttp.ClientSession(headers={"X-API-Key": KEY.text}) as session:
+        following = asyncio.create_task(read(session, gateway.url + path))
+        async with asyncio.timeout(5):
+            while not live.changed._waiters:  # noqa: ASYNC110  it has no event
+                await asyncio.sleep(0)
+            gateway.tenants.changed = {"key": None}
+            cut_off(gateway.edge.live, gateway.edge.auth)()
+            status = await following
+    assert status == (200 if path.endswith("/events") else 401)
+
+
+async def read(session: aiohttp.ClientSession, url: str) -> int:
+    async with session.get(url) as answer:
+        await answer.read()  # to its end
+        return answer.status
 
 
 async def test_a_stream_goes_on_when_another_key_changes(gateway: Gateway) -> None:

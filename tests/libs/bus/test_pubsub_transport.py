@@ -62,6 +62,24 @@ def _ask_for(pubsub: EmulatorProcess, error_rate: float) -> None:
         assert answer.status == 200
 
 
+async def test_a_pull_that_breaks_off_is_told_at_once() -> None:
+    breaks: list[str] = []
+    with emulator("pubsub") as pubsub:
+        broker = PubSubBroker(pubsub.ports["grpc"])
+        spec, listener = await broker.subscription(), Listener()
+        running = broker.transport.subscribe(
+            spec.name, listener, FlowControl(), lambda: breaks.append(running.waiting_for)
+        )
+        await broker.transport.publish(spec.topic, [wire("before")])
+        await until(lambda: listener.texts == ["before"])
+        assert (breaks, running.waiting_for) == ([], "")
+        pubsub.kill()
+        await until(lambda: breaks)
+        assert breaks[0].startswith("Pub/Sub at ")
+        await running.drain(0)
+        await broker.transport.close()
+
+
 class Gated:
     """Holds every message until it is told to let go."""
 

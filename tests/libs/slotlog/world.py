@@ -19,7 +19,7 @@ from libs.bus.memory import MemoryTransport
 from libs.bus.message import Context, Received
 from libs.bus.router import Router
 from libs.bus.service import Bus, BusOptions
-from libs.bus.transport import FlowControl, Receiver, Subscription, Verdict
+from libs.bus.transport import FlowControl, OnBreak, Receiver, Subscription, Verdict, unheeded
 from libs.slotlog.lanes import Bounds
 from libs.slotlog.log import Record, SlotLogError, Taken, UnknownOutcomeError, Written
 from libs.slotlog.memory import MemorySlotLog
@@ -153,10 +153,16 @@ class GatedTransport(MemoryTransport):
         arrive()
         await self._world.gate(self._instance, "publish answered")
 
-    def subscribe(self, subscription: str, receiver: Receiver, flow: FlowControl) -> Subscription:
+    def subscribe(
+        self,
+        subscription: str,
+        receiver: Receiver,
+        flow: FlowControl,
+        on_break: OnBreak = unheeded,
+    ) -> Subscription:
         self.receiver = receiver
         self.add(SPEC)
-        return super().subscribe(subscription, receiver, flow)
+        return super().subscribe(subscription, receiver, flow, on_break)
 
 
 @dataclass(frozen=True, slots=True)
