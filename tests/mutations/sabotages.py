@@ -114,8 +114,8 @@ SABOTAGES = (
     Sabotage(
         "a schedule that has run stays due",
         "services/scheduler/domain/schedules.py",
-        "        due_at=cron.next_after(schedule.cron, schedule.time_zone, until),\n",
-        "        due_at=first,\n",
+        "last_due_at=last, due_at=following)\n",
+        "last_due_at=last, due_at=last)\n",
         "tests/scheduler/test_schedules.py",
     ),
     Sabotage(
@@ -184,15 +184,22 @@ SABOTAGES = (
     Sabotage(
         "a reminder is dropped before what it led to is published",
         "services/scheduler/ticking.py",
-        "        await self._publish([wires for _, wires in looks], round_.counts)\n"
+        "        await self._publish([wires for _, wires in looks], round_)\n"
         "        await round_.sparing.each(\n"
         "            [reminder for reminder, _ in looks], _tenant_of, self._reminders.drop\n"
         "        )\n",
         "        await round_.sparing.each(\n"
         "            [reminder for reminder, _ in looks], _tenant_of, self._reminders.drop\n"
         "        )\n"
-        "        await self._publish([wires for _, wires in looks], round_.counts)\n",
+        "        await self._publish([wires for _, wires in looks], round_)\n",
         "tests/scheduler/test_simulation.py",
+    ),
+    Sabotage(
+        "nobody is told of the end of a run that could not be requested",
+        "services/scheduler/ticking.py",
+        "            wires = [wire for _, more in given_up for wire in more]\n",
+        "            wires = []\n",
+        "tests/scheduler/test_refused_requests.py",
     ),
     Sabotage(
         "a decision is published before its reminder is durable",
