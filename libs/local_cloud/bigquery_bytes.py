@@ -35,6 +35,7 @@ class Read:
     """One table that a query reads, or a view on the way to it."""
 
     table: TableName
+    rows: int
     bytes: int
 
     @property
@@ -48,7 +49,7 @@ def reads_of(sql: str, project: str, ctx: Any) -> tuple[Read, ...]:
     wanted: dict[TableName, set[str]] = {}
     for tree in _trees(sql):
         _collect(tree, project, ctx, wanted, 0)
-    return tuple(Read(table, _bytes(ctx, table, names)) for table, names in wanted.items())
+    return tuple(Read(table, *_size(ctx, table, names)) for table, names in wanted.items())
 
 
 def check_known(reads: tuple[Read, ...], ctx: Any) -> None:
@@ -60,7 +61,7 @@ def check_known(reads: tuple[Read, ...], ctx: Any) -> None:
 
 
 def stored_bytes(ctx: Any, table: TableName) -> int:
-    return _bytes(ctx, table, {ALL_COLUMNS})
+    return _size(ctx, table, {ALL_COLUMNS})[1]
 
 
 def _trees(sql: str) -> list[Any]:
@@ -116,10 +117,11 @@ def _columns_named(tree: exp.Expression) -> set[str]:
     return names | ({ALL_COLUMNS} if any(True for _ in stars) else set())
 
 
-def _bytes(ctx: Any, table: TableName, names: set[str]) -> int:
+def _size(ctx: Any, table: TableName, names: set[str]) -> tuple[int, int]:
+    """Rows, and bytes of the columns named."""
     known = ctx.catalog.get_table(*table)
     if known is None or known.view_query:
-        return 0
+        return 0, 0
     path = quoted_table_ref(*table)
     rows = count(ctx, path)
     lower = {name.lower() for name in names}
@@ -127,7 +129,8 @@ def _bytes(ctx: Any, table: TableName, names: set[str]) -> int:
     fixed = [f for f in fields if f.mode != "REPEATED" and str(f.type).upper() in WIDTHS]
     width = sum(WIDTHS[str(f.type).upper()] for f in fixed)
     text = tuple(f.name for f in fields if f not in fixed)
-    return rows * (width + (_text_width(ctx.engine, path, text, rows) if text and rows else 0))
+    varying = _text_width(ctx.engine, path, text, rows) if text and rows else 0
+    return rows, rows * (width + varying)
 
 
 @lru_cache(maxsize=1_000)

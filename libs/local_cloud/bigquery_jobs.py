@@ -31,6 +31,7 @@ from libs.local_cloud.bigquery_history import (
 from libs.local_cloud.bigquery_loads import run_load
 from libs.local_cloud.bigquery_mending import replace_route
 from libs.local_cloud.bigquery_pages import JobFailedError, Page, page_of
+from libs.local_cloud.bigquery_progress import statistics_so_far
 from libs.local_cloud.bigquery_queries import run_query
 from libs.local_cloud.bigquery_runs import Run, Runs
 
@@ -103,7 +104,7 @@ class JobRoutes:
     def _find(self, key: tuple[str, str], ctx: Any) -> JobMeta:
         run = self._runs.get(key)
         if run is not None:
-            return describe(run, {}, state=run.state)
+            return describe(run, statistics_so_far(run), state=run.state)
         meta: JobMeta | None = ctx.catalog.get_job(*key)
         if meta is None:
             raise resource_not_found(ResourceRef("job", key[0], resource_id=key[1]))

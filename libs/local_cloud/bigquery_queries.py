@@ -28,6 +28,7 @@ from libs.local_cloud.bigquery_destinations import (
 from libs.local_cloud.bigquery_gate import GATE
 from libs.local_cloud.bigquery_history import describe, error_result, record
 from libs.local_cloud.bigquery_mending import replace
+from libs.local_cloud.bigquery_progress import stages_done
 from libs.local_cloud.bigquery_runs import Run
 from libs.local_cloud.bigquery_sessions import (
     CURRENT,
@@ -107,7 +108,11 @@ async def _execute(**given: Any) -> JobMeta:
         raise NoSessionError
     ctx, run = given["ctx"], session.run
     try:
-        return await _run_planned(_plan(given), session, given)
+        plan = _plan(given)
+        run.reads = plan.reads
+        if plan.processed:
+            session.count_progress()
+        return await _run_planned(plan, session, given)
     except BaseException as error:
         reason = forget_stop()
         if reason:
@@ -214,6 +219,7 @@ def _ended(plan: Plan, session: Session, given: dict[str, Any], meta: JobMeta) -
         "totalBytesBilled": str(plan.billed),
         "totalSlotMs": slot_ms,
         "referencedTables": [_reference(read.table) for read in plan.reads],
+        **stages_done(run, int(meta.statistics["query"].get("totalRows") or 0)),
     }
     affected = query.get("numDmlAffectedRows")
     if affected is not None and plan.kind in COUNTED:

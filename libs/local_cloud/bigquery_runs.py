@@ -15,6 +15,7 @@ from typing import Any
 
 from bqemulator.domain.errors import QuotaExceededError, ResourceRef, resource_already_exists
 
+from libs.local_cloud.bigquery_bytes import Read
 from libs.local_cloud.bigquery_sessions import CURRENT, Session, open_session
 
 WORKERS = 16
@@ -33,6 +34,10 @@ class Run:
     created: datetime = field(default_factory=lambda: datetime.now(UTC))
     started: datetime | None = None
     session: Session | None = None
+    reads: tuple[Read, ...] = ()
+    """What a query reads, once that is known."""
+    share: float = 0.0
+    """How much of its work was seen to be done."""
     stop_reason: str = ""
     shown: bool = False  # somebody was told that it runs, so its end must be recorded
     done: asyncio.Future[Any] = field(init=False)

@@ -27,6 +27,7 @@ SPOOLED = "spooled_result"
 """The temporary table, one per session, that a job's result is spooled to."""
 MAX_RESULT_BYTES = 128 << 20
 BATCH_ROWS = 10_000
+COUNT_PROGRESS = "SET enable_progress_bar = true; SET enable_progress_bar_print = false"
 
 
 class Fetch(Enum):
@@ -51,6 +52,17 @@ class Session:
         self.stop_reason = reason
         with contextlib.suppress(duckdb.ConnectionException):  # it ended by itself
             self.cursor.interrupt()
+
+    def count_progress(self) -> None:
+        """For statements that begin from now on."""
+        self.cursor.execute(COUNT_PROGRESS)
+
+    def share(self) -> float:
+        """How much of the running statement is done, if that is counted. Any thread."""
+        try:
+            return float(max(0.0, min(self.cursor.query_progress() / 100, 1.0)))
+        except duckdb.ConnectionException:  # it ended by itself
+            return 0.0
 
 
 class StoppedError(InvalidQueryError):

@@ -29,6 +29,8 @@ class WarehouseError(Exception):
 
 class UnavailableError(WarehouseError):
     def __init__(self, what: str, reason: str) -> None:
+        self.what = what
+        """What was asked; the reason names hosts, which are nothing for tenants."""
         super().__init__(f"BigQuery is not available for {what}: {reason}")
 
 

@@ -6,7 +6,7 @@ earlier try, and is adopted instead of being run again.
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, TypeVar
@@ -59,6 +59,15 @@ class LoadJob:
     """Empty: as the table has it, or as the files say."""
     skip_leading_rows: int = 0
     labels: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class JobProgress:
+    """How far a query is that runs, as far as BigQuery says."""
+
+    rows_read: int = 0
+    bytes_read: int = 0
+    fraction: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,6 +208,27 @@ def _get(client: bigquery.Client, job_id: str, kind: type[Job]) -> Job:
     return job
 
 
+def progress_of(job: bigquery.QueryJob | bigquery.LoadJob) -> JobProgress:
+    if isinstance(job, bigquery.LoadJob):
+        return JobProgress()
+    inputs = [stage for stage in job.query_plan if not stage.input_stages]
+    return JobProgress(
+        rows_read=sum(stage.records_read or 0 for stage in inputs),
+        bytes_read=job.total_bytes_processed or 0,
+        fraction=_fraction(job.timeline),
+    )
+
+
+def _fraction(timeline: Sequence[Any]) -> float | None:
+    """Of the units of work that are known by now; more may come to be known."""
+    if not timeline:
+        return None
+    last = timeline[-1]
+    left = (last.pending_units or 0) + (last.active_units or 0)
+    done = last.completed_units or 0
+    return done / (done + left) if done + left else None
+
+
 def result_of(job: bigquery.QueryJob | bigquery.LoadJob, *, adopted: bool) -> JobResult:
     if isinstance(job, bigquery.LoadJob):
         return _loaded(job, adopted=adopted)
@@ -231,11 +261,19 @@ def _rows(job: bigquery.QueryJob) -> int:
         return int(job.num_dml_affected_rows)
     if job.statement_type not in {None, "SELECT"}:
         return 0
+    if _adds(job) and job.query_plan:
+        return int(job.query_plan[-1].records_written or 0)
     try:
         results = job.result(max_results=0, retry=RETRY, timeout=CALL_DEADLINE)
     except NotFound:
         return 0  # the table that it wrote was dropped since
     return int(results.total_rows or 0)
+
+
+def _adds(job: bigquery.QueryJob) -> bool:
+    """To a table with rows of others, which BigQuery counts as if the job had given them."""
+    partition = job.destination is not None and "$" in job.destination.table_id
+    return partition or job.write_disposition == "WRITE_APPEND"
 
 
 def routines_of(job: bigquery.QueryJob) -> tuple[str, ...]:
@@ -247,4 +285,6 @@ def routines_of(job: bigquery.QueryJob) -> tuple[str, ...]:
 def failure(job_id: str, error: GoogleAPICallError) -> JobFailedError:
     first = error.errors[0] if error.errors else {}
     fallback = "backendError" if (error.code or 500) >= 500 else "invalid"  # noqa: PLR2004  HTTP
-    return JobFailedError(job_id, first.get("reason") or fallback, error.message)
+    # The error's own message begins with what was called, and where.
+    said = first.get("message") or error.message
+    return JobFailedError(job_id, first.get("reason") or fallback, said)

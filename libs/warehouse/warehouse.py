@@ -27,7 +27,7 @@ from requests.adapters import HTTPAdapter
 from contracts.platform import ObjectAction
 from libs.warehouse import jobs, migrate
 from libs.warehouse.errors import UnavailableError
-from libs.warehouse.jobs import NO_RETRY, JobResult, LoadJob, QueryJob
+from libs.warehouse.jobs import NO_RETRY, JobProgress, JobResult, LoadJob, QueryJob
 from libs.warehouse.parameters import query_parameters
 from libs.warehouse.schema import Dataset, Object, Table
 
@@ -81,6 +81,7 @@ class DryRun:
 
 
 Row = Mapping[str, Any]
+Tell = Callable[[JobProgress], None]
 
 
 class Warehouse:
@@ -144,13 +145,14 @@ class Warehouse:
 
         return await self._run("a query", call)
 
-    async def run_query_job(self, wanted: QueryJob) -> JobResult:
+    async def run_query_job(self, wanted: QueryJob, tell: Tell | None = None) -> JobResult:
         """Run a query once under its id, or adopt the job that already has that id.
 
-        Raises `JobFailedError`. Cancelling the caller leaves the job running:
-        it can be adopted, or ended by `cancel_job`.
+        While it is long, `tell` hears now and then how far it is. Raises `JobFailedError`.
+        Cancelling the caller leaves the job running: it can be adopted, or ended by `cancel_job`.
         """
-        return await self._follow(wanted.job_id, partial(jobs.start, self._client, wanted))
+        start = partial(jobs.start, self._client, wanted)
+        return await self._follow(wanted.job_id, start, tell)
 
     async def run_load_job(self, wanted: LoadJob) -> JobResult:
         """Load files once under an id, or adopt the job that already has that id.
@@ -159,7 +161,9 @@ class Warehouse:
         """
         return await self._follow(wanted.job_id, partial(jobs.start_load, self._client, wanted))
 
-    async def _follow(self, job_id: str, start: Callable[[], tuple[Any, bool]]) -> JobResult:
+    async def _follow(
+        self, job_id: str, start: Callable[[], tuple[Any, bool]], tell: Tell | None = None
+    ) -> JobResult:
         """Start a job and see it to its end, without keeping a thread while it is long."""
 
         def begin() -> tuple[Any, bool, JobResult | None]:
@@ -174,19 +178,21 @@ class Warehouse:
         job, adopted, result = await self._run(f"job {job_id}", begin)
         pause = FIRST_PAUSE
         while result is None:
+            if tell is not None:
+                tell(jobs.progress_of(job))
             await asyncio.sleep(pause)
             pause = min(pause * 1.5, LONGEST_PAUSE)
             job, adopted, result = await self._run(f"job {job_id}", partial(see, job, adopted))
         return result
 
-    async def adopt(self, job_id: str) -> JobResult | None:
+    async def adopt(self, job_id: str, tell: Tell | None = None) -> JobResult | None:
         """See a query job to its end if there is one of this id; raises `JobFailedError`."""
 
         def find() -> tuple[Any, bool]:
             return jobs.find(self._client, job_id), True
 
         try:
-            return await self._follow(job_id, find)
+            return await self._follow(job_id, find, tell)
         except NotFound:
             return None
 

@@ -32,7 +32,8 @@ class StoredCredentials:
             detail = f"credential {credential_id} cannot be opened; store it again"
             raise StepError("credential_unreadable", detail) from None
         except KmsUnavailableError as error:
-            raise StepRetryError("credential_unavailable", str(error)) from None
+            detail = f"credential {credential_id} cannot be opened now: Cloud KMS does not answer"
+            raise StepRetryError("credential_unavailable", detail) from error
         fields = _fields(secret, credential_id)
         conceal(fields)
         return Credential(provider, fields)

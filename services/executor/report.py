@@ -138,12 +138,16 @@ class StepTeller:
         self._outbox = outbox
         self._next = time.monotonic() + PROGRESS_SECONDS
         self._told = 0
+        self._fraction: float | None = None
+        """The furthest told: what is left may turn out to be more, and a bar does not go back."""
 
     def progress(
         self, *, rows: int = 0, bytes_: int = 0, fraction: float | None = None, note: str = ""
     ) -> None:
         if time.monotonic() < self._next or self._outbox.lags:
             return
+        if fraction is not None:
+            self._fraction = max(fraction, self._fraction or 0.0)
         self._next = time.monotonic() + PROGRESS_SECONDS
         self._told += 1
         event = StepProgressedV1(
@@ -153,7 +157,7 @@ class StepTeller:
             step_id=self._step_id,
             rows=rows,
             bytes=bytes_,
-            fraction=fraction,
+            fraction=self._fraction,
             note=note[:LONGEST_NOTE],
         )
         self.say(f"progress/{self._told}", event)

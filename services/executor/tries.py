@@ -131,13 +131,16 @@ class StepTries:
                     away = _Outage()
                 if away.is_over() or self._cancelled.is_set():
                     raise
-                LOG.warning("step %s is asked for again: %s", step.step_id, error)
+                LOG.warning(
+                    "step %s is asked for again: %s", step.step_id, error.__cause__ or error
+                )
                 pause = min(pause_before(step.retry, self._tries), OUTAGE_PAUSE)
             except StepRetryError as error:
                 failed += 1
                 if failed >= step.retry.attempts or self._cancelled.is_set():
                     raise
-                LOG.warning("try %d of step %s: %s", number, step.step_id, error)
+                why = error.__cause__ or error
+                LOG.warning("try %d of step %s: %s", number, step.step_id, why)
                 number, away = number + 1, _Outage()
                 pause = pause_before(step.retry, failed)
             await asyncio.sleep(pause)

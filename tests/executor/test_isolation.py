@@ -5,10 +5,13 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from libs.objects import ObjectsError
+from libs.warehouse.errors import UnavailableError
 from libs.warehouse.warehouse import DryRun
 from services.executor.steps import isolation
 from services.executor.steps.isolation import MOST_TABLES, Isolation, Judged
-from services.executor.steps.step import StepError
+from services.executor.steps.phrasing import phrased
+from services.executor.steps.step import StepError, StepUnknownError
 from services.executor.steps.variables import BoundSql
 from tests.executor.stage import requested, step
 
@@ -62,6 +65,22 @@ async def test_a_view_of_the_platform_may_read_what_it_reads() -> None:
 async def test_whoever_names_a_view_of_the_platform_may_not_read_beside_it() -> None:
     with pytest.raises(StepError, match=r"reads tenants\.secrets"):
         await judged("SELECT * FROM acme.x_meta_runs", DryRun(7, (*OF_VIEW, "p.tenants.secrets")))
+
+
+async def test_who_is_told_that_bigquery_is_away_is_told_of_no_host() -> None:
+    class Away(Saying):
+        async def dry_run(self, *_: object, **__: object) -> DryRun:
+            what, reason = "a dry run", "ConnectionError: host='10.1.2.3', port=443"
+            raise UnavailableError(what, reason)
+
+    walls = Isolation(lambda _: Away(DryRun(0, ())))  # type: ignore[arg-type,return-value]
+    with pytest.raises(StepUnknownError) as caught:
+        await walls.admit(BoundSql("SELECT 1"), requested(step("x")))
+    assert "BigQuery is not available for a dry run" in caught.value.detail
+    assert "10.1.2.3" not in caught.value.detail
+    with pytest.raises(StepUnknownError) as stored, phrased():
+        raise ObjectsError("ledger", "reading", OSError("host='10.1.2.3'"))
+    assert "10.1.2.3" not in stored.value.detail
 
 
 async def test_a_verdict_is_for_one_tenants_datasets(monkeypatch: pytest.MonkeyPatch) -> None:

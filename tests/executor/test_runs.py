@@ -1,12 +1,16 @@
 """Which requested runs an executor begins: each attempt once, none that is too late."""
 
 import asyncio
+import gc
+import sys
 from dataclasses import replace
 from datetime import timedelta
+from uuid import uuid4
 
 import pytest
 
 from contracts.envelope import Envelope
+from contracts.identifiers import RunId
 from contracts.runs import (
     AttemptFinishedV1,
     AttemptReturnedV1,
@@ -197,3 +201,34 @@ async def test_a_stopping_executor_begins_nothing_and_hands_back_what_it_has() -
     with pytest.raises(RetryableError):
         await hear(runs, requested(step("act")))
     assert len(claims.owners) == 1
+
+
+async def test_memory_does_not_grow_over_a_thousand_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of all that an executor keeps between runs, but for what its clients keep.
+
+    Ids come again when they are long forgotten: pydantic keeps the last 16,384 short texts.
+    """
+    monkeypatch.setattr("services.executor.handlers.REMEMBERED", 50)
+    run_ids = [RunId(str(uuid4())) for _ in range(100)]
+    stage, claims = Stage(), Claimed()
+    runs = runs_of(stage, claims)
+    steps = (step("act", id="a"), step("act", id="b", needs=("a",)))
+
+    async def many(count: int) -> None:
+        for number in range(count):
+            await hear(runs, requested(*steps, run_id=run_ids[number % len(run_ids)]))
+            await ended(stage, 1)
+            assert stage.sent.end.status is RunStatus.COMPLETED
+            for seen in (stage.sent.messages, stage.sent.ids, stage.acting.ran):
+                seen.clear()
+            stage.acting.tries.clear()
+            stage.objects.kept.clear()
+            claims.owners.clear()
+
+    await many(200)
+    gc.collect()
+    before = sys.getallocatedblocks()
+    await many(1000)
+    gc.collect()
+    assert sys.getallocatedblocks() - before < 500  # not one object for two runs
+    await runs.finish(0)

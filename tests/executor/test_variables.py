@@ -3,7 +3,8 @@
 import pytest
 
 from services.executor.steps.step import StepError
-from services.executor.steps.variables import bind_sql
+from services.executor.steps.targets import target_of
+from services.executor.steps.variables import bind_sql, fill_name
 from tests.executor.stage import requested, step
 
 RUN = requested(
@@ -45,3 +46,10 @@ def test_a_variable_becomes_a_parameter_or_a_part_of_a_name(written: str, bound:
 def test_what_cannot_be_used_is_refused(written: str) -> None:
     with pytest.raises(StepError):
         bind_sql(written, RUN)
+
+
+def test_a_run_has_a_table_of_its_own_by_its_id() -> None:
+    name = f"made_{str(RUN.run_id).replace('-', '_')}"
+    assert fill_name("${tenant_id}.made_${run_id}", RUN) == f"acme.{name}"
+    assert bind_sql("FROM acme.made_${run_id}", RUN).text == f"FROM acme.{name}"
+    assert target_of("${tenant_id}.made_${run_id}", RUN) == f"acme.{name}"

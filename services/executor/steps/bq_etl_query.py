@@ -7,14 +7,13 @@ from pydantic import BaseModel, ConfigDict, Field
 from libs.warehouse.errors import JobFailedError, UnavailableError
 from libs.warehouse.jobs import QueryJob
 from libs.warehouse.parameters import UnsupportedParameterError
-from services.executor.steps.isolation import failed_job
+from services.executor.steps.isolation import failed_job, unavailable
 from services.executor.steps.step import (
     StepError,
     StepPlan,
     StepResult,
     StepRun,
     StepType,
-    StepUnknownError,
 )
 from services.executor.steps.targets import target_of
 from services.executor.steps.tools import Tools
@@ -41,11 +40,12 @@ class BqEtlQuery(StepType):
         sql, job = self._job(given)
         await self._tools.isolation.admit(sql, given.request)
         try:
-            done = await self._tools.warehouse_of(given.request).run_query_job(job)
+            warehouse = self._tools.warehouse_of(given.request)
+            done = await warehouse.run_query_job(job, given.tell_job)
         except JobFailedError as error:
             raise failed_job(error) from error
         except UnavailableError as error:
-            raise StepUnknownError("bigquery_unavailable", str(error)) from error
+            raise unavailable(error) from error
         except UnsupportedParameterError as error:
             raise StepError("bad_parameter", str(error)) from error
         given.spent.add(done)

@@ -5,7 +5,7 @@ from libs.warehouse.errors import JobFailedError, UnavailableError
 from libs.warehouse.jobs import QueryJob
 from services.executor.steps.checks import Config, Scan, compile_checks
 from services.executor.steps.findings import findings_of
-from services.executor.steps.isolation import failed_job
+from services.executor.steps.isolation import failed_job, unavailable
 from services.executor.steps.quality import quality
 from services.executor.steps.step import (
     StepError,
@@ -13,7 +13,6 @@ from services.executor.steps.step import (
     StepResult,
     StepRun,
     StepType,
-    StepUnknownError,
 )
 from services.executor.steps.tools import Tools
 from services.executor.steps.variables import BoundSql, bind_sql, fill_name
@@ -38,13 +37,14 @@ class DqCheck(StepType):
             labels=given.labels,
         )
         try:
-            done = await self._tools.warehouse_of(given.request).run_query_job(job)
+            warehouse = self._tools.warehouse_of(given.request)
+            done = await warehouse.run_query_job(job, given.tell_job)
             given.spent.add(done)
-            (row,) = await self._tools.warehouse_of(given.request).rows_of(done.job_id, limit=1)
+            (row,) = await warehouse.rows_of(done.job_id, limit=1)
         except JobFailedError as error:
             raise failed_job(error) from error
         except UnavailableError as error:
-            raise StepUnknownError("bigquery_unavailable", str(error)) from error
+            raise unavailable(error) from error
         checks = findings_of(config, row)
         self._tell(given, config, checks)
         _judge(given, checks)

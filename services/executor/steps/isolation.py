@@ -90,7 +90,7 @@ class Isolation:
         except JobFailedError as error:
             raise failed_job(error) from error
         except UnavailableError as error:
-            raise StepUnknownError("bigquery_unavailable", str(error)) from error
+            raise unavailable(error) from error
         except UnsupportedParameterError as error:
             raise StepError("bad_parameter", str(error)) from error
 
@@ -98,6 +98,11 @@ class Isolation:
 def failed_job(error: JobFailedError) -> StepError:
     kind = StepRetryError if error.retryable else StepError
     return kind(f"bigquery_{error.reason or 'error'}", error.message)
+
+
+def unavailable(error: UnavailableError) -> StepUnknownError:
+    detail = f"BigQuery is not available for {error.what}; nothing is lost, try again later"
+    return StepUnknownError("bigquery_unavailable", detail)
 
 
 def is_platforms(table: str) -> bool:

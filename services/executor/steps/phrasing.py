@@ -15,6 +15,7 @@ from services.executor.ingest.asking import SourceUnavailableError
 from services.executor.ingest.errors import ChangedError, IngestError
 from services.executor.ingest.parts import ColumnConflictError
 from services.executor.ingest.slices import RowsLostError
+from services.executor.steps.isolation import failed_job, unavailable
 from services.executor.steps.step import StepError, StepRetryError, StepUnknownError
 
 
@@ -34,9 +35,9 @@ def phrased() -> Iterator[None]:
     except RowsLostError as error:
         raise StepRetryError("rows_lost", str(error)) from error
     except JobFailedError as error:
-        kind = StepRetryError if error.retryable else StepError
-        raise kind(f"bigquery_{error.reason or 'error'}", error.message) from error
+        raise failed_job(error) from error
     except UnavailableError as error:
-        raise StepUnknownError("bigquery_unavailable", str(error)) from error
+        raise unavailable(error) from error
     except ObjectsError as error:
-        raise StepUnknownError("storage_unavailable", str(error)) from error
+        detail = "Cloud Storage is not available; nothing is lost, try again later"
+        raise StepUnknownError("storage_unavailable", detail) from error

@@ -18,7 +18,7 @@ from contracts.identifiers import CredentialId, StepId, TenantId
 from contracts.message import Event
 from contracts.pipelines import StepPart
 from contracts.runs import RunRequestedV1
-from libs.warehouse.jobs import JobResult
+from libs.warehouse.jobs import JobProgress, JobResult
 
 Config = TypeVar("Config", bound=BaseModel)
 LONGEST_JOB_LABEL = 63
@@ -70,6 +70,21 @@ class Spent:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Span:
+    """From where to where one job takes its step."""
+
+    begin: float = 0.0
+    end: float = 1.0
+    note: str = ""
+
+    def at(self, fraction: float) -> float:
+        return self.begin + (self.end - self.begin) * fraction
+
+
+WHOLE = Span()
+
+
 class Teller(Protocol):
     """Says what goes on in a step. Never waits for the bus."""
 
@@ -108,6 +123,13 @@ class StepRun:
         return (
             f"run_{request.run_id}_{request.generation}_{self.try_number}_{part}"
             f"_{self.step.step_id}"
+        )
+
+    def tell_job(self, job: JobProgress, span: Span = WHOLE) -> None:
+        """How far one of the step's jobs is, and with it the step."""
+        fraction = None if job.fraction is None else span.at(job.fraction)
+        self.tell.progress(
+            rows=job.rows_read, bytes_=job.bytes_read, fraction=fraction, note=span.note
         )
 
     @property

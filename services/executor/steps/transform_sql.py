@@ -6,6 +6,7 @@ found by its id; staging that a crash left behind expires.
 """
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -16,9 +17,11 @@ from libs.warehouse.parameters import UnsupportedParameterError
 from libs.warehouse.warehouse import Warehouse
 from services.executor.steps.checks import Column
 from services.executor.steps.drift import say_drift
-from services.executor.steps.isolation import failed_job
+from services.executor.steps.isolation import failed_job, unavailable
 from services.executor.steps.merge import days_of, doubled_keys, merge, quoted, replace_days
 from services.executor.steps.step import (
+    WHOLE,
+    Span,
     StepError,
     StepPlan,
     StepResult,
@@ -32,6 +35,11 @@ from services.executor.steps.variables import BoundSql, bind_sql
 
 MOST_DAYS = 4_000
 STAGING_HOURS = 24
+SPANS = {
+    "stage": Span(0.0, 0.6, "its rows are staged"),
+    "look": Span(0.6, 0.7, "staged rows are looked at"),
+    "commit": Span(0.7, 1.0, "staged rows are put in place"),
+}
 
 
 class Config(BaseModel):
@@ -80,7 +88,7 @@ class TransformSql(StepType):
 
     async def run(self, given: StepRun) -> StepResult:
         try:
-            done = await self._of(given).adopt(given.job_id_of("commit"))
+            done = await self._of(given).adopt(given.job_id_of("commit"), given.tell_job)
             if done is None:
                 done = await self._make(given)
             else:
@@ -91,7 +99,7 @@ class TransformSql(StepType):
                 raise StepUnknownError("staging_gone", detail) from error
             raise failed_job(error) from error
         except UnavailableError as error:
-            raise StepUnknownError("bigquery_unavailable", str(error)) from error
+            raise unavailable(error) from error
         except UnsupportedParameterError as error:
             raise StepError("bad_parameter", str(error)) from error
         await self._drop_staging(given)
@@ -225,7 +233,9 @@ class TransformSql(StepType):
             max_bytes_billed=request.max_bytes_billed,
             labels=given.labels,
         )
-        done = await self._of(given).run_query_job(job)
+        direct = part == "commit" and destination is not None
+        tell = partial(given.tell_job, span=WHOLE if direct else SPANS[part])
+        done = await self._of(given).run_query_job(job, tell)
         given.spent.add(done)
         return done
 
@@ -233,5 +243,5 @@ class TransformSql(StepType):
         """A failure to tidy up is not the step's: what is left expires."""
         try:
             await self._of(given).drop(given.staging_table)
-        except UnavailableError as error:
-            given.tell.progress(note=f"staging will expire by itself: {error}")
+        except UnavailableError:
+            given.tell.progress(note="BigQuery does not answer; the staging table will expire")

@@ -63,11 +63,19 @@ def _is_in_a_name(match: re.Match[str]) -> bool:
     return bool(_IN_NAME.match(before) or _IN_NAME.match(after))
 
 
-def _part_of_name(name: str, request: RunRequestedV1) -> str:
+def _plain_part(name: str, request: RunRequestedV1) -> str | None:
+    """What needs no check to be a part of a name."""
     if name == "date":
         return request.run_date.isoformat().replace("-", "")
     if name == "run_id":
         return str(request.run_id).replace("-", "_")
+    return None
+
+
+def _part_of_name(name: str, request: RunRequestedV1) -> str:
+    plain = _plain_part(name, request)
+    if plain is not None:
+        return plain
     value = str(_parameter(name, request)[1])
     if not _NAME_PART.fullmatch(value):
         raise StepError(
@@ -85,10 +93,8 @@ def fill_name(text: str, request: RunRequestedV1) -> str:
         name = match.group("name")
         if name == "tenant_id":
             return str(request.tenant_id)
-        if name == "date":
-            return request.run_date.isoformat().replace("-", "")
-        _, value = _parameter(name, request)
-        return str(value)
+        plain = _plain_part(name, request)
+        return str(_parameter(name, request)[1]) if plain is None else plain
 
     return _VARIABLE.sub(replacement, text)
 

@@ -18,7 +18,7 @@ from libs.warehouse.errors import (
     SchemaConflictError,
     UnavailableError,
 )
-from libs.warehouse.jobs import LoadJob, QueryJob
+from libs.warehouse.jobs import JobProgress, LoadJob, QueryJob
 from libs.warehouse.parameters import UnsupportedParameterError, query_parameters
 from libs.warehouse.schema import Column, Dataset, Table, View, required
 from libs.warehouse.warehouse import Warehouse, WarehouseSettings
@@ -160,6 +160,39 @@ async def test_a_job_runs_once_under_its_id(warehouse: Warehouse) -> None:
     assert await warehouse.query("SELECT * FROM books.made") == [{"one": 1}]
 
 
+async def test_rows_of_a_job_are_its_own_not_all_of_its_table(warehouse: Warehouse) -> None:
+    """BigQuery counts all of the table as the result of a job that added to it."""
+    three = "SELECT i FROM UNNEST([1, 2, 3]) AS i"
+    await warehouse.run_query_job(job("rows-first", three))
+    added = await warehouse.run_query_job(
+        job("rows-added", "SELECT 4 AS i", write_disposition="WRITE_APPEND")
+    )
+    assert added.rows == 1
+    again = await warehouse.run_query_job(job("rows-added"))
+    assert (again.adopted, again.rows) == (True, 1)
+    replaced = await warehouse.run_query_job(job("rows-replaced", three))
+    assert replaced.rows == 3
+
+
+async def test_a_long_job_tells_how_far_it_is(
+    warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = 500_000
+    numbers = f"SELECT i FROM UNNEST(GENERATE_ARRAY(1, {rows})) AS i"
+    await warehouse.run_query_job(job("many", numbers, destination="books.many"))
+    monkeypatch.setattr("libs.warehouse.warehouse.LOOK_SECONDS", 0.05)
+    long = "SHA256(" * 6 + "CAST(i AS STRING)" + ")" * 6
+    told: list[JobProgress] = []
+    wanted = job("long", f"SELECT i, {long} AS v FROM books.many")
+    assert (await warehouse.run_query_job(wanted, told.append)).rows == rows
+    assert told == sorted(told, key=lambda one: one.rows_read)
+    partly = [one for one in told if one.fraction and one.fraction < 1]
+    assert partly
+    for one in partly:
+        assert 0 < one.rows_read < rows
+        assert 0 < one.bytes_read < rows * 8
+
+
 async def test_a_job_whose_answer_was_lost_is_unknown_and_found_under_its_id(
     running: EmulatorProcess, warehouse: Warehouse
 ) -> None:
@@ -239,6 +272,7 @@ async def test_a_failed_job_says_why(warehouse: Warehouse, sql: str, reason: str
     with pytest.raises(JobFailedError) as caught:
         await warehouse.run_query_job(job(f"bad-{abs(hash(sql))}", sql))
     assert (caught.value.reason, caught.value.retryable) == (reason, False)
+    assert "://" not in caught.value.message
 
 
 async def test_a_limit_on_bytes_is_enforced(warehouse: Warehouse) -> None:
