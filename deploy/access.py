@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from contracts.catalogue import CONSUMING_SERVICES, topic_of
 from contracts.message import Service
 from contracts.topology import ANSWERING, dead_letters_of, durable_subscriptions, topology
+from libs.warehouse.accounts import email_of
 
 INSTANCE_ROLE = "convergenceInstanceSubscriber"
 INSTANCE_PERMISSIONS = (
@@ -63,7 +64,12 @@ class Names:
     kms_key: str
 
     def account(self, service: Service) -> str:
-        return f"serviceAccount:{account_id(service)}@{self.project}.iam.gserviceaccount.com"
+        return account_of(service, self.project)
+
+    @property
+    def accounts(self) -> frozenset[str]:
+        """Of all services."""
+        return frozenset(map(self.account, CONSUMING_SERVICES))
 
     def agent(self, of: str) -> str:
         """Google's own account by which one of its products works for this project."""
@@ -72,6 +78,11 @@ class Names:
 
 def account_id(service: Service) -> str:
     return f"convergence-{service.value}"
+
+
+def account_of(service: Service, project: str) -> str:
+    """As a member of policies."""
+    return f"serviceAccount:{email_of(account_id(service), project)}"
 
 
 def grants(names: Names) -> Iterator[Grant]:

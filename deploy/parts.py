@@ -9,7 +9,15 @@ from contracts.catalogue import CONSUMING_SERVICES, topic_of
 from contracts.message import Service
 from contracts.ticks import TickJob, TickV1, fixed_attributes
 from contracts.topology import topology
-from deploy.access import INSTANCE_PERMISSIONS, INSTANCE_ROLE, Grant, Names, account_id, grants
+from deploy.access import (
+    INSTANCE_PERMISSIONS,
+    INSTANCE_ROLE,
+    Grant,
+    Names,
+    account_id,
+    account_of,
+    grants,
+)
 from deploy.policy_addresses import address_of
 from libs.provisioning.accounts import CustomRole, ServiceAccount, project_number
 from libs.provisioning.buckets import LedgerBucket
@@ -25,7 +33,7 @@ from libs.provisioning.tenants import AuthorizedViews, tenant_datasets
 from libs.provisioning.topics import Topics
 from libs.settings import ServiceSettings
 from libs.warehouse.accounts import account_id as tenant_account_id
-from libs.warehouse.accounts import account_of
+from libs.warehouse.accounts import account_of as tenant_account
 from services.audit_log.tables import DATASETS
 
 ACT_AS, RUN_JOBS = "roles/iam.serviceAccountTokenCreator", "roles/bigquery.jobUser"
@@ -114,7 +122,7 @@ def _access(settings: DeploySettings) -> Iterator[Part]:
             yield DatasetAccess(rest, project, what, writers)
         else:
             bindings = [Binding(g.role, g.member, g.condition, g.title) for g in wanted]
-            yield Policy(rest, address_of(kind, what, project), bindings)
+            yield Policy(rest, address_of(kind, what, project), bindings, names.accounts)
 
 
 def _tenants(settings: DeploySettings) -> Iterator[Part]:
@@ -122,11 +130,11 @@ def _tenants(settings: DeploySettings) -> Iterator[Part]:
     if settings.emulated:
         return
     rest, project = settings.rest, settings.gcp_project_id
-    executor = f"serviceAccount:{account_id(Service.EXECUTOR)}@{project}.iam.gserviceaccount.com"
+    executor = account_of(Service.EXECUTOR, project)
     found = sorted(tenant_datasets(rest, project), key=lambda one: (one.tenant_id, one.dataset))
     accounts: list[str] = []
     for tenant, datasets in groupby(found, key=lambda one: one.tenant_id):
-        accounts.append(email := account_of(tenant, project))
+        accounts.append(email := tenant_account(tenant, project))
         yield ServiceAccount(rest, project, tenant_account_id(tenant), f"SQL of {tenant}"[:100])
         acting = [Binding(ACT_AS, executor)]
         yield Policy(rest, address_of("account", email, project), acting)

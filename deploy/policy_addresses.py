@@ -19,7 +19,8 @@ def address_of(kind: str, name: str, project: str) -> Address:
     if kind == "project":
         url = f"{PROJECTS}/{project}"
         read_by = ("POST", f"{url}:getIamPolicy")
-        return Address(f"project {project}", read_by, ("POST", f"{url}:setIamPolicy"))
+        write = ("POST", f"{url}:setIamPolicy")
+        return Address(f"project {project}", read_by, write, shared=True)
     if kind == "account":
         url = f"{IAM}/projects/{project}/serviceAccounts/{name}"
         read_by = ("POST", f"{url}:getIamPolicy?{ASKED}")

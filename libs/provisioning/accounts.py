@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from libs.provisioning.change import Change
 from libs.provisioning.rest import Rest
+from libs.warehouse.accounts import email_of
 
 IAM = "https://iam.googleapis.com/v1"
 PROJECTS = "https://cloudresourcemanager.googleapis.com/v1/projects"
@@ -18,7 +19,7 @@ class ServiceAccount:
     title: str
 
     def diff(self) -> list[Change]:
-        email = f"{self.account_id}@{self.project}.iam.gserviceaccount.com"
+        email = email_of(self.account_id, self.project)
         if self.rest.get(f"{IAM}/projects/{self.project}/serviceAccounts/{email}") is not None:
             return []
         return [Change(f"create service account {email}")]

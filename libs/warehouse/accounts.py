@@ -15,7 +15,12 @@ def account_id(tenant_id: str) -> str:
 
 
 def account_of(tenant_id: str, project: str) -> str:
-    return f"{account_id(tenant_id)}@{project}.iam.gserviceaccount.com"
+    return email_of(account_id(tenant_id), project)
+
+
+def email_of(account: str, project: str) -> str:
+    """Of any service account."""
+    return f"{account}@{project}.iam.gserviceaccount.com"
 
 
 class OwnAccounts:

@@ -23,6 +23,7 @@ from sqlglot.optimizer.scope import Scope, build_scope
 from contracts.envelope import Envelope
 from contracts.pipelines import StepPart
 from contracts.runs import RunRequestedV1
+from contracts.variables import VARIABLE, fits_in_a_name, is_in_a_name, written_in_a_name
 from libs.warehouse.data_tables import COSTS, FINDINGS
 
 DIALECT = "bigquery"
@@ -38,9 +39,6 @@ _OWN_TARGETS = {
     "compliance.ocsf": f"${{tenant_id}}.{FINDINGS}",
 }
 """What these fill when they are not told another table."""
-_VARIABLE = re.compile(r"(?P<quote>['\"]?)\$\{(?P<name>[^{}]*)\}(?P=quote)")
-_IN_NAME = re.compile(r"[A-Za-z0-9_`$.]")
-_NAME_PART = re.compile(r"[A-Za-z0-9_]{1,100}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +119,7 @@ def _text(step: StepPart, names: tuple[str, ...]) -> str:
 
 def _table(written: str, request: RunRequestedV1) -> str:
     """A table as it is named when it runs, without the partition; empty when that is not known."""
-    name = _VARIABLE.sub(lambda match: _part_of_name(match, request) or "?", written)
+    name = VARIABLE.sub(lambda match: _part_of_name(match, request) or "?", written)
     return "" if "?" in name else name.partition("$")[0]
 
 
@@ -131,22 +129,15 @@ def _filled_sql(text: str, request: RunRequestedV1) -> str:
     def replacement(match: re.Match[str]) -> str:
         if match["name"] == "tenant_id":
             return f"{match['quote']}{request.tenant_id}{match['quote']}"
-        before, after = text[: match.start()][-1:], text[match.end() :][:1]
-        in_name = not match["quote"] and (_IN_NAME.match(before) or _IN_NAME.match(after))
+        in_name = not match["quote"] and is_in_a_name(match)
         return (_part_of_name(match, request) if in_name else "") or "@given"
 
-    return _VARIABLE.sub(replacement, text)
+    return VARIABLE.sub(replacement, text)
 
 
 def _part_of_name(match: re.Match[str], request: RunRequestedV1) -> str:
-    known: dict[str, object] = {
-        "tenant_id": request.tenant_id,
-        "date": request.run_date.isoformat().replace("-", ""),
-        "run_id": request.run_id.replace("-", "_"),
-        **{f"parameters.{name}": value for name, value in request.parameters.items()},
-    }
-    value = str(known.get(match["name"], ""))
-    return value if _NAME_PART.fullmatch(value) else ""
+    value = written_in_a_name(match["name"], request) or ""
+    return value if fits_in_a_name(value) else ""
 
 
 class _Known:

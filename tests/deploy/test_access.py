@@ -8,9 +8,9 @@ from jsonschema import Draft202012Validator
 from contracts.message import Service
 from contracts.topology import topology
 from deploy import apply
-from deploy.access import PUBLISHER, Grant, Names, grants
+from deploy.access import OBJECT_USER, PUBLISHER, Grant, Names, grants
 from tests.deploy.fixtures import schema
-from tests.deploy.google_rest import Google, google
+from tests.deploy.google_rest import NUMBER, Google, google
 
 NAMES = Names("p", "42", "p-ledger", "projects/p/locations/global/keyRings/r/cryptoKeys/k")
 ALL = list(grants(NAMES))
@@ -104,6 +104,63 @@ def test_grants_of_others_stay(project: str, cloudy: Google) -> None:
     dataset = cloudy.resources[f"/bigquery/bigquery/v2/projects/{project}/datasets/tenants"]
     assert {"role": "OWNER", "specialGroup": "projectOwners"} in dataset["access"]
     assert len(dataset["access"]) == 2
+
+
+def test_what_an_earlier_release_granted_too_widely_is_taken_back(
+    project: str, cloudy: Google, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A service's own account has on the bucket what is declared, and nothing beside it."""
+    (path,) = cloudy_bucket(project, cloudy)
+    declared = cloudy.policies[path]["bindings"]
+    mine = names_of(project).account(Service.EXECUTOR)
+    theirs = {"role": "roles/storage.objectAdmin", "members": ["user:somebody@example.com"]}
+    wide = "resource.name.startsWith('projects/_/buckets/')"
+    older = [
+        {"role": OBJECT_USER, "members": [mine]},
+        {"role": OBJECT_USER, "members": [mine], "condition": {"title": "x", "expression": wide}},
+        {"role": "roles/storage.objectAdmin", "members": [mine, *theirs["members"]]},
+    ]
+    cloudy.policies[path]["bindings"] = [*declared, *older]
+    capsys.readouterr()
+    assert apply.main(["--dry-run", "--only", "access"]) == 0
+    announced = capsys.readouterr().out
+    assert announced.count(f"revoke {OBJECT_USER} from {mine}") == 2
+    assert announced.count(f"revoke roles/storage.objectAdmin from {mine}") == 1
+    assert len(announced.splitlines()) == 3
+    assert apply.main(["--only", "access"]) == 0
+    assert cloudy.policies[path]["bindings"] == [*declared, theirs]
+    capsys.readouterr()
+    assert apply.main(["--only", "access"]) == 0
+    assert "nothing to do" in capsys.readouterr().out
+
+
+def cloudy_bucket(project: str, cloudy: Google) -> list[str]:
+    """Where the bucket's policy is, once it has been granted on."""
+    assert apply.main(["--only", "access"]) == 0
+    return [path for path in cloudy.policies if f"{project}-convergence-ledger" in path]
+
+
+def test_a_project_wide_role_is_narrowed_and_roles_given_by_hand_are_named(
+    project: str, cloudy: Google, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = f"/cloudresourcemanager/v1/projects/{project}"
+    mine = names_of(project).account(Service.EXECUTOR)
+    older = {"role": "roles/bigquery.dataEditor", "members": [mine]}
+    by_hand = {"role": "roles/logging.viewer", "members": [mine]}
+    cloudy.policies[path] = {"version": 1, "etag": "1", "bindings": [older, by_hand]}
+    assert apply.main(["--only", "access"]) == apply.BY_HAND
+    bindings = cloudy.policies[path]["bindings"]
+    assert older not in bindings
+    assert by_hand in bindings
+    capsys.readouterr()
+    assert apply.main(["--only", "access"]) == apply.BY_HAND
+    assert capsys.readouterr().out == (
+        f"access: look at why {mine} has roles/logging.viewer on project {project}\n"
+    )
+
+
+def names_of(project: str) -> Names:
+    return Names(project, NUMBER, "", "")
 
 
 def test_a_publisher_that_nobody_declared_is_named_and_left(

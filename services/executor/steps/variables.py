@@ -9,12 +9,10 @@ import re
 from dataclasses import dataclass, field
 
 from contracts.runs import RunRequestedV1
+from contracts.variables import VARIABLE, fits_in_a_name, is_in_a_name, written_in_a_name
 from services.executor.steps.lexical import texts_of
 from services.executor.steps.step import StepError
 
-_VARIABLE = re.compile(r"(?P<quote>['\"]?)\$\{(?P<name>[^}]*)\}(?P=quote)")
-_IN_NAME = re.compile(r"[A-Za-z0-9_`$]")
-_NAME_PART = re.compile(r"[A-Za-z0-9_]{1,100}")
 _PARAMETER = re.compile(r"parameters\.([A-Za-z_][A-Za-z0-9_]*)")
 
 
@@ -40,13 +38,13 @@ def bind_sql(text: str, request: RunRequestedV1) -> BoundSql:
             return f"{quote}{request.tenant_id}{quote}"
         if not quote and any(start < match.start() < end for start, end in texts):
             raise _inside_a_text(name)
-        if not quote and _is_in_a_name(match):
+        if not quote and is_in_a_name(match):
             return _part_of_name(name, request)
         parameter, value = values.get(name) or _parameter(name, request)
         bound.parameters[parameter] = value
         return f"@{parameter}"
 
-    bound.text = _VARIABLE.sub(replacement, text)
+    bound.text = VARIABLE.sub(replacement, text)
     return bound
 
 
@@ -58,26 +56,9 @@ def _inside_a_text(name: str) -> StepError:
     )
 
 
-def _is_in_a_name(match: re.Match[str]) -> bool:
-    before, after = match.string[: match.start()][-1:], match.string[match.end() :][:1]
-    return bool(_IN_NAME.match(before) or _IN_NAME.match(after))
-
-
-def _plain_part(name: str, request: RunRequestedV1) -> str | None:
-    """What needs no check to be a part of a name."""
-    if name == "date":
-        return request.run_date.isoformat().replace("-", "")
-    if name == "run_id":
-        return str(request.run_id).replace("-", "_")
-    return None
-
-
 def _part_of_name(name: str, request: RunRequestedV1) -> str:
-    plain = _plain_part(name, request)
-    if plain is not None:
-        return plain
-    value = str(_parameter(name, request)[1])
-    if not _NAME_PART.fullmatch(value):
+    value = _in_a_name(name, request)
+    if not fits_in_a_name(value):
         raise StepError(
             "bad_parameter",
             f"${{{name}}} is a part of a name here, so it may have only letters, digits and "
@@ -90,13 +71,14 @@ def fill_name(text: str, request: RunRequestedV1) -> str:
     """Variables in the name of a table; the result is checked as a name by the caller."""
 
     def replacement(match: re.Match[str]) -> str:
-        name = match.group("name")
-        if name == "tenant_id":
-            return str(request.tenant_id)
-        plain = _plain_part(name, request)
-        return str(_parameter(name, request)[1]) if plain is None else plain
+        return _in_a_name(match.group("name"), request)
 
-    return _VARIABLE.sub(replacement, text)
+    return VARIABLE.sub(replacement, text)
+
+
+def _in_a_name(name: str, request: RunRequestedV1) -> str:
+    value = written_in_a_name(name, request)
+    return str(_parameter(name, request)[1]) if value is None else value
 
 
 def fill_text(text: str, request: RunRequestedV1) -> str:
@@ -112,7 +94,7 @@ def fill_text(text: str, request: RunRequestedV1) -> str:
         value = plain[name] if name in plain else str(_parameter(name, request)[1])
         return f"{quote}{value}{quote}"
 
-    return _VARIABLE.sub(replacement, text)
+    return VARIABLE.sub(replacement, text)
 
 
 def _parameter(name: str, request: RunRequestedV1) -> tuple[str, object]:
