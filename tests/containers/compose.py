@@ -94,7 +94,8 @@ class Composed(Stack):
 
     @contextmanager
     def paused(self, service: str) -> Iterator[None]:
-        docker("pause", *self.containers(service))
+        # On a busy machine the kernel may need more than one try to freeze all of its processes.
+        eventually(partial(freeze, self.containers(service)), within=30)
         try:
             yield
         finally:
@@ -149,6 +150,13 @@ class Composed(Stack):
             name.removeprefix(f"{PROJECT}-").rpartition("-")[0]: used.partition(" /")[0]
             for name, used in (line.split("\t") for line in lines.splitlines())
         }
+
+
+def freeze(containers: Sequence[str]) -> None:
+    done = subprocess.run(
+        ["docker", "pause", *containers], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
 
 
 def healthy(container: str) -> None:
