@@ -7,7 +7,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from services.executor.ingest.csv_reader import CsvOptions
+from services.executor.ingest.csv_reader import BLOCK, CsvOptions
 from services.executor.ingest.errors import RefusedFileError
 from services.executor.ingest.places import BadPatternError, checked, matches
 from services.executor.ingest.readers import Format, open_reader
@@ -144,6 +144,20 @@ def test_a_name_that_says_nothing_needs_a_format(tmp_path: Path) -> None:
     with pytest.raises(RefusedFileError, match="say `format`"):
         read(tmp_path, TABLE.encode(), "bill.dat")
     assert read(tmp_path, TABLE.encode(), "bill.dat", format_="csv").height == 2
+
+
+def test_a_row_that_never_ends_is_refused_with_its_line(tmp_path: Path) -> None:
+    open_quote = 'a,b\n1,2\n3,"4\n' + "5,6\n" * (BLOCK // 2)
+    with pytest.raises(RefusedFileError, match="does not end within 2 MB") as refused:
+        read(tmp_path, open_quote.encode())
+    assert refused.value.line == 3
+
+
+def test_a_long_value_is_read_and_found_again(tmp_path: Path) -> None:
+    long = "x" * (BLOCK // 2)
+    assert read(tmp_path, f"a,b\n1,{long}\n2,y\n".encode())["b"].to_list() == [long, "y"]
+    path = tmp_path / "file"
+    assert open_reader(path, "f.csv", None, CsvOptions()).line_of(1) == 3
 
 
 @pytest.mark.parametrize("rows", [100_000, 500_000])

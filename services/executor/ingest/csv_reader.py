@@ -7,7 +7,7 @@ looked for only then, by reading the file once more.
 import codecs
 import csv
 import gzip
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -18,8 +18,11 @@ import pyarrow.csv as pa_csv
 
 from services.executor.ingest.errors import RefusedFileError
 
-BLOCK = 8 << 20
-MOST_HEADER = 1 << 20
+BLOCK = 2 << 20
+"""Parsed at once, as it fits the processor's caches; no row may be longer."""
+BATCH_ROWS, BATCH_BYTES = 50_000, 32 << 20
+"""Handed on at once: each batch has a price of its own in whatever is made of it."""
+csv.field_size_limit(BLOCK)
 _BOMS = ((b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"), (b"\xef\xbb\xbf", "utf-8-sig"))
 
 
@@ -54,10 +57,7 @@ class CsvFile:
         try:
             yield pl.DataFrame(schema=dict.fromkeys(only, pl.String()))
             with pa.input_stream(str(self._path), compression=self._compression) as stream:
-                for batch in pa_csv.open_csv(stream, **self._how(refuse, only)):
-                    frame = pl.from_arrow(batch)
-                    assert isinstance(frame, pl.DataFrame)  # noqa: S101  a batch is a frame
-                    yield frame
+                yield from _gathered(pa_csv.open_csv(stream, **self._how(refuse, only)))
         except pa.ArrowInvalid as error:
             raise self._refusal(error, bad) from None
         except (OSError, EOFError) as error:
@@ -129,6 +129,8 @@ class CsvFile:
             return RefusedFileError(self._name, problem, line=self._ragged_line(expected))
         if "UTF8" in str(error) or "UTF-8" in str(error):
             return self._undecodable(error)
+        if "straddling" in str(error):
+            return self._endless()
         return RefusedFileError(self._name, f"it cannot be read as CSV: {error}")
 
     def _ragged_line(self, expected: int) -> int | None:
@@ -139,6 +141,24 @@ class CsvFile:
                 if fields and len(fields) != expected:
                     return before + 1
                 before = reader.line_num
+        return None
+
+    def _endless(self) -> RefusedFileError:
+        problem = f"a row does not end within {BLOCK >> 20} MB: a quote may be left open"
+        return RefusedFileError(self._name, problem, line=self._endless_line())
+
+    def _endless_line(self) -> int | None:
+        """The line on which the first row begins that is too long."""
+        begun, length = 1, 0
+        with self._text() as text:
+            is_open = False
+            for number, line in enumerate(text, 1):
+                if not is_open:
+                    begun, length = number, 0
+                length += len(line.encode())
+                is_open ^= line.count('"') % 2 == 1
+                if length >= BLOCK:
+                    return begun
         return None
 
     def _undecodable(self, error: BaseException) -> RefusedFileError:
@@ -175,6 +195,25 @@ class CsvFile:
         if self._gzipped:
             return gzip.open(self._path, "rb")  # type: ignore[return-value]
         return self._path.open("rb")
+
+
+def _gathered(parsed: Iterable[pa.RecordBatch]) -> Iterator[pl.DataFrame]:
+    waiting: list[pa.RecordBatch] = []
+    rows = size = 0
+    for batch in parsed:
+        waiting.append(batch)
+        rows, size = rows + batch.num_rows, size + batch.nbytes
+        if rows >= BATCH_ROWS or size >= BATCH_BYTES:
+            yield _frame(waiting)
+            waiting, rows, size = [], 0, 0
+    if waiting:
+        yield _frame(waiting)
+
+
+def _frame(batches: list[pa.RecordBatch]) -> pl.DataFrame:
+    frame = pl.from_arrow(pa.Table.from_batches(batches))
+    assert isinstance(frame, pl.DataFrame)  # noqa: S101  a table is a frame
+    return frame
 
 
 def _is_known(encoding: str) -> bool:
