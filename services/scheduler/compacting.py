@@ -1,12 +1,11 @@
 """Ledgers take less memory when what all models of a kind have in common is there once."""
 
 from collections.abc import Iterator
+from functools import cache
 
 from pydantic import BaseModel
 
 from services.scheduler.domain.ledger import Ledger
-
-_FIELDS: dict[type[BaseModel], set[str]] = {}
 
 
 def compact(ledger: Ledger) -> Ledger:
@@ -15,9 +14,13 @@ def compact(ledger: Ledger) -> Ledger:
     Nothing asks for these sets, and copies of a model get one of their own again.
     """
     for model in _kept(ledger):
-        names = _FIELDS.setdefault(type(model), set(type(model).model_fields))
-        object.__setattr__(model, "__pydantic_fields_set__", names)
+        object.__setattr__(model, "__pydantic_fields_set__", _fields(type(model)))
     return ledger
+
+
+@cache
+def _fields(kind: type[BaseModel]) -> set[str]:
+    return set(kind.model_fields)
 
 
 def _kept(ledger: Ledger) -> Iterator[BaseModel]:
