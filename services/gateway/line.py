@@ -16,7 +16,7 @@ from libs.bus.service import Bus
 
 LOG = logging.getLogger(__name__)
 SILENT_SECONDS = 0.5
-PATIENCE_SECONDS = 1.0
+PATIENCE_SECONDS = 1.2
 """Together less than the two seconds within which a revoked key is to open nothing."""
 
 
