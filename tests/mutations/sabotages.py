@@ -322,6 +322,28 @@ SABOTAGES = (
         "tests/audit_log/test_pages.py",
     ),
     Sabotage(
+        "what just began when it was stopped goes on in BigQuery",
+        "services/executor/tries.py",
+        "            await asyncio.sleep(STOP_AGAIN)\n            await self.stop()\n",
+        "            await asyncio.sleep(STOP_AGAIN)\n",
+        "tests/executor/test_stopping_jobs.py",
+    ),
+    Sabotage(
+        "an executor remembers every run that it had",
+        "services/executor/handlers.py",
+        "        self._claimed[key] = None\n",
+        "        self._claimed[key] = None\n"
+        "        vars(self).setdefault('all', []).append((key,))\n",
+        "tests/executor/test_runs.py",
+    ),
+    Sabotage(
+        "a step says that it wrote all that its table holds",
+        "libs/warehouse/jobs.py",
+        '    return partition or job.write_disposition == "WRITE_APPEND"\n',
+        "    return partition\n",
+        "tests/libs/warehouse/test_warehouse.py",
+    ),
+    Sabotage(
         "an end is told before what the executor said",
         "services/gateway/journal.py",
         "return attempt in self._ended or age > HOLD",
