@@ -42,7 +42,7 @@ JOBS = {
     )
 }
 """By generation: what one clean run asks of BigQuery."""
-TENANTS = ("acme", "bolt", "core", "dune")
+TENANTS = ("acme", "bolt", "core", "dune", "edda", "fern", "gale", "hill")
 MOST_OPEN = 16
 RUNS_A_QUERY = 10
 TABLES = ("made", "added", "kept")
@@ -189,7 +189,7 @@ async def assert_kills_do_no_harm(directory: Path, kills: int, seed: int) -> Non
         trouble = Kills(under_test, tenants, random.Random(seed))
         await trouble.go_on(kills)
         submitted = trouble.submitted
-        assert len(submitted) >= kills / 2
+        assert len(submitted) >= kills / 4
         await under_test.wait_for(len(submitted) + 1, RunFinishedV1, within=200)
         under_test.ask_for_faults({})
         await asyncio.sleep(LEASE_SECONDS * 1.5)  # whatever was still on its way has come
