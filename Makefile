@@ -9,7 +9,7 @@ SERVICES := gateway tenant scheduler executor audit_log
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check fmt contracts lock clean bench soak fuzz containers audit sbom mutants peers conformance
+.PHONY: help run test check fmt contracts lock clean bench soak fuzz containers audit sbom mutants peers conformance screenshots
 
 help: ## List every target
 	@grep -hE '^[a-z-]+:.*?## ' $(MAKEFILE_LIST) | awk -F ':.*?## ' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -69,6 +69,9 @@ containers: $(VENV)/ready ## Build all images, compose them, and check them unde
 
 fuzz: $(VENV)/ready $(VENV)/fuzz ## Fuzz the parsers that strangers feed, guided by coverage (SECONDS=60 each)
 	@for t in definition sql api_key body envelope; do $(BIN)/python -m tests.fuzz.run $$t $(or $(SECONDS),60) || exit 1; done
+
+screenshots: $(VENV)/ready ## Pictures of the console in docs/pictures, from the running demo (needs Chromium)
+	@$(BIN)/python -m tests.console.pictures
 
 lock: $(VENV)/ready ## Resolve all dependencies anew, once, and write every lock file
 	@$(LOCK) $(SERVICES:%=services/%/pyproject.toml) convergence/pyproject.toml --group pyproject.toml:dev -o requirements/dev.txt

@@ -7,7 +7,7 @@ from enum import StrEnum
 from pydantic import Field, JsonValue
 
 from contracts.identifiers import ConfigId, RunId, TenantId
-from contracts.message import Kind, Part, Query, Reply, Service, Utc
+from contracts.message import Event, Kind, Part, Query, Reply, Service, Utc
 
 PLATFORM = TenantId("system")
 """Asked for in a tenant's place: what concerns no tenant. None may have this name."""
@@ -149,4 +149,50 @@ class LineageListV1(Reply, type="lineage.page.v1"):
     tenant_id: TenantId
     events: tuple[dict[str, JsonValue], ...]
     """OpenLineage run events, one for each step that has ended."""
+    next_after: str = ""
+
+
+class DeadLetterPart(Part):
+    """A message that a service gave up, and why."""
+
+    service: Service
+    subscription: str
+    message_type: str = ""
+    message_id: str
+    """The message's own, or Pub/Sub's when it has none that can be read."""
+    tenant_id: TenantId | None = None
+    """Whose message it was, as far as its envelope could be read."""
+    reason: str
+    """Names fields and classes, never values."""
+    error: str
+    """The class of what went wrong."""
+    attempt: int
+    """Its last delivery, counting from 1."""
+
+
+class MessageAbandonedV1(Event, type="message.abandoned.v1"):
+    """Of the platform, whoever's message it was: reasons are for operators."""
+
+    letter: DeadLetterPart
+
+
+class DeadLetterRowPart(DeadLetterPart):
+    given_up_at: Utc
+
+
+class ListDeadLettersV1(Query, type="dead_letter.list.v1", to=Service.AUDIT_LOG):
+    """Of all tenants."""
+
+    service: Service | None = None
+    message_type: str = ""
+    from_time: Utc | None = None
+    to_time: Utc | None = None
+    after: str = ""
+    limit: int = Field(default=50, ge=1, le=1000)
+
+
+class DeadLetterListV1(Reply, type="dead_letter.page.v1"):
+    """Newest first."""
+
+    letters: tuple[DeadLetterRowPart, ...]
     next_after: str = ""

@@ -36,8 +36,6 @@ GATEWAY, TENANT, SCHEDULER = Service.GATEWAY, Service.TENANT, Service.SCHEDULER
 EXECUTOR, AUDIT_LOG, TICKS = Service.EXECUTOR, Service.AUDIT_LOG, Service.TICKS
 
 CONSUMING_SERVICES = (GATEWAY, TENANT, SCHEDULER, EXECUTOR, AUDIT_LOG)
-
-
 WAREHOUSE = "warehouse"
 """The lane of what may wait for BigQuery: no key's end and no suspension waits behind it."""
 
@@ -274,6 +272,9 @@ CATALOGUE: tuple[Entry, ...] = (
     _answer(audit.RunCostListV1, AUDIT_LOG),
     _ask(audit.ListLineageV1),
     _answer(audit.LineageListV1, AUDIT_LOG),
+    Entry(audit.MessageAbandonedV1, CONSUMING_SERVICES[1:], ()),
+    _ask(audit.ListDeadLettersV1),
+    _answer(audit.DeadLetterListV1, AUDIT_LOG),
 )
 
 

@@ -286,6 +286,20 @@ PLATFORM: dict[str, Any] = {
     "EventListV1.next_after": f"{FINISHED_AT}/10001",
 }
 
+DEAD_LETTERS: dict[str, Any] = {
+    "subscription": "convergence-executor-from-scheduler-v1",
+    "message_type": "run.requested.v1",
+    "message_id": "5d0b7c1e-94d8-4a1c-9d43-8a4f1b0c2e77",
+    **dict.fromkeys(
+        ("DeadLetterPart.reason", "DeadLetterRowPart.reason"),
+        "UnreadableError: the message cannot be read: definition.steps: missing",
+    ),
+    **dict.fromkeys(("DeadLetterPart.error", "DeadLetterRowPart.error"), "UnreadableError"),
+    "given_up_at": FINISHED_AT,
+    "ListDeadLettersV1.after": "00001773480452402000|5d0b7c1e",
+    "DeadLetterListV1.next_after": "00001773480451402000|5d0b7c1e",
+}
+
 RECORDED: dict[str, Any] = {
     "EventRowPart.kind": "event",
     "EventRowPart.tenant_id": "acme_cloud",
@@ -446,4 +460,5 @@ VALUES: dict[str, Any] = {
     **STEPS,
     **COSTS,
     **PLATFORM,
+    **DEAD_LETTERS,
 }

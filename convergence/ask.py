@@ -307,6 +307,14 @@ def events(
     return Ask("GET", "/api/v1/audit/events", models.Events, query=query)
 
 
+def dead_letters(
+    service: str = "", type_: str = "", cursor: str = "", limit: int = 50
+) -> Ask[models.DeadLetters]:
+    """An operator's: what services gave up, of all tenants."""
+    query = {"service": service, "type": type_, "cursor": cursor, "limit": limit}
+    return Ask("GET", "/api/v1/admin/dead-letters", models.DeadLetters, query=query)
+
+
 def _config(config_id: str) -> dict[str, str]:
     return {"config_id": config_id}
 

@@ -356,6 +356,23 @@ class Events(Model):
     next_cursor: str | None = None
 
 
+class DeadLetter(Model):
+    given_up_at: datetime
+    service: str
+    subscription: str
+    message_type: str = ""
+    message_id: str
+    tenant_id: str | None = None
+    reason: str
+    error: str
+    attempt: int
+
+
+class DeadLetters(Model):
+    letters: Sequence[DeadLetter]
+    next_cursor: str | None = None
+
+
 class Ticked(Model):
     triggered_count: int
     queued_count: int

@@ -63,6 +63,7 @@ for command in (
     money.cost_changes,
     money.run_costs,
     operator.tick,
+    operator.dead_letters,
 ):
     app.command()(command)
 

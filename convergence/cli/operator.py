@@ -1,6 +1,7 @@
-"""Commands for the platform's operators: tenants, ticks."""
+"""Commands for the platform's operators: tenants, ticks, dead letters."""
 
 from enum import StrEnum
+from typing import Annotated
 
 import typer
 
@@ -44,3 +45,16 @@ def tick(job: Job, output: Output = None) -> None:
     with connected(admin=True) as client:
         columns = ("triggered_count", "queued_count", "retried_count", "expired_count")
         show(client(ask.tick(job.value)), columns, form=output)
+
+
+def dead_letters(
+    service: Annotated[str, typer.Option(help="Only what this one gave up.")] = "",
+    type_: Annotated[str, typer.Option("--type", help="E.g. run.requested.v1.")] = "",
+    limit: Annotated[int, typer.Option(min=1, max=200)] = 50,
+    output: Output = None,
+) -> None:
+    """List the messages that services gave up, the newest first (an operator's)."""
+    with connected(admin=True) as client:
+        found = client(ask.dead_letters(service, type_, limit=limit)).letters
+        columns = ("given_up_at", "service", "message_type", "tenant_id", "attempt", "reason")
+        show(found, columns, form=output)

@@ -18,7 +18,7 @@ class Publisher:
     """Seals messages and waits until they are durable."""
 
     def __init__(self, service: Service, transport: Transport, clock: Clock = system_clock) -> None:
-        self._service = service
+        self.service = service
         self._transport = transport
         self._clock = clock
 
@@ -36,7 +36,7 @@ class Publisher:
             if (wire := self._seal(emit, cause, reply_to, f"{seed}/{index}")) is not None
         ]
         if wires:
-            await self._transport.publish(topic_of(self._service), wires)
+            await self._transport.publish(topic_of(self.service), wires)
         return wires
 
     def seal(self, event: Event) -> Wire:
@@ -62,7 +62,7 @@ class Publisher:
                 id=id_,
                 type=message.wire_type,
                 kind=message.kind,
-                source=self._service.value,
+                source=self.service.value,
                 time=self._clock(),
                 tenant_id=message.scope or "",
                 correlation_id=(cause.correlation_id or cause.id) if cause else id_,

@@ -76,7 +76,7 @@ class Bus:
     def _subscribe(self, spec: SubscriptionSpec, then: Next) -> None:
         receiver = DeadLetters(
             self._transport,
-            self._service.value,
+            self.publisher,
             then,
             topic=spec.dead_letter_topic,
             max_deliveries=self._options.max_deliveries,

@@ -6,7 +6,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from contracts.audit import EventListV1, LineageListV1, RunCostListV1, UsageListV1
+from contracts.audit import DeadLetterListV1, EventListV1, LineageListV1, RunCostListV1, UsageListV1
 from contracts.envelope import Envelope
 from contracts.message import Message
 from contracts.quality import QualityCheckedV1, QualityListV1
@@ -38,6 +38,7 @@ _NOT_KEPT: dict[type[Message], str] = {
     RunListV1: "runs",
     StepListV1: "steps",
     NoticeListV1: "deliveries",
+    DeadLetterListV1: "letters",
 }
 """What is to be gone when its owner deletes it, and what was read of the record itself:
 kept again, each reading of everything would double what the next one reads."""

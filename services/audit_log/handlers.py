@@ -10,7 +10,9 @@ from typing import Any
 from uuid import uuid4
 
 from contracts.audit import (
+    DeadLetterListV1,
     LineageListV1,
+    ListDeadLettersV1,
     ListEventsV1,
     ListLineageV1,
     ListRunCostsV1,
@@ -99,6 +101,7 @@ class Handlers:
         router.on(ListLineageV1)(self.on_list_lineage)
         router.on(ListUsageV1)(self.on_list_usage)
         router.on(ListRunCostsV1)(self.on_list_run_costs)
+        router.on(ListDeadLettersV1)(self.on_list_dead_letters)
 
     async def record(self, deliveries: Sequence[Delivery]) -> None:
         """Append a batch; returns when BigQuery has confirmed every row.
@@ -237,6 +240,10 @@ class Handlers:
     async def on_list_run_costs(self, query: ListRunCostsV1, _: Context) -> Sequence[Message]:
         costs, after = await self._records.costs(query)
         return [RunCostListV1(tenant_id=query.tenant_id, costs=costs, next_after=after)]
+
+    async def on_list_dead_letters(self, query: ListDeadLettersV1, _: Context) -> Sequence[Message]:
+        letters, after = await self._records.dead_letters(query)
+        return [DeadLetterListV1(letters=letters, next_after=after)]
 
 
 def _unconfirmed() -> CommandRefusedV1:

@@ -5,7 +5,13 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 
-from contracts.audit import EventRowPart, RunCostPart, UsagePart
+from contracts.audit import (
+    DeadLetterRowPart,
+    EventRowPart,
+    MessageAbandonedV1,
+    RunCostPart,
+    UsagePart,
+)
 from contracts.quality import CheckPart, QualityRowPart
 from contracts.runs import ErrorPart, RunPart, TriggerPart, TriggerType
 from contracts.steps import StepRowPart
@@ -108,3 +114,8 @@ def cost_part(row: Row) -> RunCostPart:
         duration_ms=int(row["duration_ms"] or 0),
         cost=row["cost_usd"] or Decimal(0),
     )
+
+
+def dead_letter_part(row: Row) -> DeadLetterRowPart:
+    letter = MessageAbandonedV1.decode(row["data"].encode()).letter
+    return DeadLetterRowPart(given_up_at=row["event_time"], **letter.model_dump())

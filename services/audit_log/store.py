@@ -6,12 +6,16 @@ from datetime import date, datetime
 from typing import Any
 
 from contracts.audit import (
+    PLATFORM,
     CostGroup,
+    DeadLetterRowPart,
     EventListV1,
+    ListDeadLettersV1,
     ListEventsV1,
     ListLineageV1,
     ListRunCostsV1,
     ListUsageV1,
+    MessageAbandonedV1,
     RunCostPart,
     UsagePart,
 )
@@ -27,6 +31,7 @@ from services.audit_log.page_bounds import fitting, within_bytes
 from services.audit_log.parts import (
     check_part,
     cost_part,
+    dead_letter_part,
     run_part,
     step_part,
     usage_part,
@@ -108,16 +113,33 @@ class Records:
             .add("event_type = @type", type=NoticeSentV1.wire_type)
             .add("JSON_VALUE(data, '$.webhook_id') = @webhook", webhook=query.webhook_id)
         )
-        key = f"{_micros('event_time')} || '|' || event_id"
-        rows = await self._newest("events", query, wanted, key, ("data",))
+        rows = await self._newest("events", query, wanted, _EVENT_KEY, ("data",))
         sent = (NoticeSentV1.decode(row["data"].encode()) for row in rows[: query.limit])
         page = fitting(sent, NoticeSentV1.model_dump_json)
+        return page, _after(rows, page)
+
+    async def dead_letters(
+        self, query: ListDeadLettersV1
+    ) -> tuple[tuple[DeadLetterRowPart, ...], str]:
+        """Of all tenants."""
+        wanted = (
+            Conditions()
+            .add("event_type = @type", type=MessageAbandonedV1.wire_type)
+            .add("source = @service", service=query.service and query.service.value)
+            .add(f"{_LETTER_TYPE} = @message_type", message_type=query.message_type)
+            .add("event_time >= @from_time", from_time=query.from_time)
+            .add("event_time < @to_time", to_time=query.to_time)
+        )
+        rows = await self._newest("events", query, wanted, _EVENT_KEY, ("data",))
+        page = fitting(
+            map(dead_letter_part, rows[: query.limit]), DeadLetterRowPart.model_dump_json
+        )
         return page, _after(rows, page)
 
     async def _newest(
         self,
         view: str,
-        query: ListQualityV1 | ListLineageV1 | ListNoticesV1,
+        query: ListQualityV1 | ListLineageV1 | ListNoticesV1 | ListDeadLettersV1,
         wanted: Conditions,
         key: str,
         long: Sequence[str],
@@ -125,7 +147,7 @@ class Records:
         """In the order of a text that no two rows share, the newest first; `long` may be long."""
         return await self._reader.select(
             view,
-            query.tenant_id,
+            query.scope or PLATFORM,
             wanted.add(f"{key} < @after", after=query.after),
             columns=f"*, {key} AS row_key",
             tail=f"ORDER BY row_key DESC LIMIT {query.limit + 1}",
@@ -188,6 +210,10 @@ _GROUPS = {
 def _micros(column: str) -> str:
     """SQL of a time as text that sorts as the time does."""
     return f"LPAD(CAST(UNIX_MICROS({column}) AS STRING), 20, '0')"
+
+
+_EVENT_KEY = f"{_micros('event_time')} || '|' || event_id"
+_LETTER_TYPE = "JSON_VALUE(data, '$.letter.message_type')"
 
 
 def _after(rows: Sequence[Row], page: Sequence[object]) -> str:

@@ -10,7 +10,8 @@ import yaml
 from convergence import ApiError, AsyncClient, Client, ConnectionFailedError, ask
 from tests.client.shell import Shell
 from tests.pipelines import BAD_SQL, ONE_STEP
-from tests.stack import ADMIN_KEY, Stack, free_port
+from tests.poison import poison
+from tests.stack import ADMIN_KEY, Stack, eventually, free_port
 
 pytestmark = pytest.mark.timeout(240)  # a whole platform starts first
 TENANT = "client_inc"
@@ -125,6 +126,23 @@ def test_what_is_shown_is_for_people_or_for_programs(
 
 def test_yaml_is_yaml(signed_in: Shell) -> None:
     assert yaml.safe_load(signed_in("-o", "yaml", "quota").stdout)["plan"] == "SCALE"
+
+
+def test_an_operator_sees_what_was_given_up(signed_in: Shell, stack: Stack) -> None:
+    id_ = poison(stack, TENANT)
+
+    def given_up() -> list[str]:
+        done = signed_in("-o", "json", "dead-letters", "--type", "run.cancel.v1")
+        assert done.returncode == 0, done.stderr
+        letters = [one for one in json.loads(done.stdout) if one["message_id"] == id_]
+        assert {one["service"] for one in letters} == {"audit-log", "scheduler"}
+        return [one["reason"] for one in letters]
+
+    assert all("run_id: missing" in reason for reason in eventually(given_up))
+    chosen = signed_in("dead-letters", "--service", "scheduler")
+    assert (chosen.returncode, "audit-log" in chosen.stdout) == (0, False)
+    refused = signed_in("dead-letters", "--service", "moon")
+    assert (refused.returncode, "service" in refused.stderr) == (3, True)
 
 
 def test_an_operator_issues_a_key_that_the_trail_has_and_verifies(signed_in: Shell) -> None:

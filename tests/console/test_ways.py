@@ -130,7 +130,7 @@ def test_days_are_filled_from_a_pipelines_page(tab: Tab, stack: Stack, key: str)
 
 def test_an_operators_pages_stand(tab: Tab, look: str, key: str) -> None:
     tab.sign_in(ADMIN_KEY)
-    for page in ("Scheduler", "Audit", "Tenants"):
+    for page in ("Scheduler", "Dead letters", "Audit", "Tenants"):
         tab.page.get_by_role("link", name=page, exact=True).click()
         tab.page.locator("main .card").first.wait_for()
         wide = tab.page.evaluate("document.documentElement.scrollWidth - innerWidth")

@@ -379,6 +379,22 @@ SABOTAGES = (
         "tests/libs/bus/test_own_subscriptions.py",
     ),
     Sabotage(
+        "a dead letter is told of before it is kept",
+        "libs/bus/middleware/dead_letter.py",
+        "            await self._transport.publish(self._topic, [wire])\n"
+        "            await self._given_up(received, error, reason)\n",
+        "            await self._given_up(received, error, reason)\n"
+        "            await self._transport.publish(self._topic, [wire])\n",
+        "tests/libs/bus/test_given_up.py",
+    ),
+    Sabotage(
+        "the end of what tells of dead letters is told of too",
+        "libs/bus/given_up.py",
+        "            return  # its own end",
+        "            pass  # its own end",
+        "tests/libs/bus/test_given_up.py",
+    ),
+    Sabotage(
         "tenant SQL may read any dataset",
         "services/executor/steps/guard.py",
         "if parts[-2] not in datasets:",

@@ -1,10 +1,11 @@
 """The outermost step: open the message, and decide what becomes of it.
 
 A message that cannot be read, that fails for good, or that has failed too often
-is published to its subscription's dead-letter topic with the reason, and only
-then acknowledged. What an instance hears for itself has no such topic, since all
-of it is recorded elsewhere: there it is logged and passed over. Reasons name
-fields and classes, never values: what did not validate may be a secret.
+is published to its subscription's dead-letter topic with the reason, then told
+of to operators, and only then acknowledged. What an instance hears for itself
+has no such topic, since all of it is recorded elsewhere: there it is logged and
+passed over. Reasons name fields and classes, never values: what did not validate
+may be a secret.
 """
 
 import logging
@@ -16,11 +17,14 @@ from pydantic import ValidationError
 from contracts.catalogue import UnknownTypeError, entry_of
 from contracts.envelope import EnvelopeError, Wire, open_envelope
 from libs.bus.errors import PermanentError, RetryableError, UnreadableError
+from libs.bus.given_up import TellGivenUp
 from libs.bus.message import Received
+from libs.bus.publisher import Publisher
 from libs.bus.router import Delivery
 from libs.bus.transport import Transport, Verdict
 
 LOG = logging.getLogger(__name__)
+MOST_REASON_BYTES = 1000
 Next = Callable[[Delivery], Awaitable[None]]
 
 
@@ -31,10 +35,17 @@ class DeadLetters:
     """
 
     def __init__(
-        self, transport: Transport, service: str, then: Next, *, topic: str, max_deliveries: int
+        self,
+        transport: Transport,
+        publisher: Publisher,
+        then: Next,
+        *,
+        topic: str,
+        max_deliveries: int,
     ) -> None:
         self._transport = transport
-        self._service = service
+        self._service = publisher.service
+        self._given_up = TellGivenUp(publisher)
         self._then = then
         self._topic = topic
         self._max_deliveries = max_deliveries
@@ -78,15 +89,17 @@ class DeadLetters:
             describe(error),
         )
         if self._topic:
-            attributes = {**received.attributes, **self._why(received, error)}
+            reason = _fitting(describe(error))
+            attributes = {**received.attributes, **self._why(received, error, reason)}
             wire = Wire(attributes, received.data, received.ordering_key)
             await self._transport.publish(self._topic, [wire])
+            await self._given_up(received, error, reason)
 
-    def _why(self, received: Received, error: Exception) -> Mapping[str, str]:
+    def _why(self, received: Received, error: Exception, reason: str) -> Mapping[str, str]:
         return {
-            "dead-reason": describe(error)[:1000],
+            "dead-reason": reason,
             "dead-error": type(error).__name__,
-            "dead-service": self._service,
+            "dead-service": self._service.value,
             "dead-subscription": received.subscription,
             "dead-attempt": str(received.attempt),
             "dead-message-id": received.message_id,
@@ -117,6 +130,11 @@ def describe(error: BaseException) -> str:
     if isinstance(error, ValidationError):
         return _places(error)
     return f"{type(error).__name__}: {str(error)[:500]}"
+
+
+def _fitting(reason: str) -> str:
+    """What fits into an attribute, of which Pub/Sub takes 1024 bytes of UTF-8."""
+    return reason.encode("utf-8", "replace")[:MOST_REASON_BYTES].decode("utf-8", "ignore")
 
 
 def _places(error: ValidationError) -> str:

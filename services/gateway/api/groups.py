@@ -9,6 +9,7 @@ from services.gateway.api.audit import AuditRoutes
 from services.gateway.api.backfills import BackfillRoutes
 from services.gateway.api.cost import CostRoutes
 from services.gateway.api.credentials import CredentialRoutes
+from services.gateway.api.dead_letters import DeadLetterRoutes
 from services.gateway.api.endpoint import Endpoint, Who, endpoints_of
 from services.gateway.api.events import EventRoutes
 from services.gateway.api.health import HealthRoutes
@@ -43,6 +44,7 @@ GROUPS = (
     EventRoutes,
     QualityRoutes,
     WebhookRoutes,
+    DeadLetterRoutes,
 )
 
 

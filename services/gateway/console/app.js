@@ -12,6 +12,7 @@ const PAGES = [
   { name: "Audit", at: "audit", load: () => import("./views/audit.js"), needs: "GET /api/v1/audit/events" },
   { name: "Tenants", at: "tenants", load: () => import("./views/admin.js"), admin: true },
   { name: "Scheduler", at: "scheduler", load: () => import("./views/scheduler.js"), admin: true },
+  { name: "Dead letters", at: "letters", load: () => import("./views/letters.js"), admin: true },
   { name: "Audit", at: "trail", load: () => import("./views/audit.js"), admin: true, needs: "GET /api/v1/audit/events" },
 ];
 const main = document.getElementById("main");
@@ -68,7 +69,7 @@ async function show() {
   try {
     const view = await page.load();
     await view.show(place, { rest, signal, again: show });
-    if (!signal.aborted && document.activeElement === document.body) main.focus();
+    if (!signal.aborted && document.activeElement === document.body) main.focus({ preventScroll: true });
   } catch (error) {
     if (error.name !== "AbortError" && session.key) place.replaceChildren(h("h1", {}, page.name), problem(error));
   }

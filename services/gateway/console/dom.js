@@ -78,4 +78,4 @@ export const took = (ms) => (ms >= 60000 ? `${(ms / 60000).toFixed(1)} min` : ms
 export const count = (number) => new Intl.NumberFormat().format(number ?? 0);
 export const money = (amount, currency = "USD") => new Intl.NumberFormat(undefined, { style: "currency", currency }).format(Number(amount ?? 0));
 export const day = (date) => date.toISOString().slice(0, 10);
-export const daysBack = (many) => Array.from({ length: many }, (_, i) => day(new Date(Date.now() - (many - 1 - i) * 864e5)));
+export const daysBack = (many, until = Date.now()) => Array.from({ length: many }, (_, i) => day(new Date(until - (many - 1 - i) * 864e5)));

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import pytest
 
+from contracts.audit import DeadLetterPart, MessageAbandonedV1
 from contracts.catalogue import topic_of
 from contracts.envelope import Wire
 from contracts.identifiers import RunId, TenantId
@@ -111,6 +112,7 @@ class Pair:
     gateway: Bus
     scheduler: Bus
     dead: Listener
+    told: list[DeadLetterPart]
 
     async def drain(self) -> None:
         await asyncio.gather(self.gateway.drain(1), self.scheduler.drain(1))
@@ -141,9 +143,16 @@ async def pair(broker: Broker, handle: Handle) -> Pair:
         broker.another(),
         BusOptions("scheduler-1", [commands], max_deliveries=3),
     )
-    gateway = Bus(Service.GATEWAY, Router(), broker.another(), BusOptions("gateway-1", [heard]))
+    told: list[DeadLetterPart] = []
+    listening = Router()
+
+    async def on_given_up(event: MessageAbandonedV1, _: Context) -> None:
+        told.append(event.letter)
+
+    listening.on(MessageAbandonedV1)(on_given_up)
+    gateway = Bus(Service.GATEWAY, listening, broker.another(), BusOptions("gateway-1", [heard]))
     await asyncio.gather(gateway.start(), scheduler.start())
-    return Pair(gateway, scheduler, dead)
+    return Pair(gateway, scheduler, dead, told)
 
 
 async def test_a_command_is_answered_by_the_event_it_led_to(broker: Broker) -> None:
@@ -206,6 +215,20 @@ async def test_what_can_never_work_is_a_dead_letter_with_its_reason(broker: Brok
     assert letter.data == bad.encode()
     assert letter.attributes["dead-reason"] == "PermanentError: nobody may not ask"
     assert letter.attributes["dead-service"] == "scheduler"
+    await until(lambda: both.told)
+    assert [told.model_dump(exclude={"message_id", "subscription"}) for told in both.told] == [
+        {
+            "service": "scheduler",
+            "message_type": "run.cancel.v1",
+            "tenant_id": TENANT,
+            "reason": "PermanentError: nobody may not ask",
+            "error": "PermanentError",
+            "attempt": 1,
+        }
+    ]
+    (told,) = both.told
+    assert told.message_id == letter.attributes["ce-id"]
+    assert told.subscription == letter.attributes["dead-subscription"]
     await both.drain()
 
 
@@ -235,6 +258,8 @@ async def test_poison_is_set_aside_and_blocks_nothing(
     await until(lambda: both.dead.got)
     assert reason in both.dead.got[0].attributes["dead-reason"]
     assert "canary" not in both.dead.got[0].attributes["dead-reason"]
+    await until(lambda: both.told)
+    assert both.told[0].reason == both.dead.got[0].attributes["dead-reason"]
     await both.drain()
 
 

@@ -4,6 +4,7 @@ import { stacked } from "../chart.js";
 
 const DAYS = 14;
 const SERVICES = 5;
+const MOST_DAYS = 730;
 
 export async function show(place, { signal }) {
   const [me, quota, runs] = await Promise.all([
@@ -61,8 +62,10 @@ function freshness(runs) {
   };
   const head = h("tr", {}, h("td", {}), days.map((date) => h("th", { scope: "col" }, date.slice(8))));
   const rows = names.map((name) => h("tr", {}, h("th", { scope: "row" }, name), days.map((date) => h("td", {}, cell(name, date)))));
-  return card("Freshness: the last 14 days", h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Freshness" },
-    h("table", { class: "map" }, h("thead", {}, head), h("tbody", {}, rows))),
+  const map = h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Freshness" },
+    h("table", { class: "map" }, h("thead", {}, head), h("tbody", {}, rows)));
+  requestAnimationFrame(() => { map.scrollLeft = map.scrollWidth; }); // where it is narrow, the newest days first
+  return card("Freshness: the last 14 days", map,
     h("p", { class: "soft" }, "A dot is a day without a run: choose it to run the pipeline for it."));
 }
 
@@ -100,10 +103,18 @@ async function byDay(signal) {
   return stacked(days, [{ name: "queries", values: days.map((one) => of.get(one) ?? 0) }], currency);
 }
 
+const costsOf = (days, group_by, signal) => get(query("/api/v1/cost", { group_by, from: days[0], to: days.at(-1), limit: 1000 }), { signal }).then((found) => found.costs);
+
+// Bills come late: without any of the last days, those up to the newest are shown.
 async function byService(signal) {
-  const days = daysBack(30);
-  const { costs } = await get(query("/api/v1/cost", { group_by: "service,day", from: days[0], to: days.at(-1), limit: 1000 }), { signal });
-  if (!costs.length) return h("p", { class: "soft" }, "No cost has been loaded in the last 30 days.");
+  let days = daysBack(30), late = "";
+  let costs = await costsOf(days, "service,day", signal);
+  if (!costs.length) {
+    late = (await costsOf(daysBack(MOST_DAYS), "day", signal)).map((one) => one.group.day).sort().at(-1);
+    if (!late) return h("p", { class: "soft" }, "No cost has been loaded yet.");
+    days = daysBack(30, Date.parse(late));
+    costs = await costsOf(days, "service,day", signal);
+  }
   const currency = costs[0].currency;
   const services = new Map();
   for (const one of costs.filter((row) => row.currency === currency)) {
@@ -115,5 +126,5 @@ async function byService(signal) {
   const series = dearest.slice(0, SERVICES).map(([name, of]) => ({ name, values: days.map((date) => of.get(date) ?? 0) }));
   const rest = dearest.slice(SERVICES).map(([, of]) => of);
   if (rest.length) series.push({ name: "others", values: days.map((date) => rest.reduce((all, of) => all + (of.get(date) ?? 0), 0)) });
-  return stacked(days, series, currency);
+  return h("div", {}, late && h("p", { class: "soft" }, `The newest cost is of ${late}.`), stacked(days, series, currency));
 }

@@ -4,6 +4,7 @@ import { graph } from "../chart.js";
 
 const STATES = ["", "RUNNING", "QUEUED", "COMPLETED", "FAILED", "CANCELLED", "REJECTED"];
 const REFRESH = 3000;
+const WAITS = new Set(["QUEUED", "PENDING"]);
 
 export async function show(place, context) {
   if (context.rest[0]) return one(place, context, context.rest[0]);
@@ -83,6 +84,7 @@ async function one(place, { signal }, id) {
     const steps = (await get(`${path}/steps`, { signal })).steps;
     const states = new Map(steps.map((step) => [step.step_id, step]));
     facts.replaceChildren(...about(run));
+    if (!WAITS.has(run.status)) wrong.querySelector(".reasons")?.remove();
     actions.replaceChildren(...buttons(run, path, wrong));
     drawing.replaceChildren(h("h2", {}, "Steps"), graph(definition?.steps ?? steps.map((step) => ({ step_id: step.step_id, type: step.step_type, needs: [] })), states));
     bars.replaceChildren(h("h2", {}, "Timeline"), timeline(run, steps));
@@ -120,10 +122,17 @@ function buttons(run, path, wrong) {
       location.hash = `#/runs/${next.run_id}`;
     }), "first"));
   }
-  if (has(`GET ${RUNS}/{run_id}/explain`) && ["QUEUED", "PENDING"].includes(run.status)) {
-    found.push(button("Why does it wait?", act(async () => { const told = await get(`${path}/explain`); say(told.reason ?? told.detail ?? JSON.stringify(told)); })));
+  if (has(`GET ${RUNS}/{run_id}/explain`) && WAITS.has(run.status)) {
+    found.push(button("Why does it wait?", act(async () => { wrong.replaceChildren(reasons(await get(`${path}/explain`))); })));
   }
   return found;
+}
+
+function reasons(told) {
+  const facts = [["Limit", told.blocking_limit], ["Place", told.place && `${told.place} of ${told.waiting}`], ["Running now", told.running],
+    ["Expected start", told.expected_start_at && when(told.expected_start_at)]].filter(([, value]) => value !== null && value !== undefined && value !== "");
+  return h("section", { class: "card reasons", role: "status" }, h("h2", {}, "Why it waits"), h("p", {}, told.detail),
+    h("dl", {}, facts.flatMap(([name, value]) => [h("dt", {}, name), h("dd", {}, value)])));
 }
 
 function timeline(run, steps) {
