@@ -13,7 +13,7 @@ from inspect import isclass
 from typing import Any, ClassVar, Generic, TypeVar, get_args
 
 from aiohttp import web
-from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator
+from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationInfo, field_validator
 
 from contracts.identifiers import TenantId
 from libs.telemetry.logs import mask
@@ -59,7 +59,10 @@ class Query(BaseModel):
         """A number is no day, although pydantic would count seconds since 1970."""
         annotation = cls.model_fields[info.field_name or ""].annotation
         kinds = [one for one in (annotation, *get_args(annotation)) if isclass(one)]
-        if any(issubclass(kind, date) for kind in kinds) and "-" not in str(value)[1:]:
+        if (
+            any(issubclass(kind, date | AwareDatetime) for kind in kinds)
+            and "-" not in str(value)[1:]
+        ):
             msg = "use ISO 8601, such as 2026-03-14"
             raise ValueError(msg)
         return value

@@ -1,9 +1,10 @@
 import { h, s, money } from "./dom.js";
 
-const WIDTH = 720, HEIGHT = 200, LEFT = 8, BOTTOM = 22;
+const WIDEST = 720, HEIGHT = 200, LEFT = 8, BOTTOM = 22;
 
 // Stacked bars per day; the same numbers follow as a table for those who do not see it.
 export function stacked(days, series, currency) {
+  const WIDTH = Math.min(WIDEST, innerWidth - 64); // so that its words are never shrunk
   const sum = (i) => series.reduce((total, one) => total + one.values[i], 0);
   const most = Math.max(...days.map((_, i) => sum(i)), 0.01);
   const step = (WIDTH - LEFT) / days.length;
