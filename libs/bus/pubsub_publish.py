@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import grpc
@@ -29,7 +30,13 @@ _REQUEST = types.PublishRequest._meta.pb  # noqa: SLF001  bare protobuf: a third
 _RESPONSE = types.PublishResponse._meta.pb  # noqa: SLF001
 _MESSAGE = types.PubsubMessage._meta.pb  # noqa: SLF001
 
-Waiting = tuple[Wire, "asyncio.Future[None]"]
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    wire: Wire
+    message: Any
+    """The same, as it is sent."""
+    done: "asyncio.Future[None]"
 
 
 class TopicBatcher:
@@ -53,14 +60,20 @@ class TopicBatcher:
 
     async def publish(self, wires: Sequence[Wire]) -> None:
         loop = asyncio.get_running_loop()
-        futures = [loop.create_future() for _ in wires]
-        self._queue.extend(zip(wires, futures, strict=True))
+        refused: list[PublishRefusedError] = []
+        asked: list[Waiting] = []
+        for wire in wires:
+            try:
+                asked.append(Waiting(wire, _message(wire), loop.create_future()))
+            except ValueError as error:
+                reason = f"it cannot be written as Pub/Sub's: {type(error).__name__}"
+                refused.append(PublishRefusedError(self._path, reason, (wire,)))
+        self._queue.extend(asked)
         if self._worker is None:
             self._worker = asyncio.create_task(self._work())
-        refused: list[PublishRefusedError] = []
-        for future in futures:
+        for waiting in asked:
             try:
-                await future
+                await waiting.done
             except PublishRefusedError as error:
                 refused.append(error)
         if refused:
@@ -77,7 +90,10 @@ class TopicBatcher:
             # One turn of the loop lets messages that are ready now share a call.
             await asyncio.sleep(0)
             while batch := self._take():
-                await self._send(batch)
+                try:
+                    await self._send(batch)
+                except Exception as error:  # noqa: BLE001  whoever waits is told; the next go on
+                    _fail(batch, error)
         finally:
             self._worker = None
 
@@ -85,14 +101,14 @@ class TopicBatcher:
         batch: list[Waiting] = []
         size = 0
         while self._queue and len(batch) < MAX_MESSAGES:
-            size += len(self._queue[0][0].data) + 512
+            size += len(self._queue[0].wire.data) + 512
             if batch and size > MAX_BYTES:
                 break
             batch.append(self._queue.popleft())
         return batch
 
     async def _send(self, batch: list[Waiting]) -> None:
-        request = _REQUEST(topic=self._path, messages=[_message(wire) for wire, _ in batch])
+        request = _REQUEST(topic=self._path, messages=[waiting.message for waiting in batch])
         backoff = Backoff()
         while True:
             try:
@@ -114,10 +130,8 @@ class TopicBatcher:
             for single in batch:
                 await self._send([single])
             return
-        ((wire, future),) = batch
-        if not future.done():
-            reason = error.details() or ""
-            future.set_exception(PublishRefusedError(self._path, reason, (wire,)))
+        reason = error.details() or ""
+        _fail(batch, PublishRefusedError(self._path, reason, (batch[0].wire,)))
 
     def _report(self, error: grpc.aio.AioRpcError) -> None:
         missing = error.code() is grpc.StatusCode.NOT_FOUND
@@ -132,6 +146,12 @@ def _message(wire: Wire) -> Any:
 
 
 def _settle(batch: list[Waiting]) -> None:
-    for _, future in batch:
-        if not future.done():
-            future.set_result(None)
+    for waiting in batch:
+        if not waiting.done.done():
+            waiting.done.set_result(None)
+
+
+def _fail(batch: list[Waiting], error: Exception) -> None:
+    for waiting in batch:
+        if not waiting.done.done():
+            waiting.done.set_exception(error)

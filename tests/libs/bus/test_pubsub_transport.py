@@ -196,6 +196,39 @@ async def test_a_refused_message_fails_alone_and_its_key_goes_on(broker: PubSubB
     await running.drain(1)
 
 
+async def test_a_message_that_cannot_be_written_fails_alone(broker: PubSubBroker) -> None:
+    spec = await broker.subscription()
+    broken = Wire({"who": "\udcff"}, b"broken", "key")
+    with pytest.raises(PublishRefusedError, match="cannot be written") as refused:
+        await broker.transport.publish(spec.topic, [wire("1", "key"), broken, wire("2", "key")])
+    assert refused.value.wires == (broken,)
+    listener = Listener()
+    running = broker.transport.subscribe(spec.name, listener, FlowControl())
+    await until(lambda: len(listener.got) == 2)
+    assert listener.texts == ["1", "2"]
+    await running.drain(1)
+
+
+async def test_nobody_waits_for_what_could_not_be_sent(
+    broker: PubSubBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = await broker.subscription()
+    await broker.transport.publish(spec.topic, [wire("1")])
+    batcher = broker.transport._topics[spec.topic]
+    real, errors = batcher._call, [OSError("no such thing")]
+
+    async def failing_once(request: object, timeout: float) -> object:  # noqa: ASYNC109  as gRPC has it
+        if errors:
+            raise errors.pop()
+        return await real(request, timeout=timeout)
+
+    monkeypatch.setattr(batcher, "_call", failing_once)
+    async with asyncio.timeout(10):
+        with pytest.raises(OSError, match="no such thing"):
+            await broker.transport.publish(spec.topic, [wire("2")])
+        await broker.transport.publish(spec.topic, [wire("3")])
+
+
 async def test_what_is_published_with_refused_messages_is_durable_when_they_are_told(
     broker: PubSubBroker,
 ) -> None:
