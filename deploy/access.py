@@ -19,7 +19,8 @@ INSTANCE_PERMISSIONS = (
     "pubsub.subscriptions.get",
 )
 PUBLISHER, SUBSCRIBER = "roles/pubsub.publisher", "roles/pubsub.subscriber"
-OBJECT_USER, OBJECT_VIEWER = "roles/storage.objectUser", "roles/storage.legacyBucketReader"
+OBJECT_USER, OBJECT_READER = "roles/storage.objectUser", "roles/storage.objectViewer"
+BUCKET_READER = "roles/storage.legacyBucketReader"
 DATASET_CLAIMS = "claims/datasets"
 # The folders of the bucket that a service writes, and nobody else.
 FOLDERS = {
@@ -35,6 +36,8 @@ FOLDERS = {
     Service.EXECUTOR: ("claims", "checkpoints", "work"),
     Service.AUDIT_LOG: ("ledger/audit-log", "snapshots/audit-log"),
 }
+LANDING, LOADS = "landing", "loads"
+"""Folders of the data bucket: what is delivered, and what the executor makes of it."""
 SYSTEM_DATASETS = ("tenants", "metadata")
 
 
@@ -61,6 +64,8 @@ class Names:
     project: str
     number: str
     bucket: str
+    data_bucket: str
+    """Of deliveries and loads; it may be the same one."""
     kms_key: str
 
     def account(self, service: Service) -> str:
@@ -89,6 +94,7 @@ def grants(names: Names) -> Iterator[Grant]:
     yield from _publishing(names)
     yield from _receiving(names)
     yield from _storing(names)
+    yield from _loading(names)
     yield from _warehousing(names)
     yield from _secrets(names)
     for service in CONSUMING_SERVICES:
@@ -121,13 +127,26 @@ def _receiving(names: Names) -> Iterator[Grant]:
 def _storing(names: Names) -> Iterator[Grant]:
     resource = f"bucket:{names.bucket}"
     for service, folders in FOLDERS.items():
-        yield Grant(resource, OBJECT_VIEWER, names.account(service))
-        start = f"projects/_/buckets/{names.bucket}/objects/"
-        condition = " || ".join(f'resource.name.startsWith("{start}{f}/")' for f in folders)
+        yield Grant(resource, BUCKET_READER, names.account(service))
+        condition = " || ".join(_inside(names.bucket, folder) for folder in folders)
         if any(DATASET_CLAIMS.startswith(f"{folder}/") for folder in folders):
-            others = f'!resource.name.startsWith("{start}{DATASET_CLAIMS}/")'
+            others = f"!{_inside(names.bucket, DATASET_CLAIMS)}"
             condition = f"({condition}) && {others}"
         yield Grant(resource, OBJECT_USER, names.account(service), condition)
+
+
+def _loading(names: Names) -> Iterator[Grant]:
+    """The executor reads what is delivered, and writes only what it makes of it."""
+    resource, executor = f"bucket:{names.data_bucket}", names.account(Service.EXECUTOR)
+    if names.data_bucket != names.bucket:
+        yield Grant(resource, BUCKET_READER, executor)
+    yield Grant(resource, OBJECT_READER, executor, _inside(names.data_bucket, LANDING))
+    yield Grant(resource, OBJECT_USER, executor, _inside(names.data_bucket, LOADS))
+
+
+def _inside(bucket: str, folder: str) -> str:
+    """The condition that an object is in a folder."""
+    return f'resource.name.startsWith("projects/_/buckets/{bucket}/objects/{folder}/")'
 
 
 def _warehousing(names: Names) -> Iterator[Grant]:

@@ -20,7 +20,7 @@ from deploy.access import (
 )
 from deploy.policy_addresses import address_of
 from libs.provisioning.accounts import CustomRole, ServiceAccount, project_number
-from libs.provisioning.buckets import LedgerBucket
+from libs.provisioning.buckets import PrivateBucket
 from libs.provisioning.change import Part
 from libs.provisioning.dataset_access import DatasetAccess, Writer
 from libs.provisioning.datasets import SystemDataset
@@ -68,12 +68,9 @@ def _topics(settings: DeploySettings) -> Iterator[Part]:
 
 
 def _bucket(settings: DeploySettings) -> Iterator[Part]:
-    yield LedgerBucket(
-        settings.gcp_project_id,
-        settings.bucket,
-        settings.bigquery_location,
-        settings.storage_emulator_host,
-    )
+    project, endpoint = settings.gcp_project_id, settings.storage_emulator_host
+    for name in dict.fromkeys((settings.bucket, settings.deliveries_bucket)):
+        yield PrivateBucket(project, name, settings.bigquery_location, endpoint)
 
 
 def _datasets(settings: DeploySettings) -> Iterator[Part]:
@@ -109,7 +106,13 @@ def _access(settings: DeploySettings) -> Iterator[Part]:
     if settings.emulated:
         return
     rest, project = settings.rest, settings.gcp_project_id
-    names = Names(project, project_number(rest, project), settings.bucket, settings.kms_key_name)
+    names = Names(
+        project,
+        project_number(rest, project),
+        settings.bucket,
+        settings.deliveries_bucket,
+        settings.kms_key_name,
+    )
 
     def resource(grant: Grant) -> str:
         return grant.resource

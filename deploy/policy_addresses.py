@@ -15,7 +15,8 @@ def address_of(kind: str, name: str, project: str) -> Address:
     if kind == "bucket":
         url = f"{STORAGE}/b/{name}/iam"
         read = f"{url}?optionsRequestedPolicyVersion={VERSION}"
-        return Address(f"bucket {name}", ("GET", read), ("PUT", url), wrapped=False)
+        write = ("PUT", url)
+        return Address(f"bucket {name}", ("GET", read), write, wrapped=False, shared=True)
     if kind == "project":
         url = f"{PROJECTS}/{project}"
         read_by = ("POST", f"{url}:getIamPolicy")

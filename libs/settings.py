@@ -91,6 +91,8 @@ class ServiceSettings(BaseSettings):
     """host:port of a Secret Manager emulator; empty means Google's."""
     ledger_bucket: str = ""
     """Bucket of the slot log and the claims; `<project>-convergence-ledger` when empty."""
+    data_bucket: str = ""
+    """Bucket of deliveries and loads; `<project>-convergence-data` when empty."""
     secrets_dir: Path | None = None
     """Folder of secret files (mode 0600), looked at before Secret Manager."""
     kms_project_id: str = ""
@@ -125,6 +127,10 @@ class ServiceSettings(BaseSettings):
     @property
     def bucket(self) -> str:
         return self.ledger_bucket or f"{self.gcp_project_id}-convergence-ledger"
+
+    @property
+    def deliveries_bucket(self) -> str:
+        return self.data_bucket or f"{self.gcp_project_id}-convergence-data"
 
     @property
     def kms_key_name(self) -> str:
@@ -275,8 +281,6 @@ class ExecutorSettings(ServiceSettings):
     providers_at: str = ""
     """URL of a stand-in for all providers when credentials are tried; in development only."""
 
-    data_bucket: str = ""
-    """Bucket of deliveries and loads; empty means <project>-convergence-data."""
     landing_folder: str = ""
     """Deliveries on this machine's disk, a folder per tenant; only in development."""
 
@@ -286,10 +290,6 @@ class ExecutorSettings(ServiceSettings):
             msg = "PROVIDERS_AT is allowed only with ENVIRONMENT=development"
             raise ValueError(msg)
         return self
-
-    @property
-    def deliveries_bucket(self) -> str:
-        return self.data_bucket or f"{self.gcp_project_id}-convergence-data"
 
     @model_validator(mode="after")
     def _local_files_stay_local(self) -> "ExecutorSettings":

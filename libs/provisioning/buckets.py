@@ -1,6 +1,6 @@
-"""The bucket of the slot log: private, with uniform access.
+"""A bucket of the platform's own: private, with uniform access.
 
-Soft deletes are off: a credential's ciphertext that is deleted has to be gone.
+Soft deletes are off: a credential's ciphertext, or a delivery, that is deleted has to be gone.
 """
 
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ TIMEOUT = 20.0
 
 
 @dataclass(frozen=True, slots=True)
-class LedgerBucket:
+class PrivateBucket:
     """One bucket as it should be."""
 
     project: str

@@ -1,9 +1,9 @@
 """Grants on one resource: what is missing is added, and grants of others are left.
 
 Of the platform's own accounts, what is not declared is taken back: an earlier
-release may have granted more widely. On the project, where people grant roles to
-these accounts too, only declared roles are narrowed; others are named, and so is
-a publisher that nobody declared: for a person to look at.
+release may have granted more widely. On the project and on buckets, where people
+grant roles to these accounts too, only declared roles are narrowed; others are
+named, and so is a publisher that nobody declared: for a person to look at.
 """
 
 from collections.abc import Container, Iterator, Sequence

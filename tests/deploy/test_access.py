@@ -8,11 +8,13 @@ from jsonschema import Draft202012Validator
 from contracts.message import Service
 from contracts.topology import topology
 from deploy import apply
-from deploy.access import OBJECT_USER, PUBLISHER, Grant, Names, grants
+from deploy.access import OBJECT_READER, OBJECT_USER, PUBLISHER, Grant, Names, grants
 from tests.deploy.fixtures import schema
 from tests.deploy.google_rest import NUMBER, Google, google
 
-NAMES = Names("p", "42", "p-ledger", "projects/p/locations/global/keyRings/r/cryptoKeys/k")
+NAMES = Names(
+    "p", "42", "p-ledger", "p-data", "projects/p/locations/global/keyRings/r/cryptoKeys/k"
+)
 ALL = list(grants(NAMES))
 CLOUD = "accounts,access,schedules"
 
@@ -49,19 +51,32 @@ def test_nobody_has_an_owner_editor_or_admin_role() -> None:
 
 def test_no_two_services_write_the_same_folder_and_each_write_is_bound_to_folders() -> None:
     writes = [g for g in ALL if g.role == "roles/storage.objectUser"]
-    assert len(writes) == 4
+    assert len(writes) == 5
     folders = [part for g in writes for part in g.condition.split(" || ")]
     assert len(set(folders)) == len(folders)
     assert all("resource.name.startsWith" in folder for folder in folders)
 
 
 def test_the_executor_writes_its_own_claims_and_not_those_of_datasets() -> None:
-    writes = {g.member: g for g in ALL if g.role == "roles/storage.objectUser"}
+    ledger = [g for g in ALL if g.resource == "bucket:p-ledger"]
+    writes = {g.member: g for g in ledger if g.role == OBJECT_USER}
     start = 'resource.name.startsWith("projects/_/buckets/p-ledger/objects/claims/'
     own, others = writes[NAMES.account(Service.EXECUTOR)].condition.split(" && ")
     assert own.startswith(f'({start}") || ')
     assert others == f'!{start}datasets/")'
     assert f'{start}datasets/")' in writes[NAMES.account(Service.TENANT)].condition.split(" || ")
+
+
+def test_the_executor_reads_what_is_delivered_and_writes_only_its_loads() -> None:
+    (bucket,) = [g for g in ALL if g.resource == "bucket:p-data" and not g.condition]
+    (reads,) = [g for g in ALL if g.role == OBJECT_READER]
+    (writes,) = [g for g in ALL if g.resource == "bucket:p-data" and g.role == OBJECT_USER]
+    start = 'resource.name.startsWith("projects/_/buckets/p-data/objects/'
+    assert bucket.role == "roles/storage.legacyBucketReader"
+    assert (reads.resource, reads.condition) == ("bucket:p-data", f'{start}landing/")')
+    assert writes.condition == f'{start}loads/")'
+    executor = NAMES.account(Service.EXECUTOR)
+    assert {g.member for g in ALL if g.resource == "bucket:p-data"} == {executor}
 
 
 def test_the_executor_cannot_reach_the_platforms_own_datasets() -> None:
@@ -109,8 +124,8 @@ def test_grants_of_others_stay(project: str, cloudy: Google) -> None:
 def test_what_an_earlier_release_granted_too_widely_is_taken_back(
     project: str, cloudy: Google, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A service's own account has on the bucket what is declared, and nothing beside it."""
-    (path,) = cloudy_bucket(project, cloudy)
+    """Of a declared role, a service's own account has on the bucket only what is declared."""
+    path = ledger_policy(project, cloudy)
     declared = cloudy.policies[path]["bindings"]
     mine = names_of(project).account(Service.EXECUTOR)
     theirs = {"role": "roles/storage.objectAdmin", "members": ["user:somebody@example.com"]}
@@ -118,15 +133,14 @@ def test_what_an_earlier_release_granted_too_widely_is_taken_back(
     older = [
         {"role": OBJECT_USER, "members": [mine]},
         {"role": OBJECT_USER, "members": [mine], "condition": {"title": "x", "expression": wide}},
-        {"role": "roles/storage.objectAdmin", "members": [mine, *theirs["members"]]},
+        theirs,
     ]
     cloudy.policies[path]["bindings"] = [*declared, *older]
     capsys.readouterr()
     assert apply.main(["--dry-run", "--only", "access"]) == 0
     announced = capsys.readouterr().out
     assert announced.count(f"revoke {OBJECT_USER} from {mine}") == 2
-    assert announced.count(f"revoke roles/storage.objectAdmin from {mine}") == 1
-    assert len(announced.splitlines()) == 3
+    assert len(announced.splitlines()) == 2
     assert apply.main(["--only", "access"]) == 0
     assert cloudy.policies[path]["bindings"] == [*declared, theirs]
     capsys.readouterr()
@@ -134,10 +148,44 @@ def test_what_an_earlier_release_granted_too_widely_is_taken_back(
     assert "nothing to do" in capsys.readouterr().out
 
 
-def cloudy_bucket(project: str, cloudy: Google) -> list[str]:
+def ledger_policy(project: str, cloudy: Google) -> str:
     """Where the bucket's policy is, once it has been granted on."""
     assert apply.main(["--only", "access"]) == 0
-    return [path for path in cloudy.policies if f"{project}-convergence-ledger" in path]
+    (path,) = [path for path in cloudy.policies if f"{project}-convergence-ledger" in path]
+    return path
+
+
+def test_one_bucket_for_all_has_each_grant_once(
+    project: str,
+    cloudy: Google,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("DATA_BUCKET", f"{project}-convergence-ledger")
+    mine = names_of(project).account(Service.EXECUTOR)
+    path = ledger_policy(project, cloudy)
+    announced = capsys.readouterr().out.splitlines()
+    assert len(set(announced)) == len([one for one in announced if OBJECT_USER not in one]) + 4
+    held = [b for b in cloudy.policies[path]["bindings"] for m in b["members"] if m == mine]
+    roles = sorted(b["role"].rpartition(".")[2] for b in held)
+    assert roles == ["legacyBucketReader", "objectUser", "objectUser", "objectViewer"]
+    assert apply.main(["--only", "access"]) == 0
+    assert "nothing to do" in capsys.readouterr().out
+
+
+def test_other_roles_that_were_given_by_hand_on_a_bucket_are_named_and_left(
+    project: str, cloudy: Google, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = ledger_policy(project, cloudy)
+    mine = names_of(project).account(Service.EXECUTOR)
+    by_hand = {"role": "roles/storage.objectAdmin", "members": [mine]}
+    cloudy.policies[path]["bindings"].append(by_hand)
+    capsys.readouterr()
+    assert apply.main(["--only", "access"]) == apply.BY_HAND
+    assert capsys.readouterr().out == (
+        f"access: look at why {mine} has {by_hand['role']} on bucket {project}-convergence-ledger\n"
+    )
+    assert by_hand in cloudy.policies[path]["bindings"]
 
 
 def test_a_project_wide_role_is_narrowed_and_roles_given_by_hand_are_named(
@@ -160,7 +208,7 @@ def test_a_project_wide_role_is_narrowed_and_roles_given_by_hand_are_named(
 
 
 def names_of(project: str) -> Names:
-    return Names(project, NUMBER, "", "")
+    return Names(project, NUMBER, "", "", "")
 
 
 def test_a_publisher_that_nobody_declared_is_named_and_left(

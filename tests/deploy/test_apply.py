@@ -30,6 +30,7 @@ def test_it_announces_then_makes_and_the_second_time_finds_nothing_to_do(
     for line in (
         "topics: create topic convergence-gateway-v1\n",
         f"bucket: create bucket {project}-convergence-ledger in US\n",
+        f"bucket: create bucket {project}-convergence-data in US\n",
         "datasets: create dataset tenants in US\n",
         "secrets: create secret api-key-pepper with a random value\n",
     ):
