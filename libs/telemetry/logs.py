@@ -6,6 +6,7 @@ of the process, flush at once.
 """
 
 import atexit
+import json
 import logging
 import re
 import sys
@@ -28,6 +29,11 @@ SECRET = re.compile(
     re.DOTALL,
 )
 REQUEST_FIELDS = ("tenant_id", "method", "path", "status_code", "duration_ms")
+
+
+def written(text: str) -> str:
+    """What can be written anywhere: bytes that are no text become `?`."""
+    return text.encode(errors="replace").decode()
 
 
 def mask(text: str) -> str:
@@ -54,7 +60,10 @@ class JsonFormatter(logging.Formatter):
                 line[field] = mask(value) if isinstance(value, str) else value
         if record.exc_info:
             line["exception"] = mask(self.formatException(record.exc_info))
-        return orjson.dumps(line, default=str).decode()
+        try:
+            return orjson.dumps(line, default=str).decode()
+        except TypeError:  # a text somewhere in it is none
+            return written(json.dumps(line, default=str, ensure_ascii=False))
 
 
 class BufferedHandler(logging.Handler):

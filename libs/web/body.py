@@ -6,6 +6,7 @@ from typing import TypeVar
 from aiohttp import web
 from pydantic import BaseModel, ValidationError
 
+from libs.telemetry.logs import written
 from libs.web.problem import Fault, Problem, invalid
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -47,7 +48,7 @@ async def read_text(request: web.Request) -> str:
 
 def said(request: web.Request, header: str) -> str:
     """A header as text that can be written anywhere; bytes that are no UTF-8 become `?`."""
-    return request.headers.get(header, "").encode(errors="replace").decode()
+    return written(request.headers.get(header, ""))
 
 
 def parse_json(text: str) -> object:

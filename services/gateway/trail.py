@@ -58,6 +58,7 @@ class Trail:
         self.counted_seconds = COUNTED_SECONDS
         self._untold: list[Wire] = []
         self._telling: asyncio.Task[None] | None = None
+        self._room = asyncio.Condition()
         self._counted: dict[str, _Counted] = {}
 
     @property
@@ -97,8 +98,9 @@ class Trail:
         if code == LIMITED:
             self._count(event)
             return
-        while len(self._untold) >= MOST_WAITING and self._telling is not None:
-            await asyncio.shield(self._telling)
+        if len(self._untold) >= MOST_WAITING:
+            async with self._room:
+                await self._room.wait_for(lambda: len(self._untold) < MOST_WAITING)
         self._send(event)
 
     def _who(self, request: web.Request, code: str) -> tuple[Actor, TenantId | None] | None:
@@ -133,6 +135,8 @@ class Trail:
         try:
             while self._untold:
                 together, self._untold = self._untold, []
+                async with self._room:
+                    self._room.notify_all()
                 await self._publish(together)
         finally:
             self._telling = None

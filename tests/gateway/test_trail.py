@@ -1,7 +1,7 @@
 """The audit trail: every change that somebody with a key asked for, and its outcome."""
 
 import asyncio
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -13,6 +13,9 @@ from libs.bus.errors import PublishRefusedError
 from libs.bus.publisher import Publisher
 from services.gateway import keys
 from tests.gateway.door import ADMIN_KEY, Recorder, visiting
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 async def test_a_refused_change_is_told_with_who_what_and_why() -> None:
@@ -229,3 +232,41 @@ async def test_calls_wait_while_too_many_are_untold(monkeypatch: pytest.MonkeyPa
         assert (await fourth).status == 200
         await visitor.door.trail.finish()
     assert len(slow.published) == 4
+
+
+class Busy(Slow):
+    """Has something more to take whenever it has taken a page, as under steady load."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.goes_on: Callable[[], bool] = lambda: True
+        """Whether there is more, or never will be."""
+
+    async def publish(self, topic: str, wires: Any) -> None:
+        await super().publish(topic, wires)
+        async with asyncio.timeout(5):
+            while not self.goes_on():  # noqa: ASYNC110  it has no event
+                await asyncio.sleep(0)
+
+
+async def test_a_call_that_waited_goes_on_while_others_keep_coming(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("services.gateway.trail.MOST_WAITING", 2)
+    busy = Busy()
+    async with visiting() as visitor:
+        visitor.door.trail._publisher = Publisher(Service.GATEWAY, busy)
+        busy.goes_on = lambda: bool(visitor.door.trail._untold)
+        key = visitor.door.tenants.issue("acme")
+        for _ in range(3):
+            await visitor.call(key, RUN, "POST")
+        held = [asyncio.create_task(visitor.call(key, RUN, "POST")) for _ in range(5)]
+        await asyncio.wait(held, timeout=0.2)
+        busy.let.set()
+        async with asyncio.timeout(4):
+            while not all(one.done() for one in held):
+                await visitor.call(key, RUN, "POST")
+        busy.goes_on = lambda: True
+        assert {one.result().status for one in held} == {200}
+        await visitor.door.trail.finish()
+    assert len(busy.published) >= 8

@@ -153,6 +153,34 @@ def test_a_row_that_never_ends_is_refused_with_its_line(tmp_path: Path) -> None:
     assert refused.value.line == 3
 
 
+@pytest.mark.parametrize(
+    ("before", "line"), [(b"a,b\n1,2\n", 3), (b"", 1)], ids=["a row", "the header"]
+)
+@pytest.mark.parametrize("ends", [b"", b"\xff"], ids=["plain", "not UTF-8"])
+def test_a_line_without_end_is_refused_in_bounded_memory(
+    tmp_path: Path, before: bytes, line: int, ends: bytes
+) -> None:
+    path = tmp_path / "file"
+    with gzip.open(path, "wb", compresslevel=1) as file:
+        file.write(before)
+        for _ in range(32):
+            file.write(b"x" * (1 << 20))
+        file.write(ends)
+    tracemalloc.start()
+    with pytest.raises(RefusedFileError, match="does not end within 2 MB") as refused:
+        list(open_reader(path, "f.csv.gz", None, CsvOptions()).batches())
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert refused.value.line == line
+    assert peak < 20 << 20
+
+
+def test_a_row_without_end_that_cannot_be_decoded_is_refused(tmp_path: Path) -> None:
+    long = b'a,b\n1,2\n3,"' + b"\xff" * (3 * BLOCK)
+    with pytest.raises(RefusedFileError, match=r"does not end within 2 MB|is not UTF-8"):
+        read(tmp_path, long)
+
+
 def test_a_long_value_is_read_and_found_again(tmp_path: Path) -> None:
     long = "x" * (BLOCK // 2)
     assert read(tmp_path, f"a,b\n1,{long}\n2,y\n".encode())["b"].to_list() == [long, "y"]

@@ -22,6 +22,7 @@ from libs.bus.message import Received
 from libs.bus.publisher import Publisher
 from libs.bus.router import Delivery
 from libs.bus.transport import Transport, Verdict
+from libs.telemetry.logs import written
 
 LOG = logging.getLogger(__name__)
 MOST_REASON_BYTES = 1000
@@ -129,7 +130,7 @@ def describe(error: BaseException) -> str:
     """Say what went wrong without the text of errors that may quote what they choked on."""
     if isinstance(error, ValidationError):
         return _places(error)
-    return f"{type(error).__name__}: {str(error)[:500]}"
+    return f"{type(error).__name__}: {written(str(error)[:500])}"
 
 
 def _fitting(reason: str) -> str:

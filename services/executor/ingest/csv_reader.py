@@ -7,8 +7,10 @@ looked for only then, by reading the file once more.
 import codecs
 import csv
 import gzip
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import IO, Any
 
@@ -24,6 +26,13 @@ BATCH_ROWS, BATCH_BYTES = 50_000, 32 << 20
 """Handed on at once: each batch has a price of its own in whatever is made of it."""
 csv.field_size_limit(BLOCK)
 _BOMS = ((b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"), (b"\xef\xbb\xbf", "utf-8-sig"))
+
+
+class _EndlessError(Exception):
+    """A line does not end within what a row may have."""
+
+
+_UNREADABLE = (UnicodeError, OSError, EOFError, csv.Error, _EndlessError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,14 +74,16 @@ class CsvFile:
 
     def line_of(self, row: int) -> int | None:
         """The line that the row with this number (from 0, without header) begins on."""
-        with self._text() as text:
-            reader = csv.reader(text, delimiter=self._options.delimiter)
+        numbers = count(-1)
+        return self._first_line(lambda _: next(numbers) == row)
+
+    def _first_line(self, wanted: Callable[[list[str]], bool]) -> int | None:
+        """The line on which the first such row begins; None when it cannot be told."""
+        with suppress(*_UNREADABLE), self._text() as text:
+            reader = csv.reader(_lines(text), delimiter=self._options.delimiter)
             before = 0
-            number = -2
             for fields in reader:
-                if fields:
-                    number += 1
-                if number == row:
+                if fields and wanted(fields):
                     return before + 1
                 before = reader.line_num
         return None
@@ -102,8 +113,10 @@ class CsvFile:
     def _header(self) -> list[str]:
         try:
             with self._text() as text:
-                reader = csv.reader(text, delimiter=self._options.delimiter)
+                reader = csv.reader(_lines(text), delimiter=self._options.delimiter)
                 header = next(reader, None)
+        except _EndlessError:
+            raise self._endless() from None
         except UnicodeError as error:
             raise self._undecodable(error) from None
         except (OSError, EOFError) as error:
@@ -126,22 +139,13 @@ class CsvFile:
         if bad:
             expected, found = bad[0].expected_columns, bad[0].actual_columns
             problem = f"this row has {found} values where the header has {expected} columns"
-            return RefusedFileError(self._name, problem, line=self._ragged_line(expected))
+            line = self._first_line(lambda fields: len(fields) != expected)
+            return RefusedFileError(self._name, problem, line=line)
         if "UTF8" in str(error) or "UTF-8" in str(error):
             return self._undecodable(error)
         if "straddling" in str(error):
             return self._endless()
         return RefusedFileError(self._name, f"it cannot be read as CSV: {error}")
-
-    def _ragged_line(self, expected: int) -> int | None:
-        with self._text() as text:
-            reader = csv.reader(text, delimiter=self._options.delimiter)
-            before = 0
-            for fields in reader:
-                if fields and len(fields) != expected:
-                    return before + 1
-                before = reader.line_num
-        return None
 
     def _endless(self) -> RefusedFileError:
         problem = f"a row does not end within {BLOCK >> 20} MB: a quote may be left open"
@@ -149,30 +153,38 @@ class CsvFile:
 
     def _endless_line(self) -> int | None:
         """The line on which the first row begins that is too long."""
-        begun, length = 1, 0
-        with self._text() as text:
-            is_open = False
-            for number, line in enumerate(text, 1):
+        begun, length, is_open = 1, 0, False
+        with suppress(*_UNREADABLE), self._text() as text:
+            for number in count(1):
+                line = text.readline(BLOCK)
                 if not is_open:
                     begun, length = number, 0
                 length += len(line.encode())
                 is_open ^= line.count('"') % 2 == 1
                 if length >= BLOCK:
                     return begun
+                if not line:
+                    return None
         return None
 
     def _undecodable(self, error: BaseException) -> RefusedFileError:
-        line = None
-        with self._bytes() as raw:
-            for number, text in enumerate(raw, 1):
-                try:
-                    text.decode(self.encoding)
-                except UnicodeError:
-                    line = number
-                    break
         reason = f"it is not {self.encoding.upper()} text ({type(error).__name__}); "
         hint = "say which encoding it has with `encoding`, e.g. latin-1"
-        return RefusedFileError(self._name, reason + hint, line=line)
+        return RefusedFileError(self._name, reason + hint, line=self._undecodable_line())
+
+    def _undecodable_line(self) -> int | None:
+        decoder, line = codecs.getincrementaldecoder(self.encoding)(), 1
+        with suppress(OSError, EOFError), self._bytes() as raw:
+            while True:
+                piece = raw.read(BLOCK)
+                try:
+                    decoder.decode(piece, final=not piece)
+                except UnicodeDecodeError as error:
+                    return line + error.object[: error.start].count(b"\n")
+                if not piece:
+                    return None
+                line += piece.count(b"\n")
+        return None
 
     def _broken(self, error: BaseException) -> RefusedFileError:
         problem = f"it ends too early or is damaged ({error}); send it again"
@@ -195,6 +207,14 @@ class CsvFile:
         if self._gzipped:
             return gzip.open(self._path, "rb")  # type: ignore[return-value]
         return self._path.open("rb")
+
+
+def _lines(text: IO[str]) -> Iterator[str]:
+    """In bounded memory, whatever stands in the file."""
+    while line := text.readline(BLOCK):
+        if len(line) == BLOCK and not line.endswith(("\n", "\r")):
+            raise _EndlessError
+        yield line
 
 
 def _gathered(parsed: Iterable[pa.RecordBatch]) -> Iterator[pl.DataFrame]:
