@@ -1,7 +1,9 @@
 """Asking another service and waiting for its answer, which comes as a message too.
 
-An answer is the first message that the question led to, itself or through what
-others asked for its sake, and that is of an expected type: a reply or an event.
+An answer is the first message that the question itself led to and that is of an
+expected type: a reply or an event. Only where the question says that it may be
+passed on does it count too what others caused for its sake: much else follows
+from the same beginning, such as the run that starts when another has ended.
 """
 
 import asyncio
@@ -22,10 +24,17 @@ MOST_OPEN = 10_000
 
 @dataclass(slots=True)
 class _Open:
+    question: Message
     answers: tuple[type[Message], ...]
     wanted: int
+    may_be_passed_on: bool
     done: asyncio.Future[None]
     found: dict[str, Message] = field(default_factory=dict)
+
+    def concerns(self, message: Message) -> bool:
+        """Whatever is said of another tenant is no answer."""
+        asked, told = self.question.scope, message.scope
+        return asked is None or told is None or asked == told
 
 
 class Requester:
@@ -36,9 +45,23 @@ class Requester:
         self._instance = instance
         self._open: dict[str, _Open] = {}
 
-    async def ask(self, question: Message, *answers: type[M], within: float, id_: str = "") -> M:
+    async def ask(
+        self,
+        question: Message,
+        *answers: type[M],
+        within: float,
+        id_: str = "",
+        may_be_passed_on: bool = False,
+    ) -> M:
         """Raises `NoAnswerError`, or `RefusedError` with what the owner said."""
-        found = await self.ask_many(question, *answers, within=within, wanted=1, id_=id_)
+        found = await self.ask_many(
+            question,
+            *answers,
+            within=within,
+            wanted=1,
+            id_=id_,
+            may_be_passed_on=may_be_passed_on,
+        )
         if not found:
             raise NoAnswerError(question.wire_type, within)
         return found[0]
@@ -50,12 +73,14 @@ class Requester:
         within: float,
         wanted: int,
         id_: str = "",
+        may_be_passed_on: bool = False,
     ) -> list[M]:
         """Collect answers of distinct services until `wanted` are there or time is up."""
         if len(self._open) >= MOST_OPEN:
             raise TooManyQuestionsError(MOST_OPEN)
         id_ = id_ or str(uuid4())
-        waiting = _Open(answers, wanted, asyncio.get_running_loop().create_future())
+        done = asyncio.get_running_loop().create_future()
+        waiting = _Open(question, answers, wanted, may_be_passed_on, done)
         self._open[id_] = waiting
         try:
             async with asyncio.timeout(within):
@@ -69,8 +94,8 @@ class Requester:
 
     def offer(self, envelope: Envelope, message: Message) -> None:
         """Give a received message to the question it answers, if it answers one."""
-        waiting = self._open.get(envelope.causation_id) or self._open.get(envelope.correlation_id)
-        if waiting is None or waiting.done.done():
+        waiting = self._meant(envelope)
+        if waiting is None or waiting.done.done() or not waiting.concerns(message):
             return
         if isinstance(message, CommandRefusedV1) and envelope.reply_to == self._instance:
             waiting.done.set_exception(RefusedError(message))
@@ -78,3 +103,9 @@ class Requester:
             waiting.found[envelope.source] = message
             if len(waiting.found) >= waiting.wanted:
                 waiting.done.set_result(None)
+
+    def _meant(self, envelope: Envelope) -> _Open | None:
+        if waiting := self._open.get(envelope.causation_id):
+            return waiting
+        waiting = self._open.get(envelope.correlation_id)
+        return waiting if waiting is not None and waiting.may_be_passed_on else None

@@ -7,6 +7,9 @@ What is remembered belongs to the key it was said to, as one key of a tenant
 may do less than another. A guest has none: what it may ask is repeated to
 whoever has its Idempotency-Key, which therefore must be one that nobody guesses.
 
+What may be repeated for ever, and may find other things to do each time, says
+so (`answer_anew`): its repeats are carried out.
+
 Another instance knows none of this, so commands take ids that follow from the
 request: their owner then finds its first decision and answers with that. So do
 the keys that a request makes: a repeat has the text of the key that was made.
@@ -46,6 +49,7 @@ class _Scope:
 
     seed: str
     asked: Counter[str] = field(default_factory=Counter)
+    answers_anew: bool = False
 
 
 _SCOPE: ContextVar[_Scope | None] = ContextVar("idempotency", default=None)
@@ -89,11 +93,12 @@ class Idempotency:
             return known.again()
         self._running[slot] = fingerprint
         try:
-            with _scope("/".join((*slot, fingerprint))):
+            with _scope("/".join((*slot, fingerprint))) as scope:
                 response = await handler(request)
         finally:
             del self._running[slot]
-        self._remember(slot, fingerprint, response)
+        if not scope.answers_anew:
+            self._remember(slot, fingerprint, response)
         return response
 
     def _remember(self, slot: Slot, fingerprint: str, response: web.StreamResponse) -> None:
@@ -135,11 +140,19 @@ def seed() -> str:
     return scope.seed if scope is not None else ""
 
 
+def answer_anew() -> None:
+    """The current request is carried out again by its repeats: its answer is not remembered."""
+    scope = _SCOPE.get()
+    if scope is not None:
+        scope.answers_anew = True
+
+
 @contextmanager
-def _scope(seed: str) -> Iterator[None]:
-    token = _SCOPE.set(_Scope(seed))
+def _scope(seed: str) -> Iterator[_Scope]:
+    scope = _Scope(seed)
+    token = _SCOPE.set(scope)
     try:
-        yield
+        yield scope
     finally:
         _SCOPE.reset(token)
 

@@ -27,6 +27,7 @@ class Questions:
         within: float | None = None,
         id_: str = "",
         unheard: str = "",
+        may_be_passed_on: bool = False,
     ) -> M:
         """Raises `Problem`: the owner's refusal, or 504 when it says nothing in time.
 
@@ -38,6 +39,7 @@ class Questions:
                 *answers,
                 within=within or self._patience,
                 id_=id_ or command_id(question),
+                may_be_passed_on=may_be_passed_on,
             )
         except RefusedError as error:
             raise refused(error.refusal) from None

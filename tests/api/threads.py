@@ -27,7 +27,13 @@ class ExampleRequester(ScriptedRequester):
         super().__init__(silence)
 
     async def ask_many(
-        self, question: Message, *answers: type[M], within: float, wanted: int, id_: str = ""
+        self,
+        question: Message,
+        *answers: type[M],
+        within: float,
+        wanted: int,
+        id_: str = "",
+        **_: object,
     ) -> list[M]:
         del within, wanted, id_
         if isinstance(question, FindKeyV1):

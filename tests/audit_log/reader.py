@@ -33,7 +33,13 @@ class RecordedRequester(ScriptedRequester):
         recorder.handlers.register(self._router)
 
     async def ask_many(
-        self, question: Message, *answers: type[M], within: float, wanted: int, id_: str = ""
+        self,
+        question: Message,
+        *answers: type[M],
+        within: float,
+        wanted: int,
+        id_: str = "",
+        **_: object,
     ) -> list[M]:
         del within, wanted, id_
         if isinstance(question, FindKeyV1):

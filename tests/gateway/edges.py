@@ -55,7 +55,13 @@ class ScriptedRequester(Requester):
         self.asked: list[Message] = []
 
     async def ask_many(
-        self, question: Message, *answers: type[M], within: float, wanted: int, id_: str = ""
+        self,
+        question: Message,
+        *answers: type[M],
+        within: float,
+        wanted: int,
+        id_: str = "",
+        **_: object,
     ) -> list[M]:
         del wanted, id_  # a script has one answer
         self.asked.append(question)

@@ -81,7 +81,13 @@ class Asked(ScriptedRequester):
         self._keys = keys
 
     async def ask_many(
-        self, question: Message, *answers: type[M], within: float, wanted: int, id_: str = ""
+        self,
+        question: Message,
+        *answers: type[M],
+        within: float,
+        wanted: int,
+        id_: str = "",
+        **_: object,
     ) -> list[M]:
         del within, wanted, id_
         found = self._keys.answer(question)

@@ -55,7 +55,13 @@ class TwoKeys(ExampleRequester):
     """Knows a full key of the tenant, and one that may only be used for keys."""
 
     async def ask_many(
-        self, question: Message, *answers: type[M], within: float, wanted: int, id_: str = ""
+        self,
+        question: Message,
+        *answers: type[M],
+        within: float,
+        wanted: int,
+        id_: str = "",
+        **_: object,
     ) -> list[M]:
         self.asked.append(question)
         found = await super().ask_many(question, *answers, within=within, wanted=wanted, id_=id_)

@@ -95,7 +95,13 @@ class Unreliable(ScriptedRequester):
         self._owner = owner
 
     async def ask_many(
-        self, question: Message, *answers: type[M], within: float, wanted: int, id_: str = ""
+        self,
+        question: Message,
+        *answers: type[M],
+        within: float,
+        wanted: int,
+        id_: str = "",
+        **_: object,
     ) -> list[M]:
         del wanted
         if isinstance(question, FindKeyV1):

@@ -47,7 +47,13 @@ class Tenants(ScriptedRequester):
         self.changed: dict[str, object] = {}
 
     async def ask_many(
-        self, question: Message, *answers: type[M], within: float, wanted: int, id_: str = ""
+        self,
+        question: Message,
+        *answers: type[M],
+        within: float,
+        wanted: int,
+        id_: str = "",
+        **_: object,
     ) -> list[M]:
         if isinstance(question, FindKeyV1):
             return [cast("M", found_key(question).model_copy(update=self.changed))]

@@ -8,16 +8,20 @@ import aiohttp
 import pytest
 
 from contracts.credentials import (
+    CredentialAction,
     CredentialDeletedV1,
+    CredentialListV1,
+    CredentialPart,
     CredentialStoredV1,
     DeleteCredentialV1,
+    ListCredentialsV1,
     Provider,
     SealedPart,
     StoreCredentialV1,
 )
 from contracts.examples import example_part
 from contracts.identifiers import CredentialId, TenantId
-from contracts.message import Service
+from contracts.message import Message, Service
 from contracts.tenants import TenantOnboardedV1
 from contracts.topology import (
     durable_subscriptions,
@@ -41,13 +45,14 @@ from services.tenant.ciphertexts import Ciphertexts
 from services.tenant.handlers import Handlers
 from services.tenant.provisioning import Provisioner
 from services.tenant.store import TenantDecider
-from tests.gateway.edges import ADMIN_KEY, edge_on, serving
+from tests.gateway.edges import ADMIN_KEY, edge_on, once_for, serving
 from tests.tenant.desk import onboarding
 from tests.tenant.test_lanes import Everybody, Stuck
 
 ACME = TenantId("acme")
 SOON_SECONDS = 10.0
 NEW_KEY = "the-newest-version"
+NIGHTLY = {"Idempotency-Key": "nightly"}
 
 
 @dataclass
@@ -70,7 +75,10 @@ class Shelf:
 
     @property
     def wrapped_anew(self) -> set[str]:
-        names = (name for name, body in self.kept.items() if NEW_KEY.encode() in body)
+        return self.wrapped_by(NEW_KEY)
+
+    def wrapped_by(self, kms_key: str) -> set[str]:
+        names = (name for name, body in self.kept.items() if kms_key.encode() in body)
         return {name.split("/")[-2] for name in names}
 
 
@@ -80,6 +88,7 @@ class Kms(Vault):
     def __init__(self) -> None:
         """It has no client."""
         self.damaged = self.unwanted = ""
+        self.newest = NEW_KEY
         self.owner: Bus | None = None
 
     async def rewrap(self, sealed: SealedPart, purpose: Purpose) -> SealedPart:
@@ -90,7 +99,7 @@ class Kms(Vault):
                 tenant_id=ACME, credential_id=CredentialId(self.unwanted), requested_by="tenant"
             )
             await self.owner.requester.ask(command, CredentialDeletedV1, within=SOON_SECONDS)
-        return sealed.model_copy(update={"kms_key": NEW_KEY})
+        return sealed.model_copy(update={"kms_key": self.newest})
 
 
 @dataclass
@@ -100,15 +109,20 @@ class Platform:
     shelf: Shelf
     kms: Kms
     url: str
+    owner: Bus
 
-    async def rewrap(self) -> Any:
-        path = f"{self.url}/api/v1/admin/tenants/{ACME}/credentials/rewrap"
-        async with (
-            aiohttp.ClientSession(headers={"X-Admin-Key": ADMIN_KEY}) as session,
-            session.post(path) as response,
-        ):
-            assert response.status == 200, await response.text()
-            return await response.json()
+    async def rewrap(self, **headers: str) -> Any:
+        return await rewrapped(self.url, **headers)
+
+
+async def rewrapped(url: str, **headers: str) -> Any:
+    path = f"{url}/api/v1/admin/tenants/{ACME}/credentials/rewrap"
+    async with (
+        aiohttp.ClientSession(headers={"X-Admin-Key": ADMIN_KEY, **headers}) as session,
+        session.post(path) as response,
+    ):
+        assert response.status == 200, await response.text()
+        return await response.json()
 
 
 @pytest.fixture
@@ -140,8 +154,8 @@ async def platform() -> AsyncIterator[Platform]:
     for name in ("one", "two", "three"):
         await gateway.requester.ask(_storing(name), CredentialStoredV1, within=SOON_SECONDS)
     edge = replace(edge_on(), questions=Questions(gateway.requester, SOON_SECONDS))
-    async with serving(edge) as url:
-        yield Platform(shelf, kms, url)
+    async with serving(edge, [once_for(edge.auth).middleware]) as url:
+        yield Platform(shelf, kms, url, gateway)
     for one in reversed(buses):
         await one.drain(1)
     await tenants.close()
@@ -205,3 +219,40 @@ async def test_those_that_no_time_is_left_for_are_named(
         0,
         ["one", "two", "three"],
     )
+
+
+async def test_a_repeat_wraps_anew_what_there_is_by_then(platform: Platform) -> None:
+    """A script's key stays the same from one rotation to the next."""
+    platform.kms.damaged = "two"
+    assert (await platform.rewrap(**NIGHTLY))["done"] == ["one", "three"]
+    platform.kms.damaged = ""
+    assert (await platform.rewrap(**NIGHTLY))["done"] == ["one", "two", "three"]
+    gone = DeleteCredentialV1(
+        tenant_id=ACME, credential_id=CredentialId("one"), requested_by="tenant"
+    )
+    await platform.owner.requester.ask(gone, CredentialDeletedV1, within=SOON_SECONDS)
+    platform.kms.newest = "the-version-after-it"
+    assert (await platform.rewrap(**NIGHTLY))["done"] == ["two", "three"]
+    assert platform.shelf.wrapped_by("the-version-after-it") == {"two", "three"}
+
+
+@pytest.mark.parametrize(
+    "other", [{"credential_id": "another"}, {"action": CredentialAction.UPDATED}]
+)
+async def test_another_decision_is_not_counted(other: dict[str, str]) -> None:
+    part = example_part(CredentialPart)
+
+    def script(question: Message) -> Message:
+        if isinstance(question, ListCredentialsV1):
+            return CredentialListV1(tenant_id=ACME, credentials=(part,))
+        stored = {
+            "credential_id": part.credential_id,
+            "action": CredentialAction.REWRAPPED,
+            "tenant_id": ACME,
+        }
+        found: Message = example_part(CredentialStoredV1).model_copy(update={**stored, **other})
+        return found
+
+    async with serving(edge_on(script)) as url:
+        said = await rewrapped(url)
+    assert (said["done"], said["failed"][0]["code"]) == ([], "credential_changed")

@@ -1,6 +1,7 @@
 """Endpoints for provider credentials. They go in and never come out."""
 
 from time import monotonic
+from uuid import uuid4
 
 from pydantic import Field, JsonValue, ValidationError
 
@@ -27,6 +28,7 @@ from libs.web.problem import Fault, Problem, invalid
 from services.gateway.api.edge import Edge
 from services.gateway.api.endpoint import Body, Call, Who, endpoint
 from services.gateway.credentials import plaintext
+from services.gateway.idempotency import answer_anew
 
 PATH = "/api/v1/tenants/{tenant_id}/credentials"
 UNTRIED = ("credential_not_found", "credential_unreadable")
@@ -150,7 +152,9 @@ class CredentialRoutes:
         """Have a tenant's credentials wrapped by the newest version of the KMS key.
 
         Nothing is entered again. Once none fails with any tenant, the old version may go.
+        Repeating it does no harm, so a repeat is carried out anew, whatever its Idempotency-Key.
         """
+        answer_anew()
         found = await self._edge.questions.ask(
             ListCredentialsV1(tenant_id=tenant_id), CredentialListV1
         )
@@ -179,8 +183,16 @@ class CredentialRoutes:
             credential_id=part.credential_id,
             requested_by=call.who("admin"),
         )
-        within = min(TRYING_SECONDS, left)
-        await self._edge.questions.ask(command, CredentialStoredV1, within=within)
+        stored = await self._edge.questions.ask(
+            command,
+            CredentialStoredV1,
+            within=min(TRYING_SECONDS, left),
+            id_=str(uuid4()),
+            may_be_passed_on=True,
+        )
+        kept = stored.credential_id, stored.action
+        if kept != (part.credential_id, CredentialAction.REWRAPPED):
+            raise Problem(409, "credential_changed", "It was stored anew meanwhile; repeat it.")
 
     async def _seal(self, tenant: TenantId, name: CredentialId, body: CredentialBody) -> SealedPart:
         try:
