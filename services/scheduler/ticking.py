@@ -225,7 +225,6 @@ class TickHandler:
             tenant_id=tenant,
             run_id=request.run_id,
             attempt=request.attempt,
-            reason=refused.reason,
         )
         id_ = str(uuid5(NAMESPACE, f"refused/{about['ce-id']}"))
         return await self._ledgers.decide(

@@ -48,8 +48,9 @@ REASONS: dict[type[Message], tuple[Callable[[Any], str], str]] = {
             r"attempt \d+ ended as (COMPLETED|FAILED|CANCELLED)"
             rf"|({SOMEBODY}) cancelled it before it began|the tenant is gone"
             r"|its cancellation was asked for, and its executor (is silent|gave it back)"
+            r"|its cancellation was asked for, and no executor could be asked to run it"
             r"|the run was lost \d+ times by the platform and is not charged"
-            r"|no executor could be asked to run it: .+"
+            r"|no executor could be asked to run it: its request was refused, .+"
             r"|it waited for more than \d+ days, and is given up"
         ),
     ),

@@ -7,12 +7,15 @@ import pytest
 
 from contracts.envelope import Wire
 from contracts.quota import GetQuotaV1
-from contracts.runs import RunFinishedV1, RunRequestedV1, RunStatus
+from contracts.runs import CancelRunV1, RunFinishedV1, RunRequestedV1, RunStatus
 from contracts.schedules import ScheduleMissedV1
 from contracts.ticks import TickAppliedV1, TickJob, TickV1
 from libs.bus.errors import PublishRefusedError
 from services.scheduler import ticking
+from services.scheduler.domain.deciding import RequestRefused
 from tests.scheduler.instances import Broker
+from tests.scheduler.platforms import TENANT, Platform, kinds, run_id, submit
+from tests.scheduler.reasons import has_known_reason
 from tests.scheduler.simulation import World
 from tests.scheduler.test_bad_ledgers import BAD, GOOD, begun, calm, submission, told
 
@@ -59,7 +62,11 @@ async def charged(world: World) -> tuple[int, int]:
 @pytest.mark.parametrize("job", [*TickJob])
 @pytest.mark.parametrize("max_running", [0, 3])
 async def test_a_run_whose_request_is_refused_fails_at_once_and_is_not_charged(
-    max_running: int, job: TickJob, page: int, monkeypatch: pytest.MonkeyPatch
+    max_running: int,
+    job: TickJob,
+    page: int,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     monkeypatch.setattr(ticking, "AT_ONCE", page)
     world = await calm(max_running)
@@ -70,9 +77,22 @@ async def test_a_run_whose_request_is_refused_fails_at_once_and_is_not_charged(
     assert (end.tenant_id, end.status, end.refunded) == (BAD, RunStatus.FAILED, True)
     assert end.error is not None
     assert end.error.code == "internal_error"
-    assert WHY in end.reason
+    assert "its request was refused, as one that is too large is" in end.error.detail
+    assert WHY not in end.model_dump_json(), "what the bus says is for operators"
+    assert f"of tenant {BAD} is not published: {WHY}" in caplog.text
     assert (begun(world, BAD), begun(world, GOOD)) == (0, 1)
     assert await charged(world) == (0, 0)
+
+
+def test_a_run_whose_cancellation_was_accepted_is_cancelled() -> None:
+    platform = Platform()
+    platform.tell(submit(0))
+    cancel = CancelRunV1(tenant_id=TENANT, run_id=run_id(0), requested_by="gina")
+    assert kinds(platform.tell(cancel)) == ["run.cancel_requested.v1"]
+    (end,) = platform.tell(RequestRefused(tenant_id=TENANT, run_id=run_id(0), attempt=1))
+    assert isinstance(end, RunFinishedV1)
+    assert (end.status, end.error, end.refunded) == (RunStatus.CANCELLED, None, False)
+    assert has_known_reason(end)
 
 
 @pytest.mark.usefixtures("refused")

@@ -89,11 +89,16 @@ def attempt_returned(
 
 
 def request_refused(state: Ledger, message: RequestRefused, now: datetime, rules: Rules) -> Outcome:
-    """Another attempt would be refused as well."""
+    """Another attempt would be refused as well. What the bus said of it is for operators."""
     lease = _current(state, message.run_id, message.attempt)
     if lease is None:
         return NOTHING
-    reason = f"no executor could be asked to run it: {message.reason}"
+    nobody = "no executor could be asked to run it"
+    if lease.cancelling:
+        reason = f"its cancellation was asked for, and {nobody}"
+        cancelled = _end(lease, RunStatus.CANCELLED, now, None, reason=reason)
+        return settle(state, cancelled, message.tenant_id, now, rules)
+    reason = f"{nobody}: its request was refused, as one that is too large is; it is not charged"
     error = ErrorPart(code="internal_error", detail=reason)
     ended = _end(lease, RunStatus.FAILED, now, error, refund=True, reason=reason)
     return settle(state, ended, message.tenant_id, now, rules)

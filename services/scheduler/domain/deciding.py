@@ -89,7 +89,6 @@ class RequestRefused(Message):
     tenant_id: TenantId
     run_id: RunId
     attempt: int
-    reason: str
 
 
 Outcome = tuple[tuple[Fact, ...], tuple[Message, ...]]
