@@ -17,13 +17,14 @@ from google.pubsub_v1.types import pubsub as types
 from libs.bus.lanes import Lanes
 from libs.bus.message import Received
 from libs.bus.retrying import Backoff
-from libs.bus.transport import FlowControl, OnBreak, Receiver, Verdict, unheeded
+from libs.bus.transport import Break, FlowControl, OnBreak, Receiver, Verdict, unheeded
 
 LOG = logging.getLogger(__name__)
 LEASE_SECONDS = 15  # what a killed process held comes again after this long
 EXTEND_SECONDS = 5.0
 GATHER_SECONDS = 0.005
 ACCEPTED_SECONDS = 0.3
+REOPENED_SECONDS = 1.0  # less than what ends a key is promised to take
 CALL_SECONDS = 10.0
 MOST_IDS = 1000
 _STREAM_REQUEST = types.StreamingPullRequest._meta.pb  # noqa: SLF001  bare protobuf
@@ -50,6 +51,8 @@ class StreamingSubscription:
         self._flow = flow
         self._where = where
         self._on_break = on_break
+        self._lasting: asyncio.TimerHandle | None = None
+        """Since the pull ended, until it is open again."""
         self._held: dict[str, str] = {}
         """Message id → newest ack id of what was handed over and is not settled."""
         self._acks: list[str] = []
@@ -66,6 +69,7 @@ class StreamingSubscription:
     async def drain(self, grace: float) -> None:
         self._lanes.close()
         self._pulling.cancel()
+        self._close_break()
         await asyncio.gather(self._pulling, return_exceptions=True)
         await self._lanes.drain(grace)
         self._nacks.extend(self._held.values())
@@ -82,8 +86,19 @@ class StreamingSubscription:
                 await self._read_stream(backoff)
             except grpc.aio.AioRpcError as error:
                 self._report(error)
-            self._on_break()
+            self._begin_break()
             await backoff.pause()
+
+    def _begin_break(self) -> None:
+        if self._lasting is None:
+            loop = asyncio.get_running_loop()
+            self._lasting = loop.call_later(REOPENED_SECONDS, self._on_break, Break.LASTING)
+            self._on_break(Break.ENDED)
+
+    def _close_break(self) -> None:
+        if self._lasting is not None:
+            self._lasting.cancel()
+            self._lasting = None
 
     async def _read_stream(self, backoff: Backoff) -> None:
         open_stream = self._channel.stream_stream(
@@ -109,6 +124,7 @@ class StreamingSubscription:
         if self.waiting_for:
             LOG.info("pulling %s", self._path)
         self.waiting_for = ""
+        self._close_break()
         backoff.reset()
 
     async def _first_request(self) -> AsyncIterator[Any]:

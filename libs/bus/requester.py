@@ -28,13 +28,15 @@ class _Open:
     answers: tuple[type[Message], ...]
     wanted: int
     may_be_passed_on: bool
+    source: str
     done: asyncio.Future[None]
     found: dict[str, Message] = field(default_factory=dict)
 
-    def concerns(self, message: Message) -> bool:
+    def concerns(self, envelope: Envelope, message: Message) -> bool:
         """Whatever is said of another tenant is no answer."""
         asked, told = self.question.scope, message.scope
-        return asked is None or told is None or asked == told
+        of_the_tenant = asked is None or told is None or asked == told
+        return of_the_tenant and self.source in {"", envelope.source}
 
 
 class Requester:
@@ -66,7 +68,7 @@ class Requester:
             raise NoAnswerError(question.wire_type, within)
         return found[0]
 
-    async def ask_many(
+    async def ask_many(  # noqa: PLR0913  what a question is made of
         self,
         question: Message,
         *answers: type[M],
@@ -74,13 +76,17 @@ class Requester:
         wanted: int,
         id_: str = "",
         may_be_passed_on: bool = False,
+        source: str = "",
     ) -> list[M]:
-        """Collect answers of distinct services until `wanted` are there or time is up."""
+        """Collect answers of distinct services until `wanted` are there or time is up.
+
+        Of one service alone where `source` names it.
+        """
         if len(self._open) >= MOST_OPEN:
             raise TooManyQuestionsError(MOST_OPEN)
         id_ = id_ or str(uuid4())
         done = asyncio.get_running_loop().create_future()
-        waiting = _Open(question, answers, wanted, may_be_passed_on, done)
+        waiting = _Open(question, answers, wanted, may_be_passed_on, source, done)
         self._open[id_] = waiting
         try:
             async with asyncio.timeout(within):
@@ -95,7 +101,7 @@ class Requester:
     def offer(self, envelope: Envelope, message: Message) -> None:
         """Give a received message to the question it answers, if it answers one."""
         waiting = self._meant(envelope)
-        if waiting is None or waiting.done.done() or not waiting.concerns(message):
+        if waiting is None or waiting.done.done() or not waiting.concerns(envelope, message):
             return
         if isinstance(message, CommandRefusedV1) and envelope.reply_to == self._instance:
             waiting.done.set_exception(RefusedError(message))

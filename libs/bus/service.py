@@ -2,8 +2,9 @@
 
 import asyncio
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from contracts.catalogue import entry_of
 from contracts.message import Service
@@ -18,7 +19,7 @@ from libs.bus.publisher import Publisher
 from libs.bus.requester import Requester
 from libs.bus.router import Delivery, Router
 from libs.bus.sink import BatchBounds, Sink
-from libs.bus.transport import FlowControl, OnBreak, Subscription, Transport
+from libs.bus.transport import Break, FlowControl, Subscription, Transport
 from libs.clock import Clock, system_clock
 
 LOG = logging.getLogger(__name__)
@@ -53,9 +54,9 @@ class Bus:
         self._sink = Sink(router.sink, options.batches, _size) if router.sink else None
         self._running: list[Subscription] = []
         self._preparing: asyncio.Task[None] | None = None
-        self.when_broken: list[OnBreak] = []
-        self.heard_at = float("-inf")
-        """When something was received last, by the loop's clock."""
+        self.when_broken: list[Callable[[SubscriptionSpec, Break], None]] = []
+        self.heard_at: dict[str, float] = {}
+        """When something was received last of each service, by the loop's clock."""
         self.publisher = Publisher(service, transport, clock)
         self.requester = Requester(self.publisher, options.instance)
 
@@ -82,11 +83,12 @@ class Bus:
             max_deliveries=self._options.max_deliveries,
         )
         flow = replace(self._options.flow, in_order=spec.ordered)
-        self._running.append(self._transport.subscribe(spec.name, receiver, flow, self._broken))
+        broken = partial(self._broken, spec)
+        self._running.append(self._transport.subscribe(spec.name, receiver, flow, broken))
 
-    def _broken(self) -> None:
+    def _broken(self, spec: SubscriptionSpec, how: Break) -> None:
         for heed in self.when_broken:
-            heed()
+            heed(spec, how)
 
     @property
     def _short_lived(self) -> list[SubscriptionSpec]:
@@ -116,7 +118,7 @@ class Bus:
         await self._transport.close()
 
     async def _handle(self, delivery: Delivery) -> None:
-        self.heard_at = asyncio.get_running_loop().time()
+        self.heard_at[delivery.envelope.source] = asyncio.get_running_loop().time()
         self.requester.offer(delivery.envelope, delivery.message)
         if self._sink is None or not entry_of(delivery.envelope.type).recorded:
             await self._answer(delivery)

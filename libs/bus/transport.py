@@ -17,12 +17,20 @@ class Verdict(Enum):
     NACK = auto()
 
 
+class Break(Enum):
+    """What becomes of a pull."""
+
+    ENDED = auto()
+    """What was on its way may come later; brokers end pulls now and then, and all is well again."""
+    LASTING = auto()
+    """It has not been open again within a moment: nothing is heard."""
+
+
 Receiver = Callable[[Received], Awaitable[Verdict]]
-OnBreak = Callable[[], None]
-"""Called when a pull breaks off: what was on its way may come much later than it was sent."""
+OnBreak = Callable[[Break], None]
 
 
-def unheeded() -> None:
+def unheeded(_: Break) -> None:
     """For who loses nothing by hearing late."""
 
 

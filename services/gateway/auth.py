@@ -4,7 +4,7 @@ import asyncio
 import hmac
 import logging
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from hashlib import sha256
 from typing import Protocol
 
@@ -12,7 +12,6 @@ from aiohttp import web
 
 from contracts.identifiers import KeyHash, TenantId
 from contracts.keys import FindKeyV1, KeyFoundV1
-from contracts.tenants import TenantStatus
 from libs.bus.errors import NoAnswerError, TooManyQuestionsError
 from libs.clock import Clock
 from libs.settings import GatewaySettings
@@ -20,14 +19,13 @@ from libs.web.app import TENANT
 from libs.web.body import said
 from libs.web.problem import Problem
 from services.gateway import keys, scopes
-from services.gateway.known_keys import Known, KnownKeys
+from services.gateway.known_keys import Known, KnownKeys, learn
 from services.gateway.limits import Limits
 
 LOG = logging.getLogger(__name__)
-TRUSTED_FOR = timedelta(minutes=1)
-"""Behind the events, which say what has changed, and the forgetting when they break off."""
-UNKNOWN_FOR = timedelta(seconds=10)
 MOST_ASKING = 1_000
+MOST_ASKING_AGAIN = 500
+"""Of keys that are remembered and doubted: whoever has to wait for an answer has the rest."""
 MOST_TRIES = 3
 
 
@@ -83,7 +81,9 @@ class Authenticator:
         self._clock = clock
         self._limits = limits
         self.known = KnownKeys()
-        self._asking: dict[KeyHash, _Asking] = {}
+        self.asking: dict[KeyHash, _Asking] = {}
+        self._room = asyncio.Semaphore(MOST_ASKING)
+        self._doubts = 0
         self._admin_keys = [sha256(key.encode()).digest() for key in settings.admin_keys]
 
     async def tenant(self, request: web.Request) -> TenantId:
@@ -102,18 +102,20 @@ class Authenticator:
         return known.tenant_id
 
     async def still(self, request: web.Request) -> None:
-        """End a request that goes on for longer than its key opens."""
-        known = await self._found(request)
+        """End a request that goes on for longer than its key opens; waits for its turn to ask."""
+        known = await self._found(request, waits=True)
         if known is None:
             raise _bad_key()
         _check_running(known)
 
-    async def _found(self, request: web.Request) -> Known | None:
+    async def _found(self, request: web.Request, *, waits: bool = False) -> Known | None:
         """What is known of the request's key, if it opens; raises `Problem` when nobody can say."""
         now = self._clock()
         known = self.recognise(request.headers.get("X-API-Key", ""), now)
         if isinstance(known, keys.ApiKey):
-            known = await self._asked(known)
+            known = await self._asked(known, waits=waits)
+        elif known is not None and known.learnt_in != self._doubts:
+            self._ask_again(known)
         return known if known is not None and known.opens(now) else None
 
     def remembered(self, request: web.Request) -> tuple[Actor, TenantId | None] | None:
@@ -157,80 +159,79 @@ class Authenticator:
     def forget_key(self, tenant_id: TenantId, key_hash: KeyHash) -> None:
         """Something about a key has changed: it is asked for again."""
         self.known.forget(key_hash)
-        asking = self._asking.get(key_hash)
+        asking = self.asking.get(key_hash)
         if asking is not None and asking.tenant_id == tenant_id:
             asking.stale = True
 
     def forget_tenant(self, tenant_id: TenantId) -> None:
         """Something about the tenant has changed: its keys are asked for again."""
         self.known.forget_tenant(tenant_id)
-        for asking in self._asking.values():
+        for asking in self.asking.values():
             if asking.tenant_id == tenant_id:
                 asking.stale = True
 
     def forget_all(self) -> None:
         """Something may have changed that is not known here: every key is asked for again."""
         self.known = KnownKeys()
-        for asking in self._asking.values():
+        for asking in self.asking.values():
             asking.stale = True
 
-    async def _asked(self, key: keys.ApiKey) -> Known:
+    def doubt_all(self) -> None:
+        """Something may have changed, or nobody can change anything.
+
+        What is remembered goes on to count, and is asked for again when it is used.
+        """
+        self._doubts += 1
+
+    def _ask_again(self, known: Known) -> None:
+        if known.key_hash not in self.asking and len(self.asking) < MOST_ASKING_AGAIN:
+            self._begin(known.tenant_id, known.key_hash)
+
+    async def _asked(self, key: keys.ApiKey, *, waits: bool) -> Known:
         """One question for all who present the same key meanwhile; raises `Problem`."""
         key_hash = key.hash(self._pepper)
-        asking = self._asking.get(key_hash)
-        if asking is None or asking.task is None:
-            if len(self._asking) >= MOST_ASKING:
+        task = self.asking[key_hash].task if key_hash in self.asking else None
+        if task is None:
+            if len(self.asking) >= MOST_ASKING and not waits:
                 raise _unavailable()
-            asking = self._asking[key_hash] = _Asking(key.tenant_id)
-            asking.task = asyncio.create_task(self._ask(key_hash, asking))
-            asking.task.add_done_callback(_look_at)
+            task = self._begin(key.tenant_id, key_hash)
         try:
-            return await asyncio.shield(asking.task)
+            return await asyncio.shield(task)
         except (NoAnswerError, TooManyQuestionsError):
             raise _unavailable() from None
 
+    def _begin(self, tenant_id: TenantId, key_hash: KeyHash) -> "asyncio.Task[Known]":
+        asking = self.asking[key_hash] = _Asking(tenant_id)
+        asking.task = asyncio.create_task(self._ask(key_hash, asking))
+        asking.task.add_done_callback(_look_at)
+        return asking.task
+
     async def _ask(self, key_hash: KeyHash, asking: _Asking) -> Known:
+        try:
+            async with self._room:
+                return await self._answer(key_hash, asking)
+        finally:
+            del self.asking[key_hash]
+
+    async def _answer(self, key_hash: KeyHash, asking: _Asking) -> Known:
         """Ask until nothing has changed while the answer was on its way."""
         question = FindKeyV1(tenant_id=asking.tenant_id, key_hash=key_hash)
-        try:
-            for _ in range(MOST_TRIES):
-                asking.stale = False
-                found = await self._asker.ask(
-                    question, KeyFoundV1, within=self._settings.question_timeout_seconds
-                )
-                known = _read(found, self._clock())
-                if not asking.stale:
-                    self.known.remember(known)
-                    break
-            return known
-        finally:
-            del self._asking[key_hash]
+        for _ in range(MOST_TRIES):
+            asking.stale, doubts = False, self._doubts
+            found = await self._asker.ask(
+                question, KeyFoundV1, within=self._settings.question_timeout_seconds
+            )
+            known = learn(found, self._clock(), doubts)
+            if not asking.stale:
+                self.known.remember(known)
+                break
+        return known
 
 
 def _look_at(task: "asyncio.Task[Known]") -> None:
     """Whoever asked may have gone; a failure is theirs to be told, and nobody else's."""
     if not task.cancelled():
         task.exception()
-
-
-def _read(found: KeyFoundV1, now: datetime) -> Known:
-    stored = found.key
-    usable = (
-        stored is not None
-        and stored.is_active
-        and found.tenant_status != TenantStatus.OFFBOARDED
-        and (stored.key.expires_at is None or stored.key.expires_at > now)
-    )
-    return Known(
-        tenant_id=found.tenant_id,
-        key_hash=found.key_hash,
-        usable=usable,
-        ask_again_at=now + (TRUSTED_FOR if usable else UNKNOWN_FOR),
-        suspended=found.tenant_status == TenantStatus.SUSPENDED,
-        last_four=stored.key.last_four if stored else "",
-        scopes=frozenset(stored.key.scopes) if stored else frozenset(),
-        expires_at=stored.key.expires_at if stored else None,
-    )
 
 
 def _digest(request: web.Request) -> bytes:

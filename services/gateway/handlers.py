@@ -1,11 +1,12 @@
 """What the gateway makes of events: live runs, and keys to be asked for again."""
 
+from collections.abc import Callable
+
 from contracts.keys import KeyIssuedV1, KeyRevokedV1, KeyRotatedV1
 from contracts.message import Message
 from contracts.tenants import TenantOffboardedV1, TenantResumedV1, TenantSuspendedV1
 from libs.bus.message import Context
 from libs.bus.router import Router
-from libs.bus.transport import OnBreak
 from services.gateway.auth import Authenticator
 from services.gateway.live import HANDLED, LiveRuns
 
@@ -32,7 +33,7 @@ def register(router: Router, live: LiveRuns, auth: Authenticator) -> None:
         live.wake_tenant(event.tenant_id)
 
 
-def cut_off(live: LiveRuns, auth: Authenticator) -> OnBreak:
+def cut_off(live: LiveRuns, auth: Authenticator) -> Callable[[], None]:
     """Events that are late may end keys: nothing that is known of them counts any more."""
 
     def forget() -> None:

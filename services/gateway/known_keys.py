@@ -6,12 +6,17 @@ tries a million of them pushes nobody else's key out.
 
 from collections import OrderedDict
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from contracts.identifiers import KeyHash, TenantId
+from contracts.keys import KeyFoundV1
+from contracts.tenants import TenantStatus
 
 KEPT = 100_000
 REFUSED_KEPT = 10_000
+TRUSTED_FOR = timedelta(minutes=1)
+"""Behind the events, which say what has changed, and the forgetting when they break off."""
+UNKNOWN_FOR = timedelta(seconds=10)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,9 +32,32 @@ class Known:
     scopes: frozenset[str] = frozenset()
     """Empty: everything its tenant may do."""
     expires_at: datetime | None = None
+    learnt_in: int = 0
+    """How often what is remembered had been doubted when it was asked for."""
 
     def opens(self, now: datetime) -> bool:
         return self.usable and (self.expires_at is None or self.expires_at > now)
+
+
+def learn(found: KeyFoundV1, now: datetime, doubts: int) -> Known:
+    stored = found.key
+    usable = (
+        stored is not None
+        and stored.is_active
+        and found.tenant_status != TenantStatus.OFFBOARDED
+        and (stored.key.expires_at is None or stored.key.expires_at > now)
+    )
+    return Known(
+        tenant_id=found.tenant_id,
+        key_hash=found.key_hash,
+        usable=usable,
+        ask_again_at=now + (TRUSTED_FOR if usable else UNKNOWN_FOR),
+        suspended=found.tenant_status == TenantStatus.SUSPENDED,
+        last_four=stored.key.last_four if stored else "",
+        scopes=frozenset(stored.key.scopes) if stored else frozenset(),
+        expires_at=stored.key.expires_at if stored else None,
+        learnt_in=doubts,
+    )
 
 
 class KnownKeys:

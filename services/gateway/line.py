@@ -1,18 +1,25 @@
-"""Whether this instance still hears what the services tell, revocations above all.
+"""Whether this instance still hears that keys have ended, which the tenant service alone tells.
 
-A pull that breaks off says so. One that falls silent does not: so when nothing at
-all has come for a moment, the services are asked for a sign of life, and when
-none of them gives one either, this instance is cut off. Events may then be late,
-so nothing that it remembers of keys counts any more.
+A pull that breaks off says so. One that falls silent does not: so when nothing of
+the tenant service has come for a moment, it is asked for a sign of life. When it
+gives none and nobody else does, this instance is cut off: events may be late, so
+nothing that it remembers of keys counts any more. When only the tenant service
+gives none, it may be down, and then nobody can revoke either: what is remembered
+still counts, and is asked for again as far as there are answers.
 """
 
 import asyncio
 import logging
 from collections.abc import Callable
+from enum import StrEnum
 
+from contracts.catalogue import topic_of
+from contracts.message import Service
 from contracts.platform import CheckServiceV1, ServiceStatusV1
+from contracts.topology import SubscriptionSpec
 from libs.bus.errors import TooManyQuestionsError
 from libs.bus.service import Bus
+from libs.bus.transport import Break
 
 LOG = logging.getLogger(__name__)
 SILENT_SECONDS = 0.5
@@ -20,34 +27,57 @@ PATIENCE_SECONDS = 1.2
 """Together less than the two seconds within which a revoked key is to open nothing."""
 
 
-class Line:
-    """For one event loop."""
+class Hearing(StrEnum):
+    """Of whom something is heard."""
 
-    def __init__(self, bus: Bus, cut_off: Callable[[], None]) -> None:
+    ALL = "again of the tenant service"
+    OTHERS = "nothing of the tenant service"
+    NOTHING = "nothing"
+
+
+class Line:
+    """For one event loop. `doubt` has keys asked for again; `cut_off` forgets them."""
+
+    def __init__(self, bus: Bus, cut_off: Callable[[], None], doubt: Callable[[], None]) -> None:
         self._bus = bus
-        self._cut_off = cut_off
-        bus.when_broken.append(cut_off)
+        self._heed = {Hearing.OTHERS: doubt, Hearing.NOTHING: cut_off}
+        bus.when_broken.append(self._broken)
+
+    def _broken(self, spec: SubscriptionSpec, how: Break) -> None:
+        """Of the others nothing is heard that ends a key."""
+        if spec.topic == topic_of(Service.TENANT):
+            self._heed[Hearing.NOTHING if how is Break.LASTING else Hearing.OTHERS]()
 
     async def watch(self) -> None:
         """Until it is cancelled."""
-        was_alive = True
+        before = Hearing.ALL
         while True:
             await asyncio.sleep(SILENT_SECONDS)
-            is_alive = self._is_hearing() or await self._is_answered()
-            if not is_alive:
-                self._cut_off()
-            if is_alive != was_alive:
-                LOG.warning("this instance %s", "hears again" if is_alive else "hears nothing")
-            was_alive = is_alive
+            hearing = await self._hearing()
+            if hearing in self._heed:
+                self._heed[hearing]()
+            if hearing is not before:
+                LOG.warning("this instance hears %s", hearing)
+            before = hearing
 
-    def _is_hearing(self) -> bool:
-        return asyncio.get_running_loop().time() - self._bus.heard_at < SILENT_SECONDS
+    async def _hearing(self) -> Hearing:
+        now = asyncio.get_running_loop().time()
+        heard_at = self._bus.heard_at
+        if now - heard_at.get(Service.TENANT, float("-inf")) < SILENT_SECONDS:
+            return Hearing.ALL
+        if await self._is_answered():
+            return Hearing.ALL
+        return Hearing.OTHERS if any(at >= now for at in heard_at.values()) else Hearing.NOTHING
 
     async def _is_answered(self) -> bool:
         question = CheckServiceV1(brief=True)
         try:
             answers = await self._bus.requester.ask_many(
-                question, ServiceStatusV1, within=PATIENCE_SECONDS, wanted=1
+                question,
+                ServiceStatusV1,
+                within=PATIENCE_SECONDS,
+                wanted=1,
+                source=Service.TENANT,
             )
         except TooManyQuestionsError:
             return True  # nothing is known; whoever waits for an answer is told so

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+from aiohttp.test_utils import make_mocked_request
 
 from contracts.message import Service
 from contracts.platform import CheckServiceV1, ServiceStatusV1
@@ -14,7 +15,8 @@ from contracts.topology import durable_subscriptions, instance_subscriptions, to
 from libs.bus.memory import MemoryTransport
 from libs.bus.router import Router
 from libs.bus.service import Bus, BusOptions
-from services.gateway import line
+from libs.bus.transport import Break
+from services.gateway import auth, line
 from services.gateway.line import Line
 from tests.gateway.door import visiting
 
@@ -38,28 +40,31 @@ class Network(MemoryTransport):
 class Watched:
     network: Network = field(default_factory=Network)
     cuts: int = 0
+    doubts: int = 0
     checks: list[CheckServiceV1] = field(default_factory=list)
 
     def cut_off(self) -> None:
         self.cuts += 1
 
+    def doubt(self) -> None:
+        self.doubts += 1
+
 
 @asynccontextmanager
-async def watching() -> AsyncIterator[Watched]:
+async def watching(service: Service = Service.TENANT) -> AsyncIterator[Watched]:
     """A gateway's line to one other service."""
     found, router = Watched(), Router()
 
     @router.on(CheckServiceV1)
     async def on_check(check: CheckServiceV1, _: object) -> list[ServiceStatusV1]:
         found.checks.append(check)
-        service = Service.SCHEDULER
         return [ServiceStatusV1(service=service, instance="one", ready=True, version="1")]
 
     other = Bus(
-        Service.SCHEDULER,
+        service,
         router,
         found.network,
-        BusOptions("one", durable_subscriptions(Service.SCHEDULER)),
+        BusOptions("one", durable_subscriptions(service)),
     )
     gateway = Bus(
         Service.GATEWAY,
@@ -69,7 +74,7 @@ async def watching() -> AsyncIterator[Watched]:
     )
     for bus in (other, gateway):
         await bus.start()
-    watch = asyncio.create_task(Line(gateway, found.cut_off).watch())
+    watch = asyncio.create_task(Line(gateway, found.cut_off, found.doubt).watch())
     try:
         yield found
     finally:
@@ -89,7 +94,7 @@ async def test_silence_is_noticed_sooner_than_a_revocation_is_to_count() -> None
     assert line.SILENT_SECONDS + line.PATIENCE_SECONDS < PROMISED_SECONDS
     async with watching() as found:
         await until(lambda: len(found.checks) > 1)
-        assert found.cuts == 0
+        assert (found.cuts, found.doubts) == (0, 0)
         found.network.down = True
         await until(lambda: found.cuts)
         found.network.down = False
@@ -106,13 +111,78 @@ async def test_a_sign_of_life_costs_nobody_a_look_at_what_it_depends_on() -> Non
         assert all(check.brief for check in found.checks)
 
 
-async def test_a_pull_that_breaks_off_is_a_cut() -> None:
+async def test_others_signs_of_life_are_none_of_the_tenant_service() -> None:
+    """It may be down: then nobody can revoke, and nothing is forgotten."""
+    async with watching(Service.SCHEDULER) as found:
+        await until(lambda: found.doubts > 1, within=2 * PROMISED_SECONDS)
+        assert found.cuts == 0
+
+
+async def test_only_the_pull_that_tells_of_keys_counts_when_it_breaks_off() -> None:
     async with watching() as found:
         await until(lambda: found.checks)
         for name, on_break in found.network.on_break.items():
-            before = found.cuts
-            on_break()
-            assert found.cuts == before + ("gateway-one" in name)
+            before = found.cuts, found.doubts
+            tells = name == "convergence-gateway-gateway-one-from-tenant-v1"
+            on_break(Break.ENDED)
+            assert (found.cuts, found.doubts) == (before[0], before[1] + tells)
+            on_break(Break.LASTING)
+            assert (found.cuts, found.doubts) == (before[0] + tells, before[1] + tells)
+        assert found.cuts == 1
+
+
+async def test_a_doubted_key_still_opens_and_is_asked_for_again() -> None:
+    async with visiting() as visitor:
+        tenants, door = visitor.door.tenants, visitor.door
+        key = tenants.issue("acme")
+        assert (await visitor.call(key)).status == 200
+        tenants.silent = True
+        door.auth.doubt_all()
+        assert (await visitor.call(key)).status == 200
+        assert (await visitor.call(key)).status == 200
+        tenants.silent = False
+        tenants.revoke(key)
+        assert (await visitor.call(key)).status == 200
+        await until(lambda: not door.auth.asking)
+        asked = tenants.asked
+        assert (await visitor.call(key)).status == 401
+        assert tenants.asked == asked
+
+
+async def test_doubted_keys_leave_room_to_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(auth, "MOST_ASKING_AGAIN", 1)
+    async with visiting() as visitor:
+        tenants = visitor.door.tenants
+        doubted = [tenants.issue("acme") for _ in range(3)]
+        for key in doubted:
+            assert (await visitor.call(key)).status == 200
+        visitor.door.auth.doubt_all()
+        tenants.gate.clear()
+        for key in doubted:
+            assert (await visitor.call(key)).status == 200
+        assert tenants.asked == len(doubted) + 1
+        tenants.gate.set()
+        assert (await visitor.call(tenants.issue("acme"))).status == 200
+
+
+async def test_who_goes_on_waits_for_room_to_be_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever comes anew is told to come again; a stream would end for good."""
+    monkeypatch.setattr(auth, "MOST_ASKING", 1)
+    async with visiting() as visitor:
+        tenants = visitor.door.tenants
+        first, streaming, new = (tenants.issue("acme") for _ in range(3))
+        tenants.gate.clear()
+        asking = asyncio.create_task(visitor.call(first))
+        await tenants.begun.wait()
+        request = make_mocked_request("GET", "/", headers={"X-API-Key": streaming.text})
+        still = asyncio.create_task(visitor.door.auth.still(request))
+        await until(lambda: len(visitor.door.auth.asking) > 1)
+        assert await visitor.code(new) == (503, "authentication_unavailable")
+        assert tenants.asked == 1
+        tenants.gate.set()
+        assert (await asking).status == 200
+        await still
+        assert tenants.asked == 2
 
 
 @pytest.mark.parametrize("how", ["hears nothing", "hears late"])

@@ -85,15 +85,16 @@ class HistoryRoutes:
         live = self._edge.live.find(call.tenant, run_id)
         if live is None or live.run is None or not query.wait:
             return
-        try:
-            async with asyncio.timeout(query.wait):
-                while query.since in {None, live.version} and not live.run.status.is_final:
-                    if self._edge.stopping.is_set():
-                        return
+        ends_at = asyncio.get_running_loop().time() + query.wait
+        while query.since in {None, live.version} and not live.run.status.is_final:
+            if self._edge.stopping.is_set():
+                return
+            try:
+                async with asyncio.timeout_at(ends_at):
                     await live.changed.wait()
-                    await self._edge.auth.still(call.request)
-        except TimeoutError:
-            return  # no news is an answer too
+            except TimeoutError:
+                return  # no news is an answer too
+            await self._edge.auth.still(call.request)
 
     @endpoint("GET", RUNS, Who.TENANT, answers=RunsShown, **LISTING)
     @endpoint("GET", "/api/v1/pipelines/history", Who.TENANT, answers=RunsShown, **LISTING)

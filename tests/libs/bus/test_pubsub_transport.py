@@ -2,12 +2,15 @@
 
 import asyncio
 import json
+import time
 import urllib.request
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
+from google.pubsub_v1.types import pubsub as types
 
 from contracts.catalogue import topic_of
 from contracts.envelope import Wire
@@ -20,7 +23,7 @@ from libs.bus.errors import PublishRefusedError
 from libs.bus.message import Context, Received
 from libs.bus.router import Router
 from libs.bus.service import Bus, BusOptions
-from libs.bus.transport import FlowControl, Verdict
+from libs.bus.transport import Break, FlowControl, Verdict
 from libs.testing.processes import EmulatorProcess, emulator
 from tests.libs.bus.brokers import PubSubBroker
 from tests.libs.bus.listening import Listener, until, wire
@@ -63,21 +66,65 @@ def _ask_for(pubsub: EmulatorProcess, error_rate: float) -> None:
 
 
 async def test_a_pull_that_breaks_off_is_told_at_once() -> None:
-    breaks: list[str] = []
+    breaks: list[tuple[Break, str]] = []
     with emulator("pubsub") as pubsub:
         broker = PubSubBroker(pubsub.ports["grpc"])
         spec, listener = await broker.subscription(), Listener()
         running = broker.transport.subscribe(
-            spec.name, listener, FlowControl(), lambda: breaks.append(running.waiting_for)
+            spec.name,
+            listener,
+            FlowControl(),
+            lambda how: breaks.append((how, running.waiting_for)),
         )
         await broker.transport.publish(spec.topic, [wire("before")])
         await until(lambda: listener.texts == ["before"])
         assert (breaks, running.waiting_for) == ([], "")
         pubsub.kill()
         await until(lambda: breaks)
-        assert breaks[0].startswith("Pub/Sub at ")
+        (how, reason) = breaks[0]
+        assert (how, reason.startswith("Pub/Sub at ")) == (Break.ENDED, True)
+        await until(lambda: len(breaks) > 1, within=1.5)
+        assert breaks[1][0] is Break.LASTING
         await running.drain(0)
         await broker.transport.close()
+
+
+class Ending:
+    """A channel on which the first pull ends at once and in order, as Google's do now and then."""
+
+    def __init__(self, *, opens_again: bool) -> None:
+        self._opens_again = opens_again
+        self.pulls = 0
+
+    def stream_stream(self, *_: object, **__: object) -> Callable[[object], "Ending"]:
+        return lambda _: self
+
+    def unary_unary(self, *_: object, **__: object) -> None:
+        raise AssertionError
+
+    def cancel(self) -> None:
+        """As a call of gRPC has it."""
+
+    async def __aiter__(self) -> AsyncIterator[Any]:
+        self.pulls += 1
+        if self.pulls > 1 and self._opens_again:
+            yield types.StreamingPullResponse.pb()()
+            await asyncio.Event().wait()
+
+
+@pytest.mark.parametrize("opens_again", [True, False])
+async def test_only_a_pull_that_is_not_open_again_soon_is_a_lasting_break(
+    *, opens_again: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pubsub_subscribe, "REOPENED_SECONDS", 0.3)
+    breaks: list[Break] = []
+    channel, begun = Ending(opens_again=opens_again), time.monotonic()
+    running = pubsub_subscribe.StreamingSubscription(
+        channel, "p/s", Listener(), FlowControl(), "here", on_break=breaks.append
+    )
+    await until(lambda: time.monotonic() - begun > 0.6)
+    assert breaks == ([Break.ENDED] if opens_again else [Break.ENDED, Break.LASTING])
+    await running.drain(0)
 
 
 class Gated:
