@@ -59,8 +59,8 @@ def redrive(settings: DeploySettings, chosen: argparse.Namespace) -> int:
     box = DeadLetterBox(settings.gcp_project_id, chosen.subscription)
     if chosen.dry_run:
         letters = box.look(chosen.limit)
-        sent = [letter for letter in letters if wanted(letter)]
-        left = [letter for letter in letters if not wanted(letter)]
+        sent = [letter for letter in letters if wanted(letter) and letter.can_be_sent]
+        left = [letter for letter in letters if letter not in sent]
     else:
         sent, left = box.redrive(wanted, chosen.limit)
     for letter in sent:

@@ -1,12 +1,14 @@
 """Handing messages over: one key after another's end, different keys side by side."""
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Callable, Coroutine
 
 from libs.bus.message import Received
 from libs.bus.transport import Receiver, Verdict
 
+LOG = logging.getLogger(__name__)
 Settle = Callable[[Received, Verdict], Coroutine[object, None, None]]
 
 
@@ -63,9 +65,22 @@ class Lanes:
             del self._keys[key]
 
     async def _one(self, received: Received) -> Verdict:
-        verdict = await self._receiver(received)
+        verdict = await self._asked(received)
         await self._settle(received, verdict)
         return verdict
+
+    async def _asked(self, received: Received) -> Verdict:
+        """What the receiver decides; what it fails on is given back, and costs nobody the lane."""
+        try:
+            return await self._receiver(received)
+        except Exception as error:
+            LOG.exception(
+                "a receiver of %s failed: %s; message %s is given back",
+                received.subscription,
+                type(error).__name__,
+                received.message_id,
+            )
+            return Verdict.NACK
 
     async def _give_back(self, waiting: deque[Received]) -> None:
         while waiting:

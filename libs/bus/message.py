@@ -7,6 +7,9 @@ from datetime import datetime
 from contracts.envelope import Envelope, Wire
 from contracts.message import Message
 
+BODY_BYTES = "dead-body-bytes"
+"""Attribute of a dead letter that had to be kept without its body: how large that was."""
+
 
 @dataclass(frozen=True, slots=True)
 class Received:

@@ -18,6 +18,7 @@ from contracts.catalogue import topic_of
 from contracts.message import Service
 from contracts.topology import dead_letters_of
 from libs.bus.errors import BusError
+from libs.bus.message import BODY_BYTES
 
 CALL_SECONDS = 20.0
 PULL_SECONDS = 3.0
@@ -49,7 +50,15 @@ class DeadLetter:
 
     @property
     def reason(self) -> str:
-        return self.attributes.get("dead-reason", "Pub/Sub gave it up; its consumer said nothing")
+        told = self.attributes.get("dead-reason", "Pub/Sub gave it up; its consumer said nothing")
+        size = self.attributes.get(BODY_BYTES)
+        return f"{told}; its body of {size} bytes is not kept" if size else told
+
+    @property
+    def can_be_sent(self) -> bool:
+        """Whether it is whole, and of a service."""
+        known = self.attributes.get("ce-source") in set(Service)
+        return known and BODY_BYTES not in self.attributes
 
     @property
     def original(self) -> dict[str, str]:
@@ -92,7 +101,7 @@ class DeadLetterBox:
         """
         sent, left = [], []
         for letter in self._taken(limit):
-            if wanted(letter) and letter.attributes.get("ce-source") in set(Service):
+            if wanted(letter) and letter.can_be_sent:
                 self._publish(letter)
                 sent.append(letter)
             else:

@@ -84,6 +84,21 @@ def test_what_is_not_chosen_is_left_in_the_box(
     assert {one["ce-id"] for one in taken(topics, dead)} == {"m-2", "m-3"}
 
 
+@pytest.mark.parametrize("dry", [[], ["--dry-run"]], ids=["redrive", "dry run"])
+def test_a_letter_without_its_body_is_left(
+    dry: list[str], topics: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dead = dead_letters_of(DROPPED)
+    publish(topics, dead, **ATTRIBUTES, **WHY, **{"dead-body-bytes": "9999999"})
+    command = ["redrive", "--subscription", DROPPED, *dry]
+    assert operations.main(command) == operations.LEFT
+    said = capsys.readouterr().out
+    assert "left: attempt.started.v1 m-1" in said
+    assert "its body of 9999999 bytes is not kept" in said
+    assert taken(topics, DROPPED) == []
+    assert len(taken(topics, dead)) == 1
+
+
 def test_a_dry_run_redrives_nothing(topics: str, capsys: pytest.CaptureFixture[str]) -> None:
     publish(topics, dead_letters_of(DROPPED), **ATTRIBUTES, **WHY)
     assert operations.main(["redrive", "--subscription", DROPPED, "--dry-run"]) == 0

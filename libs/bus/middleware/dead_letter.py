@@ -2,12 +2,13 @@
 
 A message that cannot be read, that fails for good, or that has failed too often
 is published to its subscription's dead-letter topic with the reason, then told
-of to operators, and only then acknowledged. What an instance hears for itself
-has no such topic, since all of it is recorded elsewhere: there it is logged and
-passed over. Reasons name fields and classes, never values: what did not validate
-may be a secret.
+of to operators, and only then acknowledged. If that is more than Pub/Sub takes,
+a note stands in for the body. What an instance hears for itself has no such
+topic, since all of it is recorded elsewhere: there it is logged and passed over.
+Reasons name fields and classes, never values: what did not validate may be a secret.
 """
 
+import json
 import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
@@ -16,9 +17,9 @@ from pydantic import ValidationError
 
 from contracts.catalogue import UnknownTypeError, entry_of
 from contracts.envelope import EnvelopeError, Wire, open_envelope
-from libs.bus.errors import PermanentError, RetryableError, UnreadableError
+from libs.bus.errors import PermanentError, PublishRefusedError, RetryableError, UnreadableError
 from libs.bus.given_up import TellGivenUp
-from libs.bus.message import Received
+from libs.bus.message import BODY_BYTES, Received
 from libs.bus.publisher import Publisher
 from libs.bus.router import Delivery
 from libs.bus.transport import Transport, Verdict
@@ -92,9 +93,16 @@ class DeadLetters:
         if self._topic:
             reason = _fitting(describe(error))
             attributes = {**received.attributes, **self._why(received, error, reason)}
-            wire = Wire(attributes, received.data, received.ordering_key)
-            await self._transport.publish(self._topic, [wire])
+            await self._keep(Wire(attributes, received.data, received.ordering_key))
             await self._given_up(received, error, reason)
+
+    async def _keep(self, letter: Wire) -> None:
+        """What is too large with its reason is kept without its body."""
+        try:
+            await self._transport.publish(self._topic, [letter])
+        except PublishRefusedError as refused:
+            LOG.warning("a dead letter is kept without its body: %s", refused.reason)
+            await self._transport.publish(self._topic, [_without_body(letter)])
 
     def _why(self, received: Received, error: Exception, reason: str) -> Mapping[str, str]:
         return {
@@ -105,6 +113,16 @@ class DeadLetters:
             "dead-attempt": str(received.attempt),
             "dead-message-id": received.message_id,
         }
+
+
+def _without_body(letter: Wire) -> Wire:
+    size = len(letter.data)
+    note = (
+        f"the body of {size} bytes is not kept:"
+        " with its reason the message is more than Pub/Sub takes"
+    )
+    attributes = {**letter.attributes, BODY_BYTES: str(size)}
+    return Wire(attributes, json.dumps({"note": note}).encode(), letter.ordering_key)
 
 
 def read(received: Received) -> Delivery:

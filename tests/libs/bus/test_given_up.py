@@ -1,5 +1,6 @@
 """What is given up is kept first, and then told of to operators, whatever the telling comes to."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -32,15 +33,16 @@ RUN = b'{"tenant_id":"acme","run_id":"00000000-0000-4000-8000-000000000001","req
 
 @dataclass
 class Picky(MemoryTransport):
-    """Refuses whatever goes to some topics."""
+    """Refuses whatever goes to some topics, and a body to others."""
 
     refuses: frozenset[str] = field(default_factory=frozenset)
+    refuses_body: bytes = b""
 
     def __post_init__(self) -> None:
         super().__init__()
 
     async def publish(self, topic: str, wires: Sequence[Wire]) -> None:
-        if topic in self.refuses:
+        if topic in self.refuses or self.refuses_body in [wire.data for wire in wires]:
             raise PublishRefusedError(topic, "too large", tuple(wires))
         await super().publish(topic, wires)
 
@@ -83,6 +85,19 @@ async def test_a_letter_that_cannot_be_kept_is_not_told_of() -> None:
     with pytest.raises(PublishRefusedError):
         await give_up(transport)
     assert transport.published == []
+
+
+async def test_of_a_letter_that_is_refused_all_but_its_body_is_kept() -> None:
+    transport = Picky(refuses_body=RUN)
+    assert await give_up(transport) is Verdict.ACK
+    (topic, letter), _ = transport.published
+    assert topic == DEAD
+    assert f"the body of {len(RUN)} bytes is not kept" in json.loads(letter.data)["note"]
+    assert {name: letter.attributes[name] for name in GOOD} == GOOD
+    assert letter.attributes["dead-reason"] == "PermanentError: never"
+    assert letter.attributes["dead-body-bytes"] == str(len(RUN))
+    assert letter.ordering_key == "acme"
+    assert [one.message_id for one in told(transport)] == ["m-1"]
 
 
 async def test_an_event_that_is_refused_costs_no_letter() -> None:
