@@ -148,8 +148,8 @@ CATALOGUE: tuple[Entry, ...] = (
     _tell(keys.KeyRotatedV1, TENANT, GATEWAY),
     _ask(keys.RevokeKeyV1),
     _tell(keys.KeyRevokedV1, TENANT, GATEWAY),
-    _ask(keys.FindKeyV1),
-    _answer(keys.KeyFoundV1, TENANT),
+    Entry(keys.FindKeyV1, (GATEWAY,), (TENANT,), recorded=False),
+    _answer(keys.KeyFoundV1, TENANT, recorded=False),
     _ask(keys.ListKeysV1),
     _answer(keys.KeyListV1, TENANT),
     # credentials

@@ -88,3 +88,10 @@ def test_what_is_consumed_follows_from_the_entries() -> None:
 def test_an_unknown_type_is_named() -> None:
     with pytest.raises(UnknownTypeError, match=r"'run\.flown\.v1'"):
         entry_of("run.flown.v1")
+
+
+@pytest.mark.parametrize(
+    "wire_type", ["key.find.v1", "key.found.v1", "service.check.v1", "service.status.v1"]
+)
+def test_what_gateways_ask_by_themselves_all_the_time_is_not_recorded(wire_type: str) -> None:
+    assert not entry_of(wire_type).recorded
