@@ -186,6 +186,7 @@ class ListDeadLettersV1(Query, type="dead_letter.list.v1", to=Service.AUDIT_LOG)
     service: Service | None = None
     message_type: str = ""
     from_time: Utc | None = None
+    """When absent: 30 days before `to_time`, or before now."""
     to_time: Utc | None = None
     after: str = ""
     limit: int = Field(default=50, ge=1, le=1000)

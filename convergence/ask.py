@@ -310,7 +310,7 @@ def events(
 def dead_letters(
     service: str = "", type_: str = "", cursor: str = "", limit: int = 50
 ) -> Ask[models.DeadLetters]:
-    """An operator's: what services gave up, of all tenants."""
+    """An operator's: what services gave up in the last 30 days, of all tenants."""
     query = {"service": service, "type": type_, "cursor": cursor, "limit": limit}
     return Ask("GET", "/api/v1/admin/dead-letters", models.DeadLetters, query=query)
 

@@ -17,6 +17,8 @@ class Conditions:
 
     where: list[str] = field(default_factory=list)
     values: dict[str, object] = field(default_factory=dict)
+    once: str = ""
+    """Of rows that have this in common only the first that was recorded counts."""
 
     def add(self, condition: str, **values: object) -> "Conditions":
         if all(value not in {None, ""} for value in values.values()):
@@ -44,6 +46,9 @@ class Reader:
         """`tail` orders and limits; `around` is SQL about the query, which stays of one tenant."""
         whose = "tenant_id IS NULL" if tenant == PLATFORM else "tenant_id = @tenant_id"
         where = " AND ".join([whose, *conditions.where])
+        if conditions.once:
+            rank = f"PARTITION BY {conditions.once} ORDER BY recorded_at, chain_id"
+            where += f" QUALIFY ROW_NUMBER() OVER ({rank}) = 1"
         query = (
             f"SELECT {columns} FROM `{self._warehouse.project}.tenants.{view}`"  # noqa: S608  our names
             f" WHERE {where} {tail}"

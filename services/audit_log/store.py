@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from contracts.audit import (
@@ -39,6 +39,9 @@ from services.audit_log.parts import (
 from services.audit_log.reading import Conditions, Reader, Row
 
 MOST_STEPS = 1000
+LETTERS_SHOWN = timedelta(days=30)
+CLOCKS_DIFFER = timedelta(hours=1)
+"""By at most how much a message may seem to be recorded before it was sent."""
 
 
 class Records:
@@ -47,6 +50,7 @@ class Records:
     def __init__(self, warehouse: Warehouse, clock: Clock = system_clock) -> None:
         self._reader = Reader(warehouse)
         self._events = EventPages(self._reader, clock)
+        self._clock = clock
         self._project = warehouse.project
 
     async def run(self, query: GetRunV1) -> RunPart | None:
@@ -121,16 +125,18 @@ class Records:
     async def dead_letters(
         self, query: ListDeadLettersV1
     ) -> tuple[tuple[DeadLetterRowPart, ...], str]:
-        """Of all tenants."""
+        """Of all tenants; reads only the days that are asked for."""
+        since = query.from_time or (query.to_time or self._clock()) - LETTERS_SHOWN
         wanted = (
-            Conditions()
+            Conditions(once="event_id")
+            .add("recorded_at >= @recorded_from", recorded_from=since - CLOCKS_DIFFER)
             .add("event_type = @type", type=MessageAbandonedV1.wire_type)
             .add("source = @service", service=query.service and query.service.value)
             .add(f"{_LETTER_TYPE} = @message_type", message_type=query.message_type)
-            .add("event_time >= @from_time", from_time=query.from_time)
+            .add("event_time >= @from_time", from_time=since)
             .add("event_time < @to_time", to_time=query.to_time)
         )
-        rows = await self._newest("events", query, wanted, _EVENT_KEY, ("data",))
+        rows = await self._newest("event_log", query, wanted, _EVENT_KEY, ("data",))
         page = fitting(
             map(dead_letter_part, rows[: query.limit]), DeadLetterRowPart.model_dump_json
         )

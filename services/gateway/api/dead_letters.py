@@ -17,6 +17,7 @@ class DeadLetterFilters(PageQuery):
     """Which service gave it up."""
     message_type: str = Field(default="", alias="type", max_length=200)
     from_time: AwareDatetime | None = Field(default=None, alias="from")
+    """From when on they were given up; 30 days before `to`, or before now, when absent."""
     to_time: AwareDatetime | None = Field(default=None, alias="to")
 
 
@@ -33,7 +34,7 @@ class DeadLetterRoutes:
     async def letters(self, call: Call, query: DeadLetterFilters) -> web.StreamResponse:
         """List the messages that services gave up, of all tenants, the newest first.
 
-        NDJSON gives all of it.
+        Of the last 30 days, unless `from` says otherwise. NDJSON gives all of it.
         """
 
         async def fetch(after: str, limit: int) -> tuple[Sequence[Item], str]:

@@ -30,7 +30,7 @@ export async function show(place, { signal }) {
   const form = h("form", { class: "grid" }, field("Service", "Who gave it up.", service), field("Type", "Empty for every type.", type), h("div", {}, h("button", { type: "submit" }, "Look")));
   form.addEventListener("submit", (event) => { event.preventDefault(); look(""); });
   place.replaceChildren(h("h1", {}, "Dead letters"), card("", form, rows,
-    h("p", { class: "soft" }, "Told here is what was given up, and when. The letters wait on their subscriptions for seven days: ",
+    h("p", { class: "soft" }, "Told here is what was given up in the last 30 days, and when. The letters wait on their subscriptions for seven days: ",
       h("code", {}, "python -m deploy.operations redrive --subscription …"), " sends them again.")));
   await look("");
 }
