@@ -45,7 +45,7 @@ _RULES: dict[type[Message], Callable[[Tenant, Any, datetime], Outcome]] = {
 class TenantDecider:
     """Binds the rules to the slot log's writer."""
 
-    version = 2
+    version = 3
 
     def initial(self) -> Tenant:
         return Tenant()

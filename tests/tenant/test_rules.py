@@ -21,7 +21,7 @@ from contracts.tenants import (
 )
 from services.tenant.domain import keys
 from services.tenant.domain.onboarding import FinishProvisioning
-from services.tenant.domain.tenant import ENDED_KEYS_SHOWN, Tenant
+from services.tenant.domain.tenant import ENDED_KEYS_SHOWN, NEWLY_ENDED, Tenant
 from services.tenant.store import TenantDecider
 from tests.tenant.desk import NOW, key, kinds, onboarding
 
@@ -191,7 +191,7 @@ def test_a_key_that_was_ended_never_opens_again(acme: Life, how: str, again: str
 
 def test_a_key_that_ended_by_itself_needs_no_memory_and_stays_ended(acme: Life) -> None:
     issue = key_that_ended(acme, "by itself", expires_at=NOW + timedelta(minutes=5))
-    assert acme.state.ended == {}
+    assert acme.state.ends_at(acme.now) == {}
     assert refused(acme.tell(issue)) == "key_expired"
     later = acme.now + timedelta(hours=1)
     rotate = made(Rotate, old_key_hash=key(1).key_hash, key=issue.key, overlap_until=later)
@@ -205,7 +205,7 @@ def test_a_revoked_key_is_remembered_until_it_would_have_ended(acme: Life) -> No
     acme.now = ends
     assert refused(acme.tell(issue)) == "key_expired"
     acme.tell(made(IssueKeyV1, key=key(2)))
-    assert acme.state.ended == {}
+    assert acme.state.ends_at(acme.now) == {}
 
 
 def test_rotating_and_then_revoking_does_not_shorten_the_memory(acme: Life) -> None:
@@ -215,7 +215,22 @@ def test_rotating_and_then_revoking_does_not_shorten_the_memory(acme: Life) -> N
     acme.tell(made(Revoke, key_hash=first.key_hash))
     acme.now += timedelta(days=2)
     acme.tell(made(IssueKeyV1, key=key(3)))
-    assert list(acme.state.ended.values()) == [None]
+    assert list(acme.state.ends_at(acme.now).values()) == [None]
+
+
+def test_every_end_of_many_is_remembered_and_copied_seldom(acme: Life) -> None:
+    """A log of 50,000 ends would take long to read if all of them were copied each time."""
+    stored, changed = [], 0
+    for number in range(1000, 1000 + 2 * NEWLY_ENDED + 10):
+        before = acme.state.ended
+        acme.tell(made(IssueKeyV1, key=key(number)))
+        acme.tell(made(Revoke, key_hash=key(number).key_hash))
+        stored.append(key(number).key_hash)
+        changed += acme.state.ended is not before
+    assert changed == 2
+    assert all(map(acme.state.has_ended, stored))
+    assert len(acme.state.ends_at(acme.now)) == len(stored)
+    assert len(acme.state.newly_ended) == 10
 
 
 def test_who_has_ended_too_many_keys_gets_no_more(

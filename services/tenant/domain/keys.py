@@ -13,7 +13,7 @@ from contracts.keys import (
 )
 from services.tenant.domain.deciding import Outcome, refuse, unknown
 from services.tenant.domain.facts import KeyAdded, KeyEnds
-from services.tenant.domain.tenant import Tenant, is_live, mark_of, still_remembered
+from services.tenant.domain.tenant import Tenant, is_live
 
 MOST_KEYS = 100
 MOST_ENDED = 50_000
@@ -85,11 +85,11 @@ def _not_to_be_made(
     if key.expires_at is not None and key.expires_at <= now:
         detail = f"expires_at {key.expires_at} is not in the future"
         return refuse(tenant, "key_expired", detail)
-    if key.key_hash in state.keys or mark_of(key.key_hash) in state.ended:
+    if key.key_hash in state.keys or state.has_ended(key.key_hash):
         return refuse(tenant, "key_exists", "this very key was issued before")
     if len(state.live_keys(now)) >= MOST_KEYS:
         return refuse(tenant, "too_many_keys", f"at most {MOST_KEYS} keys; revoke one first")
-    if len(still_remembered(state.ended, now)) >= MOST_ENDED:
+    if len(state.ends_at(now)) >= MOST_ENDED:
         detail = (
             f"{MOST_ENDED} keys were revoked or rotated before their end, and no more can be "
             "remembered; let keys end by an expires_at of their own, and ask the operator"

@@ -23,6 +23,8 @@ from services.tenant.domain.facts import Fact
 from services.tenant.domain.plans import limits_of
 
 ENDED_KEYS_SHOWN = 100
+NEWLY_ENDED = 256
+"""So many ends are put into the great number of others at once, since that is copied for it."""
 MARK_DIGITS = 16
 """Of a key's hash, which is random: two keys share a mark less often than disks lie."""
 
@@ -39,6 +41,8 @@ class Tenant(Fact):
     keys: dict[KeyHash, StoredKeyPart] = Field(default_factory=dict)
     ended: dict[str, Utc | None] = Field(default_factory=dict)
     """Marks of keys that were ended before their time, until they would have ended themselves."""
+    newly_ended: dict[str, Utc | None] = Field(default_factory=dict)
+    """Those that are not among them yet."""
     credentials: dict[CredentialId, CredentialPart] = Field(default_factory=dict)
     ciphertexts: dict[CredentialId, str] = Field(default_factory=dict)
     """Where each credential's ciphertext lies."""
@@ -57,6 +61,15 @@ class Tenant(Fact):
 
     def live_keys(self, now: datetime) -> list[KeyHash]:
         return [key_hash for key_hash, stored in self.keys.items() if is_live(stored, now)]
+
+    def has_ended(self, key_hash: KeyHash) -> bool:
+        """Whether a key was ended before its time, as far as that is remembered."""
+        mark = mark_of(key_hash)
+        return mark in self.ended or mark in self.newly_ended
+
+    def ends_at(self, now: datetime) -> dict[str, Utc | None]:
+        """What has to be remembered of keys that were ended before their time."""
+        return _still_remembered({**self.ended, **self.newly_ended}, now)
 
     def part(self) -> TenantPart | None:
         if self.profile is None or self.created_at is None:
@@ -87,7 +100,7 @@ def mark_of(key_hash: KeyHash) -> str:
     return key_hash[-MARK_DIGITS:]
 
 
-def still_remembered(ended: dict[str, Utc | None], now: datetime) -> dict[str, Utc | None]:
+def _still_remembered(ended: dict[str, Utc | None], now: datetime) -> dict[str, Utc | None]:
     """Without those whose own end has come: nobody can make them again, as it is past."""
     return {mark: until for mark, until in ended.items() if until is None or until > now}
 
@@ -98,18 +111,19 @@ def evolve(state: Tenant, fact: BaseModel) -> Tenant:
 
 
 def _changes(state: Tenant, fact: BaseModel) -> dict[str, Any]:
+    changes: dict[str, Any]
     match fact:
         case facts.KeyAdded(at=at):
-            return {
-                "keys": _changed_keys(state, fact),
-                "ended": still_remembered(state.ended, at),
-            }
+            changes = {"keys": _changed_keys(state, fact)}
+            if len(state.newly_ended) >= NEWLY_ENDED:
+                changes |= {"ended": state.ends_at(at), "newly_ended": {}}
+            return changes
         case facts.KeyEnds(key_hash=key_hash):
-            would_have = state.keys[key_hash].key.expires_at
-            return {
-                "keys": _changed_keys(state, fact),
-                "ended": {mark_of(key_hash): would_have, **state.ended},
-            }
+            changes = {"keys": _changed_keys(state, fact)}
+            if not state.has_ended(key_hash):
+                would_have = state.keys[key_hash].key.expires_at
+                changes["newly_ended"] = {**state.newly_ended, mark_of(key_hash): would_have}
+            return changes
         case facts.CredentialKept() | facts.CredentialDropped() | facts.CiphertextsGone():
             return _changed_credentials(state, fact)
         case facts.PlanChosen(plan=plan, overrides=overrides):
