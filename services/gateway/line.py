@@ -22,6 +22,7 @@ from libs.bus.service import Bus
 from libs.bus.transport import Break
 
 LOG = logging.getLogger(__name__)
+LOOK_SECONDS = 0.2
 SILENT_SECONDS = 0.5
 PATIENCE_SECONDS = 1.2
 """Together less than the two seconds within which a revoked key is to open nothing."""
@@ -52,7 +53,7 @@ class Line:
         """Until it is cancelled."""
         before = Hearing.ALL
         while True:
-            await asyncio.sleep(SILENT_SECONDS)
+            await asyncio.sleep(LOOK_SECONDS)
             hearing = await self._hearing()
             if hearing in self._heed:
                 self._heed[hearing]()
