@@ -94,7 +94,7 @@ def test_of_all_that_the_scheduler_says_it_is_known_where_the_reason_is() -> Non
     events = {
         entry.model
         for entry in by_wire_type().values()
-        if entry.model.kind is Kind.EVENT and Service.SCHEDULER in entry.producers
+        if entry.model.kind is Kind.EVENT and entry.producers == (Service.SCHEDULER,)
     }
     assert events == set(REASONS) - {CommandRefusedV1}
 
