@@ -26,8 +26,8 @@ steps:
     ps_type: bq_etl.query
     config:
       source_query: |
-        SELECT COUNT(*) AS n FROM UNNEST(GENERATE_ARRAY(1, 60000)) AS a,
-        UNNEST(GENERATE_ARRAY(1, 60000)) AS b WHERE MOD(a * b, 7) = 3
+        SELECT COUNT(*) AS n FROM UNNEST(GENERATE_ARRAY(1, 600000)) AS a,
+        UNNEST(GENERATE_ARRAY(1, 600000)) AS b WHERE MOD(a * b, 7) = 3
       target_table: ${tenant_id}.made
 """
 

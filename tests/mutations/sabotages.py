@@ -75,18 +75,18 @@ SABOTAGES = (
     Sabotage(
         "messages are acknowledged before they are handled",
         "libs/bus/lanes.py",
-        "        verdict = await self._receiver(received)\n"
+        "        verdict = await self._asked(received)\n"
         "        await self._settle(received, verdict)\n"
         "        return verdict\n",
         "        await self._settle(received, Verdict.ACK)\n"
-        "        return await self._receiver(received)\n",
+        "        return await self._asked(received)\n",
         "tests/libs/bus/test_bus.py",
     ),
     Sabotage(
         "what cannot be handled is dropped without a dead letter",
         "libs/bus/middleware/dead_letter.py",
-        "            await self._transport.publish(self._topic, [wire])\n",
-        "            _ = wire\n",
+        "            await self._transport.publish(self._topic, [letter])\n",
+        "            _ = letter\n",
         "tests/libs/bus/test_bus.py::test_what_can_never_work_is_a_dead_letter_with_its_reason",
     ),
     Sabotage(
@@ -381,10 +381,10 @@ SABOTAGES = (
     Sabotage(
         "a dead letter is told of before it is kept",
         "libs/bus/middleware/dead_letter.py",
-        "            await self._transport.publish(self._topic, [wire])\n"
+        "            await self._keep(Wire(attributes, received.data, received.ordering_key))\n"
         "            await self._given_up(received, error, reason)\n",
         "            await self._given_up(received, error, reason)\n"
-        "            await self._transport.publish(self._topic, [wire])\n",
+        "            await self._keep(Wire(attributes, received.data, received.ordering_key))\n",
         "tests/libs/bus/test_given_up.py",
     ),
     Sabotage(
