@@ -1,11 +1,20 @@
 """Messages about provider credentials. They travel sealed: only the executor can open them."""
 
+import re
 from enum import StrEnum
 
 from pydantic import Base64Bytes, Field
 
 from contracts.identifiers import CredentialId, TenantId
 from contracts.message import Command, Event, Part, Query, Reply, Service, Utc
+
+ONE_LINE = r"^[^\x00-\x1f\x7f]*$"
+"""Of a field that goes into headers and forms: no line breaks and no other control characters."""
+_ONE_LINE = re.compile(ONE_LINE)
+
+
+def is_one_line(value: str) -> bool:
+    return _ONE_LINE.fullmatch(value) is not None
 
 
 class Provider(StrEnum):

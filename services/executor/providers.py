@@ -3,7 +3,6 @@
 import hashlib
 import hmac
 import json
-import re
 from base64 import urlsafe_b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from contracts.credentials import CredentialVerdict, Provider
+from contracts.credentials import CredentialVerdict, Provider, is_one_line
 from libs.clock import Clock
 
 SECONDS = 10.0
@@ -26,7 +25,6 @@ REFUSALS = frozenset({400, 401, 403})
 GOOGLE_SCOPE = "https://www.googleapis.com/auth/cloud-platform.read-only"
 GRANT = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 AWS_BODY = b"Action=GetCallerIdentity&Version=2011-06-15"
-CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 FORM = "application/x-www-form-urlencoded"
 
 
@@ -131,7 +129,7 @@ def _judged(provider: Provider, status: int) -> Tried:
 def _check_lines(fields: Mapping[str, str]) -> None:
     """What is sent in a header is one line; a private key is not sent."""
     for name, value in fields.items():
-        if name != "private_key" and CONTROL.search(value):
+        if name != "private_key" and not is_one_line(value):
             _unusable(f"{name}: expected no line breaks and no other control characters")
 
 

@@ -19,13 +19,12 @@ from pydantic import (
     field_validator,
 )
 
-from contracts.credentials import Provider
+from contracts.credentials import ONE_LINE, Provider
 
 RSA_BITS = range(2048, 4097)
 GoogleTokens = Literal["https://oauth2.googleapis.com/token"]
 Text = Annotated[str, StringConstraints(min_length=1, max_length=16_384)]
-Line = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]*$")]
-"""Goes into headers and forms."""
+Line = Annotated[str, StringConstraints(pattern=ONE_LINE)]
 Uuid = Annotated[
     str,
     StringConstraints(

@@ -5,7 +5,6 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
-from typing import TypeVar, cast
 
 from contracts.costs import CostV1, GetCostV1
 from contracts.examples import example_part
@@ -13,9 +12,6 @@ from contracts.keys import FindKeyV1
 from contracts.message import Message
 from services.gateway.api.edge import Edge
 from tests.gateway.edges import ScriptedRequester, found_key, serving, silence
-
-M = TypeVar("M", bound=Message)
-
 
 example_of = cache(example_part)
 
@@ -26,22 +22,16 @@ class ExampleRequester(ScriptedRequester):
     def __init__(self) -> None:
         super().__init__(silence)
 
-    async def ask_many(
-        self,
-        question: Message,
-        *answers: type[M],
-        within: float,
-        wanted: int,
-        id_: str = "",
-        **_: object,
-    ) -> list[M]:
-        del within, wanted, id_
+    async def answer(
+        self, question: Message, wanted: tuple[type[Message], ...], id_: str
+    ) -> Message | None:
+        del id_
         if isinstance(question, FindKeyV1):
-            return [cast("M", found_key(question))]
-        answer = example_of(answers[0])
+            return found_key(question)
+        answer: Message = example_of(wanted[0])
         if isinstance(question, GetCostV1) and isinstance(answer, CostV1):
-            answer = _grouped(answer, len(question.group_by))
-        return [cast("M", answer)]
+            return _grouped(answer, len(question.group_by))
+        return answer
 
 
 def _grouped(answer: CostV1, by: int) -> CostV1:

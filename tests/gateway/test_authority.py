@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any
 
 import aiohttp
 import pytest
@@ -29,7 +29,6 @@ from contracts.tenants import TenantStatus
 from tests.gateway.edges import ADMIN_KEY, KEY, NOW, PEPPER, TENANT, ScriptedRequester, edge_on
 from tests.gateway.edges import serving as listening
 
-M = TypeVar("M", bound=Message)
 KEYS = "/api/v1/tenants/api-keys"
 MINE, OTHER = KEY.hash(PEPPER), KeyHash("0" * 64)
 SOON, LATER = NOW + timedelta(hours=1), NOW + timedelta(days=1)
@@ -80,19 +79,11 @@ class Asked(ScriptedRequester):
         super().__init__(keys.answer)
         self._keys = keys
 
-    async def ask_many(
-        self,
-        question: Message,
-        *answers: type[M],
-        within: float,
-        wanted: int,
-        id_: str = "",
-        **_: object,
-    ) -> list[M]:
-        del within, wanted, id_
-        found = self._keys.answer(question)
-        assert isinstance(found, answers)
-        return [found]
+    async def answer(
+        self, question: Message, wanted: tuple[type[Message], ...], id_: str
+    ) -> Message | None:
+        del wanted, id_
+        return self._keys.answer(question)
 
 
 def stored(one: KeyPart) -> StoredKeyPart:

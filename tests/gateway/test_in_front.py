@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any, TypeVar, cast
+from typing import Any
 
 import aiohttp
 import pytest
@@ -34,7 +34,6 @@ from tests.gateway.edges import (
     serving,
 )
 
-M = TypeVar("M", bound=Message)
 ONBOARD, OWN_KEYS = "/api/v1/tenants/onboard", "/api/v1/tenants/api-keys"
 NARROW = keys.mint(TENANT)
 NOBODY: dict[str, str] = {}
@@ -54,19 +53,12 @@ OPEN, ADMIN, CLOSED = OnboardingMode.OPEN, OnboardingMode.ADMIN, OnboardingMode.
 class TwoKeys(ExampleRequester):
     """Knows a full key of the tenant, and one that may only be used for keys."""
 
-    async def ask_many(
-        self,
-        question: Message,
-        *answers: type[M],
-        within: float,
-        wanted: int,
-        id_: str = "",
-        **_: object,
-    ) -> list[M]:
-        self.asked.append(question)
-        found = await super().ask_many(question, *answers, within=within, wanted=wanted, id_=id_)
-        if isinstance(question, FindKeyV1) and isinstance(found[0], KeyFoundV1):
-            return [cast("M", _narrowed(question))] if found[0].key is None else found
+    async def answer(
+        self, question: Message, wanted: tuple[type[Message], ...], id_: str
+    ) -> Message | None:
+        found = await super().answer(question, wanted, id_)
+        if isinstance(question, FindKeyV1) and isinstance(found, KeyFoundV1):
+            return _narrowed(question) if found.key is None else found
         return found
 
 

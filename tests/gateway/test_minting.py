@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any
 
 import aiohttp
 import pytest
@@ -13,7 +13,6 @@ from contracts.identifiers import KeyHash
 from contracts.keys import FindKeyV1, IssueKeyV1, KeyIssuedV1, KeyListV1, KeyRotatedV1, RotateKeyV1
 from contracts.message import Message
 from contracts.tenants import LimitsPart, OnboardTenantV1, TenantOnboardedV1
-from libs.bus.errors import NoAnswerError
 from libs.settings import GatewaySettings
 from services.gateway import keys
 from tests.gateway.edges import (
@@ -29,7 +28,6 @@ from tests.gateway.edges import (
     serving,
 )
 
-M = TypeVar("M", bound=Message)
 OWN, ANY = "/api/v1/tenants/api-keys", "/api/v1/admin/api-keys"
 ONBOARD = "/api/v1/tenants/onboard"
 OLD = KEY.hash(PEPPER)
@@ -94,27 +92,15 @@ class Unreliable(ScriptedRequester):
         super().__init__(lambda _: None)
         self._owner = owner
 
-    async def ask_many(
-        self,
-        question: Message,
-        *answers: type[M],
-        within: float,
-        wanted: int,
-        id_: str = "",
-        **_: object,
-    ) -> list[M]:
-        del wanted
+    async def answer(
+        self, question: Message, wanted: tuple[type[Message], ...], id_: str
+    ) -> Message | None:
         if isinstance(question, FindKeyV1):
-            found: Message | None = found_key(question)
-        elif KeyListV1 in answers:
+            return found_key(question)
+        if KeyListV1 in wanted:
             stored = found_key(FindKeyV1(tenant_id=TENANT, key_hash=OLD)).key
-            found = KeyListV1(tenant_id=TENANT, keys=(stored,) if stored else ())
-        else:
-            found = self._owner.decide(question, id_)
-        if found is None:
-            raise NoAnswerError(question.wire_type, within)
-        assert isinstance(found, answers)
-        return [found]
+            return KeyListV1(tenant_id=TENANT, keys=(stored,) if stored else ())
+        return self._owner.decide(question, id_)
 
 
 @asynccontextmanager

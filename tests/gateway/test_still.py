@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from typing import TypeVar, cast
 
 import aiohttp
 import pytest
@@ -31,7 +30,6 @@ from tests.gateway.edges import (
     serving,
 )
 
-M = TypeVar("M", bound=Message)
 RUN = RunId("00000000-0000-4000-8000-000000000001")
 PATH = f"/api/v1/pipelines/runs/{RUN}"
 BY = {"tenant_id": TENANT, "requested_by": "admin"}
@@ -46,20 +44,14 @@ class Tenants(ScriptedRequester):
         super().__init__(lambda _: None)
         self.changed: dict[str, object] = {}
 
-    async def ask_many(
-        self,
-        question: Message,
-        *answers: type[M],
-        within: float,
-        wanted: int,
-        id_: str = "",
-        **_: object,
-    ) -> list[M]:
+    async def answer(
+        self, question: Message, wanted: tuple[type[Message], ...], id_: str
+    ) -> Message | None:
         if isinstance(question, FindKeyV1):
-            return [cast("M", found_key(question).model_copy(update=self.changed))]
+            return found_key(question).model_copy(update=self.changed)
         if isinstance(question, ListEventsV1):
-            return [cast("M", EventListV1(tenant_id=TENANT, events=()))]
-        return await super().ask_many(question, *answers, within=within, wanted=wanted, id_=id_)
+            return EventListV1(tenant_id=TENANT, events=())
+        return await super().answer(question, wanted, id_)
 
 
 @dataclass(slots=True)

@@ -4,7 +4,6 @@ Nothing of a credential is ever in an error or a log line.
 """
 
 import base64
-import re
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Protocol
@@ -12,6 +11,7 @@ from urllib.parse import urlencode, urlsplit
 
 import orjson
 
+from contracts.credentials import is_one_line
 from libs.cloud_auth.aws import signed
 from libs.cloud_auth.azure import AzureTokens
 from libs.cloud_auth.errors import AwayError, CloudAuthError
@@ -33,7 +33,6 @@ from services.executor.ingest.asking import PassingError, SourceRefusedError, pa
 from services.executor.ingest.errors import IngestError
 
 SECONDS = 30.0
-CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
 class MissingFieldError(IngestError):
@@ -206,7 +205,7 @@ def _form(auth: OAuth2Auth, fields: Mapping[str, str]) -> Mapping[str, str]:
 def _line(fields: Mapping[str, str], name: str) -> str:
     """A field that is sent in a header."""
     value = _field(fields, name)
-    if CONTROL.search(value):
+    if not is_one_line(value):
         detail = f"field {name!r} of the credential has line breaks or other control characters"
         raise BadCredentialError(f"{detail}, which no header may have; store it again")
     return value
