@@ -6,8 +6,10 @@ version is pinned, and each fails at start when the place it mends has moved.
 """
 
 import socket
+from contextlib import suppress
 from typing import Any
 
+from bqemulator import server as emulator
 from bqemulator.config import LogFormat, LogLevel, PersistenceMode, Settings
 from bqemulator.server import EmulatorServer
 
@@ -28,7 +30,7 @@ from libs.local_cloud import (
 from libs.local_cloud.bigquery_edge import wrap
 from libs.local_cloud.bigquery_history import end_interrupted
 from libs.local_cloud.bigquery_jobs import JobRoutes
-from libs.local_cloud.bigquery_mending import MovedError
+from libs.local_cloud.bigquery_mending import MovedError, replace
 from libs.local_cloud.bigquery_runs import Runs
 from libs.local_cloud.faults import Faults
 from libs.local_cloud.process import HOST, Options, Running
@@ -72,6 +74,7 @@ def _mend(options: Options, faults: Faults, routes: JobRoutes) -> None:
     bigquery_appends.mend(faults)
     routes.mend()
     bigquery_uploads.mend(routes)
+    _take_the_storage_port_of_last_time(_storage_port(options))
 
 
 def _settings(options: Options) -> Settings:
@@ -91,14 +94,22 @@ def _settings(options: Options) -> Settings:
     )
 
 
+def _take_the_storage_port_of_last_time(wanted: int) -> None:
+    """The rows' port is taken when all else is up: by then it may be somebody else's."""
+
+    def build(context: Any) -> Any:
+        with suppress(OSError, RuntimeError):
+            _check_free(wanted)
+            return build_as_it_was(context)
+        context.settings.grpc_port = 0
+        return build_as_it_was(context)
+
+    build_as_it_was = replace(emulator, "build_grpc_server", build)
+
+
 def _storage_port(options: Options) -> int:
     """The port of last time, so that clients go on where they were, or the one after REST's."""
-    port = _last_storage_port(options) or (options.port + 1 if options.port else 0)
-    try:
-        _check_free(port)
-    except OSError:
-        return 0
-    return port
+    return _last_storage_port(options) or (options.port + 1 if options.port else 0)
 
 
 def _last_storage_port(options: Options) -> int:

@@ -3,7 +3,6 @@
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import threading
 import time
@@ -19,6 +18,7 @@ from google.cloud.pubsub_v1 import PublisherClient, SubscriberClient
 from google.pubsub_v1.types import PubsubMessage, ReceivedMessage, StreamingPullRequest
 
 from libs.testing.processes import emulator
+from tests.stack import free_port
 
 OURS, OFFICIAL = "ours", "official"
 START_SECONDS = 30
@@ -54,9 +54,7 @@ def backends() -> list[str]:
 @contextmanager
 def official_emulator() -> Iterator[int]:
     """Run Google's emulator on a free port, in a process group of its own."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port: int = found.getsockname()[1]
+    port = free_port()
     process = subprocess.Popen(
         [_launcher(), "--host=127.0.0.1", f"--port={port}"],
         stdout=subprocess.DEVNULL,

@@ -1,6 +1,7 @@
 """The local cloud as one thing: up together, kept up, gone together."""
 
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -33,6 +34,16 @@ def test_a_killed_emulator_comes_back_on_its_port(tmp_path: Path) -> None:
         eventually(back)
         assert set(cloud.environment()) == {"STORAGE_EMULATOR_HOST", "KMS_ENDPOINT"}
     assert not answers(before["kms"]["grpc"])
+
+
+def test_a_port_of_last_time_that_is_taken_is_another_now(tmp_path: Path) -> None:
+    with LocalCloud(Choices(tmp_path, ("bigquery",))) as cloud:
+        before = cloud.ports["bigquery"]
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", before["grpc"]))
+        with LocalCloud(Choices(tmp_path, ("bigquery",))) as cloud:
+            assert cloud.ports["bigquery"]["grpc"] != before["grpc"]
+            assert answers(cloud.ports["bigquery"]["grpc"])
 
 
 def test_a_second_start_on_the_same_state_is_refused(tmp_path: Path) -> None:
