@@ -190,6 +190,7 @@ CATALOGUE: tuple[Entry, ...] = (
     _ask(schedules.DeleteScheduleV1),
     _tell(schedules.ScheduleDeletedV1, SCHEDULER),
     _tell(schedules.ScheduleMissedV1, SCHEDULER),
+    _tell(schedules.SchedulesAdvancedV1, SCHEDULER),
     _ask(schedules.ListSchedulesV1),
     _answer(schedules.ScheduleListV1, SCHEDULER),
     _ask(backfills.StartBackfillV1),

@@ -373,6 +373,7 @@ SCHEDULING: dict[str, Any] = {
     "next_times": ["2026-03-16T05:30:00Z", "2026-03-17T05:30:00Z"],
     "last_due_at": "2026-03-13T05:30:00Z",
     "first_due_at": "2026-03-12T05:30:00Z",
+    "next_due_at": "2026-03-16T05:30:00Z",
     "ScheduleMissedV1.until": "2026-03-13T09:00:00Z",
     "ScheduleMissedV1.started": 2,
     "ListSchedulesV1.after": "bill_import",

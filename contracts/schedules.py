@@ -71,6 +71,20 @@ class ScheduleMissedV1(Event, type="schedule.missed.v1"):
     """How many runs made up for them."""
 
 
+class AdvancedPart(Part):
+    config_id: ConfigId
+    last_due_at: Utc
+    """The last of the times that have been acted on."""
+    next_due_at: Utc | None = None
+
+
+class SchedulesAdvancedV1(Event, type="schedule.advanced.v1"):
+    """Times came and were acted on; of each schedule of a tenant that moved in one decision."""
+
+    tenant_id: TenantId
+    schedules: tuple[AdvancedPart, ...]
+
+
 class ScheduleRowPart(Part):
     schedule: SchedulePart
     last_due_at: Utc | None = None

@@ -10,7 +10,12 @@ from contracts.envelope import Envelope
 from contracts.keys import KeyIssuedV1, KeyPart, KeyRevokedV1, KeyRotatedV1
 from contracts.message import Message
 from contracts.pipelines import ConfigDeletedV1, ConfigSavedV1
-from contracts.schedules import ScheduleDeletedV1, ScheduleSavedV1
+from contracts.schedules import (
+    AdvancedPart,
+    ScheduleDeletedV1,
+    SchedulesAdvancedV1,
+    ScheduleSavedV1,
+)
 from contracts.tenants import (
     LimitsPart,
     PlanChangedV1,
@@ -68,6 +73,8 @@ def _said(message: Message) -> Iterator[Said]:
             yield "config", message.schedule.config_id, _scheduled(message)
         case ScheduleDeletedV1():
             yield "config", message.config_id, _NOT_SCHEDULED
+        case SchedulesAdvancedV1():
+            yield from (("schedule", one.config_id, _advanced(one)) for one in message.schedules)
         case ConfigDeletedV1():
             yield "config", message.config_id, {"is_active": False}
         case _:
@@ -142,6 +149,11 @@ def _scheduled(message: ScheduleSavedV1) -> dict[str, Any]:
         "is_scheduled": schedule.enabled,
         "next_run_time": message.next_times[0].isoformat() if message.next_times else "",
     }
+
+
+def _advanced(schedule: AdvancedPart) -> dict[str, Any]:
+    following = schedule.next_due_at
+    return {"next_run_time": following.isoformat() if following else ""}
 
 
 def _saved(message: ConfigSavedV1) -> dict[str, Any]:

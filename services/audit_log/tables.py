@@ -8,7 +8,7 @@ order something was delivered.
 from libs.warehouse.schema import Column, Dataset, Object, Table, required
 from services.audit_log.views import VIEWS
 
-SCHEMA_VERSION = 6
+SCHEMA_VERSION = 7
 
 EVENT_LOG = Table(
     "tenants",
@@ -160,7 +160,7 @@ STATE_LOG = Table(
         required("event_id", "STRING"),
         required("event_time", "TIMESTAMP"),
         required("tenant_id", "STRING"),
-        required("subject", "STRING", "tenant, subscription, key, credential or config"),
+        required("subject", "STRING", "tenant, subscription, key, credential, config or schedule"),
         required("subject_id", "STRING"),
         required("sequence", "INT64", "Orders the decisions about one tenant"),
         required("data", "STRING", "What this message says of the subject, as JSON"),

@@ -60,8 +60,14 @@ FROM `{project}.tenants.tenant_pipeline_runs`
 """
 
 
-def _current(subject: str, subject_id: str, fields: Mapping[str, str]) -> str:
-    """One row per thing, with the newest of what was said about each field."""
+def _current(
+    subject: str, subject_id: str, fields: Mapping[str, str], *, moved_by: str = ""
+) -> str:
+    """One row per thing, with the newest of what was said about each field.
+
+    What is said of it as `moved_by` is nobody's change: it was not updated by that.
+    """
+    subjects = ", ".join(f"'{one}'" for one in (subject, moved_by) if one)
     columns = ",\n  ".join(
         f"FIRST_VALUE({expression} IGNORE NULLS) OVER newest AS {name}"
         for name, expression in fields.items()
@@ -70,9 +76,9 @@ def _current(subject: str, subject_id: str, fields: Mapping[str, str]) -> str:
 SELECT
   tenant_id, {subject_id},
   {columns},
-  event_time AS updated_at
+  FIRST_VALUE(IF(subject = '{subject}', event_time, NULL) IGNORE NULLS) OVER newest AS updated_at
 FROM `{{project}}.tenants.state_log`
-WHERE subject = '{subject}'
+WHERE subject IN ({subjects})
 QUALIFY ROW_NUMBER() OVER (
   PARTITION BY tenant_id, subject_id ORDER BY sequence DESC, event_time DESC, event_id
 ) = 1
@@ -145,6 +151,7 @@ _CONFIGS = _current(
         "is_scheduled": f"{_text('is_scheduled')} = 'true'",
         "last_next_time": _text("next_run_time"),
     },
+    moved_by="schedule",
 )
 _SCHEDULED_CONFIGS = f"""
 SELECT

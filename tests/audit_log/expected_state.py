@@ -9,7 +9,7 @@ from contracts.envelope import Envelope
 from contracts.keys import KeyIssuedV1, KeyRevokedV1, KeyRotatedV1
 from contracts.message import Message
 from contracts.pipelines import ConfigDeletedV1, ConfigSavedV1
-from contracts.schedules import ScheduleDeletedV1, ScheduleSavedV1
+from contracts.schedules import ScheduleDeletedV1, SchedulesAdvancedV1, ScheduleSavedV1
 from contracts.tenants import (
     PlanChangedV1,
     TenantOffboardedV1,
@@ -123,31 +123,37 @@ CONFIG_COLUMNS = (
 )
 
 
+UNSCHEDULED: Row = {
+    "cron": None,
+    "time_zone": None,
+    "next_run_time": None,
+    "is_scheduled": False,
+}
+
+
 def configs(said: Said) -> list[Row]:
     found: defaultdict[Any, Row] = defaultdict(lambda: {"is_scheduled": False})
-    unscheduled: Row = {
-        "cron": None,
-        "time_zone": None,
-        "next_run_time": None,
-        "is_scheduled": False,
-    }
     for _, message in said:
-        row: Row
-        match message:
-            case ConfigSavedV1():
-                known = {"pipeline_yaml": message.source, "name": message.definition.name}
-                by = {"revision": message.revision, "saved_by": message.requested_by}
-                row = {**known, **by, "is_active": True}
-            case ConfigDeletedV1():
-                row = {"is_active": False}
-            case ScheduleSavedV1(schedule=schedule):
-                times = {"cron": schedule.cron, "time_zone": schedule.time_zone}
-                row = {**times, "next_run_time": message.next_times[0], "is_scheduled": True}
-            case ScheduleDeletedV1():
-                row = unscheduled
-            case _:
-                continue
-        config = message.schedule if isinstance(message, ScheduleSavedV1) else message
-        about = {"tenant_id": message.tenant_id, "config_id": config.config_id}
-        found[tuple(about.values())] |= {**about, **row}
+        for config_id, row in _of_configs(message):
+            about = {"tenant_id": message.scope, "config_id": config_id}
+            found[tuple(about.values())] |= {**about, **row}
     return _rows(found, CONFIG_COLUMNS)
+
+
+def _of_configs(message: Message) -> Iterable[tuple[str, Row]]:
+    match message:
+        case ConfigSavedV1():
+            known = {"pipeline_yaml": message.source, "name": message.definition.name}
+            by = {"revision": message.revision, "saved_by": message.requested_by}
+            yield message.config_id, {**known, **by, "is_active": True}
+        case ConfigDeletedV1():
+            yield message.config_id, {"is_active": False}
+        case ScheduleSavedV1(schedule=schedule):
+            times = {"cron": schedule.cron, "time_zone": schedule.time_zone}
+            row = {**times, "next_run_time": message.next_times[0], "is_scheduled": True}
+            yield schedule.config_id, row
+        case ScheduleDeletedV1():
+            yield message.config_id, UNSCHEDULED
+        case SchedulesAdvancedV1():
+            for one in message.schedules:
+                yield one.config_id, {"next_run_time": one.next_due_at}

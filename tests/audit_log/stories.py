@@ -28,7 +28,7 @@ from contracts.runs import (
     RunStatus,
     SubmitRunV1,
 )
-from contracts.schedules import ScheduleDeletedV1, ScheduleSavedV1
+from contracts.schedules import ScheduleDeletedV1, SchedulesAdvancedV1, ScheduleSavedV1
 from contracts.steps import StepCompletedV1, StepStartedV1, StepStatus
 from contracts.tenants import (
     PlanChangedV1,
@@ -207,7 +207,9 @@ class Stories:
 
     def _of_configs(self, about: dict[str, Any]) -> Iterator[Message]:
         config = {"config_id": self.chance.choice(PIPELINES)}
-        match self.chance.randrange(6):
+        match self.chance.randrange(8):
+            case 6 | 7:
+                yield self._advanced(about["tenant_id"])
             case 0:
                 yield ConfigDeletedV1.model_validate({**about, **config, "revision": 1})
             case 1:
@@ -222,6 +224,17 @@ class Stories:
                 saved = {"revision": self.chance.randrange(99), "source": f"name: {name}"}
                 whole = {**about, **config, **saved, "definition": definition(name)}
                 yield ConfigSavedV1.model_validate(whole)
+
+    def _advanced(self, tenant: str) -> Message:
+        moved = [
+            {
+                "config_id": name,
+                "last_due_at": self.now,
+                "next_due_at": self.now + timedelta(days=n),
+            }
+            for n, name in enumerate(self.chance.sample(PIPELINES, 2), start=1)
+        ]
+        return SchedulesAdvancedV1.model_validate({"tenant_id": tenant, "schedules": moved})
 
     def _of_credentials(self, about: dict[str, Any]) -> Iterator[Message]:
         about = {**about, "credential_id": self.chance.choice(["aws", "gcp"])}

@@ -15,6 +15,7 @@ REACHED = "quota.reached.v1"
 FINISHED, REFUSED, ASKED = "run.finished.v1", "command.refused.v1", "run.cancel_requested.v1"
 SAVED, DELETED = "config.saved.v1", "config.deleted.v1"
 PLANNED, UNPLANNED, MISSED = "schedule.saved.v1", "schedule.deleted.v1", "schedule.missed.v1"
+ADVANCED = "schedule.advanced.v1"
 STARTED, CHANGED = "backfill.started.v1", "backfill.changed.v1"
 
 
@@ -280,5 +281,5 @@ class Model:
                 said.append(REQUESTED)
         said += self.drain()
         if not self.suspended and self.table is not None and self.table.has_come(self.now):
-            said += self.act(self.table)
+            said += [*self.act(self.table), ADVANCED]
         return said + self.backfill()

@@ -57,7 +57,10 @@ class Platform:
                 requested_by="test",
             )
         )
-        command = SaveConfigV1(tenant_id=TENANT, config_id=CONFIG, source="…", requested_by="test")
+        self.save(CONFIG)
+
+    def save(self, config: ConfigId) -> None:
+        command = SaveConfigV1(tenant_id=TENANT, config_id=config, source="…", requested_by="test")
         self.tell(KeepConfig(command=command, definition=DEFINITION))
 
     def tell(self, message: Message) -> list[Message]:

@@ -16,7 +16,12 @@ from contracts.runs import (
     RunRejectedV1,
     RunRequestedV1,
 )
-from contracts.schedules import ScheduleDeletedV1, ScheduleMissedV1, ScheduleSavedV1
+from contracts.schedules import (
+    ScheduleDeletedV1,
+    ScheduleMissedV1,
+    SchedulesAdvancedV1,
+    ScheduleSavedV1,
+)
 
 SOMEBODY = "test|admin|operator"
 FULL = r"\d+ runs are going on, as many as the plan allows"
@@ -61,6 +66,7 @@ REASONS: dict[type[Message], tuple[Callable[[Any], str], str]] = {
     ScheduleSavedV1: (lambda said: said.requested_by, SOMEBODY),
     ScheduleDeletedV1: (lambda said: said.requested_by, SOMEBODY),
     ScheduleMissedV1: (lambda said: said.policy, "skip|run_once|run_all"),
+    SchedulesAdvancedV1: (lambda said: said.tenant_id, r"\w+"),
     BackfillStartedV1: (lambda said: said.requested_by, SOMEBODY),
     BackfillChangedV1: (
         lambda said: f"{said.backfill.status} {said.requested_by}",

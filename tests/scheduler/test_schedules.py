@@ -14,7 +14,7 @@ from contracts.backfills import (
     ChangeBackfillV1,
     StartBackfillV1,
 )
-from contracts.identifiers import BackfillId
+from contracts.identifiers import BackfillId, ConfigId
 from contracts.message import Message
 from contracts.pipelines import DeleteConfigV1
 from contracts.runs import (
@@ -29,6 +29,7 @@ from contracts.schedules import (
     SaveScheduleV1,
     ScheduleMissedV1,
     SchedulePart,
+    SchedulesAdvancedV1,
     ScheduleSavedV1,
 )
 from contracts.tenants import TenantResumedV1, TenantSuspendedV1
@@ -64,6 +65,32 @@ def test_each_due_time_starts_one_run_however_often_it_ticks() -> None:
     runs = [m for m in said if isinstance(m, RunRequestedV1) and m.attempt == 1]
     assert len(runs) == len({run.run_id for run in runs}) == 6
     assert {run.trigger.type for run in runs} == {TriggerType.SCHEDULE}
+
+
+def test_how_far_schedules_have_come_is_told_once_for_all_that_moved() -> None:
+    platform = scheduled("*/10 * * * *")
+    for name, cron in (("other", "5-59/5 * * * *"), ("nightly", "0 3 * * *")):
+        platform.save(ConfigId(name))
+        scheduled(cron, platform, config_id=name)
+    assert advanced(platform.pass_time(minutes=4)) == []
+    (told,) = advanced(platform.pass_time(minutes=6))
+    assert sorted(told) == [
+        (CONFIG, START + timedelta(minutes=10), START + timedelta(minutes=20)),
+        ("other", START + timedelta(minutes=10), START + timedelta(minutes=15)),
+    ]
+
+
+def test_a_schedule_whose_missed_times_are_skipped_is_told_to_have_gone_on() -> None:
+    platform = scheduled("0 * * * *", misfire=MisfirePolicy.SKIP)
+    ((moved,),) = advanced(platform.pass_time(hours=3, minutes=20))
+    assert moved[2] == platform.ledger.schedules[CONFIG].due_at == START + timedelta(hours=4)
+
+
+def advanced(said: list[Message]) -> list[list[tuple[str, datetime, datetime | None]]]:
+    told = (message for message in said if isinstance(message, SchedulesAdvancedV1))
+    return [
+        [(one.config_id, one.last_due_at, one.next_due_at) for one in m.schedules] for m in told
+    ]
 
 
 @pytest.mark.parametrize("jump", [timedelta(minutes=10), timedelta(minutes=-10)])
@@ -124,7 +151,7 @@ def test_a_paused_schedule_and_a_suspended_tenant_start_nothing() -> None:
     platform.tell(TenantSuspendedV1(tenant_id=TENANT, reason="unpaid", requested_by="admin"))
     assert platform.pass_time(hours=5, minutes=30) == []
     resumed = platform.tell(TenantResumedV1(tenant_id=TENANT, requested_by="admin"))
-    assert kinds(resumed) == ["schedule.missed.v1"]
+    assert kinds(resumed) == ["schedule.missed.v1", "schedule.advanced.v1"]
 
 
 def test_a_run_over_the_limit_is_refused_and_the_schedule_goes_on() -> None:

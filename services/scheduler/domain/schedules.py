@@ -15,6 +15,7 @@ from contracts.identifiers import ConfigId, RunId, TenantId
 from contracts.platform import CommandRefusedV1, ProblemPart
 from contracts.runs import SubmitRunV1, TriggerPart, TriggerType
 from contracts.schedules import (
+    AdvancedPart,
     DeleteScheduleV1,
     MisfirePolicy,
     SaveScheduleV1,
@@ -22,6 +23,7 @@ from contracts.schedules import (
     ScheduleMissedV1,
     SchedulePart,
     ScheduleRowPart,
+    SchedulesAdvancedV1,
     ScheduleSavedV1,
 )
 from contracts.tenants import LimitsPart
@@ -116,6 +118,7 @@ def start_due(state: Ledger, tenant: TenantId, now: datetime, rules: Rules) -> O
             break
         first = (planned.starts_at or now) - planned.offset
         tried += _start_one(work, tenant, planned, first, now - planned.offset)
+    work.take(_told_of(tenant, work.outcome))
     return work.outcome
 
 
@@ -152,6 +155,18 @@ def _start_one(
 def _advanced(schedule: SchedulePart, last: datetime, following: datetime | None) -> Outcome:
     fact = ScheduleAdvanced(config_id=schedule.config_id, last_due_at=last, due_at=following)
     return (fact,), ()
+
+
+def _told_of(tenant: TenantId, outcome: Outcome) -> Outcome:
+    """One event says of all schedules how far they have come."""
+    moved = tuple(
+        AdvancedPart(
+            config_id=fact.config_id, last_due_at=fact.last_due_at, next_due_at=fact.due_at
+        )
+        for fact in outcome[0]
+        if isinstance(fact, ScheduleAdvanced)
+    )
+    return (), (SchedulesAdvancedV1(tenant_id=tenant, schedules=moved),)
 
 
 def _made_up(
