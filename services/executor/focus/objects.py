@@ -8,6 +8,7 @@ _CONTROL = [chr(n) for n in range(0x20)]
 _RAW = ["\\", '"', *_CONTROL]
 _ESCAPED = ["\\\\", '\\"', *(f"\\u{n:04x}" for n in range(0x20))]
 OPEN, CLOSE = pl.lit("{"), pl.lit("}")
+MADE = "\0made"
 
 
 def member(key: str, value: pl.Expr) -> pl.Expr:
@@ -51,3 +52,19 @@ def object_of(members: Sequence[pl.Expr]) -> pl.Expr:
         return pl.lit(None, dtype=pl.String)
     joined = pl.concat_str(members, separator=",", ignore_nulls=True)
     return pl.when(joined != "").then(pl.concat_str([OPEN, joined, CLOSE]))
+
+
+def repeated(frame: pl.DataFrame, made: pl.Expr) -> pl.Series:
+    """What an expression makes of each row; once for all rows that say the same."""
+    of = list(dict.fromkeys(made.meta.root_names()))
+    said = frame.select(_as_text(pl.col(name), frame.schema[name]) for name in of)
+    different = said.unique()
+    if different.height > frame.height // 2 or not of:
+        return frame.with_columns(made.alias(MADE))[MADE]
+    known = different.with_columns(made.alias(MADE))
+    return said.join(known, on=of, how="left", nulls_equal=True, maintain_order="left")[MADE]
+
+
+def _as_text(value: pl.Expr, type_: pl.DataType) -> pl.Expr:
+    """Equal numbers may be written differently, texts that are equal are the same."""
+    return value if type_.is_nested() else value.cast(pl.String)

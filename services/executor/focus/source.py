@@ -67,11 +67,12 @@ class Source:
             for name, rule in self._mapping.source.items()
             if not rule.required
         ]
-        made = frame.hstack(typed.select(pl.all().name.prefix("\0"))).select(
-            *(self._object(parts).alias(name) for name, parts in self._mapping.objects.items())
-        )
-        typed = typed.with_columns(present)
-        return typed.hstack(made) if made.width else typed
+        both = frame.hstack(typed.select(pl.all().name.prefix("\0")))
+        made = [
+            objects.repeated(both, self._object(parts)).alias(name)
+            for name, parts in self._mapping.objects.items()
+        ]
+        return typed.with_columns(*present, *made)
 
     def take_rounded(self) -> int:
         """How many values read since the last call had digits too fine to keep."""

@@ -5,11 +5,11 @@ import re
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 import polars as pl
 import pyarrow.parquet as pq
 
-from libs.objects import Objects
 from libs.warehouse.schema import Column, Type
 from services.executor.ingest.values import INSTANT, MONEY
 
@@ -17,11 +17,19 @@ PART_ROWS = 500_000
 _NAME = re.compile(r"[^A-Za-z0-9_]")
 
 
+class Keeping(Protocol):
+    """Where parts are brought to."""
+
+    def uri(self, name: str) -> str: ...
+
+    async def upload(self, name: str, path: Path) -> None: ...
+
+
 @dataclass(slots=True)
 class PartWriter:
     """Writes frames as numbered parts below a prefix; a new schema begins a new part."""
 
-    objects: Objects
+    objects: Keeping
     prefix: str
     folder: Path
     names: list[str] = field(default_factory=list)
@@ -61,7 +69,10 @@ class PartWriter:
     def _write(self, frame: pl.DataFrame) -> None:
         table = frame.to_arrow(compat_level=pl.CompatLevel.oldest())
         if self._file is None:
-            self._file = pq.ParquetWriter(self._path, table.schema, compression="zstd")
+            # Whoever reads a part reads all of it: bounds of its columns serve nobody.
+            self._file = pq.ParquetWriter(
+                self._path, table.schema, compression="zstd", write_statistics=False
+            )
         self._file.write_table(table)
 
     @property

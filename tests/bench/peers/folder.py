@@ -3,14 +3,15 @@
 import asyncio
 from pathlib import Path
 
-from libs.objects import Objects
 
-
-class KeptHere(Objects):
+class KeptHere:
     """Takes what is uploaded, and no more."""
 
     def __init__(self, folder: Path) -> None:
-        self.bucket, self._folder = "", folder
+        self._folder = folder
+
+    def uri(self, name: str) -> str:
+        return (self._folder / "kept" / name).as_uri()
 
     async def upload(self, name: str, path: Path) -> None:
         target = self._folder / "kept" / name
