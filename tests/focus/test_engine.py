@@ -115,11 +115,49 @@ def test_net_costs_hold_the_discounts_that_have_lines_of_their_own() -> None:
     assert converter.tally.conserved
 
 
+def without_tags() -> pl.DataFrame:
+    return FIRST.select(c for c in FIRST.columns if not c.startswith("resourceTags/"))
+
+
 def test_tags_of_a_repeated_column_are_read_like_columns_of_their_own() -> None:
     pairs = pl.Series([[{"key": "Team", "value": 'a"b'}, {"key": "env", "value": None}]])
-    columns = [c for c in FIRST.columns if not c.startswith("resourceTags/")]
-    frame = FIRST.select(columns).with_columns(resource_tags=pairs)
+    frame = without_tags().with_columns(resource_tags=pairs)
     assert convert(frame)[0]["Tags"].to_list() == ['{"Team":"a\\"b","env":""}']
+
+
+@pytest.mark.parametrize(
+    ("column", "text"),
+    [
+        ("resource_tags", '{"user_Team": "a\\"b", "aws_createdBy": "root"}'),
+        ("resource_tags", '{"user:Team": "a\\"b", "aws:createdBy": "root"}'),
+        ("resource_tags", '[{"key": "Team", "value": "a\\"b"}, {"key": "aws_createdBy", "value": "root"}]'),  # noqa: E501
+        ("tags", '{"resourceTags/Team": "a\\"b", "resourceTags/aws:createdBy": "root"}'),
+    ],
+)  # fmt: skip
+def test_tags_of_every_form_of_the_report_have_the_same_names(column: str, text: str) -> None:
+    frame = without_tags().with_columns(pl.lit(text).alias(column))
+    assert convert(frame)[0]["Tags"].to_list() == ['{"Team":"a\\"b","aws:createdBy":"root"}']
+
+
+def test_what_a_report_has_in_a_map_is_found_there() -> None:
+    known = ("product_product_name", "product_instance_type")
+    frame = FIRST.drop(known).with_columns(
+        product=pl.lit('{"product_name": "Amazon Neptune", "operating_system": "Linux"}'),
+        line_item_product_code=pl.lit("NewerThanOurTable"),
+    )
+    row = convert(frame)[0].row(0, named=True)
+    assert row["ServiceName"] == "Amazon Neptune"
+    assert row["SkuPriceDetails"] == '{"OperatingSystem":"Linux","x_Operation":"RunInstances"}'
+
+
+def test_a_map_that_is_no_json_is_refused_with_its_row() -> None:
+    texts = ["", '{"user_a": "b"}', "{user_a=b}"]
+    frame = LEDGER.frame(LEDGER.lines[:3]).with_columns(resource_tags=pl.Series(texts))
+    with pytest.raises(BadValueError) as caught:
+        convert(frame)
+    found = caught.value
+    expected = (2, "resource_tags", "{user_a=b}", "a JSON object")
+    assert (found.row, found.column, found.value, found.expected) == expected
 
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in MAPPINGS.glob("*.yml")))
@@ -135,3 +173,29 @@ def test_an_unsound_mapping_says_where() -> None:
         Converter(wrong, FIRST.schema)
     with pytest.raises(MappingError, match=r"there are .*aws_cur"):
         load_mapping("no_such_provider")
+
+
+def test_objects_that_are_no_text_become_json() -> None:
+    pair = pl.Struct({"key": pl.String, "value": pl.String})
+    given = pl.DataFrame(
+        {
+            "Tags": [[{"key": "team", "value": 'a "b"'}], [], None],
+            "SkuPriceDetails": [{"CoreCount": 4, "x_Name": None, "x_Disk": "ssd\\1"}, None, None],
+            "AllocatedMethodDetails": [{"Elements": [{"AllocatedRatio": 0.5}]}, None, None],
+            "ContractApplied": [["c-1"], None, None],
+        },
+        schema_overrides={"Tags": pl.List(pair)},
+    )
+    ledger = load_ledger("focus_file")
+    frame = ledger.frame(ledger.lines[:3]).drop(given.columns, strict=False).hstack(given)
+    found, _ = convert(frame, load_mapping("focus_file"))
+    assert found.select(given.columns).rows() == [
+        (
+            '{"team":"a \\"b\\""}',
+            '{"CoreCount":4,"x_Disk":"ssd\\\\1"}',
+            '{"Elements":[{"AllocatedRatio":0.5}]}',
+            '["c-1"]',
+        ),
+        (None, None, None, None),
+        (None, None, None, None),
+    ]

@@ -4,6 +4,8 @@ import gzip
 from decimal import Decimal
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from services.executor.steps.step import StepError
@@ -51,6 +53,25 @@ async def test_a_bill_becomes_focus_rows_that_add_up_to_it(around: Surroundings)
     assert around.heard.checks["rows_are_accounted_for"] == "PASSED"
     (raw,) = await around.rows("SELECT COUNT(*) AS n, COUNT(DISTINCT x_row) AS r FROM $.raw_aws")
     assert raw == {"n": len(LEDGER.lines), "r": len(LEDGER.lines)}
+
+
+async def test_tags_that_parquet_holds_as_maps_reach_the_table(around: Surroundings) -> None:
+    """As AWS writes CUR 2.0, and FOCUS."""
+    first = LEDGER.frame(LEDGER.lines[:1])
+    maps = pa.array(
+        [[("user_team", "data"), ("aws_env", 'a "b"')]], pa.map_(pa.string(), pa.string())
+    )
+    bill = first.select(c for c in first.columns if not c.startswith("resourceTags/")).to_arrow()
+    path = around.landing / str(around.tenant) / "aws" / PERIOD / "cur.parquet"
+    path.parent.mkdir(parents=True)
+    pq.write_table(bill.append_column("resource_tags", maps), path)
+    raw = {**RAW, "files": "aws/${parameters.period}/*.parquet"}
+    await around.run("ingest.file", raw, period=PERIOD)
+    await around.run("cost.focus", FOCUS, period=PERIOD)
+    (row,) = await around.rows("SELECT Tags FROM $.focus_costs")
+    assert row == {"Tags": '{"team":"data","aws:env":"a \\"b\\""}'}
+    (raw_row,) = await around.rows("SELECT resource_tags AS t FROM $.raw_aws")
+    assert "user_team" in raw_row["t"]
 
 
 async def test_the_same_delivery_again_changes_nothing(around: Surroundings) -> None:

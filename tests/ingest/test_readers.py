@@ -5,12 +5,14 @@ import tracemalloc
 from pathlib import Path
 
 import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from services.executor.ingest.csv_reader import BLOCK, CsvOptions
 from services.executor.ingest.errors import RefusedFileError
 from services.executor.ingest.places import BadPatternError, checked, matches
-from services.executor.ingest.readers import Format, open_reader
+from services.executor.ingest.readers import Format, ParquetFile, open_reader
 
 TABLE = "account,cost\n007,1.5\n008,2\n"
 
@@ -129,6 +131,15 @@ def test_bad_json_lines_are_refused(
     with pytest.raises(RefusedFileError, match=said) as caught:
         read(tmp_path, content, "f.ndjson")
     assert caught.value.line == line
+
+
+def test_a_map_in_parquet_is_a_list_of_pairs(tmp_path: Path) -> None:
+    maps = pa.array([[("team", "data"), ("env", None)], None], pa.map_(pa.string(), pa.string()))
+    pq.write_table(pa.table({"tags": maps}), tmp_path / "maps")
+    frame = read(tmp_path, (tmp_path / "maps").read_bytes(), "f.parquet")
+    pairs = [{"key": "team", "value": "data"}, {"key": "env", "value": None}]
+    assert frame["tags"].to_list() == [pairs, None]
+    assert ParquetFile(tmp_path / "maps", "f.parquet").schema == frame.schema
 
 
 def test_parquet_is_read_with_its_types_and_refused_when_cut(tmp_path: Path) -> None:

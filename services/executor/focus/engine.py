@@ -15,8 +15,9 @@ from services.executor.focus.errors import MappingError
 from services.executor.focus.expressions import compile_expression, layers
 from services.executor.focus.lookups import load_lookup
 from services.executor.focus.mapping import Mapping
+from services.executor.focus.pairs import in_pairs, member
 from services.executor.focus.periods import with_period
-from services.executor.focus.source import HAS, Source
+from services.executor.focus.source import HAS, Source, headers_of, plain
 from services.executor.focus.specification import focus
 from services.executor.focus.tally import Tally, add_sums
 from services.executor.ingest.values import PLAIN, Style
@@ -38,9 +39,14 @@ class Converter:
         """Adds to the tally if one is given. Raises `MappingError` or `MissingColumnsError`."""
         self._mapping = mapping
         self.tally = Tally() if tally is None else tally
-        found = flattened(schema)
+        found = flattened(schema, headers_of(mapping, "json"))
+        found |= _members(mapping, schema)
         self._source = Source(mapping, list(found), style)
         self._flattened = {name: found[name] for name in self._source.needs}
+        paired = headers_of(mapping, "pairs") | {plain(name) for name in mapping.maps}
+        self._texts = [
+            name for name in self.reads if schema[name] == pl.String and plain(name) in paired
+        ]
         self._elements = [ElementRows(mapping.name, said) for said in mapping.elements]
         self._lookups = {
             name: load_lookup(said.table, said.prefix) for name, said in mapping.lookups.items()
@@ -56,6 +62,7 @@ class Converter:
 
     def convert(self, batch: pl.DataFrame) -> pl.DataFrame:
         """Raises `BadValueError`, with the number of the row in this batch."""
+        batch = in_pairs(batch, self._texts) if self._texts else batch
         flat = batch.select(expression.alias(name) for name, expression in self._flattened.items())
         rows = with_period(self._source.read(flat), self._mapping.billing_period)
         found = [(each, each.of(rows)) for each in self._elements]
@@ -185,12 +192,26 @@ def _evaluate(rows: pl.DataFrame, groups: Sequence[Sequence[pl.Expr]]) -> pl.Dat
     return rows
 
 
-def flattened(schema: pl.Schema) -> dict[str, pl.Expr]:
-    """Nested records as columns of their own, `outer.inner`; repeated ones stay."""
+def flattened(schema: pl.Schema, whole: frozenset[str] = frozenset()) -> dict[str, pl.Expr]:
+    """Nested records as columns of their own, `outer.inner`; but lists, and the `whole`."""
     found: dict[str, pl.Expr] = {}
     for name, type_ in schema.items():
-        _flatten(name, type_, pl.col(name), found)
+        if plain(name) in whole:
+            found[name] = pl.col(name)
+        else:
+            _flatten(name, type_, pl.col(name), found)
     return found
+
+
+def _members(mapping: Mapping, schema: pl.Schema) -> dict[str, pl.Expr]:
+    """What a mapping wants out of maps, as columns of their own."""
+    headers = {plain(name): name for name, type_ in schema.items() if type_ != pl.Struct}
+    return {
+        f"{name}.{key}": member(pl.col(headers[plain(name)]), key)
+        for name, keys in mapping.maps.items()
+        if plain(name) in headers
+        for key in keys
+    }
 
 
 def _flatten(

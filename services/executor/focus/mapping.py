@@ -42,6 +42,8 @@ class ObjectPart(_Part):
     """A column of repeated {key, value}."""
     within: str = ""
     """The pairs' field that stands before a key, with a slash: a namespace."""
+    prefixes: dict[str, str] = Field(default_factory=dict)
+    """Beginnings of pairs' keys, and what stands there instead."""
     json_text: str = ""
     """A column that holds JSON, with or without its braces."""
     columns: dict[str, str] = Field(default_factory=dict)
@@ -97,6 +99,10 @@ class Mapping(_Part):
     version: int = Field(ge=1)
     about: str
     source: dict[str, SourceColumn]
+    maps: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    """Columns of repeated {key, value}, of which these keys are columns: `<column>.<key>`."""
+    nulls: tuple[str, ...] = ()
+    """What some senders write in columns of text where there is nothing."""
     objects: dict[str, tuple[ObjectPart, ...]] = Field(default_factory=dict)
     billing_period: dict[str, str]
     """`start` and `end`, or `month_of` a time where they are absent; or `month` in a `zone`."""

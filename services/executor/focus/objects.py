@@ -1,6 +1,6 @@
 """JSON objects out of columns, of repeated key-value pairs, or of text that is almost JSON."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import polars as pl
 
@@ -21,15 +21,22 @@ def escaped(value: pl.Expr) -> pl.Expr:
     return value.str.replace_many(_RAW, _ESCAPED)
 
 
-def members_of_pairs(column: str, prefix: str, within: str) -> pl.Expr:
+def members_of_pairs(
+    column: str, prefix: str = "", within: str = "", prefixes: Mapping[str, str] | None = None
+) -> pl.Expr:
     """The members that a column of repeated {key, value} has, joined by commas."""
     pair = pl.element().struct
+    key = pair.field("key")
+    for old, new in (prefixes or {}).items():
+        begins = pair.field("key").str.starts_with(old)
+        instead = pl.lit(new) + pair.field("key").str.strip_prefix(old)
+        key = pl.when(begins).then(instead).otherwise(key)
     outer = [escaped(pair.field(within).fill_null("")), pl.lit("/")] if within else []
     one = pl.concat_str(
         [
             pl.lit(f'"{prefix}'),
             *outer,
-            escaped(pair.field("key")),
+            escaped(key),
             pl.lit('":"'),
             escaped(pair.field("value").fill_null("")),
             pl.lit('"'),
@@ -37,6 +44,29 @@ def members_of_pairs(column: str, prefix: str, within: str) -> pl.Expr:
     )
     joined = pl.col(column).list.eval(one).list.join(",", ignore_nulls=True)
     return pl.when(joined != "").then(joined)
+
+
+def of_nested(column: str, type_: pl.DataType) -> pl.Expr:
+    """JSON of what a file holds as a map or as a record instead of as text."""
+    value = pl.col(column)
+    if isinstance(type_, pl.Struct):
+        names = [field.name for field in type_.fields]
+        return object_of([_nested_member(name, value.struct.field(name)) for name in names])
+    inner = type_.inner if isinstance(type_, pl.List) else None
+    if isinstance(inner, pl.Struct) and {"key", "value"} <= {f.name for f in inner.fields}:
+        return object_of([members_of_pairs(column)])
+    return _encoded(value)
+
+
+def _nested_member(key: str, value: pl.Expr) -> pl.Expr:
+    quoted = key.replace("\\", "\\\\").replace('"', '\\"')
+    return pl.concat_str([pl.lit(f'"{quoted}":'), _encoded(value)])
+
+
+def _encoded(value: pl.Expr) -> pl.Expr:
+    alone = pl.struct(value.alias("v")).struct.json_encode()
+    text = alone.str.strip_prefix('{"v":').str.strip_suffix("}")
+    return pl.when(value.is_not_null()).then(text)
 
 
 def members_of_json(column: str) -> pl.Expr:

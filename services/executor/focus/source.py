@@ -44,6 +44,14 @@ def plain(header: str) -> str:
     return _PUNCTUATION.sub("", header.removeprefix("\ufeff").lower())
 
 
+def headers_of(mapping: FocusMapping, kind: str) -> frozenset[str]:
+    """The headers of columns of a kind, as `plain` has them."""
+    columns = mapping.source.items()
+    return frozenset(
+        plain(each) for name, rule in columns if rule.type == kind for each in (name, *rule.names)
+    )
+
+
 class Source:
     """One export's header, resolved once; `read` takes its rows batch by batch."""
 
@@ -92,9 +100,15 @@ class Source:
                 yield decimals(pl.col(header), schema[header], self._style).alias(name)
             elif rule.type in {"pairs", "list"}:
                 yield pl.col(header).alias(name)
+            elif rule.type == "json" and isinstance(schema[header], pl.List | pl.Struct):
+                yield objects.of_nested(header, schema[header]).alias(name)
             elif rule.type in {"text", "json"}:
                 text = pl.col(header).cast(pl.String)
-                yield pl.when(text != "").then(text).alias(name)
+                yield pl.when(self._is_something(text)).then(text).alias(name)
+
+    def _is_something(self, text: pl.Expr) -> pl.Expr:
+        nulls = self._mapping.nulls
+        return text.is_in(["", *nulls]).not_() if nulls else text != ""
 
     def _times(self, frame: pl.DataFrame) -> Iterator[pl.Series]:
         for name, rule in self._mapping.source.items():
@@ -140,7 +154,9 @@ class Source:
                     key = part.key + header.removeprefix(part.prefix)
                     yield objects.member(key, pl.when(value != "").then(value))
         elif part.pairs and part.pairs in self.found:
-            yield objects.members_of_pairs(self.found[part.pairs], part.key, part.within)
+            yield objects.members_of_pairs(
+                self.found[part.pairs], part.key, part.within, part.prefixes
+            )
         elif part.json_text and part.json_text in self.found:
             yield objects.members_of_json(self.found[part.json_text])
         for key, name in part.columns.items():

@@ -62,23 +62,31 @@ class ParquetFile:
 
     @property
     def schema(self) -> pl.Schema:
-        empty = pl.from_arrow(self._file.schema_arrow.empty_table())
-        assert isinstance(empty, pl.DataFrame)  # noqa: S101  a table is a frame
-        return empty.schema
+        return _frame(self._file.schema_arrow.empty_table()).schema
 
     def batches(self, columns: Collection[str] | None = None) -> Iterator[pl.DataFrame]:
         only = None if columns is None else sorted(columns)
         try:
             for batch in self._file.iter_batches(batch_size=ROWS, columns=only):
-                frame = pl.from_arrow(batch)
-                assert isinstance(frame, pl.DataFrame)  # noqa: S101  a batch is a frame
-                yield frame
+                yield _frame(batch)
         except (pa.ArrowException, OSError) as error:
             problem = f"it is damaged: {str(error)[:200]}"
             raise RefusedFileError(self._name, problem) from None
 
     def line_of(self, row: int) -> int | None:  # noqa: ARG002  Parquet has no lines
         return None
+
+
+def _frame(rows: pa.Table | pa.RecordBatch) -> pl.DataFrame:
+    """Maps, which hardly anything takes, as the lists of pairs that they are."""
+    frame = pl.from_arrow(rows)
+    assert isinstance(frame, pl.DataFrame)  # noqa: S101  a batch is a frame
+    maps = [
+        pl.col(name).cast(pl.List(pl.Struct({"key": type_.key, "value": type_.value})))
+        for name, type_ in frame.schema.items()
+        if isinstance(type_, pl.Map)
+    ]
+    return frame.with_columns(maps) if maps else frame
 
 
 class JsonLines:
