@@ -142,6 +142,9 @@ class ListNoticesV1(Query, type="notice.list.v1", to=Service.AUDIT_LOG):
     webhook_id: WebhookId
     after: str = ""
     limit: int = Field(default=50, ge=1, le=1000)
+    from_time: Utc | None = None
+    """When absent: 30 days before `to_time`, or before now."""
+    to_time: Utc | None = None
 
 
 class NoticeListV1(Reply, type="notice.page.v1"):

@@ -13,7 +13,7 @@ from contracts.audit import EventListV1, EventOrder, ListEventsV1
 from libs.clock import Clock
 from services.audit_log.page_bounds import PAGE_BYTES, encoded_bytes, within_bytes
 from services.audit_log.parts import event_part
-from services.audit_log.reading import Conditions, Reader
+from services.audit_log.reading import CLOCKS_DIFFER, SHOWN, Conditions, Reader
 
 PIECE = 1_000_000
 """Characters of a message that is too long for one reply; each has 6 bytes at most."""
@@ -54,9 +54,9 @@ class EventPages:
         in_chains = query.order is EventOrder.CHAIN
         order = "chain_id, chain_position" if in_chains else "event_time, event_id"
         rows = await self._reader.select(
-            "event_log" if in_chains else "events",
+            "event_log",
             query.tenant_id,
-            _behind(_wanted(query, begun), query.order, place),
+            _behind(_wanted(query, begun, place), query.order, place),
             tail=f"ORDER BY {order} LIMIT {query.limit + 1}",
             around=within_bytes(order, "data"),
         )
@@ -71,9 +71,11 @@ class EventPages:
         return EventListV1(tenant_id=query.tenant_id, events=events, next_after=after)
 
 
-def _wanted(query: ListEventsV1, begun: datetime) -> Conditions:
+def _wanted(query: ListEventsV1, begun: datetime, place: Place) -> Conditions:
+    in_chains = query.order is EventOrder.CHAIN
     return (
-        Conditions()
+        Conditions(once="" if in_chains else "event_id")
+        .recorded_since(_recorded_since(query, begun, place))
         .add("event_type = @event_type", event_type=query.event_type)
         .add("correlation_id = @correlation", correlation=query.correlation_id)
         .add("event_time >= @from_time", from_time=query.from_time)
@@ -83,6 +85,20 @@ def _wanted(query: ListEventsV1, begun: datetime) -> Conditions:
         .add("source = @source", source=query.source)
         .add("recorded_at <= @begun", begun=begun)
     )
+
+
+def _recorded_since(query: ListEventsV1, begun: datetime, place: Place) -> datetime | None:
+    """Where what the page may hold begins in the log, which is partitioned by this.
+
+    Chains are whole unless it is said from when on, and so is what names one thing.
+    """
+    bounds = [query.from_time and query.from_time - CLOCKS_DIFFER]
+    if query.order is EventOrder.TIME:
+        if not (query.from_time or query.run_id or query.correlation_id):
+            bounds.append((query.to_time or begun) - SHOWN)
+        if place.first:
+            bounds.append(datetime.fromisoformat(place.first) - CLOCKS_DIFFER)
+    return max(filter(None, bounds), default=None)
 
 
 def _behind(wanted: Conditions, order: EventOrder, place: Place) -> Conditions:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import Any
 
 from contracts.audit import PLATFORM
@@ -9,6 +10,10 @@ from contracts.identifiers import TenantId
 from libs.warehouse.warehouse import Warehouse
 
 Row = Mapping[str, Any]
+SHOWN = timedelta(days=30)
+"""How far back lists go that nobody has said it of; what is older is not even read."""
+CLOCKS_DIFFER = timedelta(hours=1)
+"""By at most how much a message may seem to be recorded before it was sent."""
 
 
 @dataclass(slots=True)
@@ -19,6 +24,10 @@ class Conditions:
     values: dict[str, object] = field(default_factory=dict)
     once: str = ""
     """Of rows that have this in common only the first that was recorded counts."""
+
+    def recorded_since(self, at: datetime | None) -> "Conditions":
+        """Read no partition of the log that ends before."""
+        return self.add("recorded_at >= @recorded_from", recorded_from=at)
 
     def add(self, condition: str, **values: object) -> "Conditions":
         if all(value not in {None, ""} for value in values.values()):

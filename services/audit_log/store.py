@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from typing import Any
 
 from contracts.audit import (
@@ -36,12 +36,9 @@ from services.audit_log.parts import (
     step_part,
     usage_part,
 )
-from services.audit_log.reading import Conditions, Reader, Row
+from services.audit_log.reading import CLOCKS_DIFFER, SHOWN, Conditions, Reader, Row
 
 MOST_STEPS = 1000
-LETTERS_SHOWN = timedelta(days=30)
-CLOCKS_DIFFER = timedelta(hours=1)
-"""By at most how much a message may seem to be recorded before it was sent."""
 
 
 class Records:
@@ -112,12 +109,13 @@ class Records:
         return page, _after(rows, page)
 
     async def notices(self, query: ListNoticesV1) -> tuple[tuple[NoticeSentV1, ...], str]:
+        """Reads only the days that are asked for."""
         wanted = (
-            Conditions()
+            self._between(query.from_time, query.to_time)
             .add("event_type = @type", type=NoticeSentV1.wire_type)
             .add("JSON_VALUE(data, '$.webhook_id') = @webhook", webhook=query.webhook_id)
         )
-        rows = await self._newest("events", query, wanted, _EVENT_KEY, ("data",))
+        rows = await self._newest("event_log", query, wanted, _EVENT_KEY, ("data",))
         sent = (NoticeSentV1.decode(row["data"].encode()) for row in rows[: query.limit])
         page = fitting(sent, NoticeSentV1.model_dump_json)
         return page, _after(rows, page)
@@ -126,21 +124,27 @@ class Records:
         self, query: ListDeadLettersV1
     ) -> tuple[tuple[DeadLetterRowPart, ...], str]:
         """Of all tenants; reads only the days that are asked for."""
-        since = query.from_time or (query.to_time or self._clock()) - LETTERS_SHOWN
         wanted = (
-            Conditions(once="event_id")
-            .add("recorded_at >= @recorded_from", recorded_from=since - CLOCKS_DIFFER)
+            self._between(query.from_time, query.to_time)
             .add("event_type = @type", type=MessageAbandonedV1.wire_type)
             .add("source = @service", service=query.service and query.service.value)
             .add(f"{_LETTER_TYPE} = @message_type", message_type=query.message_type)
-            .add("event_time >= @from_time", from_time=since)
-            .add("event_time < @to_time", to_time=query.to_time)
         )
         rows = await self._newest("event_log", query, wanted, _EVENT_KEY, ("data",))
         page = fitting(
             map(dead_letter_part, rows[: query.limit]), DeadLetterRowPart.model_dump_json
         )
         return page, _after(rows, page)
+
+    def _between(self, from_time: datetime | None, to_time: datetime | None) -> Conditions:
+        """Of the log itself: messages sent then, each once; without a beginning, not far back."""
+        since = from_time or (to_time or self._clock()) - SHOWN
+        return (
+            Conditions(once="event_id")
+            .recorded_since(since - CLOCKS_DIFFER)
+            .add("event_time >= @from_time", from_time=since)
+            .add("event_time < @to_time", to_time=to_time)
+        )
 
     async def _newest(
         self,

@@ -29,9 +29,9 @@ from tests.audit_log.load import Load
 from tests.audit_log.recorder import connect, keep_signing_key
 
 PROJECT = "convergence-local"
-START_SECONDS = 120.0
+START_SECONDS = float(os.environ.get("PATIENCE", "120"))
 """Within which a service that was started must write."""
-RECOVERY_SECONDS = 120.0
+RECOVERY_SECONDS = float(os.environ.get("PATIENCE", "120"))
 
 
 @dataclass(slots=True)

@@ -30,11 +30,15 @@ TENANTS = ("bench_one", "bench_two")
 RUNS = "/api/v1/pipelines/runs"
 
 
-def _list(view: str, order: str) -> str:
+def _list(view: str, order: str, more: str = "") -> str:
     return (
-        f"SELECT * FROM `convergence-local.tenants.{view}` WHERE tenant_id = @tenant_id"
+        f"SELECT * FROM `convergence-local.tenants.{view}` WHERE tenant_id = @tenant_id{more}"
         f" ORDER BY {order} LIMIT 51"
     )
+
+
+_RECENT = " AND recorded_at >= TIMESTAMP_SUB(CURRENT_TIMESTAMP(), INTERVAL 30 DAY)"
+_ONCE = " QUALIFY ROW_NUMBER() OVER (PARTITION BY event_id ORDER BY recorded_at, chain_id) = 1"
 
 
 RUNS_OF_A_TENANT = 10
@@ -48,7 +52,7 @@ LISTS = (
         f"{LISTED} audit events",
         "/api/v1/audit/events",
         within_bytes("event_time, event_id", "data").replace(
-            "{query}", _list("events", "event_time, event_id")
+            "{query}", _list("event_log", "event_time, event_id", _RECENT + _ONCE)
         ),
     ),
     (

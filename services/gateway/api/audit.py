@@ -105,7 +105,8 @@ class AuditRoutes:
     async def events(self, call: Call, query: EventFilters) -> web.StreamResponse:
         """List what was recorded; an operator says whose, `system` for what concerns no tenant.
 
-        NDJSON gives all of it.
+        In order of time, of the last 30 days unless `from`, `run_id` or `correlation_id` says
+        otherwise; in order of chains, all. NDJSON gives all of it.
         """
         tenant = _whose(call, query)
 

@@ -5,7 +5,7 @@ from datetime import timedelta
 from uuid import uuid4
 
 from aiohttp import web
-from pydantic import Field
+from pydantic import AwareDatetime, Field
 
 from contracts.identifiers import WebhookId
 from contracts.message import Part
@@ -65,6 +65,12 @@ class WebhookRotated(Part):
     secret_version: int
     secret: str
     """Shown once; signs beside the old one until the overlap ends."""
+
+
+class DeliveryFilters(PageQuery):
+    from_time: AwareDatetime | None = Field(default=None, alias="from")
+    """From when on they were tried; 30 days before `to`, or before now, when absent."""
+    to_time: AwareDatetime | None = Field(default=None, alias="to")
 
 
 class DeliveriesShown(Part):
@@ -177,16 +183,21 @@ class WebhookRoutes:
 
     @endpoint("GET", ONE + "/deliveries", Who.TENANT, answers=DeliveriesShown, **OF_ONE)
     async def deliveries(
-        self, call: Call, webhook_id: WebhookId, query: PageQuery
+        self, call: Call, webhook_id: WebhookId, query: DeliveryFilters
     ) -> web.StreamResponse:
-        """List the tries to deliver, the newest first."""
+        """List the tries to deliver, the newest first: of the last 30 days, unless `from` says."""
         known = await self._edge.questions.ask(ListWebhooksV1(tenant_id=call.tenant), WebhookListV1)
         if webhook_id not in {one.webhook_id for one in known.webhooks}:
             raise Problem(404, "webhook_not_found", f"There is no webhook {webhook_id}.")
 
         async def fetch(after: str, limit: int) -> tuple[Sequence[Item], str]:
             wanted = ListNoticesV1(
-                tenant_id=call.tenant, webhook_id=webhook_id, after=after, limit=limit
+                tenant_id=call.tenant,
+                webhook_id=webhook_id,
+                after=after,
+                limit=limit,
+                from_time=query.from_time,
+                to_time=query.to_time,
             )
             found = await self._edge.questions.ask(wanted, NoticeListV1, within=READING_SECONDS)
             return [one.model_dump(mode="json") for one in found.deliveries], found.next_after

@@ -1,0 +1,146 @@
+"""What a page reads of the log: the days that it can hold, however much was recorded before."""
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any, cast
+
+from contracts.audit import EventOrder, ListEventsV1
+from contracts.identifiers import TenantId, WebhookId
+from contracts.message import Message
+from contracts.webhooks import ListNoticesV1, Notice, NoticeSentV1
+from libs.warehouse.warehouse import Warehouse
+from services.audit_log.handlers import Handlers
+from services.audit_log.store import Records
+from tests.audit_log.recorder import START, Recorder, delivery
+from tests.audit_log.test_views import queued, run_id
+
+WEBHOOK = WebhookId("wh_window")
+DAY = timedelta(days=1)
+
+
+class Noting:
+    """Notes from when on each query reads what was recorded."""
+
+    def __init__(self, real: Warehouse) -> None:
+        self.project = real.project
+        self._real = real
+        self.bounds: list[datetime | None] = []
+
+    async def query(self, sql: str, bound: Mapping[str, Any]) -> list[dict[str, Any]]:
+        is_read_from = "recorded_at >= @recorded_from" in sql.partition(" QUALIFY ")[0]
+        self.bounds.append(bound["recorded_from"] if is_read_from else None)
+        return await self._real.query(sql, bound)
+
+
+async def recorded(recorder: Recorder, message: Message, sent: datetime, at: datetime) -> None:
+    """Twice, as deliveries may be."""
+    writer = Handlers(recorder.warehouse, lambda: at)
+    one = delivery(message, at=sent)
+    await writer.record([one])
+    await writer.record([one])
+
+
+def now(recorder: Recorder, days: float) -> Records:
+    return Records(recorder.warehouse, lambda: START + days * DAY)
+
+
+async def numbers(records: Records, tenant: str, **chosen: object) -> list[int]:
+    query = ListEventsV1.model_validate({"tenant_id": tenant, **chosen})
+    page = (await records.events(query)).events
+    return [int(str(event.run_id)[-4:]) for event in page]
+
+
+async def test_events_go_back_thirty_days_unless_it_is_said(recorder: Recorder) -> None:
+    tenant = TenantId("window_events")
+    for number, day in enumerate((0, 20, 45)):
+        at = START + day * DAY
+        await recorded(recorder, queued(tenant, number), at, at)
+    late = now(recorder, 46)
+    assert await numbers(late, tenant) == [1, 2]
+    assert await numbers(late, tenant, from_time=START) == [0, 1, 2]
+    assert await numbers(late, tenant, from_time=START + 30 * DAY) == [2]
+    assert await numbers(late, tenant, to_time=START + 25 * DAY) == [0, 1]
+    assert await numbers(late, tenant, run_id=run_id(0)) == [0]
+    assert await numbers(late, tenant, correlation_id="c-1") == [0, 1, 2]
+
+
+async def test_chains_are_whole_unless_it_is_said(recorder: Recorder) -> None:
+    tenant, chain = TenantId("window_chain"), EventOrder.CHAIN
+    for number, day in enumerate((0, 45)):
+        at = START + day * DAY
+        await recorded(recorder, queued(tenant, number), at, at)
+    late = now(recorder, 46)
+    assert sorted(await numbers(late, tenant, order=chain)) == [0, 0, 1, 1]
+    assert await numbers(late, tenant, order=chain, from_time=START + DAY) == [1, 1]
+
+
+async def test_each_page_begins_in_the_log_where_the_one_before_ended(recorder: Recorder) -> None:
+    tenant = TenantId("window_pages")
+    for number in range(5):
+        at = START + number * DAY
+        early = timedelta(minutes=-30 if number == 3 else 0)  # its recorder's clock is behind
+        await recorded(recorder, queued(tenant, number), at, at + early)
+    noting = Noting(recorder.warehouse)
+    records = Records(cast("Warehouse", noting), lambda: START + 10 * DAY)
+    seen: list[int] = []
+    after = ""
+    while True:
+        found = await records.events(ListEventsV1(tenant_id=tenant, limit=2, after=after))
+        seen += [int(str(event.run_id)[-4:]) for event in found.events]
+        if not (after := found.next_after):
+            break
+    assert seen == [0, 1, 2, 3, 4]
+    hour = timedelta(hours=1)
+    assert noting.bounds == [START - 20 * DAY, START + DAY - hour, START + 3 * DAY - hour]
+
+
+def tried(tenant: TenantId, number: int) -> NoticeSentV1:
+    return NoticeSentV1(
+        tenant_id=tenant,
+        webhook_id=WEBHOOK,
+        notice_id=f"msg_{number}",
+        notice=Notice.RUN_FINISHED,
+        host="hooks.example",
+        try_number=1,
+        delivered=True,
+        http_status=200,
+        sent_at=START,
+    )
+
+
+async def tries(records: Records, tenant: TenantId, **chosen: object) -> list[str]:
+    asked = {"tenant_id": tenant, "webhook_id": WEBHOOK, **chosen}
+    found: list[str] = []
+    after = ""
+    while True:
+        query = ListNoticesV1.model_validate({**asked, "after": after})
+        page, after = await records.notices(query)
+        found += [one.notice_id for one in page]
+        if not after:
+            return found
+
+
+async def test_deliveries_go_back_thirty_days_unless_it_is_said(recorder: Recorder) -> None:
+    tenant = TenantId("window_notices")
+    for number, day in enumerate((0, 20, 30, 45)):
+        at = START + day * DAY
+        await recorded(recorder, tried(tenant, number), at, at)
+    noting = Noting(recorder.warehouse)
+    late = Records(cast("Warehouse", noting), lambda: START + 46 * DAY)
+    assert await tries(late, tenant) == ["msg_3", "msg_2", "msg_1"]
+    assert await tries(late, tenant, limit=1) == ["msg_3", "msg_2", "msg_1"]
+    assert set(noting.bounds) == {START + 16 * DAY - timedelta(hours=1)}
+    assert await tries(late, tenant, from_time=START) == ["msg_3", "msg_2", "msg_1", "msg_0"]
+    until = START + 25 * DAY
+    assert await tries(late, tenant, to_time=until) == ["msg_1", "msg_0"]
+    assert await tries(late, tenant, from_time=START + DAY, to_time=until) == ["msg_1"]
+
+
+async def test_what_was_recorded_before_is_not_even_read(recorder: Recorder) -> None:
+    """Seen by what cannot be: it was recorded long before it was sent."""
+    tenant = TenantId("window_early")
+    await recorded(recorder, queued(tenant, 1), START, START - 2 * DAY)
+    await recorded(recorder, tried(tenant, 1), START, START - 2 * DAY)
+    records = now(recorder, 1)
+    assert await numbers(records, tenant, from_time=START) == []
+    assert await tries(records, tenant, from_time=START) == []
