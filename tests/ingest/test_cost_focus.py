@@ -136,15 +136,35 @@ async def test_a_bill_that_does_not_add_up_leaves_the_table_as_it_was(
     assert kept["n"] == rows
 
 
-async def test_a_bad_amount_is_refused_with_file_row_and_column(around: Surroundings) -> None:
-    given = {**LEDGER.lines[0].given, "line_item_unblended_cost": "12,50"}
-    bad = Line("bad", given, ())
+def ledger_with(amount: str, note: str = "") -> list[Line]:
+    before = {**LEDGER.lines[1].given, "line_item_line_item_description": note}
+    bad = {**LEDGER.lines[0].given, "line_item_unblended_cost": amount}
+    return [Line("before", before, ()), Line("bad", bad, ())]
+
+
+@pytest.mark.parametrize(("note", "line"), [("", 3), ("a\nnote of\nthree lines", 5)])
+async def test_a_bad_amount_is_refused_with_file_line_and_column(
+    around: Surroundings, note: str, line: int
+) -> None:
     with pytest.raises(StepError) as caught:
-        await load(around, [LEDGER.lines[1], bad])
+        await load(around, ledger_with("12,50", note))
     assert caught.value.code == "file_refused"
     assert caught.value.detail == (
-        "aws/2026-11/cur-1.csv.gz, column line_item_unblended_cost: row 2: '12,50' is not a number"
+        f"aws/2026-11/cur-1.csv.gz, line {line}, column line_item_unblended_cost:"
+        " '12,50' is not a number"
     )
+
+
+async def test_a_bad_amount_of_a_file_without_lines_is_refused_with_its_row(
+    around: Surroundings,
+) -> None:
+    path = around.landing / str(around.tenant) / "aws" / PERIOD / "cur"
+    path.parent.mkdir(parents=True)
+    LEDGER.frame(ledger_with("12,50")).write_parquet(path)
+    files = {"files": "aws/${parameters.period}/cur", "format": "parquet"}
+    await around.run("ingest.file", {**RAW, **files}, period=PERIOD)
+    with pytest.raises(StepError, match=r"11/cur, column line_item_unb.*: row 2: '12,50'"):
+        await around.run("cost.focus", FOCUS, period=PERIOD)
 
 
 async def test_a_bill_with_decimal_commas_and_days_first_is_read_when_it_is_said(

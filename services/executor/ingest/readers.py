@@ -40,7 +40,7 @@ def open_reader(path: Path, name: str, format_: Format | None, options: CsvOptio
     """Raises `RefusedFileError` for a file that cannot be one of its kind."""
     if path.stat().st_size == 0:
         raise RefusedFileError(name, "it is empty: no byte in it")
-    match format_ or _format_of(name):
+    match format_ or format_of(name):
         case "csv":
             return CsvFile(path, name, options)
         case "parquet":
@@ -148,7 +148,8 @@ class JsonLines:
         return gzip.open(self._path, "rb") if gzipped else self._path.open("rb")  # type: ignore[return-value]
 
 
-def _format_of(name: str) -> Format:
+def format_of(name: str) -> Format:
+    """By its name. Raises `RefusedFileError`."""
     base = name.lower().removesuffix(".gz").removesuffix(".gzip")
     for suffix, format_ in _SUFFIXES.items():
         if base.endswith(suffix):

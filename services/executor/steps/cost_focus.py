@@ -25,6 +25,7 @@ from services.executor.focus.tables import WHERE, history
 from services.executor.focus.tally import Tally
 from services.executor.ingest.deliveries import Deliveries, Delivery, folder_of, load_id_of
 from services.executor.ingest.errors import RefusedFileError
+from services.executor.ingest.lines import line_of
 from services.executor.ingest.parts import PartWriter, each
 from services.executor.ingest.readers import ParquetFile
 from services.executor.ingest.slices import SliceLoad, SliceLoader
@@ -127,11 +128,24 @@ class CostFocus(StepType):
                 converter = Converter(work.mapping, schema, tally, style)
             reads = converter.reads | PLACE & set(schema)
             async for batch in each(file.batches(reads)):
-                rows = await asyncio.to_thread(_converted, converter, batch)
+                try:
+                    rows = await asyncio.to_thread(converter.convert, batch)
+                except BadValueError as error:
+                    raise await self._refusal(error, batch, delivery, path) from None
                 await parts.add(rows.with_columns(pl.lit(v).alias(k) for k, v in own.items()))
                 work.given.tell.progress(rows=parts.rows)
         await parts.finish()
         return tally
+
+    async def _refusal(
+        self, error: BadValueError, batch: pl.DataFrame, delivery: Delivery, spool: Path
+    ) -> RefusedFileError:
+        file, row = batch.select("x_file", "x_row").row(error.row)
+        line = await line_of(self._data, delivery, file, row, spool)
+        problem = f"{str(error.value)[:80]!r} is not {error.expected}"
+        if line is None:
+            problem = f"row {row + 1}: {problem}"
+        return RefusedFileError(file, problem, line=line, column=error.column)
 
     def _check(self, work: "_Work", checks: list[CheckPart]) -> None:
         """Tell every check; raises `StepError` for one that must not fail."""
@@ -178,15 +192,6 @@ class _Work:
     source: str
     load_id: str
     now: datetime
-
-
-def _converted(converter: Converter, batch: pl.DataFrame) -> pl.DataFrame:
-    try:
-        return converter.convert(batch)
-    except BadValueError as error:
-        file, row = batch.select("x_file", "x_row").row(error.row)
-        problem = f"row {row + 1}: {str(error.value)[:80]!r} is not {error.expected}"
-        raise RefusedFileError(file, problem, column=error.column) from None
 
 
 def _identity(delivery: Delivery, mapping: Mapping) -> dict[str, object]:

@@ -16,6 +16,7 @@ from pydantic import ConfigDict, Field
 from services.executor.ingest.contract import Contract, Contracted, Rows
 from services.executor.ingest.csv_reader import CsvOptions
 from services.executor.ingest.deliveries import load_id_of
+from services.executor.ingest.lines import FORMAT
 from services.executor.ingest.manifests import Kind, delivered, kind_of
 from services.executor.ingest.parts import each
 from services.executor.ingest.places import (
@@ -85,9 +86,9 @@ class IngestFile(StepType):
             contract = await self._loader.contract(given, table, config)
             format_ = "openai" if kind == "openai" else config.format
             reading = _Reading(config, target, contract, format_)
-            return await self._loader.replace(
-                given, target, contract, self._rows(reading, found, Path(spool))
-            )
+            rows = self._rows(reading, found, Path(spool))
+            said = {FORMAT: config.format} if config.format else {}
+            return await self._loader.replace(given, target, contract, rows, facts=lambda: said)
 
     async def cancel(self, given: StepRun) -> None:
         await self._loader.cancel(given)
