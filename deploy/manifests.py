@@ -30,6 +30,9 @@ class Place:
     kms_location: str = "global"
     network: str = "default"
     subnetwork: str = "default"
+    ledger_bucket: str = ""
+    """As for `deploy.apply`; empty is the usual name, as everywhere."""
+    data_bucket: str = ""
 
     def variables(self) -> Mapping[str, str]:
         return {one.name.upper(): getattr(self, one.name) for one in fields(self)}

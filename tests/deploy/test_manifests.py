@@ -1,5 +1,6 @@
 """The Cloud Run manifests, against Google's own description of what it takes."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -66,6 +67,16 @@ def test_every_variable_is_a_setting_and_secrets_come_from_secret_manager(servic
     for one in container["env"]:
         secret = "KEY" in one["name"] or "SECRET" in one["name"]
         assert secret == ("valueFrom" in one)
+
+
+@pytest.mark.parametrize("service", POOLS)
+def test_who_uses_a_bucket_is_told_its_name(service: str) -> None:
+    place = replace(PLACE, ledger_bucket="one", data_bucket="two")
+    found = yaml.safe_load(render(service, place))
+    (container,) = found["spec"]["template"]["spec"]["containers"]
+    said = {one["name"]: one.get("value") for one in container["env"]}
+    assert said["LEDGER_BUCKET"] == "one"
+    assert said.get("DATA_BUCKET") == ("two" if service == "executor" else None)
 
 
 def test_the_command_prints_a_manifest(capsys: pytest.CaptureFixture[str]) -> None:

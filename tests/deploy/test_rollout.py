@@ -17,6 +17,7 @@ CLOUDBUILD = ROOT / "deploy" / "cloudbuild"
 GCLOUD = """#!/bin/sh
 echo "gcloud $*" >> "$CALLS"
 case "$*" in
+  *replace*) cp "$4" "$CALLS.manifest" ;;
   *percent*|*instanceSplits*) echo "$OLD" ;;
   *candidate*) echo https://candidate.example ;;
 esac
@@ -41,7 +42,7 @@ class Rolled:
         return [c.rpartition("--to-revisions=")[2] for c in self.calls if "--to-revisions" in c]
 
 
-def roll(directory: Path, service: str, *, old: str, fails: int = 0) -> Rolled:
+def roll(directory: Path, service: str, *, old: str, fails: int = 0, place: str = "") -> Rolled:
     """Run the script with stand-ins for gcloud and for the smoke test, whose nth call may fail."""
     for name, text in (("gcloud", GCLOUD), ("python3", PYTHON.format(python=sys.executable))):
         (directory / name).write_text(text)
@@ -62,6 +63,7 @@ def roll(directory: Path, service: str, *, old: str, fails: int = 0) -> Rolled:
         "ENVIRONMENT": "staging",
         "URL": "https://api.example",
         "STAGE_SECONDS": "0",
+        "PLACE": place,
     }
     done = subprocess.run(
         ["bash", str(CLOUDBUILD / "roll")], cwd=ROOT, env=environment, check=False, timeout=60
@@ -88,6 +90,16 @@ def test_a_candidate_is_tried_before_it_has_traffic(tmp_path: Path) -> None:
     assert found.code == 1
     assert "smoke https://candidate.example" in found.calls
     assert found.shares == ["convergence-gateway-old=100"]
+
+
+def test_a_revision_is_for_the_place_that_is_said(tmp_path: Path) -> None:
+    roll(tmp_path, "executor", old="", place="--location EU --data-bucket deliveries-of-ours")
+    found = yaml.safe_load((tmp_path / "calls.manifest").read_text())
+    (container,) = found["spec"]["template"]["spec"]["containers"]
+    said = {one["name"]: one.get("value") for one in container["env"]}
+    assert said["BIGQUERY_LOCATION"] == "EU"
+    assert said["DATA_BUCKET"] == "deliveries-of-ours"
+    assert said["LEDGER_BUCKET"] == ""
 
 
 def test_a_stage_that_fails_goes_back(tmp_path: Path) -> None:
