@@ -106,7 +106,7 @@ class Telling:
                 "name": name,
                 "in": "header",
                 "description": parts.REQUEST_HEADERS[name],
-                "schema": {"type": "string"},
+                "schema": parts.HEADER_SCHEMAS.get(name, parts.ANY_TEXT),
             }
 
     def _body(self) -> dict[str, Any]:

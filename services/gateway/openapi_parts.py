@@ -13,6 +13,12 @@ REQUEST_HEADERS = {
     "X-User-ID": "Who is asking, for the record; it opens nothing.",
     "traceparent": "W3C trace context.",
 }
+ANY_TEXT = {"type": "string"}
+HEADER_SCHEMAS = {
+    "Idempotency-Key": {"type": "string", "pattern": "^[!-~]([ -~]{0,253}[!-~])?$"},
+    "If-Match": {"type": "string", "pattern": r'^(\*|[0-9]{1,9}|"[0-9]{1,9}")$'},
+}
+"""Of those that have a form; the others may be any text."""
 RESPONSE_HEADERS = {
     "ETag": "The revision, for If-Match.",
     "Location": "Where to look at it.",

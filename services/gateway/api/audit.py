@@ -5,7 +5,7 @@ from datetime import date
 from decimal import Decimal
 
 from aiohttp import web
-from pydantic import AwareDatetime, Field, JsonValue
+from pydantic import Field, JsonValue
 
 from contracts.audit import (
     PLATFORM,
@@ -28,6 +28,7 @@ from contracts.message import Kind, Part
 from libs.web.problem import Fault, Problem
 from services.gateway.api.edge import READING_SECONDS, Edge
 from services.gateway.api.endpoint import Call, Who, endpoint
+from services.gateway.api.moments import Day, Moment
 from services.gateway.api.pages import LISTING, Item, PageQuery
 
 EVENTS = "/api/v1/audit/events"
@@ -41,14 +42,14 @@ class EventFilters(PageQuery):
     source: str = Field(default="", max_length=100)
     run_id: RunId | None = None
     correlation_id: str = Field(default="", max_length=200)
-    from_time: AwareDatetime | None = Field(default=None, alias="from")
-    to_time: AwareDatetime | None = Field(default=None, alias="to")
+    from_time: Moment | None = Field(default=None, alias="from")
+    to_time: Moment | None = Field(default=None, alias="to")
     order: EventOrder = EventOrder.TIME
 
 
 class DayFilters(PageQuery):
-    from_date: date | None = Field(default=None, alias="from")
-    to_date: date | None = Field(default=None, alias="to")
+    from_date: Day | None = Field(default=None, alias="from")
+    to_date: Day | None = Field(default=None, alias="to")
 
 
 class CostFilters(DayFilters):

@@ -1,6 +1,5 @@
 """Endpoints for backfills: a pipeline, for days that have passed."""
 
-from datetime import date
 from uuid import NAMESPACE_URL, uuid4, uuid5
 
 from pydantic import Field, JsonValue
@@ -22,6 +21,7 @@ from contracts.message import Part
 from libs.web.problem import Problem
 from services.gateway.api.edge import Edge
 from services.gateway.api.endpoint import Answer, Body, Call, Who, endpoint
+from services.gateway.api.moments import Day
 
 PATH = "/api/v1/pipelines/configs/{config_id}/backfills"
 ONE = PATH + "/{backfill_id}"
@@ -30,9 +30,9 @@ NAMESPACE = uuid5(NAMESPACE_URL, "convergence/gateway/backfills")
 
 
 class BackfillBody(Body):
-    from_: date = Field(alias="from")
+    from_: Day = Field(alias="from")
     """The first day."""
-    to: date
+    to: Day
     """The last day."""
     only: BackfillOnly = BackfillOnly.MISSING
     max_active: int = Field(default=1, ge=1, le=100)

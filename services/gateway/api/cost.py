@@ -21,6 +21,7 @@ from contracts.message import Part
 from libs.web.problem import Fault, Problem
 from services.gateway.api.edge import READING_SECONDS, Edge
 from services.gateway.api.endpoint import Call, Query, Who, endpoint
+from services.gateway.api.moments import Day
 
 DAYS = 30
 COST_EXAMPLE: dict[str, Any] = {
@@ -71,9 +72,9 @@ class CostQuery(Query):
     )
     """Up to four, separated by commas: service, category, account, billing_account, region,
     provider, charge, resource, day, month, tag:NAME."""
-    from_date: date | None = Field(default=None, alias="from")
+    from_date: Day | None = Field(default=None, alias="from")
     """First day; thirty days before the last one unless said."""
-    to_date: date | None = Field(default=None, alias="to")
+    to_date: Day | None = Field(default=None, alias="to")
     """Last day; today unless said."""
     provider: str = Field(default="", pattern=r"^([a-z][a-z0-9_]{0,40})?$")
     """Only what came by this provider's bill, e.g. aws."""

@@ -7,13 +7,11 @@ What it takes and gives is read from its types, by `signature.py`. The routes
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import date
 from enum import StrEnum
-from inspect import isclass
-from typing import Any, ClassVar, Generic, TypeVar, get_args
+from typing import Any, ClassVar, Generic, TypeVar
 
 from aiohttp import web
-from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationInfo, field_validator
+from pydantic import BaseModel, ConfigDict
 
 from contracts.identifiers import TenantId
 from libs.telemetry.logs import mask
@@ -52,20 +50,6 @@ class Query(BaseModel):
     model_config = ConfigDict(
         extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False
     )
-
-    @field_validator("*", mode="before")
-    @classmethod
-    def _no_epoch(cls, value: Any, info: ValidationInfo) -> Any:
-        """A number is no day, although pydantic would count seconds since 1970."""
-        annotation = cls.model_fields[info.field_name or ""].annotation
-        kinds = [one for one in (annotation, *get_args(annotation)) if isclass(one)]
-        if (
-            any(issubclass(kind, date | AwareDatetime) for kind in kinds)
-            and "-" not in str(value)[1:]
-        ):
-            msg = "use ISO 8601, such as 2026-03-14"
-            raise ValueError(msg)
-        return value
 
 
 class Text(str):

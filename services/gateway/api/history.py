@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Sequence
-from datetime import date
 
 from aiohttp import web
 from pydantic import Field
@@ -13,6 +12,7 @@ from contracts.runs import ListRunsV1, RunListV1, RunPart, RunStatus
 from contracts.steps import ListStepsV1, StepListV1, StepRowPart
 from services.gateway.api.edge import READING_SECONDS, RUNS, Edge
 from services.gateway.api.endpoint import Answer, Call, Query, Who, endpoint
+from services.gateway.api.moments import Day
 from services.gateway.api.pages import LISTING, Item, PageQuery
 
 LONGEST_WAIT = 25.0
@@ -29,8 +29,8 @@ class News(Query):
 class RunFilters(PageQuery):
     status: RunStatus | None = None
     pipeline: ConfigId | None = None
-    from_date: date | None = Field(default=None, alias="from")
-    to_date: date | None = Field(default=None, alias="to")
+    from_date: Day | None = Field(default=None, alias="from")
+    to_date: Day | None = Field(default=None, alias="to")
 
 
 class RunShown(RunPart):

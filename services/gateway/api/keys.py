@@ -23,6 +23,7 @@ from libs.web.problem import Problem
 from services.gateway import keys, minting, scopes
 from services.gateway.api.edge import Edge
 from services.gateway.api.endpoint import Answer, Body, Call, Query, Who, endpoint
+from services.gateway.api.moments import Moment
 from services.gateway.auth import ACTOR
 from services.gateway.authority import check_may_rotate, check_scopes, end_within
 
@@ -47,7 +48,7 @@ class OwnKeyBody(Body):
     description: str = Field(default="", max_length=1000)
     scopes: tuple[Scope, ...] = Field(default=(), max_length=len(scopes.ALL))
     """Empty: everything its tenant may do."""
-    expires_at: AwareDatetime | None = None
+    expires_at: Moment | None = None
 
 
 class KeyBody(OwnKeyBody):

@@ -1,11 +1,12 @@
 """Endpoints for pipeline definitions. The scheduler reads and judges them."""
 
+import re
 from collections.abc import Sequence
 
 from aiohttp import web
 from pydantic import Field
 
-from contracts.identifiers import ConfigId
+from contracts.identifiers import ConfigId, Identifier
 from contracts.message import Part
 from contracts.pipelines import (
     CheckDefinitionV1,
@@ -25,14 +26,22 @@ from contracts.pipelines import (
     SaveConfigV1,
 )
 from contracts.platform import ProblemPart
-from libs.web.problem import Fault, Problem
+from libs.web.problem import Problem
 from services.gateway.api.edge import Edge
 from services.gateway.api.endpoint import Answer, Call, Text, Who, endpoint
 from services.gateway.api.pages import LISTING, LIVE, LIVE_PAGE, Item, PageQuery
+from services.gateway.api.serving import identifier
 
 PATH = "/api/v1/pipelines/configs"
 ONE = PATH + "/{config_id}"
 SAVING = ("invalid_definition", "revision_conflict", "too_many_configs", "tenant_not_found")
+
+
+class Revision(Identifier):
+    """Of a pipeline, as a part of a path; what ETag and If-Match hold."""
+
+    pattern = re.compile(r"[0-9]{1,9}")
+    rule = 'expected a revision such as "3"'
 
 
 class Definition(Text):
@@ -108,10 +117,9 @@ class PipelineRoutes:
         return RevisionsShown(config_id=config_id, revisions=found.revisions)
 
     @endpoint("GET", ONE + "/revisions/{revision}", Who.TENANT, errors=("config_not_found",))
-    async def revision(self, call: Call, config_id: ConfigId, revision: str) -> ConfigPart:
+    async def revision(self, call: Call, config_id: ConfigId, revision: Revision) -> ConfigPart:
         """Show one revision as it was saved."""
-        number = _number(revision, "/revision")
-        query = GetConfigV1(tenant_id=call.tenant, config_id=config_id, revision=number)
+        query = GetConfigV1(tenant_id=call.tenant, config_id=config_id, revision=int(revision))
         return (await self._edge.questions.ask(query, ConfigV1)).config
 
     @endpoint("POST", "/api/v1/pipelines/validate", Who.TENANT)
@@ -190,14 +198,8 @@ def _if_match(call: Call) -> int | None:
     text = call.request.headers.get("If-Match")
     if text is None or text == "*":
         return None
-    return _number(text.strip('"'), "/If-Match")
-
-
-def _number(text: str, pointer: str) -> int:
-    if not (text.isascii() and text.isdecimal()) or len(text) > 9:  # noqa: PLR2004  no config has a billion revisions
-        detail = f'{pointer[1:]}: expected a revision such as "3", found {text[:40]!r}'
-        raise Problem(400, "invalid_request", detail, [Fault(pointer, detail)])
-    return int(text)
+    quoted = text[1:-1] if len(text) > 1 and text[0] == text[-1] == '"' else text
+    return int(identifier(Revision, quoted, "/If-Match"))
 
 
 def _needs_if_match(change: str) -> Problem:

@@ -5,7 +5,7 @@ from datetime import timedelta
 from uuid import uuid4
 
 from aiohttp import web
-from pydantic import AwareDatetime, Field
+from pydantic import Field
 
 from contracts.identifiers import WebhookId
 from contracts.message import Part
@@ -31,6 +31,7 @@ from libs.settings import Environment
 from libs.web.problem import Fault, Problem
 from services.gateway.api.edge import READING_SECONDS, Edge
 from services.gateway.api.endpoint import Answer, Body, Call, Who, endpoint
+from services.gateway.api.moments import Moment
 from services.gateway.api.pages import LISTING, Item, PageQuery
 
 PATH = "/api/v1/notifications/webhooks"
@@ -68,9 +69,9 @@ class WebhookRotated(Part):
 
 
 class DeliveryFilters(PageQuery):
-    from_time: AwareDatetime | None = Field(default=None, alias="from")
+    from_time: Moment | None = Field(default=None, alias="from")
     """From when on they were tried; 30 days before `to`, or before now, when absent."""
-    to_time: AwareDatetime | None = Field(default=None, alias="to")
+    to_time: Moment | None = Field(default=None, alias="to")
 
 
 class DeliveriesShown(Part):
