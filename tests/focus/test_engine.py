@@ -1,11 +1,12 @@
 """What the engine refuses, counts and finds, whatever the provider."""
 
-from collections import Counter
 from decimal import Decimal
 
 import polars as pl
 import pytest
 
+from contracts.quality import CheckStatus, Severity
+from services.executor.focus.checks import checks_of
 from services.executor.focus.engine import Converter
 from services.executor.focus.errors import BadValueError, MappingError, MissingColumnsError
 from services.executor.focus.mapping import MAPPINGS, Mapping, load_mapping
@@ -73,13 +74,43 @@ def test_the_order_of_columns_changes_nothing() -> None:
     assert convert(backwards)[0].drop(tags).equals(convert(FIRST)[0].drop(tags))
 
 
-def test_what_look_ups_do_not_know_is_counted() -> None:
-    frame = LEDGER.frame(LEDGER.lines)
-    unmapped = convert(frame)[1].tally.unmapped
-    assert unmapped == {
-        "aws_services_1": Counter({"7gxyz9example": 3, "AmazonNovelty": 1}),
-        "aws_regions_1": Counter({"xx-new-1": 1}),
+def test_what_is_not_known_is_counted_with_what_it_costs() -> None:
+    unmapped = convert(LEDGER.frame(LEDGER.lines))[1].tally.unmapped
+    assert {name: dict(found.rows) for name, found in unmapped.items()} == {
+        "service": {"7gxyz9example": 3, "AmazonNovelty": 1},
+        "region": {"xx-new-1": 1},
+        "unit": {},
+        "line_type": {"QuantumSurcharge": 1},
     }
+    assert unmapped["service"].costs == {
+        "7gxyz9example": Decimal(8 + 1200 + 228),
+        "AmazonNovelty": Decimal("1.25"),
+    }
+    assert unmapped["line_type"].costs == {"QuantumSurcharge": Decimal("0.77")}
+
+
+@pytest.mark.parametrize(
+    ("costs", "status", "observed"),
+    [
+        (("95", "-4", "-1"), CheckStatus.PASSED, "5 %"),
+        (("94", "-5", "-1"), CheckStatus.FAILED, "6 %"),
+        (("0", "0", "0"), CheckStatus.PASSED, "0 %"),
+    ],
+)
+def test_a_share_of_unmapped_costs_above_the_budget_is_told(
+    costs: tuple[str, str, str], status: CheckStatus, observed: str
+) -> None:
+    frame = pl.concat([FIRST] * 3).with_columns(
+        line_item_unblended_cost=pl.Series(costs),
+        line_item_product_code=pl.Series(["AmazonEC2", "New", "Newer"]),
+    )
+    checks = {check.name: check for check in checks_of(convert(frame)[1].tally, Decimal("0.05"))}
+    found = checks["service_is_known"]
+    assert (found.status, found.observed, found.severity) == (status, observed, Severity.WARN)
+    assert (found.failing_rows, found.row_count) == (2, 3)
+    assert checks["region_is_known"].status == CheckStatus.PASSED
+    if status is CheckStatus.FAILED:
+        assert found.detail == "not known: New (1 rows, 5), Newer (1 rows, 1)"
 
 
 def test_digits_beyond_the_eighteenth_decimal_are_counted() -> None:

@@ -1,14 +1,19 @@
 """What must hold of a load before it takes its place, as quality checks with figures."""
 
+from decimal import Decimal
+
 from contracts.quality import CheckPart, CheckStatus, Severity
-from services.executor.focus.tally import Tally
+from services.executor.focus.tally import Tally, Unmapped
 
-MOST_SHOWN = 5
+MOST_SHOWN, MOST_OF_VALUE = 5, 100
+BUDGET = Decimal("0.05")
+"""The share of the costs that may be unmapped before a check warns."""
 
 
-def checks_of(tally: Tally) -> list[CheckPart]:
+def checks_of(tally: Tally, unmapped_budget: Decimal = BUDGET) -> list[CheckPart]:
     """Conservation first: it alone says that nothing was lost or counted twice."""
-    return [_conservation(tally), _rows(tally), _rounded(tally), *_mapped(tally)]
+    mapped = _mapped(tally, unmapped_budget)
+    return [_conservation(tally), _rows(tally), _rounded(tally), *mapped]
 
 
 def _conservation(tally: Tally) -> CheckPart:
@@ -58,21 +63,31 @@ def _rounded(tally: Tally) -> CheckPart:
     )
 
 
-def _mapped(tally: Tally) -> list[CheckPart]:
-    found = []
-    for table, counts in sorted(tally.unmapped.items()):
-        most = ", ".join(f"{key} ({n})" for key, n in counts.most_common(MOST_SHOWN))
-        found.append(
-            CheckPart(
-                name=f"{table}_knows_every_value",
-                kind="unmapped_values",
-                severity=Severity.WARN,
-                status=CheckStatus.FAILED,
-                observed=str(counts.total()),
-                expected="0",
-                row_count=tally.rows_in,
-                failing_rows=counts.total(),
-                detail=f"not known: {most}",
-            )
-        )
-    return found
+def _mapped(tally: Tally, budget: Decimal) -> list[CheckPart]:
+    return [_of_unmapped(name, found, tally, budget) for name, found in tally.unmapped.items()]
+
+
+def _of_unmapped(name: str, found: Unmapped, tally: Tally, budget: Decimal) -> CheckPart:
+    """How much of the bill, signs aside, has values that are not known."""
+    cost = sum(found.costs.values(), Decimal(0))
+    share = cost / tally.turnover if tally.turnover else Decimal(0)
+    dearest = sorted(found.rows, key=lambda value: (-found.costs[value], value))[:MOST_SHOWN]
+    shown = ", ".join(
+        f"{value[:MOST_OF_VALUE]} ({found.rows[value]} rows, {found.costs[value].normalize():f})"
+        for value in dearest
+    )
+    return CheckPart(
+        name=f"{name}_is_known",
+        kind="share_of_cost_that_is_unmapped",
+        severity=Severity.WARN,
+        status=CheckStatus.FAILED if share > budget else CheckStatus.PASSED,
+        observed=_percent(share),
+        expected=f"at most {_percent(budget)}",
+        row_count=tally.rows_in,
+        failing_rows=found.rows.total(),
+        detail=f"not known: {shown}" if shown else "",
+    )
+
+
+def _percent(share: Decimal) -> str:
+    return f"{(share * 100).quantize(Decimal('0.01')).normalize():f} %"

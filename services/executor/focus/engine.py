@@ -5,6 +5,7 @@ adds up what happened in its tally. Same input, same output, to the last digit.
 """
 
 from collections.abc import Sequence
+from decimal import Decimal
 from itertools import chain
 
 import polars as pl
@@ -19,7 +20,7 @@ from services.executor.focus.pairs import in_pairs, member
 from services.executor.focus.periods import with_period
 from services.executor.focus.source import HAS, Source, headers_of, plain
 from services.executor.focus.specification import focus
-from services.executor.focus.tally import Tally, add_sums
+from services.executor.focus.tally import Tally, Unmapped, add_sums
 from services.executor.ingest.values import PLAIN, Style
 
 PART = "part"
@@ -80,8 +81,9 @@ class Converter:
         tally.rows_in += rows.height
         tally.rounded += self._source.take_rounded()
         rows = _evaluate(rows, self._let)
-        add_sums(tally.raw, rows.select(self._conserved))
-        rows = self._look_up(rows)
+        charged = rows.select(self._conserved)
+        add_sums(tally.raw, charged)
+        rows = self._look_up(rows, self._turnover(charged))
         moved = [(each, self._moving(each, elements, rows)) for each, elements in found]
         rows = self._split(self._drop(rows.select(self._later)))
         rows = self._with_elements(rows, moved)
@@ -90,23 +92,35 @@ class Converter:
         tally.add_result(result)
         return result
 
-    def _look_up(self, rows: pl.DataFrame) -> pl.DataFrame:
-        for name, said in self._mapping.lookups.items():
-            table = self._lookups[name]
+    def _turnover(self, charged: pl.DataFrame) -> pl.Series:
+        """What each row costs, signs aside."""
+        costs = charged["\0amount"].abs().fill_null(Decimal(0))
+        self.tally.turnover += Decimal(costs.sum())
+        return costs
+
+    def _look_up(self, rows: pl.DataFrame, costs: pl.Series) -> pl.DataFrame:
+        for name in self._mapping.lookups:
             key = self._keys[name].cast(pl.String).alias("\0key")
             rows = rows.with_columns(key).join(
-                table.with_columns(pl.lit(value=True).alias("\0known")),
+                self._lookups[name].with_columns(pl.lit(value=True).alias("\0known")),
                 left_on="\0key",
                 right_on="key",
                 how="left",
                 maintain_order="left",
             )
-            unknown = pl.col("\0known").is_null() & pl.col("\0key").is_not_null()
-            missed = rows.filter(unknown)["\0key"]
-            if missed.len():
-                self.tally.add_unmapped(said.table, missed)
+            self._count_unmapped(name, rows["\0key"], rows["\0known"].is_null(), costs)
             rows = rows.drop("\0key", "\0known")
+        for name, (value, known) in self._known.items():
+            values = rows.select(value.cast(pl.String)).to_series()
+            self._count_unmapped(name, values, ~values.is_in(known), costs)
         return rows
+
+    def _count_unmapped(
+        self, name: str, values: pl.Series, unknown: pl.Series, costs: pl.Series
+    ) -> None:
+        missed = (unknown & values.is_not_null()).fill_null(value=False)
+        if missed.any():
+            self.tally.unmapped[name].add(values.filter(missed), costs.filter(missed))
 
     def _drop(self, rows: pl.DataFrame) -> pl.DataFrame:
         for rule, when in zip(self._mapping.drop, self._drops, strict=True):
@@ -164,6 +178,12 @@ class Converter:
         for name, said in mapping.lookups.items():
             self._keys[name] = self._one(f"lookups.{name}", said.by, there)
             there |= set(self._lookups[name].columns) - {"key"}
+        self._known = {
+            name: (self._one(f"known.{name}", said.value, there), list(said.of))
+            for name, said in mapping.known.items()
+        }
+        for name in (*mapping.lookups, *mapping.known):
+            self.tally.unmapped.setdefault(name, Unmapped())
         self._drops = [self._one(f"drop.{r.name}", r.when, there) for r in mapping.drop]
         self._splits = [self._one("split", s.when, there) for s in mapping.split]
         there_before = frozenset(there)

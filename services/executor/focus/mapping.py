@@ -60,6 +60,13 @@ class Lookup(_Part):
     """Put before the names of its columns, where two keys are looked up in one table."""
 
 
+class KnownValues(_Part):
+    """What the mapping knows how to treat; other values are counted as unmapped."""
+
+    value: str
+    of: tuple[str, ...] = Field(min_length=1)
+
+
 class Rule(_Part):
     name: str
     when: str
@@ -108,6 +115,7 @@ class Mapping(_Part):
     """`start` and `end`, or `month_of` a time where they are absent; or `month` in a `zone`."""
     let: dict[str, str] = Field(default_factory=dict)
     lookups: dict[str, Lookup] = Field(default_factory=dict)
+    known: dict[str, KnownValues] = Field(default_factory=dict)
     then: dict[str, str] = Field(default_factory=dict)
     """As `let`, after look-ups and splits."""
     drop: tuple[Rule, ...] = ()

@@ -22,6 +22,23 @@ class Commitment:
 
 
 @dataclass(slots=True)
+class Unmapped:
+    """Values that are not known: in how many rows, and what those cost, signs aside."""
+
+    rows: Counter[str] = field(default_factory=Counter)
+    costs: dict[str, Decimal] = field(default_factory=dict)
+
+    def add(self, values: pl.Series, costs: pl.Series) -> None:
+        frame = pl.DataFrame({"value": values, "cost": costs})
+        grouped = frame.group_by("value").agg(pl.len(), pl.col("cost").sum())
+        for value, number, cost in grouped.sort("value").iter_rows():
+            known = value in self.rows or len(self.rows) < MOST_UNMAPPED
+            name = value if known else "(others)"
+            self.rows[name] += number
+            self.costs[name] = self.costs.get(name, Decimal(0)) + cost
+
+
+@dataclass(slots=True)
 class Tally:
     """Adds up over batches. `conserved` is the first thing to ask of a load."""
 
@@ -29,7 +46,10 @@ class Tally:
     rows_out: int = 0
     dropped: Counter[str] = field(default_factory=Counter)
     added: Counter[str] = field(default_factory=Counter)
-    unmapped: dict[str, Counter[str]] = field(default_factory=dict)
+    unmapped: dict[str, Unmapped] = field(default_factory=dict)
+    """By look-up: also of those that miss nothing."""
+    turnover: Decimal = Decimal(0)
+    """What all rows cost, signs aside."""
     raw: dict[Key, Decimal] = field(default_factory=dict)
     billed: dict[Key, Decimal] = field(default_factory=dict)
     effective: dict[Key, Decimal] = field(default_factory=dict)
@@ -103,12 +123,6 @@ class Tally:
             self.commitments[period, name] = Commitment(
                 before.billed + billed, before.effective + effective, before.covered + covered
             )
-
-    def add_unmapped(self, lookup: str, keys: pl.Series) -> None:
-        counts = self.unmapped.setdefault(lookup, Counter())
-        for key, number in keys.value_counts().iter_rows():
-            known = key in counts or len(counts) < MOST_UNMAPPED
-            counts[key if known else "(others)"] += number
 
 
 def _later(before: datetime | None, found: object) -> datetime | None:

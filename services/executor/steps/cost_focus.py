@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -17,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from contracts.quality import CheckPart, CheckStatus, Severity
 from libs.warehouse.data_tables import COSTS, costs_table, loads_table
 from libs.warehouse.jobs import JobResult
-from services.executor.focus.checks import checks_of
+from services.executor.focus.checks import BUDGET, checks_of
 from services.executor.focus.engine import Converter
 from services.executor.focus.errors import BadValueError
 from services.executor.focus.mapping import Mapping, load_mapping
@@ -53,6 +54,8 @@ class Config(BaseModel):
     """Whose bill it is, where the mapping fits several."""
     slice: str = Field(min_length=1, max_length=300)
     target_table: str = Field(default=f"${{tenant_id}}.{COSTS}", min_length=3, max_length=1400)
+    unmapped_budget: Decimal = Field(default=BUDGET, ge=0, le=1)
+    """The share of the costs whose service, region, unit or type of line we may not know."""
 
 
 class CostFocus(StepType):
@@ -97,7 +100,8 @@ class CostFocus(StepType):
         self, work: "_Work", parts: PartWriter, tally: Tally
     ) -> tuple[JobResult, ...]:
         load = self._load(work, parts, tally)
-        self._check(work, checks_of(tally) + await self._report.compared(load, tally, work.now))
+        own = checks_of(tally, work.given.config(Config).unmapped_budget)
+        self._check(work, own + await self._report.compared(load, tally, work.now))
 
         async def inspect(staged: str) -> Sequence[JobResult]:
             return await self._report.conforms(work.given, work.target, staged, work.now)
