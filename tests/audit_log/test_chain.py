@@ -199,12 +199,3 @@ async def test_what_is_recorded_verifies_page_by_page(recorder: Recorder) -> Non
     page = (await Records(recorder.warehouse).events(query)).events
     with pytest.raises(verify.BrokenLinkError, match=r"line 7: .* position 7"):
         verify.verify(row.model_dump_json() for row in page)
-
-
-async def test_a_failed_append_ends_the_chain(recorder: Recorder) -> None:
-    """Nobody knows whether its rows were written, so nothing may follow from them."""
-    chains = Chains("w")
-    first = exported(chains, "acme", 2)
-    chains.end()
-    then = exported(chains, "acme", 2)
-    assert verify.verify(as_text([*first[:1], *then])).rows == 3

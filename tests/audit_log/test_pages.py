@@ -13,7 +13,7 @@ from contracts.quality import (
     QualityCheckedV1,
     Severity,
 )
-from contracts.runs import AttemptStartedV1, ListRunsV1, RunStatus
+from contracts.runs import AttemptStartedV1, GetRunV1, ListRunsV1, RunStatus
 from contracts.steps import ListStepsV1, StepCompletedV1, StepStartedV1, StepStatus
 from contracts.tenants import SuspendTenantV1
 from services.audit_log.domain import cost_of
@@ -61,6 +61,24 @@ async def test_runs_of_which_little_is_known_yet_have_their_place_in_pages(
         if not after:
             break
     assert seen == [run_id(number) for number in (9, 2, 1, 0)]
+
+
+async def test_a_run_that_has_ended_stays_so_whatever_is_said_of_it_later(
+    recorder: Recorder,
+) -> None:
+    tenant = TenantId("page_ended")
+    begun = AttemptStartedV1(
+        tenant_id=tenant,
+        run_id=run_id(1),
+        config_id=CONFIG,
+        attempt=2,
+        steps=("load",),
+        started_at=START,
+    )
+    await recorder.record_badly(queued(tenant, 1), finished(tenant, 1, RunStatus.CANCELLED), begun)
+    run = await Records(recorder.warehouse).run(GetRunV1(tenant_id=tenant, run_id=run_id(1)))
+    assert run is not None
+    assert (run.status, run.attempt) == (RunStatus.CANCELLED, 1)
 
 
 async def test_costs_of_a_run_that_is_not_recorded_yet_come_last(recorder: Recorder) -> None:

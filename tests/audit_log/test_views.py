@@ -1,6 +1,6 @@
 """Views say the newest of each thing, whatever came twice, late or out of order."""
 
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from typing import Any
 
 from contracts.credentials import (
@@ -22,10 +22,8 @@ from contracts.runs import (
     TriggerType,
 )
 from contracts.schedules import (
-    AdvancedPart,
     ScheduleDeletedV1,
     SchedulePart,
-    SchedulesAdvancedV1,
     ScheduleSavedV1,
 )
 from contracts.steps import StepCompletedV1, StepStatus
@@ -99,6 +97,19 @@ def step_completed(tenant: TenantId, number: int, **more: Any) -> StepCompletedV
         "finished_at": START,
     }
     return StepCompletedV1(**{**said, **more})
+
+
+async def test_an_event_is_shown_once_as_it_was_recorded_first(recorder: Recorder) -> None:
+    tenant = TenantId("view_events")
+    await recorder.record_badly(onboarded(tenant), queued(tenant, 1))
+    kept = await recorder.rows("tenants.event_log", tenant_id=tenant)
+    shown = await recorder.rows("tenants.events", tenant_id=tenant)
+    assert (len(kept), len(shown)) == (4, 2)
+    first = {
+        one: min(row["recorded_at"] for row in kept if row["event_id"] == one)
+        for one in {row["event_id"] for row in kept}
+    }
+    assert {row["event_id"]: row["recorded_at"] for row in shown} == first
 
 
 async def test_a_tenant_has_one_profile_and_its_newest_plan(recorder: Recorder) -> None:
@@ -203,50 +214,6 @@ async def test_a_config_shows_its_newest_revision(recorder: Recorder) -> None:
     await recorder.record_badly(gone)
     (row,) = await recorder.rows("tenants.tenant_pipeline_configs", tenant_id=tenant)
     assert (row["revision"], row["is_active"]) == (2, False)
-
-
-async def test_a_config_shows_when_it_runs_next_whatever_comes_late(recorder: Recorder) -> None:
-    tenant, other, day = TenantId("view_next"), ConfigId("other"), timedelta(days=1)
-    cron = SchedulePart(config_id=CONFIG, cron="0 9 * * *")
-
-    def saved(config: ConfigId) -> ScheduleSavedV1:
-        schedule = cron.model_copy(update={"config_id": config})
-        times = (START, START + day)
-        return ScheduleSavedV1(
-            tenant_id=tenant, schedule=schedule, next_times=times, requested_by="ann"
-        )
-
-    def advanced(days: int, *configs: ConfigId, ends: bool = False) -> SchedulesAdvancedV1:
-        at = START + days * day
-        moved = [
-            AdvancedPart(config_id=one, last_due_at=at, next_due_at=None if ends else at + day)
-            for one in configs
-        ]
-        return SchedulesAdvancedV1(tenant_id=tenant, schedules=tuple(moved))
-
-    async def shown() -> dict[str, tuple[datetime | None, datetime]]:
-        rows = await recorder.rows("tenants.tenant_pipeline_configs", tenant_id=tenant)
-        return {row["config_id"]: (row["next_run_time"], row["updated_at"]) for row in rows}
-
-    await recorder.record_badly(saved(CONFIG), saved(other))
-    before = await shown()
-    assert {at for at, _ in before.values()} == {START}
-    late, *in_time = recorder.deliveries(advanced(0, CONFIG, other), advanced(1, CONFIG))
-    await recorder.handlers.record(in_time)
-    await recorder.handlers.record([late])
-    await recorder.handlers.record([late, *in_time])
-    found = await shown()
-    assert {name: at for name, (at, _) in found.items()} == {
-        CONFIG: START + 2 * day,
-        other: START + day,
-    }
-    assert [found[name][1] for name in (CONFIG, other)] == [
-        before[name][1] for name in (CONFIG, other)
-    ], "nobody has changed them"
-    await recorder.record_badly(saved(CONFIG), advanced(2, other, ends=True))
-    found = await shown()
-    assert (found[CONFIG][0], found[other][0]) == (START, None)
-    assert found[CONFIG][1] > before[CONFIG][1]
 
 
 async def test_the_queue_and_scheduled_runs_are_seen_as_they_stand(recorder: Recorder) -> None:
