@@ -48,7 +48,8 @@ def the_letters(page: Page) -> None:
 
 
 def the_cost(page: Page) -> None:
-    page.get_by_role("img").first.wait_for()
+    page.locator("section", has_text="Cost by service").get_by_role("img").first.wait_for()
+    page.get_by_role("region", name="Cost by source").wait_for()
 
 
 @dataclass(frozen=True)

@@ -56,6 +56,29 @@ def test_a_template_is_run_to_its_end_and_its_cost_is_drawn(tab: Tab, key: str) 
     tab.check()
 
 
+def test_a_day_without_cost_is_filled_from_the_map_of_sources(
+    tab: Tab, stack: Stack, key: str
+) -> None:
+    text = LONG.replace("long", "reads_aws").replace("200000", "20")
+    saved = stack.call("POST", "/api/v1/pipelines/configs/reads_aws", text=text, tenant=TENANT)
+    assert saved.status == 201, saved.body
+    tab.page.clock.set_fixed_time(datetime(2026, 11, 14, 12, tzinfo=UTC))
+    tab.sign_in(key)
+    sources = tab.page.get_by_role("region", name="Cost by source")
+    has_cost = sources.get_by_role("img", name=re.compile("2026-11-03: .*[0-9]"))
+    expect(has_cost.first).to_be_visible()
+    tab.check()
+    sources.get_by_role("button", name="2026-11-12: nothing").first.click()
+    dialog = tab.page.get_by_role("dialog")
+    expect(dialog.get_by_label("Pipeline")).to_have_value("reads_aws")
+    tab.check()
+    dialog.get_by_role("button", name="Run").click()
+    expect(dialog).to_have_count(0)
+    path = "/api/v1/pipelines/configs/reads_aws/backfills"
+    (made,) = stack.call("GET", path, tenant=TENANT).body["backfills"]
+    assert (made["from_date"], made["to_date"]) == ("2026-11-12", "2026-11-12")
+
+
 def test_a_run_that_goes_on_is_cancelled(tab: Tab, stack: Stack, key: str) -> None:
     saved = stack.call("POST", "/api/v1/pipelines/configs/long", text=LONG, tenant=TENANT)
     assert saved.status == 201, saved.body

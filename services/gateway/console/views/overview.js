@@ -1,5 +1,5 @@
 import { CONFIGS, get, has, post, query, RUNS } from "../api.js";
-import { ask, card, count, day, daysBack, field, GLYPHS, h, say, state, when } from "../dom.js";
+import { ask, card, count, day, daysBack, field, GLYPHS, h, money, say, state, when } from "../dom.js";
 import { stacked } from "../chart.js";
 
 const DAYS = 14;
@@ -15,7 +15,7 @@ export async function show(place, { signal }) {
   place.replaceChildren(
     h("h1", {}, me.company_name),
     h("div", { class: "grid" }, gauges(quota), today(runs.runs)),
-    freshness(runs.runs),
+    freshness(runs.runs, signal),
   );
   place.append(await cost(signal));
 }
@@ -42,12 +42,9 @@ function today(runs) {
     h("a", { href: "#/runs" }, "All runs"));
 }
 
-function freshness(runs) {
+function freshness(runs, signal) {
   const days = daysBack(DAYS);
   const names = [...new Set(runs.map((run) => run.config_id))].sort();
-  if (!names.length) {
-    return card("Freshness", h("p", {}, "No runs yet. ", h("a", { href: "#/pipelines" }, "Write a pipeline"), " and run it."));
-  }
   const newest = new Map();
   for (const run of [...runs].reverse()) {
     const key = `${run.config_id} ${run.run_date}`;
@@ -55,31 +52,82 @@ function freshness(runs) {
   }
   const cell = (name, date) => {
     const run = newest.get(`${name} ${date}`);
-    if (run) {
-      return h("a", { class: `cell ${run.status}`, href: `#/runs/${run.run_id}`, "aria-label": `${name} ${date}: ${run.status}` }, GLYPHS[run.status]);
-    }
-    return h("button", { type: "button", class: "cell soft", "aria-label": `${name} ${date}: nothing; fill`, onclick: () => backfill(name, date, date) }, "·");
+    return run
+      ? h("a", { class: `cell ${run.status}`, href: `#/runs/${run.run_id}`, "aria-label": `${name} ${date}: ${run.status}` }, GLYPHS[run.status])
+      : gap(name, date, () => backfill(name, date, date));
   };
+  const box = card("Freshness: the last 14 days",
+    names.length
+      ? map("Runs by pipeline", days, names, cell)
+      : h("p", {}, "No runs yet. ", h("a", { href: "#/pipelines" }, "Write a pipeline"), " and run it."),
+    h("p", { class: "soft" }, "A dot is a day without a run, or without cost: choose it to fill it."));
+  if (has("GET /api/v1/cost")) showSources(box.querySelector("h2"), days, signal);
+  return box;
+}
+
+const gap = (name, date, fill) => h("button", { type: "button", class: "cell soft", "aria-label": `${name} ${date}: nothing; fill`, onclick: fill }, "·");
+
+function map(title, days, names, cell) {
   const head = h("tr", {}, h("td", {}), days.map((date) => h("th", { scope: "col" }, date.slice(8))));
   const rows = names.map((name) => h("tr", {}, h("th", { scope: "row" }, name), days.map((date) => h("td", {}, cell(name, date)))));
-  const map = h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Freshness" },
-    h("table", { class: "map" }, h("thead", {}, head), h("tbody", {}, rows)));
-  requestAnimationFrame(() => { map.scrollLeft = map.scrollWidth; }); // where it is narrow, the newest days first
-  return card("Freshness: the last 14 days", map,
-    h("p", { class: "soft" }, "A dot is a day without a run: choose it to run the pipeline for it."));
+  const box = h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": title },
+    h("table", { class: "map" }, h("caption", {}, title), h("thead", {}, head), h("tbody", {}, rows)));
+  requestAnimationFrame(() => { box.scrollLeft = box.scrollWidth; }); // where it is narrow, the newest days first
+  return box;
+}
+
+async function showSources(heading, days, signal) {
+  try {
+    heading.after(await sources(days, signal) ?? "");
+  } catch (error) {
+    if (error.name !== "AbortError") heading.after(h("p", { class: "soft" }, error.detail ?? String(error)));
+  }
+}
+
+// Which days of which provider have cost, for every provider that ever had.
+async function sources(days, signal) {
+  const [ever, lately] = await Promise.all([
+    costsOf(daysBack(MOST_DAYS), "provider", signal),
+    costsOf(days, "provider,day", signal),
+  ]);
+  const names = [...new Set(ever.map((one) => one.group.provider))].sort();
+  const of = new Map(lately.map((one) => [`${one.group.provider} ${one.group.day}`, one]));
+  const cell = (name, date) => {
+    const cost = of.get(`${name} ${date}`);
+    return cost
+      ? h("span", { class: "cell COMPLETED", role: "img", "aria-label": `${name} ${date}: ${money(cost.effective_cost, cost.currency)}` }, GLYPHS.COMPLETED)
+      : gap(name, date, () => fillSource(name, date));
+  };
+  return names.length ? map("Cost by source", days, names, cell) : null;
+}
+
+// A gap in a source is filled by a pipeline that reads it, or by its template.
+async function fillSource(source, date) {
+  const { configs } = await get(query(CONFIGS, { limit: 200 }));
+  if (!configs.length) {
+    location.hash = "#/templates";
+    say("No pipeline reads it: run its template for that month.");
+    return;
+  }
+  const word = source.split(" ")[0].toLowerCase();
+  const reads = (config) => config.source.toLowerCase().includes(word);
+  const sorted = [...configs].sort((one, other) => reads(other) - reads(one));
+  const pipeline = h("select", { name: "pipeline" }, sorted.map((one) => h("option", {}, one.config_id)));
+  const template = h("p", {}, "Or run its ", h("a", { href: "#/templates", onclick: (event) => event.target.closest("dialog").close() }, "template"), " for that month.");
+  askForDays(`Fill days of ${source}`, date, date, () => pipeline.value, field("Pipeline", "", pipeline), template);
 }
 
 export function backfill(name, from, to) {
+  askForDays(`Fill days of ${name}`, from, to, () => name);
+}
+
+function askForDays(title, from, to, pipeline, before = null, after = null) {
   const first = h("input", { type: "date", name: "from", value: from, required: true });
   const last = h("input", { type: "date", name: "to", value: to, required: true });
-  ask(`Fill days of ${name}`, [field("From", "", first), field("To", "", last)], "Run", async () => {
-    if (has(`POST ${CONFIGS}/{config_id}/backfills`)) {
-      const made = await post(`${CONFIGS}/${encodeURIComponent(name)}/backfills`, { from: first.value, to: last.value });
-      say(`Backfill of ${name}: ${made.status ?? "started"}`);
-      return;
-    }
-    await post(`/api/v1/pipelines/run/${encodeURIComponent(name)}`, { date: first.value, trigger_by: "console" });
-    say(`${name} runs for ${first.value}`);
+  ask(title, [before, field("From", "", first), field("To", "", last), after], "Run", async () => {
+    const name = pipeline();
+    const made = await post(`${CONFIGS}/${encodeURIComponent(name)}/backfills`, { from: first.value, to: last.value });
+    say(`Backfill of ${name}: ${made.status ?? "started"}`);
   });
 }
 
