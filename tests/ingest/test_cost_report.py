@@ -66,10 +66,23 @@ async def test_every_ledger_conforms(around: Surroundings, name: str) -> None:
 
 async def test_broken_rules_are_reported_and_the_load_goes_on(around: Surroundings) -> None:
     given = dict(load_ledger("focus_file").lines[0].given)
-    wrong = {**given, "BilledCost": "-3", "RegionId": "eu-west-1", "RegionName": ""}
+    wrong = {
+        **given,
+        "BilledCost": "-3",
+        "Tags": '{"team": {"name": "data"}}',
+        "SkuPriceId": "p",
+        "SkuPriceDetails": '{"Colour": "red"}',
+        "ContractApplied": '{"Elements": []}',
+    }
     checks = await loaded(around, "focus_file", [Line("wrong", wrong, ())])
     failed = {name for name, check in checks.items() if check.status == "FAILED"}
-    assert "only_credits_and_corrections_are_negative" in failed
+    assert failed >= {
+        "only_credits_and_corrections_are_negative",
+        "Tags-C-001-M",
+        "SkuPriceDetails-C-017-C",
+        "ContractAppliedObject-O-067-M",
+    }
+    assert not failed & {"SkuPriceDetails-C-001-M", "ContractApplied-C-001-M"}
     (row,) = await around.rows("SELECT SUM(BilledCost) AS c FROM $.focus_costs")
     assert row["c"] == -3
 

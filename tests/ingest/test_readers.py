@@ -122,6 +122,7 @@ def test_json_lines_are_read_whatever_fields_they_have(tmp_path: Path) -> None:
     [
         (b'{"a": 1}\n{"a": \n', 2, "this is not JSON"),
         (b'{"a": 1}\n[1]\n', 2, "a JSON object was expected"),
+        (b'\n{"a": 1}\n\n \n{"a": \n', 5, "this is not JSON"),
         (gzip.compress(b'{"a": 1}\n' * 9999)[:-50], None, "too early"),
     ],
 )

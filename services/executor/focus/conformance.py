@@ -3,6 +3,7 @@
 They report: a provider's bill that breaks a rule is still its bill.
 """
 
+import re
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from services.executor.focus.specification import focus
 
 HERE = Path(__file__).parent
 WARN = "warn"
+_NAMED = re.compile(r"<([a-z_]+)>")
 
 
 class _Model(BaseModel):
@@ -31,6 +33,7 @@ class _Parent(_Model):
 
 
 class _Rules(_Model):
+    formats: dict[str, str]
     rows: tuple[_Rows, ...]
     one_parent: dict[str, _Parent]
 
@@ -72,11 +75,19 @@ def cost_rows() -> list[dict[str, Any]]:
 
 
 def _conditions() -> list[dict[str, Any]]:
+    formats = _formats()
     return [
-        _condition(name, condition, rows.when)
+        _condition(name, _NAMED.sub(lambda m: formats[m.group(1)], condition), rows.when)
         for rows in _rules().rows
         for name, condition in rows.hold.items()
     ]
+
+
+def _formats() -> dict[str, str]:
+    found: dict[str, str] = {}
+    for name, written in _rules().formats.items():
+        found[name] = _NAMED.sub(lambda m: found[m.group(1)], written)
+    return found
 
 
 def _condition(name: str, holds: str, when: str) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import gzip
 from collections.abc import Collection, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import IO, Literal, Protocol
 
@@ -96,51 +97,55 @@ class JsonLines:
         self._path, self._name = path, name
 
     def batches(self, columns: Collection[str] | None = None) -> Iterator[pl.DataFrame]:
-        first = 1
-        for block, lines in self._blocks():
-            frame = self._frame(block, first)
+        before = 0
+        for block in self._blocks():
+            frame = self._frame(block, before)
             yield frame if columns is None else frame.select(c for c in frame if c.name in columns)
-            first += lines
+            before += len(block)
 
     def line_of(self, row: int) -> int | None:
-        return row + 1
+        """Read once more: empty lines are no rows."""
+        with self._open() as file:
+            filled = (number for number, line in enumerate(file, 1) if line.strip())
+            return next(islice(filled, row, None), None)
 
-    def _frame(self, block: list[bytes], first: int) -> pl.DataFrame:
+    def _frame(self, block: list[bytes], before: int) -> pl.DataFrame:
         rows = []
         for offset, text in enumerate(block):
             try:
                 row = orjson.loads(text)
             except orjson.JSONDecodeError as error:
                 problem = f"this is not JSON: {error}"
-                raise RefusedFileError(self._name, problem, line=first + offset) from None
+                raise RefusedFileError(
+                    self._name, problem, line=self.line_of(before + offset)
+                ) from None
             if not isinstance(row, dict):
                 problem = "a JSON object was expected"
-                raise RefusedFileError(self._name, problem, line=first + offset)
+                raise RefusedFileError(self._name, problem, line=self.line_of(before + offset))
             rows.append(row)
         try:
             return pl.from_dicts(rows, infer_schema_length=None)
         except (pl.exceptions.PolarsError, TypeError, OverflowError) as error:
             problem = f"values of one field have different types: {str(error)[:200]}"
-            raise RefusedFileError(self._name, problem, line=first) from None
+            raise RefusedFileError(self._name, problem, line=self.line_of(before)) from None
 
-    def _blocks(self) -> Iterator[tuple[list[bytes], int]]:
+    def _blocks(self) -> Iterator[list[bytes]]:
         block: list[bytes] = []
-        size = lines = 0
+        size = 0
         try:
             with self._open() as file:
                 for line in file:
-                    lines += 1
                     if line.strip():
                         block.append(line)
                         size += len(line)
                     if size >= JSON_BLOCK:
-                        yield block, lines
-                        block, size, lines = [], 0, 0
+                        yield block
+                        block, size = [], 0
         except (OSError, EOFError) as error:
             problem = f"it ends too early or is damaged ({error}); send it again"
             raise RefusedFileError(self._name, problem) from None
         if block:
-            yield block, lines
+            yield block
 
     def _open(self) -> IO[bytes]:
         with self._path.open("rb") as file:
