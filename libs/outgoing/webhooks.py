@@ -9,6 +9,7 @@ from datetime import datetime
 
 PREFIX = "whsec_"
 SHORTEST, LONGEST = 24, 64
+SENDER = "convergence-data-pipeline"
 
 
 class BadSecretError(ValueError):
@@ -29,6 +30,7 @@ def signed_headers(
     signatures = (_signature(message, _key(secret)) for secret in secrets)
     return {
         "content-type": "application/json",
+        "user-agent": SENDER,
         "webhook-id": webhook_id,
         "webhook-timestamp": seconds,
         "webhook-signature": " ".join(f"v1,{signature}" for signature in signatures),

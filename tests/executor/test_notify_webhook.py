@@ -83,6 +83,7 @@ async def test_what_is_sent_is_signed_and_says_what_the_run_did(
     at = datetime.fromtimestamp(int(headers["webhook-timestamp"]), UTC)
     expected = signed_headers(headers["webhook-id"], at, body, [SECRET])
     assert headers["webhook-signature"] == expected["webhook-signature"]
+    assert headers["user-agent"] == expected["user-agent"]
     data = json.loads(body)["data"]
     assert data["title"] == "costs of 2026-01-31"
     assert data["steps"] == {"load": {"status": "COMPLETED", "rows": 7, "bytes": 9}}

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from libs.outgoing.webhooks import BadSecretError, signed_headers
+from libs.outgoing.webhooks import SENDER, BadSecretError, signed_headers
 
 # The example of the specification's reference implementations.
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"  # noqa: S105  published
@@ -17,6 +17,7 @@ def test_the_published_example_is_signed_alike() -> None:
     headers = signed_headers(ID, AT, BODY, [SECRET])
     assert headers["webhook-signature"] == "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
     assert (headers["webhook-id"], headers["webhook-timestamp"]) == (ID, "1614265330")
+    assert headers["user-agent"] == SENDER
 
 
 def test_two_secrets_sign_while_one_replaces_another() -> None:
