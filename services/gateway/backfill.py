@@ -30,6 +30,7 @@ ASKED_ROWS = 10
 FIRST_PAUSE, LONGEST_PAUSE = 0.25, 5.0
 SEAM = timedelta(seconds=60)
 """What was published before this instance listened is recorded by then."""
+CLOCKS_DIFFER = timedelta(hours=1)
 
 
 class Backfill:
@@ -59,7 +60,7 @@ class Backfill:
                 return
         async with gate.lock:
             gate.close()
-            rows = await self._rows(tenant, run_id)
+            rows = await self._rows(tenant, run_id, await self._since(tenant, run_id, live))
             if not rows and live.run is None and not live.exists:
                 await self.find(tenant, run_id)
             live.exists = True
@@ -67,7 +68,14 @@ class Backfill:
             if live.journal.entries and not live.journal.whole:
                 live.journal.whole = live.adopted = True
 
-    async def _rows(self, tenant: TenantId, run_id: RunId) -> Sequence[EventRowPart]:
+    async def _since(self, tenant: TenantId, run_id: RunId, live: LiveRun) -> datetime | None:
+        """From when on there is something of it; what was recorded before is not to be read."""
+        run = live.run or await self._recorded(tenant, run_id)
+        return run.submitted_at - CLOCKS_DIFFER if run else None
+
+    async def _rows(
+        self, tenant: TenantId, run_id: RunId, since: datetime | None
+    ) -> Sequence[EventRowPart]:
         rows: list[EventRowPart] = []
         after = ""
         while True:
@@ -76,6 +84,7 @@ class Backfill:
                 run_id=run_id,
                 event_kind=Kind.EVENT,
                 order=EventOrder.CHAIN,
+                from_time=since,
                 after=after,
                 limit=PAGE,
             )
