@@ -120,6 +120,29 @@ def test_digits_beyond_the_eighteenth_decimal_are_counted() -> None:
     assert result["BilledCost"].to_list() == [Decimal("0.123456789012345678")]
 
 
+def test_spaces_around_an_amount_are_not_part_of_it() -> None:
+    frame = pl.concat([FIRST, FIRST]).with_columns(
+        line_item_unblended_cost=pl.Series([" 0.5 ", "1"])
+    )
+    assert convert(frame)[0]["BilledCost"].to_list() == [Decimal("0.5"), Decimal(1)]
+
+
+def test_lines_that_come_again_and_again_become_what_each_becomes_alone() -> None:
+    whole, one = LEDGER.convert(LEDGER.lines)
+    frame = LEDGER.frame(LEDGER.lines)
+    again = Converter(AWS, frame.schema)
+    assert again.convert(pl.concat([frame] * 9)).equals(pl.concat([whole] * 9))
+    assert again.tally.dropped == {name: 9 * n for name, n in one.tally.dropped.items()}
+    assert again.tally.added == {name: 9 * n for name, n in one.tally.added.items()}
+
+
+def test_numbers_that_are_equal_stay_as_they_were_written_in_an_object() -> None:
+    shares = pl.DataFrame({"resource_tags_user_share": [0.0, -0.0, 0.0, -0.0]})
+    tags = convert(pl.concat([FIRST] * 4).hstack(shares))[0]["Tags"]
+    found = tags.str.json_path_match("$.share").to_list()
+    assert found == ["0.0", "-0.0", "0.0", "-0.0"]
+
+
 def test_a_covered_line_without_its_negation_is_found_out() -> None:
     (covered,) = [line for line in LEDGER.lines if line.title.startswith("An hour that the plan")]
     tally = LEDGER.convert([covered])[1].tally

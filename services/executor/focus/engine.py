@@ -24,6 +24,7 @@ from services.executor.focus.tally import Tally, Unmapped, add_sums
 from services.executor.ingest.values import PLAIN, Style
 
 PART = "part"
+KEY, KNOWN = "\0key", "\0known"
 _PERIOD = ("period_start", "period_end")
 
 
@@ -85,10 +86,8 @@ class Converter:
         add_sums(tally.raw, charged)
         rows = self._look_up(rows, self._turnover(charged))
         moved = [(each, self._moving(each, elements, rows)) for each, elements in found]
-        rows = self._split(self._drop(rows.select(self._later)))
-        rows = self._with_elements(rows, moved)
-        rows = _evaluate(rows, self._then)
-        result = rows.select(self._columns)
+        rows = self._with_elements(self._left(rows), moved)
+        result = _evaluate(rows, self._then, self._columns)
         tally.add_result(result)
         return result
 
@@ -100,16 +99,16 @@ class Converter:
 
     def _look_up(self, rows: pl.DataFrame, costs: pl.Series) -> pl.DataFrame:
         for name in self._mapping.lookups:
-            key = self._keys[name].cast(pl.String).alias("\0key")
-            rows = rows.with_columns(key).join(
-                self._lookups[name].with_columns(pl.lit(value=True).alias("\0known")),
-                left_on="\0key",
+            key = rows.with_columns(self._keys[name].cast(pl.String).alias(KEY)).select(KEY)
+            found = key.join(
+                self._lookups[name].with_columns(pl.lit(value=True).alias(KNOWN)),
+                left_on=KEY,
                 right_on="key",
                 how="left",
                 maintain_order="left",
             )
-            self._count_unmapped(name, rows["\0key"], rows["\0known"].is_null(), costs)
-            rows = rows.drop("\0key", "\0known")
+            self._count_unmapped(name, found[KEY], found[KNOWN].is_null(), costs)
+            rows = rows.hstack(found.drop(KEY, KNOWN))
         for name, (value, known) in self._known.items():
             values = rows.select(value.cast(pl.String)).to_series()
             self._count_unmapped(name, values, ~values.is_in(known), costs)
@@ -122,23 +121,30 @@ class Converter:
         if missed.any():
             self.tally.unmapped[name].add(values.filter(missed), costs.filter(missed))
 
-    def _drop(self, rows: pl.DataFrame) -> pl.DataFrame:
-        for rule, when in zip(self._mapping.drop, self._drops, strict=True):
-            left = rows.filter(when.fill_null(value=False).not_())
-            self.tally.dropped[rule.name] += rows.height - left.height
-            rows = left
-        return rows
+    def _left(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """Without the rows that are dropped; those that are split are there once for each part."""
+        which = rows.select(
+            pl.int_range(pl.len(), dtype=pl.UInt32).alias(ROW),
+            self._parts().alias(PART),
+            *(when.alias(f"\0{n}") for n, when in enumerate(self._drops)),
+        )
+        for number, rule in enumerate(self._mapping.drop):
+            left = which.filter(pl.col(f"\0{number}").fill_null(value=False).not_())
+            self.tally.dropped[rule.name] += which.height - left.height
+            which = left
+        split = which.select(ROW, PART).explode(PART)
+        self.tally.added["split"] += split.height - which.height
+        rows = rows.select(self._later)
+        if not split.height == which.height == rows.height:
+            rows = rows[split[ROW]]
+        return rows.with_columns(split[PART])
 
-    def _split(self, rows: pl.DataFrame) -> pl.DataFrame:
+    def _parts(self) -> pl.Expr:
         parts = pl.lit(None, dtype=pl.List(pl.String))
         for said, when in zip(self._mapping.split, self._splits, strict=True):
             into = pl.lit(pl.Series([list(said.into)]))
             parts = pl.when(when.fill_null(value=False)).then(into).otherwise(parts)
-        if not self._mapping.split:
-            return rows.with_columns(pl.lit(None, dtype=pl.String).alias(PART))
-        split = rows.with_columns(parts.alias(PART)).explode(PART)
-        self.tally.added["split"] += split.height - rows.height
-        return split
+        return parts
 
     def _moving(
         self, each: ElementRows, elements: pl.DataFrame, rows: pl.DataFrame
@@ -206,10 +212,16 @@ class Converter:
         return compile_expression(f"{self._mapping.name}.{where}", text, there)
 
 
-def _evaluate(rows: pl.DataFrame, groups: Sequence[Sequence[pl.Expr]]) -> pl.DataFrame:
+def _evaluate(
+    rows: pl.DataFrame, groups: Sequence[Sequence[pl.Expr]], columns: Sequence[pl.Expr] = ()
+) -> pl.DataFrame:
+    """One query; there is nothing in it that making a better plan would pay for."""
+    query = rows.lazy()
     for group in groups:
-        rows = rows.with_columns(group)
-    return rows
+        query = query.with_columns(group)
+    if columns:
+        query = query.select(columns)
+    return query.collect(optimizations=pl.QueryOptFlags.none())
 
 
 def flattened(schema: pl.Schema, whole: frozenset[str] = frozenset()) -> dict[str, pl.Expr]:

@@ -18,7 +18,7 @@ from services.executor.ingest.values import (
     Kind,
     Style,
     bad,
-    decimals,
+    bare_decimals,
     read,
 )
 
@@ -68,8 +68,7 @@ class Source:
     def read(self, frame: pl.DataFrame) -> pl.DataFrame:
         """The columns of the mapping, typed, and its objects. Raises `BadValueError`."""
         typed = frame.select(self._values(frame.schema))
-        self._check(frame, typed)
-        typed = typed.with_columns(self._times(frame))
+        typed = typed.with_columns(*self._checked(frame, typed), *self._times(frame))
         present = [
             pl.lit(value=name in self.found).alias(f"{HAS}{name}")
             for name, rule in self._mapping.source.items()
@@ -88,7 +87,7 @@ class Source:
         return found
 
     def _values(self, schema: pl.Schema) -> Iterator[pl.Expr]:
-        """All but times, in one pass. What is no number is null: see `_check`."""
+        """All but times, in one pass. What is no bare number is null: see `_checked`."""
         # A first column that is there gives the rows their number.
         yield pl.col(self.needs[0]).is_null().alias("\0")
         for name, rule in self._mapping.source.items():
@@ -97,7 +96,7 @@ class Source:
                 nothing = pl.lit(None, dtype=_NULLS.get(rule.type, TIME))
                 yield nothing.alias(name)
             elif rule.type == "decimal":
-                yield decimals(pl.col(header), schema[header], self._style).alias(name)
+                yield bare_decimals(pl.col(header), schema[header], self._style).alias(name)
             elif rule.type in {"pairs", "list"}:
                 yield pl.col(header).alias(name)
             elif rule.type == "json" and isinstance(schema[header], pl.List | pl.Struct):
@@ -120,8 +119,8 @@ class Source:
                 _refuse_bad(values, found, kind)
                 yield found
 
-    def _check(self, frame: pl.DataFrame, typed: pl.DataFrame) -> None:
-        """That every amount was read. Raises `BadValueError`."""
+    def _checked(self, frame: pl.DataFrame, typed: pl.DataFrame) -> Iterator[pl.Series]:
+        """The amounts that had to be read more carefully. Raises `BadValueError`."""
         written = {
             name: header
             for name, header in self.found.items()
@@ -139,7 +138,9 @@ class Source:
         for name, header in written.items():
             values, found = frame[header].alias(name), typed[name]
             if found.null_count() > values.null_count() + seen.get(f"{_EMPTY}{name}", 0):
+                found = read(values, "decimal", self._style)
                 _refuse_bad(values, found, "decimal")
+                yield found
             if (seen.get(name) or 0) > DECIMALS:
                 self._rounded += int(values.str.contains(_TOO_FINE).sum())
 

@@ -97,15 +97,17 @@ def bad(values: pl.Series, found: pl.Series) -> Bad | None:
 
 def decimals(value: pl.Expr, type_: pl.DataType, style: Style = PLAIN) -> pl.Expr:
     """Null where there is nothing, and where a value is no number."""
+    return bare_decimals(value.str.strip_chars() if type_ == pl.String else value, type_, style)
+
+
+def bare_decimals(value: pl.Expr, type_: pl.DataType, style: Style = PLAIN) -> pl.Expr:
+    """As `decimals`, in half the time, but null where there are spaces around a number, too."""
     if type_.is_float():
         return value.cast(pl.String).cast(MONEY, strict=False)
-    if type_ != pl.String:
-        return value.cast(MONEY, strict=False)
-    text = value.str.strip_chars()
-    if style.decimal_comma:
-        text = pl.when(text.str.contains(_COMMA_NUMBER)).then(text)
-        text = text.str.replace_all(".", "", literal=True).str.replace(",", ".", literal=True)
-    return text.cast(MONEY, strict=False)
+    if type_ == pl.String and style.decimal_comma:
+        value = pl.when(value.str.contains(_COMMA_NUMBER)).then(value)
+        value = value.str.replace_all(".", "", literal=True).str.replace(",", ".", literal=True)
+    return value.cast(MONEY, strict=False)
 
 
 def _decimals(values: pl.Series, style: Style) -> pl.Series:
