@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, datetime
 from typing import Any, Generic, TypeVar
 from urllib.parse import quote as quoted
 
@@ -36,7 +36,7 @@ class Ask(Generic[T]):
     @property
     def given(self) -> dict[str, str]:
         """The query parameters that have a value."""
-        return {name: str(value) for name, value in self.query.items() if value not in (None, "")}
+        return {name: _said(value) for name, value in self.query.items() if value not in (None, "")}
 
 
 def me() -> Ask[models.Tenant]:
@@ -308,11 +308,19 @@ def events(
 
 
 def dead_letters(
-    service: str = "", type_: str = "", cursor: str = "", limit: int = 50
+    service: str = "",
+    type_: str = "",
+    since: datetime | None = None,
+    cursor: str = "",
+    limit: int = 50,
 ) -> Ask[models.DeadLetters]:
-    """An operator's: what services gave up in the last 30 days, of all tenants."""
-    query = {"service": service, "type": type_, "cursor": cursor, "limit": limit}
+    """An operator's: what services gave up, of all tenants; in the last 30 days unless said."""
+    query = {"service": service, "type": type_, "from": since, "cursor": cursor, "limit": limit}
     return Ask("GET", "/api/v1/admin/dead-letters", models.DeadLetters, query=query)
+
+
+def _said(value: Any) -> str:
+    return value.isoformat() if isinstance(value, date) else str(value)
 
 
 def _config(config_id: str) -> dict[str, str]:

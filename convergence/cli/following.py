@@ -31,17 +31,24 @@ def follow(client: Client, run_id: str) -> models.Run:
         SpinnerColumn(),
         TextColumn("{task.description}"),
         BarColumn(),
-        TextColumn("{task.completed}/{task.total} steps"),
+        TextColumn("{task.fields[steps]}"),
         TimeElapsedColumn(),
         console=CHOICES.err,
         transient=True,
     ) as progress:
-        task = progress.add_task("waiting", total=None)
+        task = progress.add_task("waiting", total=None, steps="")
         last = None
         for last in client.watch(run_id):
             steps = client(ask.steps(run_id)).steps if last.started_at else ()
             done = sum(step.status != "RUNNING" for step in steps)
-            progress.update(task, description=last.status, completed=done, total=len(steps) or None)
+            known = f"{done}/{len(steps)} steps" if steps else ""
+            progress.update(
+                task,
+                description=last.status,
+                completed=done,
+                total=len(steps) or None,
+                steps=known,
+            )
         assert last is not None  # noqa: S101  watching gives one state at least
         return last
 

@@ -1,5 +1,6 @@
 """Commands for the platform's operators: tenants, ticks, dead letters."""
 
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Annotated
 
@@ -50,11 +51,13 @@ def tick(job: Job, output: Output = None) -> None:
 def dead_letters(
     service: Annotated[str, typer.Option(help="Only what this one gave up.")] = "",
     type_: Annotated[str, typer.Option("--type", help="E.g. run.requested.v1.")] = "",
+    days: Annotated[int, typer.Option(min=1, max=3650, help="How far back.")] = 30,
     limit: Annotated[int, typer.Option(min=1, max=200)] = 50,
     output: Output = None,
 ) -> None:
     """List the messages that services gave up, the newest first (an operator's)."""
+    since = datetime.now(UTC).replace(microsecond=0) - timedelta(days=days)
     with connected(admin=True) as client:
-        found = client(ask.dead_letters(service, type_, limit=limit)).letters
+        found = client(ask.dead_letters(service, type_, since, limit=limit)).letters
         columns = ("given_up_at", "service", "message_type", "tenant_id", "attempt", "reason")
         show(found, columns, form=output)

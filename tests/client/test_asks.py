@@ -3,7 +3,7 @@
 import inspect
 import json
 from collections.abc import Callable
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -69,3 +69,9 @@ def test_an_operators_calls_about_keys_are_there_too() -> None:
         operation = DOCUMENT["paths"][asked.template][asked.method.lower()]
         assert set(asked.given) <= {p["name"] for p in operation["parameters"]}
         assert operation["security"] == [{"AdminKey": []}]
+
+
+def test_days_and_moments_are_said_as_the_document_wants_them() -> None:
+    moment = datetime(2026, 3, 14, 9, 30, tzinfo=UTC)
+    assert ask.dead_letters(since=moment).given["from"] == "2026-03-14T09:30:00+00:00"
+    assert ask.costs(from_day=DAY).given["from"] == "2026-03-14"

@@ -1,6 +1,6 @@
 import { h, s, money } from "./dom.js";
 
-const WIDEST = 720, HEIGHT = 200, LEFT = 8, BOTTOM = 22;
+const WIDEST = 720, HEIGHT = 200, LEFT = 8, BOTTOM = 22, MARK = 40;
 
 // Stacked bars per day; the same numbers follow as a table for those who do not see it.
 export function stacked(days, series, currency) {
@@ -17,8 +17,11 @@ export function stacked(days, series, currency) {
         s("title", {}, `${name} ${one.name}: ${money(one.values[i], currency)}`));
     });
   });
-  const marks = days.map((name, i) => i % Math.ceil(days.length / 8) === 0 &&
-    s("text", { x: LEFT + i * step, y: HEIGHT - 5, class: "soft" }, name.slice(5)));
+  const marks = days.map((name, i) => {
+    const last = LEFT + i * step + MARK > WIDTH; // would be cut off at the edge
+    return i % Math.ceil(days.length / 8) === 0 &&
+      s("text", { x: last ? WIDTH : LEFT + i * step, y: HEIGHT - 5, class: "soft", "text-anchor": last ? "end" : "start" }, name.slice(5));
+  });
   const drawing = s("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "aria-label": `Cost per day, at most ${money(most, currency)}` },
     s("line", { class: "axis", x1: 0, x2: WIDTH, y1: HEIGHT - BOTTOM, y2: HEIGHT - BOTTOM }),
     s("text", { x: LEFT, y: 11, class: "soft" }, money(most, currency)), bars, marks);

@@ -1,5 +1,5 @@
 import { get, query } from "../api.js";
-import { button, card, field, h, problem, table, when } from "../dom.js";
+import { button, card, daysBack, field, h, problem, table, when } from "../dom.js";
 
 const LETTERS = "/api/v1/admin/dead-letters";
 const SERVICES = ["", "tenant", "scheduler", "executor", "audit-log"];
@@ -7,6 +7,7 @@ const SERVICES = ["", "tenant", "scheduler", "executor", "audit-log"];
 export async function show(place, { signal }) {
   const service = h("select", { name: "service" }, SERVICES.map((one) => h("option", { value: one }, one || "Every service")));
   const type = h("input", { name: "type", placeholder: "run.requested.v1", autocomplete: "off" });
+  const from = h("input", { name: "from", type: "date", value: daysBack(30)[0], required: true });
   const rows = h("div", {});
   let letters = [], cursor = "", asked = 0;
   const draw = () => rows.replaceChildren(table([
@@ -18,7 +19,7 @@ export async function show(place, { signal }) {
   const look = async (behind) => {
     const mine = ++asked; // an answer that comes after a later one's question is not shown
     try {
-      const page = await get(query(LETTERS, { service: service.value, type: type.value.trim(), cursor: behind, limit: 50 }), { signal });
+      const page = await get(query(LETTERS, { service: service.value, type: type.value.trim(), from: `${from.value}T00:00:00Z`, cursor: behind, limit: 50 }), { signal });
       if (mine !== asked) return;
       letters = behind ? [...letters, ...page.letters] : page.letters;
       cursor = page.next_cursor;
@@ -27,10 +28,10 @@ export async function show(place, { signal }) {
       if (error.name !== "AbortError" && mine === asked) rows.replaceChildren(problem(error));
     }
   };
-  const form = h("form", { class: "grid" }, field("Service", "Who gave it up.", service), field("Type", "Empty for every type.", type), h("div", {}, h("button", { type: "submit" }, "Look")));
+  const form = h("form", { class: "grid" }, field("Service", "Who gave it up.", service), field("Type", "Empty for every type.", type), field("From", "The first day, in UTC.", from), h("div", {}, h("button", { type: "submit" }, "Look")));
   form.addEventListener("submit", (event) => { event.preventDefault(); look(""); });
   place.replaceChildren(h("h1", {}, "Dead letters"), card("", form, rows,
-    h("p", { class: "soft" }, "Told here is what was given up in the last 30 days, and when. The letters wait on their subscriptions for seven days: ",
+    h("p", { class: "soft" }, "Told here is what was given up, and when. The letters wait on their subscriptions for seven days: ",
       h("code", {}, "python -m deploy.operations redrive --subscription …"), " sends them again.")));
   await look("");
 }
