@@ -31,6 +31,8 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.25, 5.0
 SEAM = timedelta(seconds=60)
 """What was published before this instance listened is recorded by then."""
 CLOCKS_DIFFER = timedelta(hours=1)
+UNDECIDED = timedelta(days=7)
+"""For how long a run can be asked for and not decided on: as long as Pub/Sub keeps the command."""
 
 
 class Backfill:
@@ -68,13 +70,13 @@ class Backfill:
             if live.journal.entries and not live.journal.whole:
                 live.journal.whole = live.adopted = True
 
-    async def _since(self, tenant: TenantId, run_id: RunId, live: LiveRun) -> datetime | None:
+    async def _since(self, tenant: TenantId, run_id: RunId, live: LiveRun) -> datetime:
         """From when on there is something of it; what was recorded before is not to be read."""
         run = live.run or await self._recorded(tenant, run_id)
-        return run.submitted_at - CLOCKS_DIFFER if run else None
+        return run.submitted_at - CLOCKS_DIFFER if run else self._clock() - UNDECIDED
 
     async def _rows(
-        self, tenant: TenantId, run_id: RunId, since: datetime | None
+        self, tenant: TenantId, run_id: RunId, since: datetime
     ) -> Sequence[EventRowPart]:
         rows: list[EventRowPart] = []
         after = ""
@@ -122,7 +124,11 @@ class Backfill:
     async def _asked_for(self, tenant: TenantId, run_id: RunId) -> RunPart | None:
         """A run that nobody has decided on yet is known by the command alone."""
         query = ListEventsV1(
-            tenant_id=tenant, run_id=run_id, event_kind=Kind.COMMAND, limit=ASKED_ROWS
+            tenant_id=tenant,
+            run_id=run_id,
+            event_kind=Kind.COMMAND,
+            from_time=self._clock() - UNDECIDED,
+            limit=ASKED_ROWS,
         )
         for row in (await self._questions.ask(query, EventListV1, within=PATIENCE)).events:
             match _read(row):
