@@ -33,6 +33,7 @@ class Provider:
     def application(self) -> web.Application:
         app = web.Application(middlewares=[self._trouble])
         app.router.add_get("/v1/organization/costs", self.openai_costs)
+        app.router.add_get("/v1/organization/usage/{kind}", self.openai_usage)
         app.router.add_get("/v1/organizations/cost_report", self.anthropic_costs)
         app.router.add_get("/items/{kind}", self.items)
         app.router.add_post("/token", self.token)
@@ -77,6 +78,21 @@ class Provider:
         }
         return web.json_response(body)
 
+    async def openai_usage(self, request: web.Request) -> web.Response:
+        if request.headers.get("Authorization") != f"Bearer {ADMIN_KEY}":
+            return web.json_response({"error": {"message": "no admin key"}}, status=401)
+        kind = USAGE.get(request.match_info["kind"])
+        if kind is None:
+            return web.json_response({"error": {"message": "no such endpoint"}}, status=404)
+        groups, measures = kind
+        if unknown := set(request.query.getall("group_by")) - {"project_id", *groups}:
+            return web.json_response({"error": {"message": f"no group {unknown}"}}, status=400)
+        day = int(request.query["start_time"])
+        result = {**dict.fromkeys(groups), **measures, "project_id": "proj_a"}
+        bucket = {"object": "bucket", "start_time": day, "end_time": day + DAY, "results": [result]}
+        body = {"object": "page", "data": [bucket], "has_more": False, "next_page": None}
+        return web.json_response(body)
+
     async def anthropic_costs(self, request: web.Request) -> web.Response:
         if request.headers.get("x-api-key") != ADMIN_KEY:
             return web.json_response({"error": {"type": "authentication_error"}}, status=401)
@@ -119,6 +135,20 @@ class Provider:
         return web.json_response({"access_token": f"t{self.tokens}", "expires_in": 3600})
 
 
+BY_MODEL = ("user_id", "api_key_id", "model")
+USAGE: dict[str, tuple[tuple[str, ...], dict[str, int]]] = {
+    "completions": ((*BY_MODEL, "batch"), {"input_tokens": 9, "output_tokens": 5}),
+    "embeddings": (BY_MODEL, {"input_tokens": 9, "num_model_requests": 1}),
+    "moderations": (BY_MODEL, {"input_tokens": 9, "num_model_requests": 1}),
+    "images": ((*BY_MODEL, "size", "source"), {"images": 2, "num_model_requests": 1}),
+    "audio_speeches": (BY_MODEL, {"characters": 45, "num_model_requests": 1}),
+    "audio_transcriptions": (BY_MODEL, {"seconds": 10, "num_model_requests": 1}),
+    "vector_stores": ((), {"usage_bytes": 1024}),
+    "code_interpreter_sessions": ((), {"num_sessions": 1}),
+    "file_search_calls": (("user_id", "api_key_id", "vector_store_id"), {"num_requests": 2}),
+    "web_search_calls": ((*BY_MODEL, "context_level"), {"num_requests": 2}),
+}
+"""Of each endpoint: what it groups by beside projects, and what it counts."""
 _AT_ONCE = {"retry-after-ms": "10"}
 
 

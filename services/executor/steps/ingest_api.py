@@ -46,7 +46,7 @@ class IngestApi(StepType):
         self._loader = RawLoader(tools)
 
     async def run(self, given: StepRun) -> StepResult:
-        request, config = given.request, given.config(Config)
+        request, config = given.request, _filled(given)
         table = target_of(config.target_table, request)
         slice_ = slice_of(config.slice, request)
         with phrased(), TemporaryDirectory(prefix="answers-") as spool:
@@ -156,6 +156,15 @@ def _flat(record: Mapping[str, Any], prefix: str = "") -> dict[str, str | None]:
         else:
             found[prefix + name] = str(value)
     return found
+
+
+def _filled(given: StepRun) -> Config:
+    """Its address too may be a parameter."""
+    config = given.config(Config)
+    address = {
+        name: fill_name(getattr(config, name), given.request) for name in ("base_url", "path")
+    }
+    return config.model_copy(update=address)
 
 
 def _query(config: Config, given: StepRun, slice_: str, cursor: Cursor | None) -> dict[str, Any]:

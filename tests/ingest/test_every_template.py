@@ -1,0 +1,150 @@
+"""Every packaged template does what its page says, with what it has by default."""
+
+import gzip
+import json
+from collections.abc import AsyncIterator, Iterator
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+import yaml
+
+from services.executor.steps.step import Credential
+from tests.focus.ledger import Line, load_ledger
+from tests.ingest.providers import ADMIN_KEY, USAGE, Provider, serve
+from tests.ingest.surroundings import Surroundings
+from tests.ingest.test_compliance_ocsf import ASSESSMENT, HUB, POLICY, SCC
+
+TEMPLATES = Path(__file__).parents[2] / "services/scheduler/templates"
+FILES = {
+    "aws/cost/cur": ("aws_cur", "2026-11", "aws/cur/2026-11/cur.csv.gz", "raw_aws_cur"),
+    "aws/cost/focus": ("focus_file", "2026-09", "aws/focus/2026-09/f.csv", "raw_aws_focus"),
+    "azure/cost/focus": ("focus_file", "2026-09", "azure/focus/2026-09/f.csv", "raw_azure_focus"),
+    "focus/cost/file": ("focus_file", "2026-09", "focus/2026-09/f.csv", "raw_focus"),
+    "gcp/cost/billing": (
+        "gcp_billing",
+        "2026-09",
+        "gcp/billing/2026-09/b.parquet",
+        "raw_gcp_billing",
+    ),
+    "gcp/cost/billing_detailed": (
+        "gcp_billing",
+        "2026-09",
+        "gcp/billing_detailed/2026-09/b.parquet",
+        "raw_gcp_billing_detailed",
+    ),
+    "azure/cost/export": (
+        "azure_export",
+        "2026-09",
+        "azure/export/2026-09/{}/part-1.csv",
+        "raw_azure_export",
+    ),
+}
+FINDINGS = {
+    "aws/compliance/security_hub": (HUB, "aws/security_hub/f.jsonl"),
+    "gcp/compliance/scc": (SCC, "gcp/scc/f.jsonl"),
+    "azure/compliance/policy": (POLICY, "azure/policy/f.jsonl"),
+    "azure/compliance/assessments": (ASSESSMENT, "azure/assessments/f.jsonl"),
+}
+ANSWERS = {
+    "openai/cost/costs": "raw_openai_costs",
+    "anthropic/cost/report": "raw_anthropic_costs",
+    **{f"openai/usage/{kind}": f"raw_openai_{kind}" for kind in USAGE},
+}
+QUERIES = {"gcp/cost/billing_by_service"}
+PROVIDERS = {"aws/cost/focus": "aws", "azure/cost/focus": "azure"}
+
+
+@pytest.fixture
+async def provider() -> AsyncIterator[Provider]:
+    async with serve() as found:
+        yield found
+
+
+def read(name: str) -> Any:
+    return yaml.safe_load((TEMPLATES / f"{name}.yml").read_text())
+
+
+async def run(around: Surroundings, name: str, **given: Any) -> int:
+    """The steps of a template with its defaults; the rows of the last."""
+    template = read(name)
+    said = template["parameters"]["properties"].items()
+    parameters = {key: rule["default"] for key, rule in said if "default" in rule} | given
+    rows = 0
+    for step in template["definition"]["steps"]:
+        rows = (await around.run(step["ps_type"], step["config"], **parameters)).rows
+    return rows
+
+
+def files_of(name: str) -> Iterator[tuple[str, list[Line]]]:
+    ledger, _, path, _ = FILES[name]
+    lines = load_ledger(ledger).lines
+    if "{}" not in path:
+        yield path, list(lines)
+        return
+    for kind in ("actual", "amortized"):
+        yield path.format(kind), [line for line in lines if kind in line.given["x_file"]]
+
+
+def written(frame: pl.DataFrame, path: str, folder: Path) -> bytes:
+    if path.endswith(".parquet"):
+        frame.write_parquet(folder / "bill")
+        return (folder / "bill").read_bytes()
+    text = frame.write_csv().encode()
+    return gzip.compress(text, mtime=0) if path.endswith(".gz") else text
+
+
+def test_every_template_is_run_here() -> None:
+    packaged = {
+        file.relative_to(TEMPLATES).with_suffix("").as_posix() for file in TEMPLATES.rglob("*.yml")
+    }
+    # What one query of the tenant's own export sums up is run by the platform's own tests.
+    assert {*FILES, *FINDINGS, *ANSWERS, *QUERIES} == packaged
+
+
+@pytest.mark.parametrize("name", FILES)
+async def test_files_become_costs(around: Surroundings, name: str, tmp_path: Path) -> None:
+    ledger, period, _, raw_table = FILES[name]
+    lines: list[Line] = []
+    for path, some in files_of(name):
+        frame = load_ledger(ledger).frame(some).drop("x_file", strict=False)
+        around.deliver(path, written(frame, path, tmp_path))
+        lines += some
+    rows = await run(around, name, period=period)
+    expected = [row for line in lines for row in line.expected]
+    (found,) = await around.rows(
+        "SELECT SUM(BilledCost) AS billed, SUM(EffectiveCost) AS effective,"
+        " MIN(x_provider) AS provider FROM $.focus_costs"
+    )
+    assert rows == len(expected)
+    assert found == {
+        "billed": sum(Decimal(row["BilledCost"]) for row in expected),
+        "effective": sum(Decimal(row["EffectiveCost"]) for row in expected),
+        "provider": PROVIDERS.get(name, ledger.partition("_")[0]),
+    }
+    (raw,) = await around.rows(f"SELECT COUNT(*) AS n FROM $.{raw_table}")
+    assert raw["n"] == len(lines)
+    assert around.heard.checks["cost_is_conserved"] == "PASSED"
+
+
+@pytest.mark.parametrize("name", FINDINGS)
+async def test_findings_become_ocsf(around: Surroundings, name: str) -> None:
+    record, path = FINDINGS[name]
+    around.deliver(path, json.dumps(record).encode())
+    assert await run(around, name) == 1
+    (found,) = await around.rows("SELECT finding_uid AS uid FROM $.ocsf_compliance_findings")
+    assert found["uid"]
+
+
+@pytest.mark.parametrize("name", ANSWERS)
+async def test_answers_become_tables(around: Surroundings, name: str, provider: Provider) -> None:
+    around.credentials.known["admin"] = Credential("OPENAI", {"api_key": ADMIN_KEY})
+    more = {"base_url": f"{provider.url}/v1", "credential": "admin", "period": "2026-11"}
+    rows = await run(around, name, **more)
+    (raw,) = await around.rows(f"SELECT COUNT(*) AS n FROM $.{ANSWERS[name]}")
+    assert raw["n"] == rows > 0
+    if "/cost/" in name:
+        (cost,) = await around.rows("SELECT COUNT(*) AS n FROM $.focus_costs WHERE BilledCost > 0")
+        assert cost["n"] == rows
