@@ -62,7 +62,7 @@ class Measures:
         lines = []
         for name, (kind, _, read) in self._all().items():
             full = (PREFIX + name).replace(".", "_")
-            lines += [f"# TYPE {full} {kind}", f"{full} {read():g}"]
+            lines += [f"# TYPE {full} {kind}", f"{full} {read()}"]
         return web.Response(text="\n".join(lines) + "\n", content_type="text/plain")
 
     def _all(self) -> dict[str, tuple[str, str, Callable[[], float]]]:

@@ -53,6 +53,13 @@ def test_a_batch_that_fails_is_not_counted_as_written() -> None:
     assert (measures.rows, measures.oldest_unwritten_seconds) == (0, 0)
 
 
+async def test_every_row_is_counted_also_beyond_a_million() -> None:
+    measures = Measures(lambda: START, rows=1_234_567)
+    page = await measures.page(make_mocked_request("GET", "/metrics"))
+    assert page.text is not None
+    assert "convergence_audit_log_rows_total 1234567" in page.text.splitlines()
+
+
 async def test_recording_is_measured_and_told_in_prometheus_text(recorder: Recorder) -> None:
     await recorder.record(SAID, SAID, SAID)
     page = await recorder.handlers.measures.page(make_mocked_request("GET", "/metrics"))
