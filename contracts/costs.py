@@ -9,7 +9,7 @@ from contracts.identifiers import TenantId
 from contracts.message import Part, Query, Reply, Service, Utc
 
 DIMENSION = (
-    r"^(service|category|account|billing_account|region|provider|charge|resource|day|month"
+    r"^(service|category|account|billing_account|region|provider|source|charge|resource|day|month"
     r'|tag:[^"\\\x00-\x1f]{1,128})$'
 )
 MOST_ROWS = 1000

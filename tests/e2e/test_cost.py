@@ -77,6 +77,7 @@ def test_a_bill_is_loaded_and_its_cost_told_to_the_last_digit(
         ("day", "2026-11-05", "0.046"),
         ("month", "2026-11", LEDGER.totals["BilledCost"]),
         ("provider", "Example Software GmbH", "1436"),
+        ("source", "aws", LEDGER.totals["BilledCost"]),
     ],
 )
 def test_cost_is_grouped_by(

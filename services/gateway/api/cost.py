@@ -71,7 +71,7 @@ class CostQuery(Query):
         default=("service",), max_length=4
     )
     """Up to four, separated by commas: service, category, account, billing_account, region,
-    provider, charge, resource, day, month, tag:NAME."""
+    provider, source (by what bill it came), charge, resource, day, month, tag:NAME."""
     from_date: Day | None = Field(default=None, alias="from")
     """First day; thirty days before the last one unless said."""
     to_date: Day | None = Field(default=None, alias="to")

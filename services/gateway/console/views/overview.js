@@ -84,14 +84,14 @@ async function showSources(heading, days, signal) {
   }
 }
 
-// Which days of which provider have cost, for every provider that ever had.
+// Which days of which source have cost, for every one that ever had.
 async function sources(days, signal) {
   const [ever, lately] = await Promise.all([
-    costsOf(daysBack(MOST_DAYS), "provider", signal),
-    costsOf(days, "provider,day", signal),
+    costsOf(daysBack(MOST_DAYS), "source", signal),
+    costsOf(days, "source,day", signal),
   ]);
-  const names = [...new Set(ever.map((one) => one.group.provider))].sort();
-  const of = new Map(lately.map((one) => [`${one.group.provider} ${one.group.day}`, one]));
+  const names = [...new Set(ever.map((one) => one.group.source))].sort();
+  const of = new Map(lately.map((one) => [`${one.group.source} ${one.group.day}`, one]));
   const cell = (name, date) => {
     const cost = of.get(`${name} ${date}`);
     return cost
@@ -109,10 +109,10 @@ async function fillSource(source, date) {
     say("No pipeline reads it: run its template for that month.");
     return;
   }
-  const word = source.split(" ")[0].toLowerCase();
-  const reads = (config) => config.source.toLowerCase().includes(word);
-  const sorted = [...configs].sort((one, other) => reads(other) - reads(one));
-  const pipeline = h("select", { name: "pipeline" }, sorted.map((one) => h("option", {}, one.config_id)));
+  const reads = (config) => config.definition.steps.some((step) => step.type === "cost.focus" && source === (step.config.provider || step.config.mapping?.split("_")[0]));
+  const options = configs.map((one) => h("option", {}, one.config_id));
+  const pipeline = h("select", { name: "pipeline", required: true }, h("option", { value: "" }, "choose one"), options);
+  pipeline.value = configs.find(reads)?.config_id ?? "";
   const template = h("p", {}, "Or run its ", h("a", { href: "#/templates", onclick: (event) => event.target.closest("dialog").close() }, "template"), " for that month.");
   askForDays(`Fill days of ${source}`, date, date, () => pipeline.value, field("Pipeline", "", pipeline), template);
 }
