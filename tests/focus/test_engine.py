@@ -5,8 +5,6 @@ from decimal import Decimal
 import polars as pl
 import pytest
 
-from contracts.quality import CheckStatus, Severity
-from services.executor.focus.checks import checks_of
 from services.executor.focus.engine import Converter
 from services.executor.focus.errors import BadValueError, MappingError, MissingColumnsError
 from services.executor.focus.mapping import MAPPINGS, Mapping, load_mapping
@@ -72,45 +70,6 @@ def test_the_order_of_columns_changes_nothing() -> None:
     backwards = FIRST.select(reversed(FIRST.columns))
     tags = ["Tags"]  # in the order of the columns they come from
     assert convert(backwards)[0].drop(tags).equals(convert(FIRST)[0].drop(tags))
-
-
-def test_what_is_not_known_is_counted_with_what_it_costs() -> None:
-    unmapped = convert(LEDGER.frame(LEDGER.lines))[1].tally.unmapped
-    assert {name: dict(found.rows) for name, found in unmapped.items()} == {
-        "service": {"7gxyz9example": 3, "AmazonNovelty": 1},
-        "region": {"xx-new-1": 1},
-        "unit": {},
-        "line_type": {"QuantumSurcharge": 1},
-    }
-    assert unmapped["service"].costs == {
-        "7gxyz9example": Decimal(8 + 1200 + 228),
-        "AmazonNovelty": Decimal("1.25"),
-    }
-    assert unmapped["line_type"].costs == {"QuantumSurcharge": Decimal("0.77")}
-
-
-@pytest.mark.parametrize(
-    ("costs", "status", "observed"),
-    [
-        (("95", "-4", "-1"), CheckStatus.PASSED, "5 %"),
-        (("94", "-5", "-1"), CheckStatus.FAILED, "6 %"),
-        (("0", "0", "0"), CheckStatus.PASSED, "0 %"),
-    ],
-)
-def test_a_share_of_unmapped_costs_above_the_budget_is_told(
-    costs: tuple[str, str, str], status: CheckStatus, observed: str
-) -> None:
-    frame = pl.concat([FIRST] * 3).with_columns(
-        line_item_unblended_cost=pl.Series(costs),
-        line_item_product_code=pl.Series(["AmazonEC2", "New", "Newer"]),
-    )
-    checks = {check.name: check for check in checks_of(convert(frame)[1].tally, Decimal("0.05"))}
-    found = checks["service_is_known"]
-    assert (found.status, found.observed, found.severity) == (status, observed, Severity.WARN)
-    assert (found.failing_rows, found.row_count) == (2, 3)
-    assert checks["region_is_known"].status == CheckStatus.PASSED
-    if status is CheckStatus.FAILED:
-        assert found.detail == "not known: New (1 rows, 5), Newer (1 rows, 1)"
 
 
 def test_digits_beyond_the_eighteenth_decimal_are_counted() -> None:
@@ -185,12 +144,30 @@ def test_tags_of_a_repeated_column_are_read_like_columns_of_their_own() -> None:
         ("resource_tags", '{"user_Team": "a\\"b", "aws_createdBy": "root"}'),
         ("resource_tags", '{"user:Team": "a\\"b", "aws:createdBy": "root"}'),
         ("resource_tags", '[{"key": "Team", "value": "a\\"b"}, {"key": "aws_createdBy", "value": "root"}]'),  # noqa: E501
+        ("resource_tags", '{"user_Team": "a\\"b", "Team": "again", "aws_createdBy": "root"}'),
+        ("tags", '{"resourceTags/user:Team": "a\\"b", "resourceTags/aws:createdBy": "root"}'),
         ("tags", '{"resourceTags/Team": "a\\"b", "resourceTags/aws:createdBy": "root"}'),
     ],
 )  # fmt: skip
 def test_tags_of_every_form_of_the_report_have_the_same_names(column: str, text: str) -> None:
     frame = without_tags().with_columns(pl.lit(text).alias(column))
     assert convert(frame)[0]["Tags"].to_list() == ['{"Team":"a\\"b","aws:createdBy":"root"}']
+
+
+def test_numbers_in_a_map_keep_their_digits_and_null_is_no_map() -> None:
+    texts = ["null", '{"a": 1.10, "b": 12345678901234567890123, "c": [1.0], "d": true}']
+    frame = pl.concat([without_tags()] * 2).with_columns(resource_tags=pl.Series(texts))
+    assert convert(frame)[0]["Tags"].to_list() == [
+        None,
+        '{"a":"1.10","b":"12345678901234567890123","c":"[1.0]","d":"true"}',
+    ]
+
+
+@pytest.mark.parametrize("text", ['{"a": NaN}', '{"a": "\\ud800"}', "[" * 100_000, "7"])
+def test_what_no_json_object_is_is_refused(text: str) -> None:
+    frame = without_tags().with_columns(resource_tags=pl.Series([text]))
+    with pytest.raises(BadValueError, match="a JSON object"):
+        convert(frame)
 
 
 def test_what_a_report_has_in_a_map_is_found_there() -> None:

@@ -3,9 +3,11 @@
 from decimal import Decimal
 
 from contracts.quality import CheckPart, CheckStatus, Severity
+from services.executor.focus.money import EXACT, NOTHING, shown, total
 from services.executor.focus.tally import Tally, Unmapped
 
 MOST_SHOWN, MOST_OF_VALUE = 5, 100
+LEAST_SHOWN = Decimal("0.0001")
 BUDGET = Decimal("0.05")
 """The share of the costs that may be unmapped before a check warns."""
 
@@ -18,21 +20,20 @@ def checks_of(tally: Tally, unmapped_budget: Decimal = BUDGET) -> list[CheckPart
 
 def _conservation(tally: Tally) -> CheckPart:
     lost = tally.lost
-    shown = "; ".join(
-        f"{start:%Y-%m} account {account}: {amount.normalize():f} {currency}"
+    missing = "; ".join(
+        f"{start:%Y-%m} account {account}: {shown(amount)} {currency}"
         for (start, account, currency), amount in list(lost.items())[:MOST_SHOWN]
     )
-    total = sum(tally.billed.values())
     return CheckPart(
         name="cost_is_conserved",
         kind="sum_of_bill_equals_sum_of_BilledCost",
         column="BilledCost",
         severity=Severity.FAIL,
         status=CheckStatus.FAILED if lost else CheckStatus.PASSED,
-        observed=f"{total:f}",
-        expected=f"{sum(tally.raw.values()):f}",
+        observed=f"{total(tally.billed.values()):f}",
+        expected=f"{total(tally.raw.values()):f}",
         row_count=tally.rows_in,
-        detail=f"missing from the result: {shown}" if lost else "",
+        detail=f"missing from the result: {missing}" if lost else "",
     )
 
 
@@ -68,26 +69,55 @@ def _mapped(tally: Tally, budget: Decimal) -> list[CheckPart]:
 
 
 def _of_unmapped(name: str, found: Unmapped, tally: Tally, budget: Decimal) -> CheckPart:
-    """How much of the bill, signs aside, has values that are not known."""
-    cost = sum(found.costs.values(), Decimal(0))
-    share = cost / tally.turnover if tally.turnover else Decimal(0)
-    dearest = sorted(found.rows, key=lambda value: (-found.costs[value], value))[:MOST_SHOWN]
-    shown = ", ".join(
-        f"{value[:MOST_OF_VALUE]} ({found.rows[value]} rows, {found.costs[value].normalize():f})"
-        for value in dearest
+    """How much of the bill, signs aside, is not known: the worst currency counts."""
+    unknown = {
+        currency: total(cost for (_, of), cost in found.costs.items() if of == currency)
+        for currency in tally.turnover
+    }
+    over = any(
+        cost > EXACT.multiply(budget, tally.turnover[currency])
+        for currency, cost in unknown.items()
     )
+    dearest = _dearest(found, tally)
     return CheckPart(
         name=f"{name}_is_known",
         kind="share_of_cost_that_is_unmapped",
         severity=Severity.WARN,
-        status=CheckStatus.FAILED if share > budget else CheckStatus.PASSED,
-        observed=_percent(share),
+        status=CheckStatus.FAILED if over else CheckStatus.PASSED,
+        observed=_shares(unknown, tally),
         expected=f"at most {_percent(budget)}",
         row_count=tally.rows_in,
         failing_rows=found.rows.total(),
-        detail=f"not known: {shown}" if shown else "",
+        detail=f"not known: {', '.join(dearest)}" if dearest else "",
     )
 
 
+def _dearest(found: Unmapped, tally: Tally) -> list[str]:
+    """Values, beginning with what has the largest share of what was spent in a currency."""
+    costs: dict[str, list[tuple[Decimal, str]]] = {value: [] for value in found.rows}
+    for (value, currency), cost in found.costs.items():
+        costs[value].append((_share(cost, tally.turnover[currency]), f"{shown(cost)} {currency}"))
+    values = sorted(costs, key=lambda value: (-max(costs[value])[0], value))[:MOST_SHOWN]
+    return [
+        f"{value[:MOST_OF_VALUE]} ({found.rows[value]} rows,"
+        f" {' and '.join(text for _, text in sorted(costs[value], reverse=True)[:MOST_SHOWN])})"
+        for value in values
+    ]
+
+
+def _shares(unknown: dict[str, Decimal], tally: Tally) -> str:
+    shares = [(_share(cost, tally.turnover[of]), of) for of, cost in unknown.items()]
+    if len(shares) < 2:  # noqa: PLR2004  of one currency there is nothing to tell apart
+        return _percent(shares[0][0] if shares else NOTHING)
+    worst = sorted(shares, key=lambda one: (-one[0], one[1]))[:MOST_SHOWN]
+    return ", ".join(f"{_percent(share)} of {currency}" for share, currency in worst)
+
+
+def _share(cost: Decimal, turnover: Decimal) -> Decimal:
+    return cost / turnover if turnover else NOTHING
+
+
 def _percent(share: Decimal) -> str:
+    if 0 < share < LEAST_SHOWN:
+        return f"less than {_percent(LEAST_SHOWN)}"
     return f"{(share * 100).quantize(Decimal('0.01')).normalize():f} %"

@@ -5,7 +5,6 @@ adds up what happened in its tally. Same input, same output, to the last digit.
 """
 
 from collections.abc import Sequence
-from decimal import Decimal
 from itertools import chain
 
 import polars as pl
@@ -16,6 +15,7 @@ from services.executor.focus.errors import MappingError
 from services.executor.focus.expressions import compile_expression, layers
 from services.executor.focus.lookups import load_lookup
 from services.executor.focus.mapping import Mapping
+from services.executor.focus.money import NOTHING, added
 from services.executor.focus.pairs import in_pairs, member
 from services.executor.focus.periods import with_period
 from services.executor.focus.source import HAS, Source, headers_of, plain
@@ -91,13 +91,18 @@ class Converter:
         tally.add_result(result)
         return result
 
-    def _turnover(self, charged: pl.DataFrame) -> pl.Series:
-        """What each row costs, signs aside."""
-        costs = charged["\0amount"].abs().fill_null(Decimal(0))
-        self.tally.turnover += Decimal(costs.sum())
+    def _turnover(self, charged: pl.DataFrame) -> pl.DataFrame:
+        """What each row costs, signs aside, and in which currency."""
+        costs = charged.select(
+            pl.col("\0currency").fill_null("").alias("currency"),
+            pl.col("\0amount").abs().fill_null(NOTHING).alias("cost"),
+        )
+        turnover = self.tally.turnover
+        for currency, cost in costs.group_by("currency").agg(pl.col("cost").sum()).iter_rows():
+            turnover[currency] = added(turnover.get(currency, NOTHING), cost)
         return costs
 
-    def _look_up(self, rows: pl.DataFrame, costs: pl.Series) -> pl.DataFrame:
+    def _look_up(self, rows: pl.DataFrame, costs: pl.DataFrame) -> pl.DataFrame:
         for name in self._mapping.lookups:
             key = rows.with_columns(self._keys[name].cast(pl.String).alias(KEY)).select(KEY)
             found = key.join(
@@ -115,7 +120,7 @@ class Converter:
         return rows
 
     def _count_unmapped(
-        self, name: str, values: pl.Series, unknown: pl.Series, costs: pl.Series
+        self, name: str, values: pl.Series, unknown: pl.Series, costs: pl.DataFrame
     ) -> None:
         missed = (unknown & values.is_not_null()).fill_null(value=False)
         if missed.any():

@@ -6,6 +6,7 @@ from decimal import Decimal
 from statistics import median
 
 from contracts.quality import CheckPart, CheckStatus, Severity
+from services.executor.focus.money import NOTHING, added, less, shown
 from services.executor.focus.tally import Key, Tally
 
 LOOKBACK = timedelta(days=28)
@@ -32,15 +33,15 @@ def history_checks(
 def _restated(tally: Tally, before: Mapping[Key, Decimal], now: datetime) -> CheckPart:
     """A month that was closed and changes all the same."""
     changed = {
-        key: tally.billed.get(key, Decimal(0)) - billed
+        key: less(tally.billed.get(key, NOTHING), billed)
         for key, billed in before.items()
-        if tally.billed.get(key, Decimal(0)) != billed and _month_after(key[0]) <= now
+        if tally.billed.get(key, NOTHING) != billed and _month_after(key[0]) <= now
     }
-    shown = "; ".join(
-        f"{start:%Y-%m} account {account}: {delta.normalize():f} {currency}"
+    restated = "; ".join(
+        f"{start:%Y-%m} account {account}: {shown(delta)} {currency}"
         for (start, account, currency), delta in sorted(changed.items())[:MOST_SHOWN]
     )
-    return _said("closed_periods_stay", tally, len(changed), "restated closed periods", shown)
+    return _said("closed_periods_stay", tally, len(changed), "restated closed periods", restated)
 
 
 def _covered(tally: Tally) -> CheckPart:
@@ -94,7 +95,7 @@ def _usual(tally: Tally, before: Mapping[date, Decimal]) -> CheckPart:
     costs: dict[date, Decimal] = dict(before)
     loaded: dict[date, Decimal] = {}
     for (_, day), cost in tally.days.items():
-        loaded[day] = loaded.get(day, Decimal(0)) + cost
+        loaded[day] = added(loaded.get(day, NOTHING), cost)
     costs |= loaded
     odd = []
     for day in sorted(loaded):

@@ -1,5 +1,6 @@
 """Columns of repeated {key, value}: lists of them, or the JSON objects that CSV has for maps."""
 
+import json
 from collections.abc import Collection, Iterator
 from typing import Any
 
@@ -41,18 +42,26 @@ def _pairs(texts: pl.Series, text: str) -> list[dict[str, str | None]] | None:
     if not text.strip():
         return None
     try:
-        found = orjson.loads(text)
+        found = _loaded(text)
+        if found is None:
+            return None
         return [{"key": key, "value": _text(value)} for key, value in _members(found)]
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, RecursionError):
         row = int(texts.eq_missing(text).arg_max() or 0)
         raise BadValueError(texts.name, row, text, "a JSON object") from None
 
 
-def _members(found: Any) -> Iterator[tuple[str, Any]]:
+def _loaded(text: str) -> Any:
+    """Numbers as they are written: every digit counts. Raises what is no JSON."""
+    orjson.loads(text)  # the stricter of the two
+    return json.loads(text, parse_float=orjson.Fragment, parse_int=orjson.Fragment)
+
+
+def _members(found: Any) -> Iterator[tuple[str | None, Any]]:
     if isinstance(found, dict):
         yield from found.items()
     else:
-        yield from ((str(pair["key"]), pair["value"]) for pair in found)
+        yield from ((_text(pair["key"]), pair["value"]) for pair in found)
 
 
 def _text(value: Any) -> str | None:

@@ -7,6 +7,8 @@ from decimal import Decimal
 
 import polars as pl
 
+from services.executor.focus.money import NOTHING, added, less
+
 MOST_UNMAPPED = 200
 Key = tuple[datetime, str, str]
 """Billing period, billing account, billing currency."""
@@ -16,8 +18,8 @@ Key = tuple[datetime, str, str]
 class Commitment:
     """What was paid for one in a billing period, and what its usage cost in effect."""
 
-    billed: Decimal = Decimal(0)
-    effective: Decimal = Decimal(0)
+    billed: Decimal = NOTHING
+    effective: Decimal = NOTHING
     covered: int = 0
 
 
@@ -26,16 +28,19 @@ class Unmapped:
     """Values that are not known: in how many rows, and what those cost, signs aside."""
 
     rows: Counter[str] = field(default_factory=Counter)
-    costs: dict[str, Decimal] = field(default_factory=dict)
+    costs: dict[tuple[str, str], Decimal] = field(default_factory=dict)
+    """By value and currency."""
 
-    def add(self, values: pl.Series, costs: pl.Series) -> None:
-        frame = pl.DataFrame({"value": values, "cost": costs})
-        grouped = frame.group_by("value").agg(pl.len(), pl.col("cost").sum())
-        for value, number, cost in grouped.sort("value").iter_rows():
+    def add(self, values: pl.Series, costs: pl.DataFrame) -> None:
+        """Adds rows' values, and their currencies and costs."""
+        frame = costs.with_columns(values.alias("value"))
+        grouped = frame.group_by("value", "currency").agg(pl.len(), pl.col("cost").sum())
+        for value, currency, number, cost in grouped.sort("value", "currency").iter_rows():
             known = value in self.rows or len(self.rows) < MOST_UNMAPPED
             name = value if known else "(others)"
             self.rows[name] += number
-            self.costs[name] = self.costs.get(name, Decimal(0)) + cost
+            key = (name, currency)
+            self.costs[key] = added(self.costs.get(key, NOTHING), cost)
 
 
 @dataclass(slots=True)
@@ -48,8 +53,8 @@ class Tally:
     added: Counter[str] = field(default_factory=Counter)
     unmapped: dict[str, Unmapped] = field(default_factory=dict)
     """By look-up: also of those that miss nothing."""
-    turnover: Decimal = Decimal(0)
-    """What all rows cost, signs aside."""
+    turnover: dict[str, Decimal] = field(default_factory=dict)
+    """What all rows cost, signs aside, by currency."""
     raw: dict[Key, Decimal] = field(default_factory=dict)
     billed: dict[Key, Decimal] = field(default_factory=dict)
     effective: dict[Key, Decimal] = field(default_factory=dict)
@@ -72,7 +77,7 @@ class Tally:
         """By period, account and currency: what the bill has and the result has not."""
         keys = self.raw.keys() | self.billed.keys()
         differences = {
-            key: self.raw.get(key, Decimal(0)) - self.billed.get(key, Decimal(0)) for key in keys
+            key: less(self.raw.get(key, NOTHING), self.billed.get(key, NOTHING)) for key in keys
         }
         return {key: lost for key, lost in sorted(differences.items()) if lost}
 
@@ -103,7 +108,7 @@ class Tally:
             pl.col("EffectiveCost").sum()
         )
         for who, at, cost in grouped.iter_rows():
-            self.days[who, at] = self.days.get((who, at), Decimal(0)) + cost
+            self.days[who, at] = added(self.days.get((who, at), NOTHING), cost)
 
     def _add_commitments(self, rows: pl.DataFrame) -> None:
         bought = pl.col("ChargeCategory") == "Purchase"
@@ -121,7 +126,9 @@ class Tally:
         for period, name, billed, effective, covered in grouped.iter_rows():
             before = self.commitments.get((period, name), Commitment())
             self.commitments[period, name] = Commitment(
-                before.billed + billed, before.effective + effective, before.covered + covered
+                added(before.billed, billed),
+                added(before.effective, effective),
+                before.covered + covered,
             )
 
 
@@ -137,4 +144,4 @@ def add_sums(sums: dict[Key, Decimal], frame: pl.DataFrame) -> None:
     grouped = frame.group_by(period, account, currency).agg(pl.col(amount).sum())
     for at, who, what, value in grouped.iter_rows():
         key = (at, who, what)
-        sums[key] = sums.get(key, Decimal(0)) + (value or Decimal(0))
+        sums[key] = added(sums.get(key, NOTHING), value or NOTHING)

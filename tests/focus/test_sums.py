@@ -1,0 +1,140 @@
+"""What a bill adds up to, and how much of it is not known."""
+
+from datetime import UTC, datetime
+from decimal import Decimal
+
+import polars as pl
+import pytest
+
+from contracts.quality import CheckStatus, Severity
+from services.executor.focus.checks import checks_of
+from services.executor.focus.engine import Converter
+from services.executor.focus.mapping import load_mapping
+from services.executor.focus.money import total
+from services.executor.focus.tally import Tally, add_sums
+from tests.focus.ledger import load_ledger
+
+LEDGER = load_ledger("aws_cur")
+FIRST = LEDGER.frame(LEDGER.lines[:1])
+KEY = ("BillingPeriodStart", "BillingAccountId", "BillingCurrency")
+
+
+def tally_of(frame: pl.DataFrame) -> Tally:
+    converter = Converter(load_mapping("aws_cur"), frame.schema)
+    converter.convert(frame)
+    return converter.tally
+
+
+def test_what_is_not_known_is_counted_with_what_it_costs() -> None:
+    unmapped = tally_of(LEDGER.frame(LEDGER.lines)).unmapped
+    assert {name: dict(found.rows) for name, found in unmapped.items()} == {
+        "service": {"7gxyz9example": 3, "AmazonNovelty": 1},
+        "region": {"xx-new-1": 1},
+        "unit": {},
+        "line_type": {"QuantumSurcharge": 1},
+    }
+    assert unmapped["service"].costs == {
+        ("7gxyz9example", "USD"): Decimal(8 + 1200 + 228),
+        ("AmazonNovelty", "USD"): Decimal("1.25"),
+    }
+    assert unmapped["line_type"].costs == {("QuantumSurcharge", "USD"): Decimal("0.77")}
+
+
+@pytest.mark.parametrize(
+    ("costs", "status", "observed"),
+    [
+        (("95", "-4", "-1"), CheckStatus.PASSED, "5 %"),
+        (("94", "-5", "-1"), CheckStatus.FAILED, "6 %"),
+        (("0", "0", "0"), CheckStatus.PASSED, "0 %"),
+    ],
+)
+def test_a_share_of_unmapped_costs_above_the_budget_is_told(
+    costs: tuple[str, str, str], status: CheckStatus, observed: str
+) -> None:
+    frame = pl.concat([FIRST] * 3).with_columns(
+        line_item_unblended_cost=pl.Series(costs),
+        line_item_product_code=pl.Series(["AmazonEC2", "New", "Newer"]),
+    )
+    checks = {check.name: check for check in checks_of(tally_of(frame), Decimal("0.05"))}
+    found = checks["service_is_known"]
+    assert (found.status, found.observed, found.severity) == (status, observed, Severity.WARN)
+    assert (found.failing_rows, found.row_count) == (2, 3)
+    assert checks["region_is_known"].status == CheckStatus.PASSED
+    if status is CheckStatus.FAILED:
+        assert found.detail == "not known: New (1 rows, 5 USD), Newer (1 rows, 1 USD)"
+
+
+@pytest.mark.parametrize("name", ["aws_cur", "azure_export", "gcp_billing"])
+def test_checks_of_what_is_known_have_the_documented_names(name: str) -> None:
+    ledger = load_ledger(name)
+    names = {check.name for check in checks_of(ledger.convert(ledger.lines)[1].tally)}
+    documented = {"service_is_known", "region_is_known", "unit_is_known", "line_type_is_known"}
+    more = {"consumed_unit_is_known"} if name == "gcp_billing" else set()
+    assert {name for name in names if name.endswith("_is_known")} == documented | more
+
+
+def test_the_share_of_each_currency_is_its_own_and_the_worst_counts() -> None:
+    frame = pl.concat([FIRST] * 4).with_columns(
+        line_item_unblended_cost=pl.Series(["9900", "100", "9", "1"]),
+        line_item_currency_code=pl.Series(["JPY", "JPY", "USD", "USD"]),
+        line_item_product_code=pl.Series(["AmazonEC2", "New", "AmazonEC2", "New"]),
+    )
+    checks = {check.name: check for check in checks_of(tally_of(frame), Decimal("0.05"))}
+    found = checks["service_is_known"]
+    assert (found.status, found.observed) == (CheckStatus.FAILED, "10 % of USD, 1 % of JPY")
+    assert found.detail == "not known: New (2 rows, 1 USD and 100 JPY)"
+
+
+@pytest.mark.parametrize(
+    ("cost", "status", "observed"),
+    [
+        ("0.000000000000000001", CheckStatus.FAILED, "less than 0.01 %"),
+        ("0", CheckStatus.PASSED, "0 %"),
+    ],
+)
+def test_a_budget_of_nothing_leaves_nothing_unmapped_that_costs(
+    cost: str, status: CheckStatus, observed: str
+) -> None:
+    frame = pl.concat([FIRST] * 2).with_columns(
+        line_item_unblended_cost=pl.Series(["12345678901234567890", cost]),
+        line_item_product_code=pl.Series(["AmazonEC2", "New"]),
+    )
+    checks = {check.name: check for check in checks_of(tally_of(frame), Decimal(0))}
+    found = checks["service_is_known"]
+    assert (found.status, found.observed) == (status, observed)
+
+
+LARGE, TINY = Decimal(12345678901), Decimal("0.000000000000000004")
+
+
+def test_what_is_lost_is_found_whatever_digits_an_amount_has() -> None:
+    def sums(amount: Decimal) -> pl.DataFrame:
+        amounts = pl.Series("amount", [amount], dtype=pl.Decimal(38, 18))
+        return pl.DataFrame(
+            {"period": [datetime(2026, 11, 1, tzinfo=UTC)], "account": ["1"], "currency": ["USD"]}
+        ).with_columns(amounts)
+
+    tally = Tally()
+    add_sums(tally.raw, sums(LARGE))
+    add_sums(tally.raw, sums(TINY))
+    add_sums(tally.billed, sums(LARGE))
+    assert list(tally.lost.values()) == [TINY]
+    conserved = checks_of(tally)[0]
+    assert conserved.status is CheckStatus.FAILED
+    assert conserved.expected == "12345678901.000000000000000004"
+    assert conserved.detail.endswith(": 0.000000000000000004 USD")
+
+
+@pytest.mark.parametrize("cut", [1, 3, 10])
+def test_what_is_conserved_does_not_depend_on_where_a_bill_is_cut(cut: int) -> None:
+    amounts = [f"{LARGE:f}", *[f"{TINY:f}"] * 4] * 2
+    frame = pl.concat([FIRST] * 10).with_columns(line_item_unblended_cost=pl.Series(amounts))
+    tally = Tally()
+    converter = Converter(load_mapping("aws_cur"), frame.schema, tally)
+    results = [converter.convert(piece) for piece in frame.iter_slices(cut)]
+    assert tally.lost == {}
+    whole = Tally()
+    add_sums(whole.raw, pl.concat(results).select(*KEY, "BilledCost"))
+    assert tally.raw == whole.raw
+    assert tally.turnover == {"USD": total(tally.raw.values())}
+    assert [f"{amount:f}" for amount in tally.raw.values()] == ["24691357802.000000000000000032"]
