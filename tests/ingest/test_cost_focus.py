@@ -155,6 +155,16 @@ async def test_a_bad_amount_is_refused_with_file_line_and_column(
     )
 
 
+async def test_a_bad_amount_behind_an_empty_line_is_refused_with_its_row(
+    around: Surroundings,
+) -> None:
+    written = gzip.decompress(cur(ledger_with("12,50"))).replace(b"\n", b"\n\n")
+    around.deliver(f"aws/{PERIOD}/cur-1.csv.gz", gzip.compress(written, mtime=0))
+    await around.run("ingest.file", RAW, period=PERIOD)
+    with pytest.raises(StepError, match=r"cur-1.csv.gz, column line_item_unb.*: row 2: '12,50'"):
+        await around.run("cost.focus", FOCUS, period=PERIOD)
+
+
 async def test_a_bad_amount_of_a_file_without_lines_is_refused_with_its_row(
     around: Surroundings,
 ) -> None:

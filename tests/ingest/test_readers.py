@@ -2,6 +2,7 @@
 
 import gzip
 import tracemalloc
+from io import BytesIO
 from pathlib import Path
 
 import polars as pl
@@ -11,6 +12,7 @@ import pytest
 
 from services.executor.ingest.csv_reader import BLOCK, CsvOptions
 from services.executor.ingest.errors import RefusedFileError
+from services.executor.ingest.gaps import Watched
 from services.executor.ingest.places import BadPatternError, checked, matches
 from services.executor.ingest.readers import Format, ParquetFile, open_reader
 
@@ -132,6 +134,36 @@ def test_bad_json_lines_are_refused(
     with pytest.raises(RefusedFileError, match=said) as caught:
         read(tmp_path, content, "f.ndjson")
     assert caught.value.line == line
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "lines"),
+    [
+        ("f.csv", b"a,b\n1,2\nx,3\n", "csv"),
+        ("f.csv", b'a,b\r\n1,"2\r\n3"\r\nx,3', "csv"),
+        ("f.csv", b"a,b\n\n1,2\n\nx,3\n", None),
+        ("f.csv", b"a,b\r\n1,2\r\n\r\nx,3\r\n", None),
+        ("f.csv", b"a,b\r1,2\r\rx,3\r", None),
+        ("f.csv", gzip.compress(b"a,b\n\n1,2\n"), None),
+        ("f.csv", "a,b\n\n1,2\n".encode("utf-16"), None),
+        ("f.ndjson", b'{"a": 1}\n{"a": 2}\n', "ndjson"),
+        ("f.ndjson", b'{"a": 1}\n\n{"a": 2}\n', None),
+    ],
+)
+def test_rows_tell_their_lines_unless_some_are_empty(
+    tmp_path: Path, name: str, content: bytes, lines: str | None
+) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(content)
+    reader = open_reader(path, name, None, CsvOptions())
+    list(reader.batches())
+    assert reader.lines == lines
+
+
+def test_an_empty_line_is_seen_where_pieces_of_a_file_meet() -> None:
+    watched = Watched(BytesIO(b"a,b\n\n1,2\n"), "utf-8")
+    assert b"".join(iter(lambda: watched.read(4), b"")) == b"a,b\n\n1,2\n"
+    assert watched.gaps
 
 
 def test_a_map_in_parquet_is_a_list_of_pairs(tmp_path: Path) -> None:

@@ -12,13 +12,14 @@ from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Literal
 
 import polars as pl
 import pyarrow as pa
 import pyarrow.csv as pa_csv
 
 from services.executor.ingest.errors import RefusedFileError
+from services.executor.ingest.gaps import Watched
 
 BLOCK = 2 << 20
 """Parsed at once, as it fits the processor's caches; no row may be longer."""
@@ -53,6 +54,12 @@ class CsvFile:
             raise RefusedFileError(name, f"encoding {options.encoding!r} is not known")
         self.encoding = options.encoding or self._guess()
         self.header = self._header()
+        self._gaps = False
+
+    @property
+    def lines(self) -> Literal["csv"] | None:
+        """A row's line is told by the rows before it, unless there are empty lines."""
+        return None if self._gaps else "csv"
 
     def batches(self, columns: Collection[str] | None = None) -> Iterator[pl.DataFrame]:
         """The columns first, without rows. Raises `RefusedFileError`: then use none of it."""
@@ -66,7 +73,10 @@ class CsvFile:
         try:
             yield pl.DataFrame(schema=dict.fromkeys(only, pl.String()))
             with pa.input_stream(str(self._path), compression=self._compression) as stream:
-                yield from _gathered(pa_csv.open_csv(stream, **self._how(refuse, only)))
+                watched = Watched(stream, self.encoding)
+                source = pa.PythonFile(watched, mode="r")
+                yield from _gathered(pa_csv.open_csv(source, **self._how(refuse, only)))
+                self._gaps = watched.gaps
         except pa.ArrowInvalid as error:
             raise self._refusal(error, bad) from None
         except (OSError, EOFError) as error:

@@ -4,57 +4,91 @@ A file may be gone, or far away, when something is found wrong with one of its r
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import polars as pl
 
-from libs.objects import Objects
+from libs.objects import ObjectsError
 from services.executor.ingest.deliveries import Delivery
-from services.executor.ingest.errors import RefusedFileError
 from services.executor.ingest.parts import each
-from services.executor.ingest.readers import ParquetFile, format_of
+from services.executor.ingest.readers import Lines, ParquetFile
 
-FORMAT = "format"
-"""Kept with a delivery of files whose names do not say what they are."""
+LINES = "lines"
+"""Kept with a delivery whose rows tell their lines: how they do."""
+_BREAK = r"\r\n?|\n"
 
 
-async def line_of(
-    objects: Objects, delivery: Delivery, file: str, row: int, spool: Path
-) -> int | None:
-    """None for what has no lines. Empty lines, which are no rows, are not counted."""
-    match delivery.facts.get(FORMAT) or _said_by(file):
+class Kept(Protocol):
+    """Where parts are."""
+
+    async def download(self, name: str, path: Path) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Of a row: the part that it was found in, its file, and its number there."""
+
+    part: str
+    file: str
+    row: int
+
+
+def said_of(ways: Collection[Lines | None]) -> dict[str, str]:
+    """What is to be kept with a delivery of such files, once all have been read."""
+    (way,) = ways if len(ways) == 1 else (None,)
+    return {LINES: way} if way else {}
+
+
+async def line_of(objects: Kept, delivery: Delivery, place: Place, spool: Path) -> int | None:
+    """None where it cannot be told for certain. Writes to `spool`."""
+    match delivery.facts.get(LINES):
         case "csv":
-            breaks = await _breaks_before(objects, delivery.parts, file, row, spool)
-            return 2 + row + breaks
+            until = delivery.parts[: delivery.parts.index(place.part) + 1]
+            breaks = await _breaks_before(objects, until, place, spool)
+            return None if breaks is None else 2 + place.row + breaks
         case "ndjson":
-            return 1 + row
+            return 1 + place.row
         case _:
             return None
 
 
-def _said_by(file: str) -> str | None:
-    try:
-        return format_of(file)
-    except RefusedFileError:
-        return None
-
-
 async def _breaks_before(
-    objects: Objects, parts: Sequence[str], file: str, row: int, spool: Path
-) -> int:
-    """Line breaks within values of the rows before."""
+    objects: Kept, parts: Sequence[str], place: Place, spool: Path
+) -> int | None:
+    """Line breaks within values of the file's rows before; None if these are gone."""
     found = 0
-    for name in parts:
-        await objects.download(name, spool)
-        async for batch in each(ParquetFile(spool, name).batches()):
-            before = batch.filter((pl.col("x_file") == file) & (pl.col("x_row") < row))
-            found += await asyncio.to_thread(_breaks, before)
-    return found
+    for name in reversed(parts):
+        try:
+            await objects.download(name, spool)
+        except (FileNotFoundError, ObjectsError):
+            return None
+        breaks, begins = await _in_part(ParquetFile(spool, name), place)
+        found += breaks
+        if begins:
+            return found
+    return None
+
+
+async def _in_part(part: ParquetFile, place: Place) -> tuple[int, bool]:
+    """The breaks before a row, and whether the file begins in this part."""
+    breaks, begins = 0, False
+    async with aclosing(each(part.batches())) as batches:
+        async for batch in batches:
+            of_file = batch.filter(pl.col("x_file") == place.file)
+            begins |= bool((of_file["x_row"] == 0).any())
+            breaks += await asyncio.to_thread(_breaks, of_file.filter(pl.col("x_row") < place.row))
+            if (of_file["x_row"] >= place.row).any():
+                break
+    return breaks, begins
 
 
 def _breaks(rows: pl.DataFrame) -> int:
     texts = rows.select(pl.col(pl.String).exclude("x_file"))
     if not texts.width:
         return 0
-    return int(texts.select(pl.sum_horizontal(pl.all().str.count_matches("\n").sum())).item() or 0)
+    counted = texts.select(pl.sum_horizontal(pl.all().str.count_matches(_BREAK).sum()))
+    return int(counted.item() or 0)

@@ -50,6 +50,10 @@ class OpenAIPage:
         """Raises `RefusedFileError`."""
         self._name, self._page = name, read_page(path, name)
 
+    @property
+    def lines(self) -> None:
+        """A page is one."""
+
     def batches(self, columns: Collection[str] | None = None) -> Iterator[pl.DataFrame]:
         rows = [
             {**{time: bucket.get(time) for time in BUCKET}, **result}

@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -104,7 +104,7 @@ class ColumnConflictError(Exception):
         )
 
 
-async def each(batches: Iterator[pl.DataFrame]) -> AsyncIterator[pl.DataFrame]:
+async def each(batches: Iterator[pl.DataFrame]) -> AsyncGenerator[pl.DataFrame]:
     """Batches that are read in a thread, one ahead: memory holds two of them."""
     ahead = asyncio.create_task(asyncio.to_thread(next, batches, None))
     try:

@@ -15,6 +15,7 @@ from services.executor.ingest.csv_reader import CsvFile, CsvOptions
 from services.executor.ingest.errors import RefusedFileError
 from services.executor.ingest.openai_pages import OpenAIPage
 
+Lines = Literal["csv", "ndjson"]
 Format = Literal["csv", "parquet", "ndjson", "openai"]
 ROWS = 50_000
 JSON_BLOCK = 16 << 20
@@ -29,6 +30,10 @@ _SUFFIXES: dict[str, Format] = {
 
 class Reader(Protocol):
     """One file."""
+
+    @property
+    def lines(self) -> Lines | None:
+        """How its lines follow from its rows, once all are read; None if they do not."""
 
     def batches(self, columns: Collection[str] | None = None) -> Iterator[pl.DataFrame]:
         """Only these columns, if said. Raises `RefusedFileError`: then use none of it."""
@@ -74,6 +79,10 @@ class ParquetFile:
             problem = f"it is damaged: {str(error)[:200]}"
             raise RefusedFileError(self._name, problem) from None
 
+    @property
+    def lines(self) -> None:
+        """It has none."""
+
     def line_of(self, row: int) -> int | None:  # noqa: ARG002  Parquet has no lines
         return None
 
@@ -95,6 +104,11 @@ class JsonLines:
 
     def __init__(self, path: Path, name: str) -> None:
         self._path, self._name = path, name
+        self._gaps = False
+
+    @property
+    def lines(self) -> Literal["ndjson"] | None:
+        return None if self._gaps else "ndjson"
 
     def batches(self, columns: Collection[str] | None = None) -> Iterator[pl.DataFrame]:
         before = 0
@@ -138,6 +152,8 @@ class JsonLines:
                     if line.strip():
                         block.append(line)
                         size += len(line)
+                    else:
+                        self._gaps = True
                     if size >= JSON_BLOCK:
                         yield block
                         block, size = [], 0

@@ -26,7 +26,7 @@ from services.executor.focus.tables import WHERE, history
 from services.executor.focus.tally import Tally
 from services.executor.ingest.deliveries import Deliveries, Delivery, folder_of, load_id_of
 from services.executor.ingest.errors import RefusedFileError
-from services.executor.ingest.lines import line_of
+from services.executor.ingest.lines import Place, line_of
 from services.executor.ingest.parts import PartWriter, each
 from services.executor.ingest.readers import ParquetFile
 from services.executor.ingest.slices import SliceLoad, SliceLoader
@@ -135,17 +135,19 @@ class CostFocus(StepType):
                 try:
                     rows = await asyncio.to_thread(converter.convert, batch)
                 except BadValueError as error:
-                    raise await self._refusal(error, batch, delivery, path) from None
+                    raise await self._refusal(error, batch, delivery, name, parts.folder) from None
                 await parts.add(rows.with_columns(pl.lit(v).alias(k) for k, v in own.items()))
                 work.given.tell.progress(rows=parts.rows)
         await parts.finish()
         return tally
 
     async def _refusal(
-        self, error: BadValueError, batch: pl.DataFrame, delivery: Delivery, spool: Path
+        self, error: BadValueError, batch: pl.DataFrame, delivery: Delivery, part: str, folder: Path
     ) -> RefusedFileError:
         file, row = batch.select("x_file", "x_row").row(error.row)
-        line = await line_of(self._data, delivery, file, row, spool)
+        # Not where the part is that may still be read ahead.
+        spool = folder / "before"
+        line = await line_of(self._data, delivery, Place(part, file, row), spool)
         problem = f"{str(error.value)[:80]!r} is not {error.expected}"
         if line is None:
             problem = f"row {row + 1}: {problem}"

@@ -6,7 +6,7 @@ same files read in the same way are not loaded again.
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated
@@ -16,7 +16,7 @@ from pydantic import ConfigDict, Field
 from services.executor.ingest.contract import Contract, Contracted, Rows
 from services.executor.ingest.csv_reader import CsvOptions
 from services.executor.ingest.deliveries import load_id_of
-from services.executor.ingest.lines import FORMAT
+from services.executor.ingest.lines import said_of
 from services.executor.ingest.manifests import Kind, delivered, kind_of
 from services.executor.ingest.parts import each
 from services.executor.ingest.places import (
@@ -27,7 +27,7 @@ from services.executor.ingest.places import (
     Place,
     find,
 )
-from services.executor.ingest.readers import Format, open_reader
+from services.executor.ingest.readers import Format, Lines, open_reader
 from services.executor.ingest.sources import Reach, is_remote, remote
 from services.executor.steps.months import fill_month
 from services.executor.steps.opened import fields_of
@@ -87,8 +87,7 @@ class IngestFile(StepType):
             format_ = "openai" if kind == "openai" else config.format
             reading = _Reading(config, target, contract, format_)
             rows = self._rows(reading, found, Path(spool))
-            said = {FORMAT: config.format} if config.format else {}
-            return await self._loader.replace(given, target, contract, rows, facts=lambda: said)
+            return await self._loader.replace(given, target, contract, rows, facts=reading.facts)
 
     async def cancel(self, given: StepRun) -> None:
         await self._loader.cancel(given)
@@ -141,6 +140,7 @@ class IngestFile(StepType):
                 rows = await asyncio.to_thread(sort, batch, file.name, which, reader.line_of)
                 yield with_own(rows, reading.target, file.name)
                 row += batch.height
+            reading.ways.add(reader.lines)
             (spool / "file").unlink(missing_ok=True)
 
 
@@ -152,3 +152,10 @@ class _Reading:
     target: Target
     contract: Contract
     format: Format | None
+    ways: set[Lines | None] = field(default_factory=set)
+    """How the files that have been read tell the lines of their rows."""
+
+    def facts(self) -> dict[str, str]:
+        """Rows tell their lines where all are kept, with every line break that they came with."""
+        kept = not self.contract.types and not self.contract.puts_aside
+        return said_of(self.ways) if kept else {}
