@@ -1,6 +1,6 @@
 """Questions about what has been recorded."""
 
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
 from enum import StrEnum
 
@@ -11,6 +11,8 @@ from contracts.message import Event, Kind, Part, Query, Reply, Service, Utc
 
 PLATFORM = TenantId("system")
 """Asked for in a tenant's place: what concerns no tenant. None may have this name."""
+CLOCKS_DIFFER = timedelta(hours=1)
+"""By at most how much a message may seem to be recorded before it was sent."""
 
 
 class EventRowPart(Part):

@@ -5,15 +5,15 @@ reading is recorded too, so it would otherwise never come to an end.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Self
 
-from contracts.audit import EventListV1, EventOrder, ListEventsV1
-from libs.clock import Clock
+from contracts.audit import CLOCKS_DIFFER, EventListV1, EventOrder, ListEventsV1
+from libs.clock import Clock, earlier
 from services.audit_log.page_bounds import PAGE_BYTES, encoded_bytes, within_bytes
 from services.audit_log.parts import event_part
-from services.audit_log.reading import CLOCKS_DIFFER, SHOWN, Conditions, Reader
+from services.audit_log.reading import SHOWN, Conditions, Reader
 
 PIECE = 1_000_000
 """Characters of a message that is too long for one reply; each has 6 bytes at most."""
@@ -27,18 +27,18 @@ class Place:
     second: str = ""
     begun: datetime | None = None
     offset: int = 0
+    since: datetime | None = None
+    """Where in the log all pages begin; None for those of everything."""
 
     @classmethod
     def read(cls, after: str) -> Self:
-        """Cursors of older releases say no more than the row."""
-        first, second, begun, offset, *_ = [*after.split("|"), "", "", "", ""]
-        return cls(
-            first, second, datetime.fromisoformat(begun) if begun else None, int(offset or 0)
-        )
+        """Cursors of older releases say no more than the row, or nothing of `since`."""
+        first, second, begun, offset, since, *_ = [*after.split("|"), *[""] * 5]
+        return cls(first, second, _moment(begun), int(offset or 0), _moment(since))
 
     def __str__(self) -> str:
-        begun = self.begun.isoformat() if self.begun else ""
-        return f"{self.first}|{self.second}|{begun}|{self.offset}"
+        begun, since = (at.isoformat() if at else "" for at in (self.begun, self.since))
+        return f"{self.first}|{self.second}|{begun}|{self.offset}|{since}"
 
 
 class EventPages:
@@ -49,33 +49,39 @@ class EventPages:
         self._clock = clock
 
     async def page(self, query: ListEventsV1) -> EventListV1:
-        place = Place.read(query.after)
-        begun = place.begun or self._clock()
+        place = self._place(query)
         in_chains = query.order is EventOrder.CHAIN
         order = "chain_id, chain_position" if in_chains else "event_time, event_id"
         rows = await self._reader.select(
             "event_log",
             query.tenant_id,
-            _behind(_wanted(query, begun, place), query.order, place),
+            _behind(_wanted(query, place), query.order, place),
             tail=f"ORDER BY {order} LIMIT {query.limit + 1}",
             around=within_bytes(order, "data"),
         )
         if not rows:
             return EventListV1(tenant_id=query.tenant_id, events=())
         if encoded_bytes(rows[0]["data"]) > PAGE_BYTES:
-            return _piece(query, rows[0], begun, place.offset)
+            return _piece(query, rows[0], place)
         page = rows[: query.limit]
         more = rows[0]["found"] > len(page)
-        after = str(_place_of(page[-1], query.order, begun)) if more else ""
+        after = str(_place_of(page[-1], query.order, place)) if more else ""
         events = tuple(event_part(row) for row in page)
         return EventListV1(tenant_id=query.tenant_id, events=events, next_after=after)
 
+    def _place(self, query: ListEventsV1) -> Place:
+        if query.after:
+            place = Place.read(query.after)
+            return replace(place, begun=place.begun or self._clock())
+        begun = self._clock()
+        return Place(begun=begun, since=_since(query, begun))
 
-def _wanted(query: ListEventsV1, begun: datetime, place: Place) -> Conditions:
+
+def _wanted(query: ListEventsV1, place: Place) -> Conditions:
     in_chains = query.order is EventOrder.CHAIN
     return (
         Conditions(once="" if in_chains else "event_id")
-        .recorded_since(_recorded_since(query, begun, place))
+        .recorded_since(_recorded_since(query, place))
         .add("event_type = @event_type", event_type=query.event_type)
         .add("correlation_id = @correlation", correlation=query.correlation_id)
         .add("event_time >= @from_time", from_time=query.from_time)
@@ -83,22 +89,28 @@ def _wanted(query: ListEventsV1, begun: datetime, place: Place) -> Conditions:
         .add("run_id = @run_id", run_id=query.run_id)
         .add("kind = @kind", kind=query.event_kind and query.event_kind.value)
         .add("source = @source", source=query.source)
-        .add("recorded_at <= @begun", begun=begun)
+        .add("recorded_at <= @begun", begun=place.begun)
     )
 
 
-def _recorded_since(query: ListEventsV1, begun: datetime, place: Place) -> datetime | None:
+def _recorded_since(query: ListEventsV1, place: Place) -> datetime | None:
     """Where what the page may hold begins in the log, which is partitioned by this.
 
-    Chains are whole unless it is said from when on, and so is what names one thing.
+    It ends where the log does: a replay records what is missing much later.
     """
-    bounds = [query.from_time and query.from_time - CLOCKS_DIFFER]
-    if query.order is EventOrder.TIME:
-        if not (query.from_time or query.run_id or query.correlation_id):
-            bounds.append((query.to_time or begun) - SHOWN)
-        if place.first:
-            bounds.append(datetime.fromisoformat(place.first) - CLOCKS_DIFFER)
-    return max(filter(None, bounds), default=None)
+    if query.order is EventOrder.CHAIN or not place.first:
+        return place.since
+    behind = earlier(datetime.fromisoformat(place.first), CLOCKS_DIFFER)
+    return max(behind, place.since or behind)
+
+
+def _since(query: ListEventsV1, begun: datetime) -> datetime | None:
+    """Chains are whole unless it is said from when on, and so is what names one thing."""
+    if query.from_time:
+        return earlier(query.from_time, CLOCKS_DIFFER)
+    if query.order is EventOrder.CHAIN or query.run_id or query.correlation_id:
+        return None
+    return earlier(query.to_time or begun, SHOWN)
 
 
 def _behind(wanted: Conditions, order: EventOrder, place: Place) -> Conditions:
@@ -117,22 +129,26 @@ def _behind(wanted: Conditions, order: EventOrder, place: Place) -> Conditions:
     )
 
 
-def _place_of(row: Mapping[str, Any], order: EventOrder, begun: datetime, offset: int = 0) -> Place:
+def _place_of(row: Mapping[str, Any], order: EventOrder, before: Place, offset: int = 0) -> Place:
     if order is EventOrder.CHAIN:
-        return Place(row["chain_id"], str(row["chain_position"]), begun, offset)
-    return Place(row["event_time"].isoformat(), row["event_id"], begun, offset)
+        first, second = row["chain_id"], str(row["chain_position"])
+    else:
+        first, second = row["event_time"].isoformat(), row["event_id"]
+    return replace(before, first=first, second=second, offset=offset)
 
 
-def _piece(
-    query: ListEventsV1, row: Mapping[str, Any], begun: datetime, offset: int
-) -> EventListV1:
-    end = offset + PIECE
+def _piece(query: ListEventsV1, row: Mapping[str, Any], place: Place) -> EventListV1:
+    end = place.offset + PIECE
     continues = end < len(row["data"])
     more = continues or row["found"] > 1
-    after = str(_place_of(row, query.order, begun, end if continues else 0)) if more else ""
+    behind = _place_of(row, query.order, place, end if continues else 0)
     return EventListV1(
         tenant_id=query.tenant_id,
-        events=(event_part({**row, "data": row["data"][offset:end]}),),
-        next_after=after,
+        events=(event_part({**row, "data": row["data"][place.offset : end]}),),
+        next_after=str(behind) if more else "",
         continues=continues,
     )
+
+
+def _moment(text: str) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None

@@ -11,9 +11,7 @@ from libs.warehouse.warehouse import Warehouse
 
 Row = Mapping[str, Any]
 SHOWN = timedelta(days=30)
-"""How far back lists go that nobody has said it of; what is older is not even read."""
-CLOCKS_DIFFER = timedelta(hours=1)
-"""By at most how much a message may seem to be recorded before it was sent."""
+"""How far back lists go that nobody has said it of; what was recorded before is not even read."""
 
 
 @dataclass(slots=True)

@@ -6,6 +6,7 @@ from datetime import date, datetime
 from typing import Any
 
 from contracts.audit import (
+    CLOCKS_DIFFER,
     PLATFORM,
     CostGroup,
     DeadLetterRowPart,
@@ -23,7 +24,7 @@ from contracts.quality import ListQualityV1, QualityRowPart
 from contracts.runs import GetRunV1, ListRunsV1, RunPart
 from contracts.steps import ListStepsV1, StepRowPart
 from contracts.webhooks import ListNoticesV1, NoticeSentV1
-from libs.clock import Clock, system_clock
+from libs.clock import Clock, earlier, system_clock
 from libs.warehouse.warehouse import Warehouse
 from services.audit_log.event_pages import EventPages
 from services.audit_log.openlineage import run_event
@@ -36,7 +37,7 @@ from services.audit_log.parts import (
     step_part,
     usage_part,
 )
-from services.audit_log.reading import CLOCKS_DIFFER, SHOWN, Conditions, Reader, Row
+from services.audit_log.reading import SHOWN, Conditions, Reader, Row
 
 MOST_STEPS = 1000
 
@@ -109,42 +110,43 @@ class Records:
         return page, _after(rows, page)
 
     async def notices(self, query: ListNoticesV1) -> tuple[tuple[NoticeSentV1, ...], str]:
-        """Reads only the days that are asked for."""
+        """The newest first."""
+        since, after = self._place(query)
         wanted = (
-            self._between(query.from_time, query.to_time)
+            _between(since, query.to_time)
             .add("event_type = @type", type=NoticeSentV1.wire_type)
             .add("JSON_VALUE(data, '$.webhook_id') = @webhook", webhook=query.webhook_id)
         )
-        rows = await self._newest("event_log", query, wanted, _EVENT_KEY, ("data",))
+        asked = query.model_copy(update={"after": after})
+        rows = await self._newest("event_log", asked, wanted, _EVENT_KEY, ("data",))
         sent = (NoticeSentV1.decode(row["data"].encode()) for row in rows[: query.limit])
         page = fitting(sent, NoticeSentV1.model_dump_json)
-        return page, _after(rows, page)
+        return page, _after(rows, page, since)
 
     async def dead_letters(
         self, query: ListDeadLettersV1
     ) -> tuple[tuple[DeadLetterRowPart, ...], str]:
-        """Of all tenants; reads only the days that are asked for."""
+        """Of all tenants, the newest first."""
+        since, after = self._place(query)
         wanted = (
-            self._between(query.from_time, query.to_time)
+            _between(since, query.to_time)
             .add("event_type = @type", type=MessageAbandonedV1.wire_type)
             .add("source = @service", service=query.service and query.service.value)
             .add(f"{_LETTER_TYPE} = @message_type", message_type=query.message_type)
         )
-        rows = await self._newest("event_log", query, wanted, _EVENT_KEY, ("data",))
+        asked = query.model_copy(update={"after": after})
+        rows = await self._newest("event_log", asked, wanted, _EVENT_KEY, ("data",))
         page = fitting(
             map(dead_letter_part, rows[: query.limit]), DeadLetterRowPart.model_dump_json
         )
-        return page, _after(rows, page)
+        return page, _after(rows, page, since)
 
-    def _between(self, from_time: datetime | None, to_time: datetime | None) -> Conditions:
-        """Of the log itself: messages sent then, each once; without a beginning, not far back."""
-        since = from_time or (to_time or self._clock()) - SHOWN
-        return (
-            Conditions(once="event_id")
-            .recorded_since(since - CLOCKS_DIFFER)
-            .add("event_time >= @from_time", from_time=since)
-            .add("event_time < @to_time", to_time=to_time)
-        )
+    def _place(self, query: ListNoticesV1 | ListDeadLettersV1) -> tuple[datetime | None, str]:
+        """Since when, and behind which row; cursors of older releases are of everything."""
+        if not query.after:
+            return query.from_time or earlier(query.to_time or self._clock(), SHOWN), ""
+        at, event_id, since, *_ = [*query.after.split("|"), "", ""]
+        return datetime.fromisoformat(since) if since else query.from_time, f"{at}|{event_id}"
 
     async def _newest(
         self,
@@ -226,6 +228,22 @@ _EVENT_KEY = f"{_micros('event_time')} || '|' || event_id"
 _LETTER_TYPE = "JSON_VALUE(data, '$.letter.message_type')"
 
 
-def _after(rows: Sequence[Row], page: Sequence[object]) -> str:
+def _between(since: datetime | None, to_time: datetime | None) -> Conditions:
+    """Of the log itself: messages sent then, each once.
+
+    Reads the log from then on to its end: a replay records what is missing much later.
+    """
+    return (
+        Conditions(once="event_id")
+        .recorded_since(since and earlier(since, CLOCKS_DIFFER))
+        .add("event_time >= @from_time", from_time=since)
+        .add("event_time < @to_time", to_time=to_time)
+    )
+
+
+def _after(rows: Sequence[Row], page: Sequence[object], since: datetime | None = None) -> str:
     """What the next page comes after, if there is one."""
-    return str(rows[len(page) - 1]["row_key"]) if page and rows[0]["found"] > len(page) else ""
+    if not page or rows[0]["found"] <= len(page):
+        return ""
+    key = str(rows[len(page) - 1]["row_key"])
+    return f"{key}|{since.isoformat()}" if since else key

@@ -22,6 +22,7 @@ from contracts.platform import CommandRefusedV1
 from libs.bus.errors import RetryableError
 from libs.bus.message import Context
 from libs.bus.router import Router
+from libs.clock import later
 from libs.warehouse.data_tables import COSTS, LOADS
 from libs.warehouse.errors import UnavailableError
 from libs.warehouse.warehouse import Warehouse
@@ -65,7 +66,7 @@ class Costs:
                 return [_unknown(query.tenant_id, name)]
         parameters |= {
             "first": query.from_date,
-            "after": query.to_date + timedelta(days=1),
+            "after": later(query.to_date, timedelta(days=1)),
             "limit": query.limit + 1,
         }
         if query.provider:

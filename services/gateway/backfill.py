@@ -10,7 +10,7 @@ from weakref import WeakKeyDictionary
 
 from pydantic import ValidationError
 
-from contracts.audit import EventListV1, EventOrder, EventRowPart, ListEventsV1
+from contracts.audit import CLOCKS_DIFFER, EventListV1, EventOrder, EventRowPart, ListEventsV1
 from contracts.catalogue import UnknownTypeError, entry_of
 from contracts.identifiers import ConfigId, RunId, TenantId
 from contracts.message import Kind, Message
@@ -30,7 +30,6 @@ ASKED_ROWS = 10
 FIRST_PAUSE, LONGEST_PAUSE = 0.25, 5.0
 SEAM = timedelta(seconds=60)
 """What was published before this instance listened is recorded by then."""
-CLOCKS_DIFFER = timedelta(hours=1)
 UNDECIDED = timedelta(days=7)
 """For how long a run can be asked for and not decided on: as long as Pub/Sub keeps the command."""
 

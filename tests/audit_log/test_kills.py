@@ -1,4 +1,8 @@
-"""Kill -9 of audit_log under load: the views are what was published, exactly."""
+"""Kill -9 of audit_log under load: the views are what was published, exactly.
+
+The environment may say RUNS, KILLS and SEED of the long test, and PATIENCE: within how many
+seconds a service that was started must write, and what it missed must be recorded (120).
+"""
 
 import asyncio
 import json

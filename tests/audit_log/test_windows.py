@@ -1,4 +1,4 @@
-"""What a page reads of the log: the days that it can hold, however much was recorded before."""
+"""Where a page begins to read the log: with the days that it can hold."""
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
@@ -94,6 +94,39 @@ async def test_each_page_begins_in_the_log_where_the_one_before_ended(recorder: 
     assert noting.bounds == [START - 20 * DAY, START + DAY - hour, START + 3 * DAY - hour]
 
 
+async def test_a_cursor_of_the_release_before_goes_on_to_what_is_old(recorder: Recorder) -> None:
+    """It was of everything: it says when reading began, and nothing of how far back it went."""
+    tenant = TenantId("window_cursor")
+    for number, day in enumerate((0, 1, 45)):
+        at = START + day * DAY
+        await recorded(recorder, queued(tenant, number), at, at)
+    begun = START + 46 * DAY
+    late = now(recorder, 46)
+    old = f"{(START + DAY / 2).isoformat()}|any|{begun.isoformat()}|0"
+    assert await numbers(late, tenant, after=old) == [1, 2]
+    query = ListEventsV1(tenant_id=tenant, after=old, limit=1)
+    further = (await late.events(query)).next_after
+    assert await numbers(late, tenant, after=further) == [2]
+
+
+async def test_all_pages_go_back_as_far_as_the_first(recorder: Recorder) -> None:
+    tenant = TenantId("window_begun")
+    for number in range(3):
+        at = START + number * DAY
+        await recorded(recorder, queued(tenant, number), at, at)
+    chain = {"order": EventOrder.CHAIN, "from_time": START + DAY, "limit": 1}
+    noting = Noting(recorder.warehouse)
+    records = Records(cast("Warehouse", noting), lambda: START + 10 * DAY)
+    query = ListEventsV1.model_validate({"tenant_id": tenant, **chain})
+    while True:
+        found = await records.events(query)
+        if not found.next_after:
+            break
+        query = query.model_copy(update={"after": found.next_after})
+    assert len(noting.bounds) == 4
+    assert set(noting.bounds) == {START + DAY - timedelta(hours=1)}
+
+
 def tried(tenant: TenantId, number: int) -> NoticeSentV1:
     return NoticeSentV1(
         tenant_id=tenant,
@@ -109,14 +142,12 @@ def tried(tenant: TenantId, number: int) -> NoticeSentV1:
 
 
 async def tries(records: Records, tenant: TenantId, **chosen: object) -> list[str]:
-    asked = {"tenant_id": tenant, "webhook_id": WEBHOOK, **chosen}
+    asked = {"tenant_id": tenant, "webhook_id": WEBHOOK, "after": "", **chosen}
     found: list[str] = []
-    after = ""
     while True:
-        query = ListNoticesV1.model_validate({**asked, "after": after})
-        page, after = await records.notices(query)
+        page, asked["after"] = await records.notices(ListNoticesV1.model_validate(asked))
         found += [one.notice_id for one in page]
-        if not after:
+        if not asked["after"]:
             return found
 
 
@@ -134,6 +165,21 @@ async def test_deliveries_go_back_thirty_days_unless_it_is_said(recorder: Record
     until = START + 25 * DAY
     assert await tries(late, tenant, to_time=until) == ["msg_1", "msg_0"]
     assert await tries(late, tenant, from_time=START + DAY, to_time=until) == ["msg_1"]
+
+
+async def test_a_cursor_of_deliveries_goes_on_as_far_back_as_it_went(recorder: Recorder) -> None:
+    tenant = TenantId("window_old_tries")
+    for number, day in enumerate((0, 20, 45)):
+        at = START + day * DAY
+        await recorded(recorder, tried(tenant, number), at, at)
+    first = ListNoticesV1(tenant_id=tenant, webhook_id=WEBHOOK, limit=1)
+    page, after = await now(recorder, 46).notices(first)
+    assert [one.notice_id for one in page] == ["msg_2"]
+    much_later = now(recorder, 60)
+    assert await tries(much_later, tenant, after=after) == ["msg_1"]
+    of_the_release_before = "|".join(after.split("|")[:2])
+    further = await tries(much_later, tenant, after=of_the_release_before, limit=1)
+    assert further == ["msg_1", "msg_0"]
 
 
 async def test_what_was_recorded_before_is_not_even_read(recorder: Recorder) -> None:

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from contracts.audit import ListEventsV1
+from contracts.audit import CLOCKS_DIFFER, ListEventsV1
 from contracts.examples import example_part
 from contracts.runs import RunPart
 from libs.web.problem import Problem
@@ -23,7 +23,7 @@ async def test_of_a_run_of_long_ago_nothing_is_read_from_before_it_was_submitted
     await platform.edge.backfill.refresh(TENANT, RUN, followed)
     assert followed.run is not None
     (asked,) = (one for one in platform.asked if isinstance(one, ListEventsV1))
-    assert asked.from_time == submitted - backfill.CLOCKS_DIFFER
+    assert asked.from_time == submitted - CLOCKS_DIFFER
 
 
 async def test_what_is_known_of_a_run_already_is_not_asked_for_to_begin_there() -> None:
@@ -34,7 +34,7 @@ async def test_what_is_known_of_a_run_already_is_not_asked_for_to_begin_there() 
     assert followed.run is not None
     (asked,) = platform.asked
     assert isinstance(asked, ListEventsV1)
-    assert asked.from_time == followed.run.submitted_at - backfill.CLOCKS_DIFFER
+    assert asked.from_time == followed.run.submitted_at - CLOCKS_DIFFER
 
 
 async def test_of_a_run_that_is_none_no_more_is_read_than_can_be_undecided() -> None:

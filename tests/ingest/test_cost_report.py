@@ -7,10 +7,14 @@ from typing import Any
 import polars as pl
 import pytest
 
+from contracts.costs import CostV1, GetCostV1
 from contracts.quality import CheckPart, QualityCheckedV1
+from libs.bus.message import Context
+from services.executor.costs import Costs
 from services.executor.focus.conformance import conformance, cost_rows
 from services.executor.focus.history import history_checks
 from services.executor.focus.tally import Tally
+from tests.audit_log.recorder import delivery
 from tests.focus.ledger import Line, load_ledger
 from tests.ingest.surroundings import Surroundings
 
@@ -132,6 +136,29 @@ def test_the_days_before_the_load_count_as_usual() -> None:
 def test_days_that_are_missing_are_told() -> None:
     days = {day: cost for day, cost in DAYS.items() if day.day not in {5, 6}}
     assert named(history_checks(tally(days), {}, {}, NOW))["no_day_is_missing"].detail == "a (2)"
+
+
+async def test_cost_is_told_of_all_the_days_there_are(around: Surroundings) -> None:
+    await loaded(around, "focus_file")
+    costs = Costs(around.tools.warehouse)
+
+    async def charges(first: date, last: date) -> int:
+        asked = GetCostV1(
+            tenant_id=around.tenant, group_by=("service",), from_date=first, to_date=last
+        )
+        (told,) = await costs.on_get_cost(asked, Context(delivery(asked).envelope))
+        assert isinstance(told, CostV1)
+        return sum(group.charges for group in told.groups)
+
+    assert await charges(date.min, date.max) == len(load_ledger("focus_file").lines)
+    assert await charges(date.max, date.max) == 0
+    assert await charges(date.min, date.min) == 0
+
+
+def test_a_month_may_be_the_last_there_is() -> None:
+    last = (datetime(9999, 12, 1, tzinfo=UTC), "acc", "USD")
+    checks = named(history_checks(Tally(), {last: Decimal(10)}, {}, NOW))
+    assert checks["closed_periods_stay"].status == "PASSED"
 
 
 def test_a_closed_month_that_changes_is_told_with_the_difference() -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from services.executor.ingest.values import PLAIN, Kind, Style, bad, read
 
+LAST = datetime.max.replace(tzinfo=UTC)
 COMMA, DAY_FIRST = Style(decimal_comma=True), Style(day_first=True)
 WRONG = "wrong"
 
@@ -44,6 +45,9 @@ WRONG = "wrong"
         ("11/30/2026", "last_day", PLAIN, datetime(2026, 12, 1, tzinfo=UTC)),
         ("1793491200", "epoch", PLAIN, datetime(2026, 11, 1, tzinfo=UTC)),
         ("November", "time", PLAIN, WRONG),
+        ("9999-12-31 23:59:59", "end", PLAIN, LAST),
+        ("12/31/9999", "last_day", PLAIN, LAST),
+        ("0001-01-01T00:00:00+02:00", "end", PLAIN, WRONG),
     ],
 )
 def test_a_value_is_read(written: str, kind: Kind, style: Style, expected: Any) -> None:

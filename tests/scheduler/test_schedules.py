@@ -241,6 +241,20 @@ def test_a_backfill_keeps_to_its_share_and_waits_for_the_next_day() -> None:
     assert platform.ledger.backfills[BACKFILL].about.status is BackfillStatus.COMPLETED
 
 
+@pytest.mark.parametrize(
+    ("first", "last"), [(date(1, 1, 1), date(1, 1, 2)), (date(9999, 12, 30), date(9999, 12, 31))]
+)
+def test_a_backfill_may_be_of_the_first_and_the_last_days_there_are(
+    first: date, last: date
+) -> None:
+    platform = Platform(daily=4, monthly=100, concurrent=3)
+    platform.tell(backfill(first, last, max_active=2))
+    assert [request.run_date for request in under_way(platform)] == [first, last]
+    for request in under_way(platform):
+        finish(platform, request)
+    assert platform.ledger.backfills[BACKFILL].about.status is BackfillStatus.COMPLETED
+
+
 def test_a_backfill_leaves_room_for_what_is_live() -> None:
     platform = scheduled("0 23 * * *", Platform(daily=3, monthly=100, concurrent=2))
     platform.tell(backfill(date(2026, 2, 1), date(2026, 2, 20), max_active=10))

@@ -6,6 +6,7 @@ from decimal import Decimal
 from statistics import median
 
 from contracts.quality import CheckPart, CheckStatus, Severity
+from libs.clock import later
 from services.executor.focus.money import NOTHING, added, less, shown
 from services.executor.focus.tally import Key, Tally
 
@@ -127,4 +128,4 @@ def _said(name: str, tally: Tally, failing: int, kind: str, detail: str) -> Chec
 
 
 def _month_after(start: datetime) -> datetime:
-    return (start.astimezone(UTC) + timedelta(days=32)).replace(day=1)
+    return later(start.astimezone(UTC), timedelta(days=32)).replace(day=1)

@@ -8,6 +8,8 @@ from typing import Any, Literal
 
 import polars as pl
 
+from libs.clock import later
+
 MONEY = pl.Decimal(38, 18)
 """Amounts are kept to eighteen decimals; finer digits are rounded half to even and counted."""
 INSTANT = pl.Datetime("us", "UTC")
@@ -169,9 +171,9 @@ def _time(value: Any, kind: Kind, style: Style) -> datetime | None:
         if kind == "epoch":
             return datetime.fromtimestamp(int(value), UTC)
         found = value if isinstance(value, datetime) else _from_text(str(value).strip(), style)
+        found = found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
     except (ValueError, OverflowError):
         return None
-    found = found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
     return _ENDS.get(kind, _as_it_is)(found)
 
 
@@ -181,12 +183,12 @@ def _as_it_is(found: datetime) -> datetime:
 
 def _exclusive(found: datetime) -> datetime:
     if found.second == LAST_SECOND:
-        return found.replace(microsecond=0) + timedelta(seconds=1)
+        return later(found.replace(microsecond=0), timedelta(seconds=1))
     return found
 
 
 def _day_after(found: datetime) -> datetime:
-    return found + timedelta(days=1)
+    return later(found, timedelta(days=1))
 
 
 _ENDS: dict[Kind, Callable[[datetime], datetime]] = {"end": _exclusive, "last_day": _day_after}

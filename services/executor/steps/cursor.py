@@ -6,6 +6,7 @@ from pathlib import Path
 
 import polars as pl
 
+from libs.clock import earlier
 from libs.objects import Objects
 from services.executor.ingest.api_pages import PageFiles
 from services.executor.ingest.api_source import Incremental
@@ -42,7 +43,7 @@ class Cursor:
         reached = current.facts.get(FACT) if current is not None else None
         start = said.first
         if reached is not None:
-            start = datetime.fromisoformat(reached) - timedelta(days=said.look_back_days)
+            start = earlier(datetime.fromisoformat(reached), timedelta(days=said.look_back_days))
         await files.create(name, start.isoformat().encode())
         kept = await files.fetch(name)
         return cls(said, datetime.fromisoformat(kept.decode()) if kept else start)

@@ -4,10 +4,11 @@ import calendar
 import re
 from datetime import UTC, date, datetime, timedelta
 
+from libs.clock import later
 from services.executor.steps.step import StepError
 
 _PLACE = re.compile(r"\{period\.([a-z_]+)\}")
-_MONTH = re.compile(r"(\d{4})-(0[1-9]|1[0-2])")
+_MONTH = re.compile(r"([1-9][0-9]{3})-(0[1-9]|1[0-2])")
 
 
 def fill_month(text: str, slice_: str) -> str:
@@ -34,7 +35,8 @@ def month_of(slice_: str) -> tuple[date, date] | None:
     if match is None:
         return None
     start = date(int(match.group(1)), int(match.group(2)), 1)
-    return start, start + timedelta(days=calendar.monthrange(start.year, start.month)[1])
+    days = calendar.monthrange(start.year, start.month)[1]
+    return start, later(start, timedelta(days=days))
 
 
 def _words(slice_: str) -> dict[str, str]:

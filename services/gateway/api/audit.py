@@ -107,7 +107,7 @@ class AuditRoutes:
         """List what was recorded; an operator says whose, `system` for what concerns no tenant.
 
         In order of time, of the last 30 days unless `from`, `run_id` or `correlation_id` says
-        otherwise; in order of chains, all. NDJSON gives all of it.
+        otherwise; in order of chains, all. NDJSON gives every page of the same.
         """
         tenant = _whose(call, query)
 

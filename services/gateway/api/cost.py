@@ -18,6 +18,7 @@ from contracts.costs import (
     GetCostV1,
 )
 from contracts.message import Part
+from libs.clock import earlier
 from libs.web.problem import Fault, Problem
 from services.gateway.api.edge import READING_SECONDS, Edge
 from services.gateway.api.endpoint import Call, Query, Who, endpoint
@@ -82,7 +83,7 @@ class CostQuery(Query):
 
 
 class ChangesQuery(Query):
-    period: str = Field(default="", pattern=r"^(\d{4}-(0[1-9]|1[0-2]))?$")
+    period: str = Field(default="", pattern=r"^([1-9][0-9]{3}-(0[1-9]|1[0-2]))?$")
     """A billing month such as 2026-01; all of them unless said."""
     limit: int = Field(default=200, ge=1, le=MOST_ROWS)
 
@@ -132,7 +133,7 @@ class CostRoutes:
             if not re.fullmatch(DIMENSION.strip("^$"), name):
                 raise _fault("group_by", f"{name[:100]!r} is nothing to group by")
         last = query.to_date or self._edge.clock().date()
-        first = query.from_date or last - timedelta(days=DAYS)
+        first = query.from_date or earlier(last, timedelta(days=DAYS))
         if first > last:
             raise _fault("from", f"{first} is after {last}")
         asked = GetCostV1(

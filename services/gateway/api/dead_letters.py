@@ -35,7 +35,7 @@ class DeadLetterRoutes:
     async def letters(self, call: Call, query: DeadLetterFilters) -> web.StreamResponse:
         """List the messages that services gave up, of all tenants, the newest first.
 
-        Of the last 30 days, unless `from` says otherwise. NDJSON gives all of it.
+        Of the last 30 days unless `from` says otherwise; NDJSON gives every page of the same.
         """
 
         async def fetch(after: str, limit: int) -> tuple[Sequence[Item], str]:

@@ -186,7 +186,10 @@ class WebhookRoutes:
     async def deliveries(
         self, call: Call, webhook_id: WebhookId, query: DeliveryFilters
     ) -> web.StreamResponse:
-        """List the tries to deliver, the newest first: of the last 30 days, unless `from` says."""
+        """List the tries to deliver, the newest first.
+
+        Of the last 30 days unless `from` says otherwise; NDJSON gives every page of the same.
+        """
         known = await self._edge.questions.ask(ListWebhooksV1(tenant_id=call.tenant), WebhookListV1)
         if webhook_id not in {one.webhook_id for one in known.webhooks}:
             raise Problem(404, "webhook_not_found", f"There is no webhook {webhook_id}.")
