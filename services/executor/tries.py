@@ -6,6 +6,8 @@ import random
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from polars.exceptions import PanicException
+
 from contracts.identifiers import StepId
 from contracts.pipelines import RetryPart, StepPart
 from contracts.runs import RunRequestedV1
@@ -152,7 +154,7 @@ class StepTries:
                 return await type_.run(given)
         except StepError:
             raise
-        except Exception as error:
+        except (Exception, PanicException) as error:
             LOG.exception("step %s failed unexpectedly", given.step.step_id)
             detail = f"step {given.step.step_id} failed for a reason on our side"
             raise StepError("internal_error", detail) from error

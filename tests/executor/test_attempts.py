@@ -1,7 +1,9 @@
 """How an attempt goes: retries, time limits, conditions, cancellation, resuming, limits."""
 
 import asyncio
+from collections.abc import Callable
 
+import polars as pl
 import pytest
 
 from contracts.pipelines import OnFailure, RetryPart
@@ -113,13 +115,27 @@ async def test_tries_end() -> None:
     assert (end.status, stage.acting.tries) == (RunStatus.FAILED, [1, 2, 3, 4])
 
 
-async def test_a_fault_of_ours_ends_the_step_and_not_the_executor() -> None:
+def panic() -> None:
+    """What Polars raises is no `Exception`, as of bytes that it cannot write as JSON."""
+    pl.DataFrame({"v": [{"b": b"x"}]}).select(pl.col("v").struct.json_encode())
+
+
+def divide() -> None:
+    raise ZeroDivisionError
+
+
+@pytest.mark.parametrize("fault", [divide, panic])
+async def test_a_fault_of_ours_ends_the_step_and_not_the_executor(
+    fault: Callable[[], None],
+) -> None:
     async def act(_: StepRun) -> StepResult | None:
-        raise ZeroDivisionError
+        await asyncio.to_thread(fault)
+        return None
 
     end = await Stage(Acting(act)).run(requested(step("act")))
     assert end.error is not None
     assert (end.status, end.error.code) == (RunStatus.FAILED, "internal_error")
+    assert end.error.detail == "step it failed for a reason on our side"
 
 
 async def test_a_step_has_its_time_and_is_stopped_outside() -> None:

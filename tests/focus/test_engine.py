@@ -2,6 +2,7 @@
 
 from decimal import Decimal
 
+import orjson
 import polars as pl
 import pytest
 
@@ -204,6 +205,25 @@ def test_an_unsound_mapping_says_where() -> None:
         Converter(wrong, FIRST.schema)
     with pytest.raises(MappingError, match=r"there are .*aws_cur"):
         load_mapping("no_such_provider")
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ({"a": 1, "b": "x"}, '{"a":1,"b":"x"}'),
+        (["x", None], '["x",null]'),
+        (Decimal("1.10"), "1.10"),
+        (True, "true"),
+    ],
+)
+def test_values_of_maps_keep_all_their_parts(value: object, text: str) -> None:
+    pairs = pl.Series([[{"key": "k", "value": value}, {"key": "none", "value": None}]])
+    tags = convert(without_tags().with_columns(resource_tags=pairs))[0]["Tags"]
+    assert [orjson.loads(tag) for tag in tags] == [{"k": text, "none": ""}]
+    ledger = load_ledger("focus_file")
+    frame = ledger.frame(ledger.lines[:1]).with_columns(Tags=pairs)
+    tags = convert(frame, load_mapping("focus_file"))[0]["Tags"]
+    assert [orjson.loads(tag) for tag in tags] == [{"k": text, "none": ""}]
 
 
 def test_objects_that_are_no_text_become_json() -> None:

@@ -175,6 +175,30 @@ def test_a_map_in_parquet_is_a_list_of_pairs(tmp_path: Path) -> None:
     assert ParquetFile(tmp_path / "maps", "f.parquet").schema == frame.schema
 
 
+@pytest.mark.parametrize(
+    ("type_", "problem"),
+    [
+        (pa.map_(pa.string(), pa.binary()), "has bytes within a map"),
+        (pa.struct([("a", pa.list_(pa.binary()))]), "has bytes within a map"),
+        (pa.decimal256(50, 2), "more than 38 digits"),
+    ],
+)
+def test_parquet_that_no_flat_table_can_hold_is_refused_when_opened(
+    tmp_path: Path, type_: pa.DataType, problem: str
+) -> None:
+    path = tmp_path / "file"
+    pq.write_table(pa.table({"n": [1], "odd": pa.array([None], type_)}), path)
+    with pytest.raises(RefusedFileError, match=problem) as caught:
+        ParquetFile(path, "f.parquet")
+    assert (caught.value.file, caught.value.column) == ("f.parquet", "odd")
+
+
+def test_bytes_in_a_column_of_their_own_are_read(tmp_path: Path) -> None:
+    pl.DataFrame({"a": [b"x"]}).write_parquet(tmp_path / "file")
+    (frame,) = ParquetFile(tmp_path / "file", "f.parquet").batches()
+    assert frame["a"].to_list() == [b"x"]
+
+
 def test_parquet_is_read_with_its_types_and_refused_when_cut(tmp_path: Path) -> None:
     frame = pl.DataFrame({"a": [1, 2], "tags": [[{"key": "k", "value": "v"}], []]})
     frame.write_parquet(tmp_path / "whole")

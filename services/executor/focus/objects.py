@@ -9,6 +9,7 @@ _RAW = ["\\", '"', *_CONTROL]
 _ESCAPED = ["\\\\", '\\"', *(f"\\u{n:04x}" for n in range(0x20))]
 OPEN, CLOSE = pl.lit("{"), pl.lit("}")
 MADE = "\0made"
+_Type = pl.DataType | pl.datatypes.DataTypeClass
 
 
 def member(key: str, value: pl.Expr) -> pl.Expr:
@@ -22,21 +23,25 @@ def escaped(value: pl.Expr) -> pl.Expr:
 
 
 def members_of_pairs(
-    column: str, prefix: str = "", within: str = "", prefixes: Mapping[str, str] | None = None
+    column: str,
+    type_: pl.DataType,
+    prefix: str = "",
+    within: str = "",
+    prefixes: Mapping[str, str] | None = None,
 ) -> pl.Expr:
     """The members that a column of repeated {key, value} has, joined by commas.
 
     Of `prefixes` the longest that fits counts; of members that get the same key, the first.
     """
-    pair = pl.element().struct
-    key = pair.field("key")
+    pair, types = pl.element().struct, _types_of_pairs(type_)
+    key = pair.field("key").cast(pl.String)
     for old, new in sorted((prefixes or {}).items(), key=lambda each: len(each[0])):
-        begins = pair.field("key").str.starts_with(old)
-        instead = pl.lit(new) + pair.field("key").str.strip_prefix(old)
+        begins = pair.field("key").cast(pl.String).str.starts_with(old)
+        instead = pl.lit(new) + pair.field("key").cast(pl.String).str.strip_prefix(old)
         key = pl.when(begins).then(instead).otherwise(key)
     outer = [escaped(pair.field(within).fill_null("")), pl.lit("/")] if within else []
     name = pl.concat_str([pl.lit(f'"{prefix}'), *outer, escaped(key), pl.lit('":"')])
-    value = escaped(pair.field("value").fill_null(""))
+    value = escaped(_in_words(pair.field("value"), types.get("value", pl.String())).fill_null(""))
     one = pl.concat_str([name, value, pl.lit('"')])
     pairs = pl.col(column)
     doubled = pairs.list.eval(name).list.n_unique() < pairs.list.len()
@@ -53,10 +58,20 @@ def of_nested(column: str, type_: pl.DataType) -> pl.Expr:
     if isinstance(type_, pl.Struct):
         names = [field.name for field in type_.fields]
         return object_of([_nested_member(name, value.struct.field(name)) for name in names])
-    inner = type_.inner if isinstance(type_, pl.List) else None
-    if isinstance(inner, pl.Struct) and {"key", "value"} <= {f.name for f in inner.fields}:
-        return object_of([members_of_pairs(column)])
+    if {"key", "value"} <= set(_types_of_pairs(type_)):
+        return object_of([members_of_pairs(column, type_)])
     return _encoded(value)
+
+
+def _types_of_pairs(type_: pl.DataType) -> dict[str, _Type]:
+    inner = type_.inner if isinstance(type_, pl.List) else None
+    fields = inner.fields if isinstance(inner, pl.Struct) else []
+    return {field.name: field.dtype for field in fields}
+
+
+def _in_words(value: pl.Expr, type_: _Type) -> pl.Expr:
+    """A text as it is, of what has parts its JSON."""
+    return _encoded(value) if type_.is_nested() else value.cast(pl.String)
 
 
 def _nested_member(key: str, value: pl.Expr) -> pl.Expr:

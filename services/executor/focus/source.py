@@ -76,7 +76,7 @@ class Source:
         ]
         both = frame.hstack(typed.select(pl.all().name.prefix("\0")))
         made = [
-            objects.repeated(both, self._object(parts)).alias(name)
+            objects.repeated(both, self._object(parts, frame.schema)).alias(name)
             for name, parts in self._mapping.objects.items()
         ]
         return typed.with_columns(*present, *made)
@@ -144,10 +144,10 @@ class Source:
             if (seen.get(name) or 0) > DECIMALS:
                 self._rounded += int(values.str.contains(_TOO_FINE).sum())
 
-    def _object(self, parts: Sequence[ObjectPart]) -> pl.Expr:
-        return objects.object_of([m for part in parts for m in self._members(part)])
+    def _object(self, parts: Sequence[ObjectPart], schema: pl.Schema) -> pl.Expr:
+        return objects.object_of([m for part in parts for m in self._members(part, schema)])
 
-    def _members(self, part: ObjectPart) -> Iterator[pl.Expr]:
+    def _members(self, part: ObjectPart, schema: pl.Schema) -> Iterator[pl.Expr]:
         if part.prefix:
             for header in self.needs:
                 if header.startswith(part.prefix):
@@ -155,8 +155,9 @@ class Source:
                     key = part.key + header.removeprefix(part.prefix)
                     yield objects.member(key, pl.when(value != "").then(value))
         elif part.pairs and part.pairs in self.found:
+            column = self.found[part.pairs]
             yield objects.members_of_pairs(
-                self.found[part.pairs], part.key, part.within, part.prefixes
+                column, schema[column], part.key, part.within, part.prefixes
             )
         elif part.json_text and part.json_text in self.found:
             yield objects.members_of_json(self.found[part.json_text])

@@ -11,6 +11,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from services.executor.ingest.arrow_types import problem_of
 from services.executor.ingest.csv_reader import CsvFile, CsvOptions
 from services.executor.ingest.errors import RefusedFileError
 from services.executor.ingest.openai_pages import OpenAIPage
@@ -65,6 +66,9 @@ class ParquetFile:
         except (pa.ArrowException, OSError) as error:
             problem = f"it is not a whole Parquet file: {str(error)[:200]}"
             raise RefusedFileError(name, problem) from None
+        for field in self._file.schema_arrow:
+            if problem := problem_of(field.type):
+                raise RefusedFileError(name, problem, column=field.name)
 
     @property
     def schema(self) -> pl.Schema:

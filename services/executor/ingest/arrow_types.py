@@ -1,0 +1,35 @@
+"""Types of Parquet that cannot be brought into a flat table."""
+
+from collections.abc import Iterator
+
+import pyarrow as pa
+
+DIGITS = 38
+
+
+def problem_of(type_: pa.DataType) -> str:
+    """What is wrong with a column of this type; empty if nothing is."""
+    within = list(_within(type_))
+    if any(pa.types.is_decimal256(each) for each in (type_, *within)):
+        return f"it has room for numbers of more than {DIGITS} digits; write it with fewer"
+    if any(_is_bytes(each) for each in within):
+        return "it has bytes within a map, list or record; write them as text"
+    return ""
+
+
+def _is_bytes(type_: pa.DataType) -> bool:
+    types = pa.types
+    return bool(
+        types.is_binary(type_)
+        or types.is_large_binary(type_)
+        or types.is_fixed_size_binary(type_)
+        or types.is_binary_view(type_)
+    )
+
+
+def _within(type_: pa.DataType) -> Iterator[pa.DataType]:
+    """All types of which it is made, however deep."""
+    for number in range(type_.num_fields):
+        inner = type_.field(number).type
+        yield inner
+        yield from _within(inner)
