@@ -17,11 +17,9 @@ export function stacked(days, series, currency) {
         s("title", {}, `${name} ${one.name}: ${money(one.values[i], currency)}`));
     });
   });
-  const marks = days.map((name, i) => {
-    const last = LEFT + i * step + MARK > WIDTH; // would be cut off at the edge
-    return i % Math.ceil(days.length / 8) === 0 &&
-      s("text", { x: last ? WIDTH : LEFT + i * step, y: HEIGHT - 5, class: "soft", "text-anchor": last ? "end" : "start" }, name.slice(5));
-  });
+  const every = Math.ceil(days.length / 8);
+  const marks = days.map((name, i) => i % every === 0 && LEFT + i * step + MARK <= WIDTH && // none is cut off
+    s("text", { x: LEFT + i * step, y: HEIGHT - 5, class: "soft" }, name.slice(5)));
   const drawing = s("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "aria-label": `Cost per day, at most ${money(most, currency)}` },
     s("line", { class: "axis", x1: 0, x2: WIDTH, y1: HEIGHT - BOTTOM, y2: HEIGHT - BOTTOM }),
     s("text", { x: LEFT, y: 11, class: "soft" }, money(most, currency)), bars, marks);

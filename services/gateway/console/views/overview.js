@@ -71,9 +71,9 @@ function map(title, days, names, cell) {
   const head = h("tr", {}, h("td", {}), days.map((date) => h("th", { scope: "col" }, date.slice(8))));
   const rows = names.map((name) => h("tr", {}, h("th", { scope: "row" }, name), days.map((date) => h("td", {}, cell(name, date)))));
   const box = h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": title },
-    h("table", { class: "map" }, h("caption", {}, title), h("thead", {}, head), h("tbody", {}, rows)));
+    h("table", { class: "map" }, h("thead", {}, head), h("tbody", {}, rows)));
   requestAnimationFrame(() => { box.scrollLeft = box.scrollWidth; }); // where it is narrow, the newest days first
-  return box;
+  return h("div", {}, h("h3", {}, title), box);
 }
 
 async function showSources(heading, days, signal) {
