@@ -74,7 +74,7 @@ def _mend(options: Options, faults: Faults, routes: JobRoutes) -> None:
     bigquery_appends.mend(faults)
     routes.mend()
     bigquery_uploads.mend(routes)
-    _take_the_storage_port_of_last_time(_storage_port(options))
+    _let_the_storage_port_be_another()
 
 
 def _settings(options: Options) -> Settings:
@@ -94,12 +94,12 @@ def _settings(options: Options) -> Settings:
     )
 
 
-def _take_the_storage_port_of_last_time(wanted: int) -> None:
-    """The rows' port is taken when all else is up: by then it may be somebody else's."""
+def _let_the_storage_port_be_another() -> None:
+    """It is taken when all else is up: by then it may be somebody else's."""
 
     def build(context: Any) -> Any:
         with suppress(OSError, RuntimeError):
-            _check_free(wanted)
+            _check_free(context.settings.grpc_port)
             return build_as_it_was(context)
         context.settings.grpc_port = 0
         return build_as_it_was(context)

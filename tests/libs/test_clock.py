@@ -1,5 +1,6 @@
 """Moments and days next to the ends of the calendar, which callers may name."""
 
+from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
@@ -11,35 +12,26 @@ FIRST, LAST = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 
 
 @pytest.mark.parametrize(
-    ("at", "expected"),
+    ("moved", "at", "expected"),
     [
-        (FIRST, FIRST),
-        (FIRST + DAY / 2, FIRST),
-        (FIRST + DAY, FIRST),
-        (LAST, LAST - DAY),
-        (date.min, date.min),
-        (date(1, 1, 2), date.min),
-        (date(2026, 3, 1), date(2026, 2, 28)),
+        (earlier, FIRST, FIRST),
+        (earlier, FIRST + DAY / 2, FIRST),
+        (earlier, FIRST + DAY, FIRST),
+        (earlier, LAST, LAST - DAY),
+        (earlier, date.min, date.min),
+        (earlier, date(1, 1, 2), date.min),
+        (earlier, date(2026, 3, 1), date(2026, 2, 28)),
+        (later, LAST, LAST),
+        (later, LAST - DAY / 2, LAST),
+        (later, FIRST, FIRST + DAY),
+        (later, date.max, date.max),
+        (later, date(9999, 12, 30), date.max),
+        (later, date(2026, 2, 28), date(2026, 3, 1)),
     ],
 )
-def test_nothing_is_earlier_than_the_calendar_begins(at: date, expected: date) -> None:
-    found = earlier(at, DAY)
-    assert found == expected
-    assert type(found) is type(at)
-
-
-@pytest.mark.parametrize(
-    ("at", "expected"),
-    [
-        (LAST, LAST),
-        (LAST - DAY / 2, LAST),
-        (FIRST, FIRST + DAY),
-        (date.max, date.max),
-        (date(9999, 12, 30), date.max),
-        (date(2026, 2, 28), date(2026, 3, 1)),
-    ],
-)
-def test_nothing_is_later_than_the_calendar_ends(at: date, expected: date) -> None:
-    found = later(at, DAY)
+def test_nothing_is_beyond_the_ends_of_the_calendar(
+    moved: Callable[[date, timedelta], date], at: date, expected: date
+) -> None:
+    found = moved(at, DAY)
     assert found == expected
     assert type(found) is type(at)

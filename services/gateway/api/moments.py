@@ -9,6 +9,8 @@ from typing import Annotated, Any
 
 from pydantic import AwareDatetime, BeforeValidator
 
+from libs.web.problem import Fault, Problem
+
 DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 MOMENT = re.compile(
     r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)", re.ASCII | re.IGNORECASE
@@ -39,3 +41,12 @@ def _moment(value: Any) -> Any:
 
 Day = Annotated[date, BeforeValidator(_day)]
 Moment = Annotated[AwareDatetime, BeforeValidator(_moment)]
+
+
+def day_asked_for(text: str, today: date) -> date:
+    """Of a body's `date`, which may be empty. Raises `Problem`."""
+    try:
+        return date.fromisoformat(text) if text else today
+    except ValueError as error:
+        detail = f"date: {error}"
+        raise Problem(400, "invalid_request", detail, [Fault("/date", detail)]) from None

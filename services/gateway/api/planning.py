@@ -1,7 +1,6 @@
 """What a run would do, asked of those who would do it; nothing runs and nothing is charged."""
 
 import asyncio
-from datetime import date
 from decimal import Decimal
 
 from pydantic import Field, JsonValue
@@ -12,9 +11,9 @@ from contracts.pipelines import ConfigV1, GetConfigV1
 from contracts.planning import PlanRunV1, RunPlanV1, StepPlanPart
 from contracts.quota import GetQuotaV1, QuotaV1
 from contracts.tenants import GetTenantV1, TenantV1
-from libs.web.problem import Fault, Problem
 from services.gateway.api.edge import Edge
 from services.gateway.api.endpoint import Body, Call, Who, endpoint
+from services.gateway.api.moments import day_asked_for
 
 PATIENCE_SECONDS = 25.0
 
@@ -71,7 +70,7 @@ class PlanRoutes:
             tenant_id=tenant,
             definition=found.config.definition,
             datasets=about.tenant.datasets,
-            run_date=self._date(body),
+            run_date=day_asked_for(body.date, self._edge.clock().date()),
             parameters=body.parameters,
         )
         planned = await ask(query, RunPlanV1, within=PATIENCE_SECONDS)
@@ -85,13 +84,6 @@ class PlanRoutes:
             allowed=planned.allowed,
             quota=_effect(quota),
         )
-
-    def _date(self, body: PlanBody) -> date:
-        try:
-            return date.fromisoformat(body.date) if body.date else self._edge.clock().date()
-        except ValueError as error:
-            detail = f"date: {error}"
-            raise Problem(400, "invalid_request", detail, [Fault("/date", detail)]) from None
 
 
 def _effect(quota: QuotaV1) -> QuotaEffect:

@@ -1,6 +1,5 @@
 """Endpoints that change runs, or say why one waits. Looking at them: `history.py`."""
 
-from datetime import date
 from uuid import NAMESPACE_URL, uuid4, uuid5
 
 from pydantic import Field, JsonValue
@@ -23,9 +22,10 @@ from contracts.runs import (
     TriggerType,
 )
 from contracts.templates import TemplateRefPart
-from libs.web.problem import Fault, Problem
+from libs.web.problem import Problem
 from services.gateway.api.edge import RUNS, Edge
 from services.gateway.api.endpoint import Answer, Body, Call, Who, endpoint
+from services.gateway.api.moments import day_asked_for
 from services.gateway.errors import CODES
 
 NAMESPACE = uuid5(NAMESPACE_URL, "convergence/gateway/runs")
@@ -93,7 +93,7 @@ class RunRoutes:
             run_id=_new_run_id(call),
             config_id=config_id,
             template=template,
-            run_date=self._date(body),
+            run_date=day_asked_for(body.date, self._edge.clock().date()),
             parameters=body.parameters,
             trigger=_trigger(call, body),
             priority=body.priority,
@@ -121,13 +121,6 @@ class RunRoutes:
         queued = isinstance(decided, RunQueuedV1)
         status = RunStatus.QUEUED if queued else RunStatus.RUNNING
         return _accepted(command, decided.config_id, status)
-
-    def _date(self, body: RunBody) -> date:
-        try:
-            return date.fromisoformat(body.date) if body.date else self._edge.clock().date()
-        except ValueError as error:
-            detail = f"date: {error}"
-            raise Problem(400, "invalid_request", detail, [Fault("/date", detail)]) from None
 
     @endpoint(
         "DELETE",
