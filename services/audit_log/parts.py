@@ -19,6 +19,15 @@ from services.audit_log.reading import Row
 
 _EVENT_FIELDS = frozenset(EventRowPart.model_fields)
 
+RUN_COLUMNS = (
+    "run_id, pipeline_id, revision, status, attempt, run_date, trigger_type, trigger_by, user_id,"
+    " submitted_at, start_time, end_time, error_code, error_message"
+)
+USAGE_COLUMNS = (
+    "usage_date, pipelines_run_today, pipelines_succeeded_today, pipelines_failed_today,"
+    " pipelines_run_month, pipelines_refunded_today"
+)
+
 
 def run_part(row: Row) -> RunPart:
     return RunPart(

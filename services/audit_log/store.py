@@ -30,6 +30,8 @@ from services.audit_log.event_pages import EventPages
 from services.audit_log.openlineage import run_event
 from services.audit_log.page_bounds import fitting, within_bytes
 from services.audit_log.parts import (
+    RUN_COLUMNS,
+    USAGE_COLUMNS,
     check_part,
     cost_part,
     dead_letter_part,
@@ -53,7 +55,9 @@ class Records:
 
     async def run(self, query: GetRunV1) -> RunPart | None:
         wanted = Conditions().add("run_id = @run_id", run_id=query.run_id)
-        rows = await self._reader.select("tenant_pipeline_runs", query.tenant_id, wanted)
+        rows = await self._reader.select(
+            "tenant_pipeline_runs", query.tenant_id, wanted, columns=RUN_COLUMNS
+        )
         return run_part(rows[0]) if rows else None
 
     async def runs(self, query: ListRunsV1) -> tuple[tuple[RunPart, ...], str]:
@@ -71,6 +75,7 @@ class Records:
             "tenant_pipeline_runs",
             query.tenant_id,
             wanted,
+            columns=RUN_COLUMNS,
             tail=f"ORDER BY {_SUBMITTED} DESC, run_id DESC LIMIT {query.limit + 1}",
         )
         page = fitting(map(run_part, rows[: query.limit]), RunPart.model_dump_json)
@@ -174,7 +179,9 @@ class Records:
             .add("usage_date < @after", after=query.after and date.fromisoformat(query.after))
         )
         tail = f"ORDER BY usage_date DESC LIMIT {query.limit + 1}"
-        rows = await self._reader.select("tenant_usage_quotas", query.tenant_id, wanted, tail=tail)
+        rows = await self._reader.select(
+            "tenant_usage_quotas", query.tenant_id, wanted, columns=USAGE_COLUMNS, tail=tail
+        )
         page = tuple(usage_part(row) for row in rows[: query.limit])
         return page, page[-1].day.isoformat() if len(rows) > query.limit else ""
 

@@ -13,32 +13,28 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from itertools import cycle, islice
 from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
-from services.audit_log.page_bounds import within_bytes
+from contracts.audit import ListEventsV1, ListUsageV1
+from contracts.identifiers import TenantId
+from contracts.runs import ListRunsV1
+from services.audit_log.store import Records
 from tests.bench.figures import Figure, Findings
 from tests.bench.run import submit, took
 from tests.pipelines import ONE_STEP
 from tests.stack import Stack
 from tests.streams import held, parsed, recorded, told_while_held
 
+if TYPE_CHECKING:
+    from libs.warehouse.warehouse import Warehouse
+
 TENANTS = ("bench_one", "bench_two")
 RUNS = "/api/v1/pipelines/runs"
-
-
-def _list(view: str, order: str, more: str = "") -> str:
-    return (
-        f"SELECT * FROM `convergence-local.tenants.{view}` WHERE tenant_id = @tenant_id{more}"
-        f" ORDER BY {order} LIMIT 51"
-    )
-
-
-_RECENT = " AND recorded_at >= TIMESTAMP_SUB(CURRENT_TIMESTAMP(), INTERVAL 30 DAY)"
-_ONCE = " QUALIFY ROW_NUMBER() OVER (PARTITION BY event_id ORDER BY recorded_at, chain_id) = 1"
 
 
 RUNS_OF_A_TENANT = 10
@@ -46,22 +42,32 @@ RUNS_OF_A_TENANT = 10
 SLOW_SECONDS = 10.0
 """A call of BigQuery, while runs are to go on."""
 LISTED = 50
-LISTS = (
-    (f"{LISTED} runs", RUNS, _list("tenant_pipeline_runs", "submitted_at DESC, run_id DESC")),
+LISTS: tuple[tuple[str, str, Callable[[Records, TenantId], Awaitable[object]]], ...] = (
+    (f"{LISTED} runs", RUNS, lambda of, tenant: of.runs(ListRunsV1(tenant_id=tenant))),
     (
         f"{LISTED} audit events",
         "/api/v1/audit/events",
-        within_bytes("event_time, event_id", "data").replace(
-            "{query}", _list("event_log", "event_time, event_id", _RECENT + _ONCE)
-        ),
+        lambda of, tenant: of.events(ListEventsV1(tenant_id=tenant)),
     ),
     (
         "days of usage",
         "/api/v1/tenants/quota/history",
-        _list("tenant_usage_quotas", "usage_date DESC"),
+        lambda of, tenant: of.usage(ListUsageV1(tenant_id=tenant)),
     ),
 )
-"""What is read, where, and the query that audit_log makes for it."""
+"""What is read, where, and what audit_log is asked for it."""
+
+
+class Noted:
+    """A warehouse that runs nothing, and notes what it was asked."""
+
+    def __init__(self, project: str) -> None:
+        self.project = project
+        self.sql, self.bound = "", dict[str, object]()
+
+    async def query(self, sql: str, bound: dict[str, object]) -> list[dict[str, object]]:
+        self.sql, self.bound = sql, bound
+        return []
 
 
 def main() -> int:
@@ -150,8 +156,10 @@ async def _cold_reads(stack: Stack, tenant: str) -> list[Figure]:
 
     warehouse = connect(stack.ports()["bigquery"])
     figures = []
-    for name, path, sql in LISTS:
+    for name, path, ask in LISTS:
         walls, alone = [], []
+        noted = Noted(warehouse.project)
+        await ask(Records(cast("Warehouse", noted)), TenantId(tenant))
         for _ in range(32):
             began = time.perf_counter()
             answer = stack.call("GET", f"{path}?limit={LISTED}", tenant=tenant)
@@ -159,7 +167,7 @@ async def _cold_reads(stack: Stack, tenant: str) -> list[Figure]:
             if answer.headers["X-Source"] != "warehouse":
                 raise SystemExit(f"not from the warehouse: {answer.body}")
             began = time.perf_counter()
-            await warehouse.query(sql, {"tenant_id": tenant})
+            await warehouse.query(noted.sql, noted.bound)
             alone.append((time.perf_counter() - began) * 1000)
         taken = took(f"cold list of {name} by HTTP", walls, aim=round(1 / 1.2, 2))
         beside = took("", alone).rounds
