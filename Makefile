@@ -3,7 +3,11 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PEERS := celery prefect airflow focus-converter load
+PARTS ?= orchestration conversion loading
+PEERS_OF_orchestration := celery prefect airflow
+PEERS_OF_conversion := focus-converter
+PEERS_OF_loading := load
+PEERS := $(PEERS_OF_orchestration) $(PEERS_OF_conversion) $(PEERS_OF_loading)
 VALIDATOR_PYTHON ?= python3.12
 SERVICES := gateway tenant scheduler executor audit_log
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
@@ -50,7 +54,7 @@ bench: $(VENV)/ready ## Measure hops, latency and throughput on this machine
 	@$(BIN)/python -m tests.bench.reading
 	@$(BIN)/python -m tests.bench.page
 
-peers: $(PEERS:%=$(VENV)/peers/%/ready) ## The same work by others, side by side (PARTS="orchestration conversion loading", ROWS, ROUNDS; redis-server)
+peers: $(foreach part,$(PARTS),$(PEERS_OF_$(part):%=$(VENV)/peers/%/ready)) ## The same work by others, side by side (PARTS=conversion, ROWS, ROUNDS; redis-server)
 	@$(BIN)/python -m tests.bench.peers $(PARTS)
 	@$(BIN)/python -m tests.bench.page
 

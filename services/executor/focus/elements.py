@@ -46,8 +46,8 @@ class ElementRows:
         exploded = exploded.explode(self.said.list).drop_nulls(self.said.list)
         return exploded.rename({self.said.list: "\0element"}).select(ROW, *fields)
 
-    def sums(self, frame: pl.DataFrame, elements: pl.DataFrame) -> pl.DataFrame:
-        """The frame with what its elements add up to: those that move, those that stay."""
+    def sums(self, height: int, elements: pl.DataFrame) -> pl.DataFrame:
+        """What the elements of each row add up to: those that move, those that stay."""
         amount, when = pl.col(self._amount), self._when.fill_null(value=False)
         sums = elements.group_by(ROW).agg(
             pl.when(when).then(amount).sum().alias(self.moved),
@@ -57,8 +57,8 @@ class ElementRows:
                 for name, (field, chosen) in self._picks.items()
             ),
         )
-        numbered = frame.with_columns(pl.int_range(pl.len(), dtype=pl.UInt32).alias(ROW))
-        joined = numbered.join(sums, on=ROW, how="left", maintain_order="left")
+        rows = pl.select(pl.int_range(height, dtype=pl.UInt32).alias(ROW))
+        joined = rows.join(sums, on=ROW, how="left", maintain_order="left").drop(ROW)
         zero = pl.lit(0).cast(MONEY)
         return joined.with_columns(pl.col(self.moved, self.left).fill_null(zero).cast(MONEY))
 

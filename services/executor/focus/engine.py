@@ -15,16 +15,14 @@ from services.executor.focus.errors import MappingError
 from services.executor.focus.expressions import compile_expression, layers
 from services.executor.focus.lookups import load_lookup
 from services.executor.focus.mapping import Mapping
-from services.executor.focus.money import NOTHING, added
 from services.executor.focus.pairs import in_pairs, member
 from services.executor.focus.periods import with_period
 from services.executor.focus.source import HAS, Source, headers_of, plain
 from services.executor.focus.specification import focus
-from services.executor.focus.tally import Tally, Unmapped, add_sums
+from services.executor.focus.tally import AMOUNT, CURRENCY, Tally, Unmapped
 from services.executor.ingest.values import PLAIN, Style
 
 PART = "part"
-KEY, KNOWN = "\0key", "\0known"
 _PERIOD = ("period_start", "period_end")
 
 
@@ -69,7 +67,7 @@ class Converter:
         rows = with_period(self._source.read(flat), self._mapping.billing_period)
         found = [(each, each.of(rows)) for each in self._elements]
         for each, elements in found:
-            rows = each.sums(rows, elements).drop(ROW)
+            rows = rows.hstack(each.sums(rows.height, elements))
         try:
             return self._rows_to_focus(rows, found)
         except PolarsError as error:
@@ -83,48 +81,31 @@ class Converter:
         tally.rounded += self._source.take_rounded()
         rows = _evaluate(rows, self._let)
         charged = rows.select(self._conserved)
-        add_sums(tally.raw, charged)
-        rows = self._look_up(rows, self._turnover(charged))
+        tally.add_charged(charged)
+        rows = self._look_up(rows, charged)
         moved = [(each, self._moving(each, elements, rows)) for each, elements in found]
         rows = self._with_elements(self._left(rows), moved)
         result = _evaluate(rows, self._then, self._columns)
         tally.add_result(result)
         return result
 
-    def _turnover(self, charged: pl.DataFrame) -> pl.DataFrame:
-        """What each row costs, signs aside, and in which currency."""
-        costs = charged.select(
-            pl.col("\0currency").fill_null("").alias("currency"),
-            pl.col("\0amount").abs().fill_null(NOTHING).alias("cost"),
-        )
-        turnover = self.tally.turnover
-        for currency, cost in costs.group_by("currency").agg(pl.col("cost").sum()).iter_rows():
-            turnover[currency] = added(turnover.get(currency, NOTHING), cost)
-        return costs
-
-    def _look_up(self, rows: pl.DataFrame, costs: pl.DataFrame) -> pl.DataFrame:
+    def _look_up(self, rows: pl.DataFrame, charged: pl.DataFrame) -> pl.DataFrame:
         for name in self._mapping.lookups:
-            key = rows.with_columns(self._keys[name].cast(pl.String).alias(KEY)).select(KEY)
-            found = key.join(
-                self._lookups[name].with_columns(pl.lit(value=True).alias(KNOWN)),
-                left_on=KEY,
-                right_on="key",
-                how="left",
-                maintain_order="left",
-            )
-            self._count_unmapped(name, found[KEY], found[KNOWN].is_null(), costs)
-            rows = rows.hstack(found.drop(KEY, KNOWN))
+            keys, lookup = _texts(rows, self._keys[name]), self._lookups[name]
+            places = lookup.places(keys)
+            self._count_unmapped(name, keys, places.is_null(), charged)
+            rows = rows.hstack(lookup.at(places))
         for name, (value, known) in self._known.items():
-            values = rows.select(value.cast(pl.String)).to_series()
-            self._count_unmapped(name, values, ~values.is_in(known), costs)
+            values = _texts(rows, value)
+            self._count_unmapped(name, values, ~values.is_in(known), charged)
         return rows
 
     def _count_unmapped(
-        self, name: str, values: pl.Series, unknown: pl.Series, costs: pl.DataFrame
+        self, name: str, values: pl.Series, unknown: pl.Series, charged: pl.DataFrame
     ) -> None:
         missed = (unknown & values.is_not_null()).fill_null(value=False)
         if missed.any():
-            self.tally.unmapped[name].add(values.filter(missed), costs.filter(missed))
+            self.tally.unmapped[name].add(values.filter(missed), charged.filter(missed))
 
     def _left(self, rows: pl.DataFrame) -> pl.DataFrame:
         """Without the rows that are dropped; those that are split are there once for each part."""
@@ -182,13 +163,13 @@ class Converter:
         self._conserved = [
             pl.col("period_start"),
             self._one("account", mapping.account, there).alias("\0account"),
-            self._one("currency", mapping.currency, there).alias("\0currency"),
-            self._one("conserve", mapping.conserve, there).alias("\0amount"),
+            self._one("currency", mapping.currency, there).alias(CURRENCY),
+            self._one("conserve", mapping.conserve, there).alias(AMOUNT),
         ]
         self._keys = {}
         for name, said in mapping.lookups.items():
             self._keys[name] = self._one(f"lookups.{name}", said.by, there)
-            there |= set(self._lookups[name].columns) - {"key"}
+            there |= set(self._lookups[name].values.columns)
         self._known = {
             name: (self._one(f"known.{name}", said.value, there), list(said.of))
             for name, said in mapping.known.items()
@@ -215,6 +196,10 @@ class Converter:
 
     def _one(self, where: str, text: str, there: set[str]) -> pl.Expr:
         return compile_expression(f"{self._mapping.name}.{where}", text, there)
+
+
+def _texts(rows: pl.DataFrame, value: pl.Expr) -> pl.Series:
+    return rows.select(value.cast(pl.String)).to_series()
 
 
 def _evaluate(

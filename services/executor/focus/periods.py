@@ -43,7 +43,8 @@ def _from_months(frame: pl.DataFrame, months: pl.Series, zone: ZoneInfo) -> pl.D
         schema={months.name: pl.String, "period_start": TIME, "period_end": TIME},
         orient="row",
     )
-    return frame.join(known, on=months.name, how="left", maintain_order="left")
+    found = months.to_frame().join(known, on=months.name, how="left", maintain_order="left")
+    return frame.hstack(found.drop(months.name))
 
 
 def _bounds(year: int, month: int, zone: ZoneInfo) -> tuple[datetime, datetime]:

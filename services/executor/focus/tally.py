@@ -10,6 +10,10 @@ import polars as pl
 from services.executor.focus.money import NOTHING, added, less
 
 MOST_UNMAPPED = 200
+CURRENCY, AMOUNT = "\0currency", "\0amount"
+"""Of rows of an export, as they are charged."""
+_KEY = ("BillingPeriodStart", "BillingAccountId", "BillingCurrency")
+_ENDS = ("ChargePeriodEnd", "BillingPeriodEnd")
 Key = tuple[datetime, str, str]
 """Billing period, billing account, billing currency."""
 
@@ -31,11 +35,13 @@ class Unmapped:
     costs: dict[tuple[str, str], Decimal] = field(default_factory=dict)
     """By value and currency."""
 
-    def add(self, values: pl.Series, costs: pl.DataFrame) -> None:
-        """Adds rows' values, and their currencies and costs."""
-        frame = costs.with_columns(values.alias("value"))
-        grouped = frame.group_by("value", "currency").agg(pl.len(), pl.col("cost").sum())
-        for value, currency, number, cost in grouped.sort("value", "currency").iter_rows():
+    def add(self, values: pl.Series, charged: pl.DataFrame) -> None:
+        """Adds the values of rows that are not known, and what these rows cost."""
+        frame = charged.select(
+            values.alias("value"), pl.col(CURRENCY).fill_null(""), pl.col(AMOUNT).abs()
+        )
+        grouped = frame.group_by("value", CURRENCY).agg(pl.len(), pl.col(AMOUNT).sum())
+        for value, currency, number, cost in grouped.sort("value", CURRENCY).iter_rows():
             known = value in self.rows or len(self.rows) < MOST_UNMAPPED
             name = value if known else "(others)"
             self.rows[name] += number
@@ -85,45 +91,55 @@ class Tally:
     def conserved(self) -> bool:
         return not self.lost
 
+    def add_charged(self, charged: pl.DataFrame) -> None:
+        """What is kept of an export's rows: of period, account, currency and amount."""
+        *key, amount = charged.columns
+        grouped = charged.group_by(key).agg(
+            pl.col(amount).sum(), pl.col(amount).abs().sum().alias("turned over")
+        )
+        add_sums(self.raw, grouped.select(*key, amount))
+        for currency, cost in grouped.select(CURRENCY, "turned over").iter_rows():
+            of = currency or ""
+            self.turnover[of] = added(self.turnover.get(of, NOTHING), cost)
+
     def add_result(self, rows: pl.DataFrame) -> None:
         """What is kept of FOCUS rows that have been made."""
         self.rows_out += rows.height
         if not rows.height:
             return
-        key = ("BillingPeriodStart", "BillingAccountId", "BillingCurrency")
-        sums = rows.group_by(*key).agg(pl.col("BilledCost", "EffectiveCost").sum())
-        add_sums(self.billed, sums.select(*key, "BilledCost"))
-        add_sums(self.effective, sums.select(*key, "EffectiveCost"))
-        self._add_days(rows)
-        self._add_commitments(rows)
-        self.newest = _later(self.newest, rows["ChargePeriodEnd"].max())
-        self.period_end = _later(self.period_end, rows["BillingPeriodEnd"].max())
+        costs = pl.col("BilledCost", "EffectiveCost")
+        # All rows once; whatever else is asked is asked of the few that are left.
+        rows = rows.with_columns(pl.col("ChargePeriodStart").dt.date().alias("day"))
+        grouped = rows.group_by(
+            *_KEY, "ChargeCategory", "SubAccountId", "day", "CommitmentDiscountId"
+        ).agg(costs.sum(), pl.len().alias("rows"), pl.col(*_ENDS).max())
+        sums = grouped.group_by(_KEY).agg(costs.sum())
+        add_sums(self.billed, sums.select(*_KEY, "BilledCost"))
+        add_sums(self.effective, sums.select(*_KEY, "EffectiveCost"))
+        self._add_days(grouped)
+        self._add_commitments(grouped)
+        self.newest = _later(self.newest, grouped["ChargePeriodEnd"].max())
+        self.period_end = _later(self.period_end, grouped["BillingPeriodEnd"].max())
 
-    def _add_days(self, rows: pl.DataFrame) -> None:
-        account, day = pl.col("SubAccountId").fill_null(""), pl.col("ChargePeriodStart").dt.date()
-        usage = rows.select("ChargeCategory", account, day, "EffectiveCost").filter(
-            pl.col("ChargeCategory") == "Usage"
-        )
-        grouped = usage.group_by("SubAccountId", "ChargePeriodStart").agg(
-            pl.col("EffectiveCost").sum()
-        )
-        for who, at, cost in grouped.iter_rows():
-            self.days[who, at] = added(self.days.get((who, at), NOTHING), cost)
+    def _add_days(self, grouped: pl.DataFrame) -> None:
+        usage = grouped.filter(pl.col("ChargeCategory") == "Usage")
+        sums = usage.group_by("SubAccountId", "day").agg(pl.col("EffectiveCost").sum())
+        for account, day, cost in sums.iter_rows():
+            key = (account or "", day)
+            self.days[key] = added(self.days.get(key, NOTHING), cost)
 
-    def _add_commitments(self, rows: pl.DataFrame) -> None:
+    def _add_commitments(self, grouped: pl.DataFrame) -> None:
         bought = pl.col("ChargeCategory") == "Purchase"
-        key = ("BillingPeriodStart", "CommitmentDiscountId")
-        grouped = (
-            rows.select(*key, "ChargeCategory", "BilledCost", "EffectiveCost")
-            .filter(pl.col("CommitmentDiscountId").is_not_null())
-            .group_by(key)
+        sums = (
+            grouped.filter(pl.col("CommitmentDiscountId").is_not_null())
+            .group_by("BillingPeriodStart", "CommitmentDiscountId")
             .agg(
                 pl.col("BilledCost").filter(bought).sum(),
                 pl.col("EffectiveCost").filter(~bought).sum(),
-                (~bought).sum().alias("covered"),
+                pl.col("rows").filter(~bought).sum(),
             )
         )
-        for period, name, billed, effective, covered in grouped.iter_rows():
+        for period, name, billed, effective, covered in sums.iter_rows():
             before = self.commitments.get((period, name), Commitment())
             self.commitments[period, name] = Commitment(
                 added(before.billed, billed),
@@ -139,9 +155,7 @@ def _later(before: datetime | None, found: object) -> datetime | None:
 
 
 def add_sums(sums: dict[Key, Decimal], frame: pl.DataFrame) -> None:
-    """Add a frame of (period, account, currency, amount)."""
-    period, account, currency, amount = frame.columns
-    grouped = frame.group_by(period, account, currency).agg(pl.col(amount).sum())
-    for at, who, what, value in grouped.iter_rows():
+    """Adds a frame of period, account, currency and amount."""
+    for at, who, what, value in frame.iter_rows():
         key = (at, who, what)
         sums[key] = added(sums.get(key, NOTHING), value or NOTHING)

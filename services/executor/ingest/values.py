@@ -32,6 +32,8 @@ _COMMA_NUMBER = r"^[+-]?(\d{1,3}(\.\d{3})+|\d+)(,\d+)?$"
 _INSTANT, _INSTANT_SIZE = "%Y-%m-%dT%H:%M:%SZ", len("2026-01-31T23:59:59Z")
 LAST_SECOND = 59
 """Of a period whose end is meant to be in it."""
+_FIRST, _LAST = datetime(1, 1, 2, tzinfo=UTC), datetime(9999, 12, 30, tzinfo=UTC)
+"""Between them every time has a next second, in every zone."""
 _BOOLS = {"true": True, "false": False, "1": True, "0": False, "yes": True, "no": False}
 
 
@@ -135,8 +137,12 @@ def _times(values: pl.Series, kind: Kind, style: Style) -> pl.Series:
 
 
 def _instants(values: pl.Series, kind: Kind) -> pl.Series | None:
-    """Of a column that writes all of its times as most exports do; else nothing."""
-    if values.dtype != pl.String or kind not in {"time", "end"}:
+    """Of a column that holds times, or writes all of them as most exports do; else nothing."""
+    if kind not in {"time", "end"}:
+        return None
+    if isinstance(values.dtype, pl.Datetime):
+        return _ended(_in_utc(values, values.dtype), kind)
+    if values.dtype != pl.String:
         return None
     size = values.str.len_bytes()
     if not values.len() or size.min() != _INSTANT_SIZE or size.max() != _INSTANT_SIZE:
@@ -144,12 +150,25 @@ def _instants(values: pl.Series, kind: Kind) -> pl.Series | None:
     found = values.str.to_datetime(_INSTANT, time_unit="us", strict=False)
     if found.null_count() > values.null_count():
         return None
-    found = found.dt.replace_time_zone("UTC")
+    return _ended(found.dt.replace_time_zone("UTC"), kind)
+
+
+def _in_utc(values: pl.Series, type_: pl.Datetime) -> pl.Series:
+    if type_.time_zone is None:
+        return values.cast(pl.Datetime("us")).dt.replace_time_zone("UTC")
+    return values.dt.convert_time_zone("UTC").cast(INSTANT)
+
+
+def _ended(found: pl.Series, kind: Kind) -> pl.Series | None:
+    """Nothing when a time is none of Python's: such are looked at one by one."""
+    if not found.drop_nulls().is_between(_FIRST, _LAST).all():
+        return None
     if kind == "time":
         return found
-    last = pl.col(values.name).dt.second() == LAST_SECOND
-    second = pl.when(last).then(pl.duration(seconds=1)).otherwise(pl.duration())
-    return found.to_frame().select(pl.col(values.name) + second).to_series()
+    at = pl.col(found.name)
+    next_second = at.dt.truncate("1s") + pl.duration(seconds=1)
+    ended = pl.when(at.dt.second() == LAST_SECOND).then(next_second).otherwise(at)
+    return found.to_frame().select(ended).to_series()
 
 
 def _different(values: pl.Series, kind: Kind, style: Style) -> pl.Series:

@@ -1,8 +1,9 @@
 """Others at the same work, on the same machine, in the same run.
 
-    make peers [PARTS=orchestration]
+    make peers [PARTS="conversion loading"]
 
 Each peer has an environment of its own in .venv/peers: their needs contradict one another.
+Only those of the chosen parts are made.
 """
 
 import argparse
@@ -22,7 +23,10 @@ PARTS = {
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.bench.peers")
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}")
-    for name in parser.parse_args().parts or PARTS:
+    chosen = parser.parse_args().parts or list(PARTS)
+    if unknown := sorted(set(chosen) - set(PARTS)):
+        parser.error(f"there is no part {unknown[0]}; there are {', '.join(PARTS)}")
+    for name in chosen:
         with tempfile.TemporaryDirectory(prefix="peers-") as folder:
             figures = PARTS[name](Path(folder))
         Findings(f"{name}-beside-peers", figures).keep()
