@@ -13,7 +13,7 @@ SERVICES := gateway tenant scheduler executor audit_log
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check fmt contracts lock clean bench soak fuzz containers audit sbom mutants peers conformance screenshots
+.PHONY: help run test check fmt contracts lock clean bench long soak fuzz containers audit sbom mutants peers conformance screenshots
 
 help: ## List every target
 	@grep -hE '^[a-z-]+:.*?## ' $(MAKEFILE_LIST) | awk -F ':.*?## ' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -64,6 +64,10 @@ conformance: $(VENV)/ready $(VENV)/validator/ready ## The official FOCUS validat
 soak: $(VENV)/ready ## Everything that can go wrong, for long, and a judge at the end (MINUTES=20, SEED=1)
 	@$(BIN)/python -m pytest -q -m soak tests
 	@$(BIN)/python -m tests.soak
+
+long: $(VENV)/ready ## A hundred thousand runs: do memory and latency stay what they are? (RUNS=100000)
+	@$(BIN)/python -m tests.bench.long_run --runs $(or $(RUNS),100000)
+	@$(BIN)/python -m tests.bench.page
 
 mutants: $(VENV)/ready ## Sabotage one promise after the other; the suite must notice each
 	@$(BIN)/python -m tests.mutations.gate "$(NAME)"

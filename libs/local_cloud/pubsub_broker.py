@@ -1,8 +1,11 @@
 """Topics and subscriptions as one whole: what a publish, a seek or a failure does."""
 
 import asyncio
+import logging
+import sqlite3
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -13,10 +16,13 @@ from libs.local_cloud.pubsub_store import Store
 from libs.local_cloud.pubsub_subscription import SubscriptionState, all_selected
 from libs.local_cloud.pubsub_wire import MESSAGE, SNAPSHOT, SUBSCRIPTION, TOPIC
 
+LOG = logging.getLogger(__name__)
 DELETED_TOPIC = "_deleted-topic_"
 WEEK_SECONDS = 604_800
 SWEEP_SECONDS = 30.0
 FLUSH_SECONDS = 0.02
+ROOM_SECONDS = 0.5
+"""Until a disk that was full is tried again."""
 _SOURCE = "CloudPubSubDeadLetterSource"
 
 
@@ -141,12 +147,15 @@ class Broker:
         return self.store.page(sub, after, size)
 
     def failed(self, sub: str, ids: Sequence[int]) -> None:
-        self.store.failed(sub, ids)
+        try:
+            self.store.failed(sub, ids)
+        except sqlite3.Error as error:
+            LOG.warning("%d failed deliveries of %s were not counted: %s", len(ids), sub, error)
 
     def settled(self, config: Any, ids: Sequence[int]) -> None:
         keep = config.topic in self._retained
         if self.store.settle(config.name, ids, keep=keep):
-            asyncio.get_running_loop().call_later(FLUSH_SECONDS, self.store.flush)
+            asyncio.get_running_loop().call_later(FLUSH_SECONDS, self._flush)
         if config.enable_exactly_once_delivery:
             self.store.flush()  # this acknowledgement is a promise
 
@@ -162,7 +171,11 @@ class Broker:
         buried.attributes[f"{_SOURCE}SubscriptionProject"] = project
         buried.attributes[f"{_SOURCE}DeliveryCount"] = str(attempts)
         buried.attributes[f"{_SOURCE}TopicPublishTime"] = published
-        self.publish(topic, [buried])
+        try:
+            self.publish(topic, [buried])
+        except sqlite3.Error as error:
+            LOG.warning("a dead letter of %s could not be kept: %s", config.name, error)
+            return False
         return True
 
     # Keeping and forgetting
@@ -175,11 +188,16 @@ class Broker:
     async def sweep_for_ever(self) -> None:
         while True:
             await asyncio.sleep(SWEEP_SECONDS)
-            for topic, seconds in list(self._retained.items()):
-                self.store.sweep(topic, time.time() - seconds)
+            with suppress(sqlite3.Error):  # the next one does it
+                for topic, seconds in list(self._retained.items()):
+                    self.store.sweep(topic, time.time() - seconds)
 
     async def close(self) -> None:
         await self._pushers.close()
+
+    def _flush(self) -> None:
+        if not self.store.try_flush():
+            asyncio.get_running_loop().call_later(ROOM_SECONDS, self._flush)
 
     def _open(self, config: Any) -> None:
         state = SubscriptionState(config, self, self.faults)

@@ -6,11 +6,14 @@ the topic's subscriptions retains what it has acknowledged, or a snapshot exists
 then it stays until it is too old, so that a seek can bring it back.
 """
 
+import logging
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
+
+LOG = logging.getLogger(__name__)
 
 _SCHEMA = """
 pragma journal_mode = wal;
@@ -42,6 +45,7 @@ class Store:
 
     Acknowledgements are written in groups: a crash may bring a message back, which
     Pub/Sub allows, but it never loses one. Call `flush` before promising more.
+    When the disk is full, what promises nothing waits in memory for room.
     """
 
     def __init__(self, directory: Path | None) -> None:
@@ -92,6 +96,7 @@ class Store:
             )
             self._db.executemany("insert into pending (sub, id) values (?, ?)", pending)
             self._write_settled()
+        self._forget_settled()
 
     def settle(self, sub: str, ids: Sequence[int], *, keep: bool) -> bool:
         """Note acknowledgements; returns whether somebody should soon `flush` them."""
@@ -100,19 +105,31 @@ class Store:
         if not keep:
             self._gone += [(id_,) for id_ in ids]
         if len(self._done) >= SETTLE_AT:
-            self.flush()
+            self.try_flush()
         return idle and bool(self._done)
 
     def flush(self) -> None:
         if self._done:
             with _Transaction(self._db):
                 self._write_settled()
+            self._forget_settled()
+
+    def try_flush(self) -> bool:
+        """Say whether it could be; what could not stays for the next time."""
+        try:
+            self.flush()
+        except sqlite3.Error as error:
+            LOG.warning("acknowledgements wait to be written: %s", error)
+            return False
+        return True
 
     def _write_settled(self) -> None:
         if not self._done:
             return
         self._db.executemany("delete from pending where sub = ? and id = ?", self._done)
         self._db.executemany(f"delete from message where id = ? and {_ORPHAN}", self._gone)  # noqa: S608  our own text
+
+    def _forget_settled(self) -> None:
         self._done.clear()
         self._gone.clear()
 
@@ -200,4 +217,10 @@ class _Transaction:
         self._db.execute("begin immediate")
 
     def __exit__(self, kind: object, *_: object) -> None:
-        self._db.execute("rollback" if kind else "commit")
+        try:
+            self._db.execute("rollback" if kind else "commit")
+        except sqlite3.Error:
+            if self._db.in_transaction:  # else SQLite has rolled it back by itself
+                self._db.execute("rollback")
+            if not kind:
+                raise

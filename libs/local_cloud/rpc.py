@@ -5,6 +5,7 @@ what it would call gives a server that speaks exactly the client's protocol.
 """
 
 import inspect
+import sqlite3
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Self
@@ -133,6 +134,8 @@ class Service(grpc.GenericRpcHandler):
                 return await result if inspect.isawaitable(result) else result
             except RpcError as error:
                 await error.end(context)
+            except sqlite3.Error as error:
+                await context.abort(grpc.StatusCode.UNAVAILABLE, f"cannot keep it: {error}")
 
         return call
 

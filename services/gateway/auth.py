@@ -4,7 +4,7 @@ import asyncio
 import hmac
 import logging
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Protocol
 
@@ -13,7 +13,7 @@ from aiohttp import web
 from contracts.identifiers import KeyHash, TenantId
 from contracts.keys import FindKeyV1, KeyFoundV1
 from libs.bus.errors import NoAnswerError, TooManyQuestionsError
-from libs.clock import Clock
+from libs.clock import FIRST, Clock
 from libs.settings import GatewaySettings
 from libs.web.app import TENANT
 from libs.web.body import said
@@ -27,6 +27,8 @@ MOST_ASKING = 1_000
 MOST_ASKING_AGAIN = 500
 """Of keys that are remembered and doubted: whoever has to wait for an answer has the rest."""
 MOST_TRIES = 3
+DOUBTED_FOR = timedelta(seconds=5)
+"""A doubt is said again more often than that for as long as there is reason for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +86,7 @@ class Authenticator:
         self.asking: dict[KeyHash, _Asking] = {}
         self._room = asyncio.Semaphore(MOST_ASKING)
         self._doubts = 0
+        self._doubted_at = FIRST
         self._admin_keys = [sha256(key.encode()).digest() for key in settings.admin_keys]
 
     async def tenant(self, request: web.Request) -> TenantId:
@@ -135,7 +138,12 @@ class Authenticator:
         key = keys.parse(text)
         if key is None:
             return None
-        return self.known.find(key.hash(self._pepper), now) or key
+        return self._remembered(key.hash(self._pepper), now) or key
+
+    def _remembered(self, key_hash: KeyHash, now: datetime) -> Known | None:
+        """For longer while nobody can change anything."""
+        outlasting = now - self._doubted_at < DOUBTED_FOR
+        return self.known.find(key_hash, now, outlasting=outlasting)
 
     def admin(self, request: web.Request) -> None:
         """End the request unless it carries an admin key."""
@@ -182,6 +190,7 @@ class Authenticator:
         What is remembered goes on to count, and is asked for again when it is used.
         """
         self._doubts += 1
+        self._doubted_at = self._clock()
 
     def _ask_again(self, known: Known) -> None:
         if known.key_hash not in self.asking and len(self.asking) < MOST_ASKING_AGAIN:
@@ -198,7 +207,10 @@ class Authenticator:
         try:
             return await asyncio.shield(task)
         except (NoAnswerError, TooManyQuestionsError):
-            raise _unavailable() from None
+            known = self._remembered(key_hash, self._clock())
+            if known is None:
+                raise _unavailable() from None
+            return known
 
     def _begin(self, tenant_id: TenantId, key_hash: KeyHash) -> "asyncio.Task[Known]":
         asking = self.asking[key_hash] = _Asking(tenant_id)

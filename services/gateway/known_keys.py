@@ -17,6 +17,8 @@ REFUSED_KEPT = 10_000
 TRUSTED_FOR = timedelta(minutes=1)
 """Behind the events, which say what has changed, and the forgetting when they break off."""
 UNKNOWN_FOR = timedelta(seconds=10)
+OUTLASTS = timedelta(hours=1)
+"""So much longer a key counts while the tenant service, which alone can end it, is down."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,13 +74,16 @@ class KnownKeys:
     def __len__(self) -> int:
         return len(self._good) + len(self._bad)
 
-    def find(self, key_hash: KeyHash, now: datetime) -> Known | None:
+    def find(self, key_hash: KeyHash, now: datetime, *, outlasting: bool = False) -> Known | None:
         known = self._good.get(key_hash)
         if known is not None:
             self._good.move_to_end(key_hash)
         else:
             known = self._bad.get(key_hash)
-        return known if known is not None and known.ask_again_at > now else None
+        if known is None:
+            return None
+        more = OUTLASTS if outlasting and known.usable else timedelta()
+        return known if known.ask_again_at + more > now else None
 
     def remember(self, known: Known) -> None:
         self.forget(known.key_hash)

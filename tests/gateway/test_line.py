@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -18,9 +19,10 @@ from libs.bus.service import Bus, BusOptions
 from libs.bus.transport import Break
 from services.gateway import auth, line
 from services.gateway.line import Line
-from tests.gateway.door import visiting
+from tests.gateway.door import START, visiting
 
 PROMISED_SECONDS = 2.0
+UNANSWERED = (503, "authentication_unavailable")
 
 
 class Network(MemoryTransport):
@@ -149,6 +151,58 @@ async def test_a_doubted_key_still_opens_and_is_asked_for_again() -> None:
         assert tenants.asked == asked
 
 
+async def test_keys_go_on_while_the_tenant_service_is_down_for_long() -> None:
+    async with visiting() as visitor:
+        tenants, door = visitor.door.tenants, visitor.door
+        key = tenants.issue("acme")
+        assert (await visitor.call(key)).status == 200
+        tenants.silent = True
+        for _ in range(10):
+            door.wait(minutes=1, seconds=1)
+            door.auth.doubt_all()
+            assert (await visitor.call(key)).status == 200
+        assert await visitor.code(tenants.issue("acme")) == UNANSWERED
+        tenants.silent = False
+        tenants.revoke(key)
+        assert (await visitor.call(key)).status == 200
+        await until(lambda: not door.auth.asking)
+        assert (await visitor.call(key)).status == 401
+
+
+async def test_keys_do_not_go_on_for_ever() -> None:
+    async with visiting() as visitor:
+        tenants, door = visitor.door.tenants, visitor.door
+        key = tenants.issue("acme")
+        assert (await visitor.call(key)).status == 200
+        tenants.silent = True
+        door.wait(minutes=62)
+        door.auth.doubt_all()
+        assert await visitor.code(key) == UNANSWERED
+
+
+async def test_a_key_is_asked_for_again_unless_there_is_doubt_that_it_can_be() -> None:
+    """What nobody answers for another reason is not trusted."""
+    async with visiting() as visitor:
+        tenants, door = visitor.door.tenants, visitor.door
+        key = tenants.issue("acme")
+        assert (await visitor.call(key)).status == 200
+        door.auth.doubt_all()
+        tenants.silent = True
+        door.wait(minutes=1, seconds=1)
+        assert await visitor.code(key) == UNANSWERED
+
+
+async def test_a_key_that_expires_meanwhile_opens_nothing() -> None:
+    async with visiting() as visitor:
+        tenants, door = visitor.door.tenants, visitor.door
+        key = tenants.issue("acme", expires_at=START + timedelta(minutes=1))
+        assert (await visitor.call(key)).status == 200
+        tenants.silent = True
+        door.wait(minutes=1, seconds=1)
+        door.auth.doubt_all()
+        assert (await visitor.call(key)).status == 401
+
+
 async def test_doubted_keys_leave_room_to_others(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(auth, "MOST_ASKING_AGAIN", 1)
     async with visiting() as visitor:
@@ -177,7 +231,7 @@ async def test_who_goes_on_waits_for_room_to_be_asked_for(monkeypatch: pytest.Mo
         request = make_mocked_request("GET", "/", headers={"X-API-Key": streaming.text})
         still = asyncio.create_task(visitor.door.auth.still(request))
         await until(lambda: len(visitor.door.auth.asking) > 1)
-        assert await visitor.code(new) == (503, "authentication_unavailable")
+        assert await visitor.code(new) == UNANSWERED
         assert tenants.asked == 1
         tenants.gate.set()
         assert (await asking).status == 200
@@ -196,9 +250,7 @@ async def test_a_revocation_counts_although_its_event_is_not_heard(how: str) -> 
         tenants.revoke(key)
         tenants.silent = how == "hears nothing"
         visitor.door.auth.forget_all()
-        expected = (
-            (503, "authentication_unavailable") if tenants.silent else (401, "invalid_api_key")
-        )
+        expected = UNANSWERED if tenants.silent else (401, "invalid_api_key")
         assert await visitor.code(key) == expected
 
 

@@ -1,5 +1,8 @@
 """Twenty tenants, two of each service, and everything that can go wrong; then a separate judge.
 
+A month ends half-way, by clocks that differ. Besides runs that are asked for there are some by
+schedule, and bills that are loaded again and again. Clients come through a bad network.
+
     MINUTES=20 SEED=1 python -m tests.soak
 
 The last line sums it up; the exit status is 0 only without a violation.
@@ -11,6 +14,7 @@ import random
 import sys
 import tempfile
 import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import aiohttp
@@ -19,8 +23,11 @@ from libs.slotlog.bucket import Bucket, BucketSettings
 from libs.slotlog.cloud_storage import CloudStorageSlotLog
 from libs.warehouse.warehouse import Warehouse, WarehouseSettings
 from services.tenant.domain.plans import PLANS
-from tests.soak.checker import SHOWN, Finding, check_all
+from tests.faults.checker import Finding
+from tests.soak import calendar, regular
+from tests.soak.checker import SHOWN, check_all
 from tests.soak.collector import Collector
+from tests.soak.proxy import Proxy
 from tests.soak.trouble import Trouble
 from tests.soak.workload import PIPELINES, Tenant, Workload
 from tests.stack import Stack, free_port
@@ -29,7 +36,7 @@ PROJECT = "convergence-local"
 BUCKET = f"{PROJECT}-convergence-ledger"
 INSTANCES = 2
 MIX = (("STARTER", 8), ("PROFESSIONAL", 8), ("SCALE", 4))
-OVERDEMAND = 1.2
+OVERDEMAND = 2.4  # in two days
 KILLS_PER_MINUTE = 16
 POISON = 20
 DRAIN_SECONDS = 120.0
@@ -59,31 +66,52 @@ def onboard(stack: Stack) -> list[Tenant]:
     return found
 
 
-async def soak(stack: Stack, minutes: float, seed: int) -> list[Finding]:
+async def soak(stack: Stack, minutes: float, seed: int, moved: timedelta) -> list[Finding]:
     chance = random.Random(seed)
     ports = stack.ports()
-    host = f"127.0.0.1:{ports['pubsub']['grpc']}"
-    heard = Collector(PROJECT, host)
+    heard = Collector(PROJECT, f"127.0.0.1:{ports['pubsub']['grpc']}")
     await heard.start()
-    say(f"seed {seed}: onboarding tenants")
+    say(f"seed {seed}: onboarding tenants; the platform's clocks say {calendar.now(moved):%c}")
     tenants = await asyncio.to_thread(onboard, stack)
+    regulars = await asyncio.to_thread(regular.prepare, stack, lambda: calendar.now(moved))
+    warehouse = warehouse_at(ports)
+    for one in regulars:
+        for whole in (True, False):
+            await asyncio.to_thread(regular.load, stack, one, whole=whole)
+            one.possible.add(await one.look(warehouse))
+        await asyncio.to_thread(regular.begin, stack, one)
+    proxies = [Proxy(stack.port + n, random.Random(seed + 2 + n)) for n in range(INSTANCES)]
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=15)) as session:
-        urls = [f"http://127.0.0.1:{stack.port + n}" for n in range(INSTANCES)]
+        urls = [await proxy.start() for proxy in proxies]
         seconds = minutes * 60
         work = Workload(urls, tenants, seconds, chance, session)
         trouble = Trouble(stack, random.Random(seed + 1), PROJECT, session)
-        say(f"{sum(t.demand for t in tenants)} requests and trouble for {minutes:g} minutes")
+        say(f"{work_count(tenants)} requests and trouble for {minutes:g} minutes")
+        stop = asyncio.Event()
+        looking = [asyncio.create_task(r.keep_looking(warehouse, stop)) for r in regulars]
         async with asyncio.TaskGroup() as group:
             group.create_task(work.run())
+            for one in regulars:
+                group.create_task(one.keep_loading(work, seconds))
             kills = max(3, int(KILLS_PER_MINUTE * minutes))
             group.create_task(
                 trouble.run(seconds, kills, max(1, int(min(1, minutes / 20) * POISON)))
             )
+        for proxy in proxies:
+            proxy.is_bad = False
+            trouble.done.update(proxy.done)
         say(", ".join(f"{n} {what}" for what, n in trouble.done.items()))
         drained = await work.wait_for_ends(DRAIN_SECONDS)
         say(f"everything had ended {drained:.1f} s after the last fault")
-    found = await judge(tenants, heard, trouble.poisoned, ports)
+        for one in regulars:
+            await asyncio.to_thread(regular.end, stack, one)
+        stop.set()
+        await asyncio.gather(*looking)
+    found = await judge(tenants, regulars, heard, trouble.poisoned, ports)
+    await warehouse.close()
     await heard.stop()
+    for proxy in proxies:
+        proxy.stop()
     found.append(
         Finding(
             "no request was refused that should not be", work_count(tenants), tuple(work.unexpected)
@@ -99,26 +127,33 @@ def work_count(tenants: list[Tenant]) -> int:
 
 async def judge(
     tenants: list[Tenant],
+    regulars: list[regular.Regular],
     heard: Collector,
     poisoned: list[str],
     ports: dict[str, dict[str, int]],
 ) -> list[Finding]:
     """Look until nothing is wrong, or what is wrong can no longer be a matter of time."""
     bucket = Bucket(BucketSettings(PROJECT, BUCKET, f"http://127.0.0.1:{ports['storage']['http']}"))
-    warehouse = Warehouse.connect(
-        WarehouseSettings(PROJECT, endpoint=f"http://127.0.0.1:{ports['bigquery']['rest']}")
-    )
+    warehouse = warehouse_at(ports)
     end = time.monotonic() + CATCH_UP_SECONDS
     try:
         while True:
             log = CloudStorageSlotLog(bucket)
-            found = await check_all(tenants, heard, poisoned, log, warehouse)
+            found = [
+                *await check_all(tenants, heard, poisoned, log, warehouse),
+                *await regular.check(regulars, warehouse),
+            ]
             if not any(one.violations for one in found) or time.monotonic() > end:
                 return found
             await asyncio.sleep(1)
     finally:
         await warehouse.close()
         await bucket.close()
+
+
+def warehouse_at(ports: dict[str, dict[str, int]]) -> Warehouse:
+    url = f"http://127.0.0.1:{ports['bigquery']['rest']}"
+    return Warehouse.connect(WarehouseSettings(PROJECT, endpoint=url))
 
 
 def report(found: list[Finding], seed: int) -> int:
@@ -140,10 +175,12 @@ def say(text: str) -> None:
 
 def main() -> int:
     minutes, seed = float(os.environ.get("MINUTES") or 20), int(os.environ.get("SEED") or 1)
+    moved = calendar.shift(datetime.now(UTC), minutes * 60)
+    settings = SETTINGS | calendar.settings(moved)
     with tempfile.TemporaryDirectory(prefix="soak-") as folder:
-        stack = Stack(Path(folder), SETTINGS, free_port()).start()
+        stack = Stack(Path(folder), settings, free_port()).start()
         try:
-            return report(asyncio.run(soak(stack, minutes, seed)), seed)
+            return report(asyncio.run(soak(stack, minutes, seed, moved)), seed)
         finally:
             stack.stop()
 

@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 
 from contracts.envelope import Wire
 from libs.slotlog.cloud_storage import CloudStorageSlotLog
@@ -11,21 +10,15 @@ from libs.warehouse.warehouse import Warehouse
 from services.scheduler.domain.deciding import Rules
 from services.scheduler.domain.ledger import Ledger
 from services.scheduler.store import LedgerDecider
+from tests.faults.checker import Finding
+from tests.soak.book import Book
 from tests.soak.collector import Collector
 from tests.soak.trouble import GIVES_UP
 from tests.soak.workload import Tenant
 
 SHOWN = 5
 PAGE = 500
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One promise, how much of it was checked, and what breaks it."""
-
-    promise: str
-    checked: int
-    violations: tuple[str, ...]
+LEDGERS = "scheduler/"
 
 
 async def check_all(
@@ -40,7 +33,7 @@ async def check_all(
     }
     others = {stream: await _all_records(log, stream) for stream in await _streams(log, "tenant")}
     return [
-        *_requests(tenants),
+        *_requests(tenants, records),
         *_slots({**records, **others}),
         *_ledgers(records),
         *_published({**records, **others}, heard),
@@ -51,16 +44,26 @@ async def check_all(
     ]
 
 
-def _requests(tenants: list[Tenant]) -> Iterator[Finding]:
+def _requests(
+    tenants: list[Tenant], records: dict[str, list[tuple[int, Record]]]
+) -> Iterator[Finding]:
+    """Together with what is said of limits: accepted = min(demand, limit) on each day."""
+    books = {name: Book.of(records[f"{LEDGERS}{name}"]) for name in (t.name for t in tenants)}
     yield Finding(
-        "accepted = min(demand, limit)",
+        "every request is accepted or refused, as the ledger says",
         sum(t.demand for t in tenants),
         tuple(
-            f"{t.name}: {len(t.accepted)} accepted and {t.refused} refused of {t.demand},"
-            f" limit {t.daily}"
-            for t in tenants
-            if len(t.accepted) != min(t.demand, t.daily) or t.refused != t.demand - len(t.accepted)
+            f"{t.name}: {len(t.accepted)} accepted and {t.refused} refused of {t.demand};"
+            f" in the ledger {sum(book.days.values())} and {book.refused}"
+            for t, book in ((t, books[t.name]) for t in tenants)
+            if (len(t.accepted), t.refused) != (sum(book.days.values()), book.refused)
+            or len(t.accepted) + t.refused != t.demand
         ),
+    )
+    yield Finding(
+        "no request is refused while a limit has room",
+        sum(book.refused for book in books.values()),
+        tuple(f"{name}: {early}" for name, book in books.items() for early in book.early),
     )
     yield Finding(
         "every accepted run ends",

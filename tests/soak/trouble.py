@@ -5,6 +5,7 @@ import itertools
 import json
 import os
 import random
+import resource
 import signal
 from collections import Counter
 from contextlib import suppress
@@ -22,11 +23,14 @@ from tests.stack import Stack
 
 STOPPED_SECONDS = 7.0
 """Longer than the leases of the stack under test."""
+FULL_SECONDS = 2.0
+KEPT_BY = ("pubsub", "storage")
+"""Emulators whose disk can be full. BigQuery's database gives up at its first failed write."""
 EMULATORS = ("pubsub", "storage", "bigquery", "kms", "secret_manager")
 FAULTS = {
-    "pubsub": {"duplicate": 0.05, "error_rate": 0.01, "delay_seconds": 0.005},
+    "pubsub": {"duplicate": 0.05, "drop": 0.002, "error_rate": 0.01, "delay_seconds": 0.005},
     "storage": {"error_rate": 0.03, "delay_seconds": 0.005},
-    "bigquery": {"error_rate": 0.03},
+    "bigquery": {"error_rate": 0.03, "lose_answers": 0.01},
 }
 TO_SCHEDULER = {"ce-source": "gateway", "ce-kind": "command", "ce-to": "scheduler"}
 POISON = (
@@ -56,6 +60,7 @@ class Trouble:
         services = itertools.cycle(self._services())
         events = ["kill"] * kills + ["stop"] * max(1, kills // 20)
         events += ["emulator"] * max(1, kills // 10) + ["poison"] * poison
+        events += ["full"] * max(1, kills // 40)
         self.chance.shuffle(events)
         pause = seconds / len(events)
         async with asyncio.TaskGroup() as group:
@@ -70,6 +75,8 @@ class Trouble:
                         group.create_task(self._stop(self.chance.choice(self._services())))
                     case "emulator":
                         await self._kill_emulator()
+                    case "full":
+                        group.create_task(self._fill_disk(self.chance.choice(KEPT_BY)))
                     case "poison":
                         await self._poison()
                 await asyncio.sleep(self.chance.uniform(0.5, 1.5) * pause)
@@ -96,6 +103,16 @@ class Trouble:
         with suppress(ProcessLookupError):
             os.kill(self._cloud()["pids"][name], signal.SIGKILL)
             self.done["emulators killed"] += 1
+
+    async def _fill_disk(self, emulator: str) -> None:
+        """For its process, no file can grow: what it is asked to keep it cannot keep."""
+        pid = self._cloud()["pids"][emulator]
+        with suppress(ProcessLookupError):
+            before = resource.prlimit(pid, resource.RLIMIT_FSIZE)
+            resource.prlimit(pid, resource.RLIMIT_FSIZE, (1, before[1]))
+            await asyncio.sleep(FULL_SECONDS)
+            resource.prlimit(pid, resource.RLIMIT_FSIZE, before)
+            self.done["disks full"] += 1
 
     async def _set_faults(self, plans: dict[str, dict[str, float]]) -> None:
         for name, plan in plans.items():

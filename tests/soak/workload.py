@@ -1,9 +1,10 @@
 """Tenants that ask for more than they may, until each knows what became of every request."""
 
 import asyncio
+import json
 import random
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import aiohttp
 
@@ -31,6 +32,13 @@ FAILING_SHARE = 0.1
 CANCEL_SHARE = 0.05
 FINAL = frozenset({"COMPLETED", "FAILED", "CANCELLED", "REJECTED"})
 REFUSED = "quota_exceeded"
+
+
+class Caller(Protocol):
+    """Whoever has a key."""
+
+    @property
+    def key(self) -> str: ...
 
 
 @dataclass(slots=True)
@@ -114,14 +122,19 @@ class Workload:
         return asyncio.get_running_loop().time() - started
 
     async def call(
-        self, method: str, path: str, tenant: Tenant, headers: dict[str, str] | None = None
+        self,
+        method: str,
+        path: str,
+        caller: Caller,
+        headers: dict[str, str] | None = None,
+        body: Any = None,
     ) -> tuple[int, Any]:
         """0 when nobody answered."""
         url = self.chance.choice(self.urls) + path
-        headers = {"X-API-Key": tenant.key, **(headers or {})}
-        body = "{}" if method == "POST" else None
+        headers = {"X-API-Key": caller.key, **(headers or {})}
+        data = json.dumps(body or {}) if method == "POST" else None
         try:
-            async with self.session.request(method, url, headers=headers, data=body) as answer:
+            async with self.session.request(method, url, headers=headers, data=data) as answer:
                 return answer.status, await answer.json(content_type=None)
         except (aiohttp.ClientError, TimeoutError, ValueError):
             return 0, {}
