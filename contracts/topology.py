@@ -124,7 +124,13 @@ def topology() -> Topology:
         for consumer in CONSUMING_SERVICES
         for s in durable_subscriptions(consumer)
     ]
-    kept = [SubscriptionSpec(topic.name, topic.name, ordered=False) for topic in dead]
+    # What an operator has looked at and given back is there for the next look.
+    kept = [
+        SubscriptionSpec(
+            topic.name, topic.name, ordered=False, min_backoff_seconds=0, max_backoff_seconds=0
+        )
+        for topic in dead
+    ]
     return Topology((*topics, *dead), (*durable, *kept))
 
 

@@ -5,12 +5,20 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import Phase, settings
+from hypothesis import HealthCheck, Phase, settings
 
 from tests.stack import Stack
 
+# A busy machine is no failure; what has to be quick says so itself.
+settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("suite")
 # For whoever only asks whether something fails, and not what the least of it is.
-settings.register_profile("first failure", phases=[Phase.explicit, Phase.generate], database=None)
+settings.register_profile(
+    "first failure",
+    settings.get_profile("suite"),
+    phases=[Phase.explicit, Phase.generate],
+    database=None,
+)
 
 
 @pytest.fixture(autouse=True)

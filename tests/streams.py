@@ -26,7 +26,7 @@ class Told:
     data: Any
 
 
-class Refused(Exception):  # noqa: N818  an answer, not a failure of ours
+class Refused(AssertionError):  # noqa: N818  an answer; a gateway that starts may give another
     def __init__(self, status: int, body: Any) -> None:
         self.status, self.body = status, body
         super().__init__(f"{status}: {body}")

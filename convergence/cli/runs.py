@@ -1,5 +1,6 @@
 """Commands that start, follow and look at runs."""
 
+from time import sleep
 from typing import Annotated
 
 import typer
@@ -21,6 +22,7 @@ from convergence.cli.following import RUN_COLUMNS, Wait, end_with, started
 from convergence.client import Client
 
 STEP_COLUMNS = ("step_id", "status", "attempt", "rows", "bytes", "duration_ms", "error.detail")
+LOOK_SECONDS, MOST_LOOKS = 0.5, 60
 
 
 def run(  # noqa: PLR0913, PLR0917  the options of a command
@@ -84,12 +86,24 @@ def logs(
         for state in client.watch(run_id):
             _tell(client, run_id, told)
             last = state
-        _tell(client, run_id, told)
+        if last.started_at:
+            _tell_the_last(client, run_id, told)
         end_with(last)
 
 
-def _tell(client: Client, run_id: str, told: set[tuple[str, str]]) -> None:
-    for step in client(ask.steps(run_id)).steps:
+def _tell_the_last(client: Client, run_id: str, told: set[tuple[str, str]]) -> None:
+    """The run's end and its steps come by different ways: look until nothing is missing or new."""
+    for _ in range(MOST_LOOKS):
+        known = len(told)
+        if _tell(client, run_id, told) and len(told) == known:
+            return
+        sleep(LOOK_SECONDS)
+
+
+def _tell(client: Client, run_id: str, told: set[tuple[str, str]]) -> bool:
+    """True when there are steps and all that began have ended."""
+    steps = client(ask.steps(run_id)).steps
+    for step in steps:
         if (step.step_id, step.status) in told:
             continue
         told.add((step.step_id, step.status))
@@ -99,6 +113,7 @@ def _tell(client: Client, run_id: str, told: set[tuple[str, str]]) -> None:
         at = step.finished_at or step.started_at
         detail = f"  {step.error.code}: {step.error.detail}" if step.error else ""
         typer.echo(f"{at:%H:%M:%S}  {step.step_id:<24} {step.status:<10} {step.rows} rows{detail}")
+    return bool(steps) and all(step.status != "RUNNING" for step in steps)
 
 
 def cancel(run_id: str, output: Output = None) -> None:

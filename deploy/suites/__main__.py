@@ -33,7 +33,7 @@ def main(argv: list[str] | None = None) -> int:
         for one in CHECKS:
             print(f"{one.group}: {one.name} ({', '.join(one.suites)})")
         return 0
-    world = World(Client(chosen.url, key, chosen.ca_file), chosen.origin)
+    world = World(Client(chosen.url, key, chosen.ca_file), chosen.origin, chosen.slack)
     results = []
     for result in run(chosen.suite, world):
         why = f": {result.detail}" if result.detail else ""
@@ -54,6 +54,9 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--junit", type=Path, help="also write the results here")
     parser.add_argument("--origin", default="", help="an origin that browsers may call from")
     parser.add_argument("--ca-file", default="", help="whom to trust beside the system's list")
+    parser.add_argument(
+        "--slack", type=float, default=1.0, help="stretch bounds on time, where others work too"
+    )
     parser.add_argument("--list", action="store_true", help="only name the checks")
     found = parser.parse_args(argv)
     found.url = found.url.rstrip("/")

@@ -27,6 +27,8 @@ class World:
 
     client: Client
     origin: str = ""
+    slack: float = 1.0
+    """By how much what is promised of time is stretched: a machine may have other work."""
     mark: str = field(default_factory=lambda: uuid4().hex[:8])
     _tenants: list[str] = field(default_factory=list)
 

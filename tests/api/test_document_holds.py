@@ -62,7 +62,7 @@ def ask(case: Case[Any], url: str) -> None:
     assume(len(asked.url or "") < LONGEST_LINE)
     # Blanks around a header's value are not part of it, says HTTP.
     assume(all(value == value.strip() for value in map(str, (case.headers or {}).values())))
-    case.call_and_validate(base_url=url, headers=keys_of(case), checks=CHECKS, timeout=10)
+    case.call_and_validate(base_url=url, headers=keys_of(case), checks=CHECKS, timeout=60)
 
 
 def bounded(examples: int, *, derandomize: bool) -> settings:

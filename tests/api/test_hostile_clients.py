@@ -25,7 +25,7 @@ async def answer_to(url: str, data: bytes) -> int:
     try:
         writer.write(data)
         await writer.drain()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             line = await reader.readline()
     except ConnectionError:
         return 0
@@ -35,7 +35,7 @@ async def answer_to(url: str, data: bytes) -> int:
 
 
 async def assert_serves(url: str) -> None:
-    async with asyncio.timeout(10), aiohttp.request("GET", url + "/healthz") as response:
+    async with asyncio.timeout(60), aiohttp.request("GET", url + "/healthz") as response:
         assert response.status == 200
 
 

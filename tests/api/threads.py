@@ -52,10 +52,10 @@ def in_a_thread(
     thread.start()
     server = serving(edge, middlewares, on_prepare)
     try:
-        yield asyncio.run_coroutine_threadsafe(server.__aenter__(), loop).result(20)
+        yield asyncio.run_coroutine_threadsafe(server.__aenter__(), loop).result(60)
     finally:
         ending = server.__aexit__(None, None, None)
-        asyncio.run_coroutine_threadsafe(ending, loop).result(20)
+        asyncio.run_coroutine_threadsafe(ending, loop).result(60)
         loop.call_soon_threadsafe(loop.stop)
-        thread.join(20)
+        thread.join(60)
         loop.close()

@@ -127,7 +127,7 @@ class Webhooks:
         ]
 
     async def until_sent(self, count: int) -> list[NoticeSentV1]:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while len(self.sent()) < count:  # noqa: ASYNC110  nobody announces what is published
                 await asyncio.sleep(0.01)
         return self.sent()

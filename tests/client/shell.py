@@ -28,7 +28,7 @@ class Shell:
             env={**os.environ, "CONVERGENCE_CONFIG_DIR": str(self.folder), "COLUMNS": "200"},
             capture_output=True,
             text=True,
-            timeout=90,
+            timeout=240,
             check=False,
         )
 

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from convergence import models
 from convergence.ask import Ask
-from convergence.cli import following
+from convergence.cli import following, runs
 from convergence.cli.context import CHOICES
 from convergence.cli.money import MOST_BARS, sparkline
 
@@ -46,6 +46,7 @@ RUN = models.Run.model_validate(
         "started_at": "2026-03-14T09:00:01Z",
     }
 )
+NOW = "2026-03-14T09:00:02Z"
 STEP = {"step_type": "bq_etl.query", "attempt": 1, "duration_ms": 0, "rows": 0, "bytes": 0}
 STEPS = models.Steps.model_validate(
     {
@@ -81,3 +82,27 @@ def test_a_run_is_drawn_while_it_goes_and_steps_only_once_they_are_known(
     assert following.follow(Watched(RUN, STEPS), RUN.run_id) == RUN  # type: ignore[arg-type]
     assert "None" not in screen.getvalue()
     assert "1/2 steps" in screen.getvalue()
+
+
+class Lagging:
+    """A client that knows of each step a look later."""
+
+    def __init__(self, *looks: dict[str, str]) -> None:
+        self._looks = list(looks)
+
+    def __call__(self, _: Ask[models.Steps]) -> models.Steps:
+        seen = self._looks.pop(0) if len(self._looks) > 1 else self._looks[0]
+        steps = [{**STEP, "step_id": i, "status": s, "finished_at": NOW} for i, s in seen.items()]
+        return models.Steps.model_validate({"run_id": RUN.run_id, "steps": steps})
+
+
+def test_what_is_known_of_steps_only_after_the_end_is_told_too(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(runs, "LOOK_SECONDS", 0)
+    began = {"one": "RUNNING"}
+    ended = {"one": "FAILED"}
+    client = Lagging({}, began, began, ended, {**ended, "two": "SKIPPED"})
+    runs._tell_the_last(client, RUN.run_id, set())  # type: ignore[arg-type]
+    told = [line.split()[1:3] for line in capsys.readouterr().out.splitlines()]
+    assert told == [["one", "RUNNING"], ["one", "FAILED"], ["two", "SKIPPED"]]

@@ -13,7 +13,6 @@ from tests.pipelines import BAD_SQL, ONE_STEP
 from tests.poison import poison
 from tests.stack import ADMIN_KEY, Stack, eventually, free_port
 
-pytestmark = pytest.mark.timeout(240)  # a whole platform starts first
 TENANT = "client_inc"
 
 

@@ -7,10 +7,13 @@ from dataclasses import dataclass, field
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 SERIOUS = {"serious", "critical"}
+PATIENCE = 60_000
+"""Milliseconds that nobody waits unless something is wrong, also on a busy machine."""
+expect.set_options(timeout=PATIENCE)
 
 
 @contextmanager
@@ -36,7 +39,7 @@ class Tab:
     hosts: set[str] = field(default_factory=set)
 
     def listen(self) -> "Tab":
-        self.page.set_default_timeout(15_000)
+        self.page.set_default_timeout(PATIENCE)
         self.page.on("console", lambda said: self._heard(said.type, said.text))
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
         self.page.on("request", lambda request: self.hosts.add(request.url.split("/api/")[0]))

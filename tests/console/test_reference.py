@@ -9,8 +9,6 @@ from services.gateway.errors import CODES
 from services.gateway.openapi import PATH
 from tests.console.browser import Tab
 
-pytestmark = pytest.mark.timeout(240)  # a browser beside a whole platform
-
 
 @pytest.mark.parametrize("at", ["/docs", "/redoc"])
 def test_every_operation_is_told_and_found(tab: Tab, at: str) -> None:

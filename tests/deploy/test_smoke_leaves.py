@@ -75,7 +75,7 @@ class Gateway:
 
 
 async def ended(process: asyncio.subprocess.Process) -> tuple[int | None, str]:
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(120):
         out, err = await process.communicate()
     return process.returncode, out.decode() + err.decode()
 
@@ -101,7 +101,7 @@ async def test_nobody_is_left_behind_when_a_step_fails(part: str) -> None:
 async def test_nobody_is_left_behind_when_it_is_interrupted(sent: signal.Signals) -> None:
     gateway = Gateway()
     async with gateway.smoke() as process:
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(120):
             await gateway.running.wait()
         assert len(gateway.there) == 3
         process.send_signal(sent)

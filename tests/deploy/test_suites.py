@@ -15,7 +15,7 @@ from deploy.suites.checks import CHECKS, PRODUCTION, World, run
 from deploy.suites.client import Client
 from tests.stack import ADMIN_KEY, Stack
 
-pytestmark = pytest.mark.timeout(300)
+BUSY = ("--slack", "10")
 
 
 @pytest.fixture
@@ -65,7 +65,7 @@ def test_the_local_suite_passes_on_the_platform_and_says_so_in_junit(
 ) -> None:
     report = tmp_path / "local.xml"
     url = f"http://127.0.0.1:{stack.port}"
-    assert command.main(["local", "--url", url, "--junit", str(report)]) == 0, (
+    assert command.main(["local", "--url", url, "--junit", str(report), *BUSY]) == 0, (
         capsys.readouterr().out
     )
     root = parsed(report)
@@ -80,7 +80,7 @@ def test_the_production_suite_passes_without_a_key(
     stack: Stack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("ADMIN_API_KEY", raising=False)
-    assert command.main(["production", "--url", f"http://127.0.0.1:{stack.port}"]) == 0
+    assert command.main(["production", "--url", f"http://127.0.0.1:{stack.port}", *BUSY]) == 0
 
 
 def test_the_production_suite_only_looks() -> None:
@@ -92,7 +92,7 @@ def test_the_production_suite_only_looks() -> None:
 
 def test_no_check_passes_on_a_server_that_gets_everything_wrong() -> None:
     with liar() as (url, _):
-        results = list(run("local", World(Client(url, "k"), origin="https://app.example.com")))
+        results = list(run("local", World(Client(url, "k"), "https://app.example.com", 10)))
     passed = [r.check.name for r in results if r.outcome == "passed"]
     assert passed == ["ninety five of a hundred answers are quick"]
     skipped = {r.check.group for r in results if r.outcome == "skipped"}

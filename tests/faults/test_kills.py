@@ -5,7 +5,7 @@ import os
 import random
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from datetime import UTC, datetime
 from functools import partial
 
@@ -22,7 +22,12 @@ FINAL = {"COMPLETED", "FAILED", "CANCELLED", "REJECTED"}
 
 @pytest.fixture
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    settings = {"LEASE_SECONDS": "4", "TICK_SECONDS": "1", "MAX_ATTEMPTS": "50"}
+    settings = {
+        "LEASE_SECONDS": "4",
+        "TICK_SECONDS": "1",
+        "MAX_ATTEMPTS": "50",
+        "QUESTION_TIMEOUT_SECONDS": "2",  # so clients often have to ask again
+    }
     found = Stack(tmp_path_factory.mktemp("faults"), settings).start()
     yield found
     found.stop()
@@ -32,9 +37,14 @@ def prepare(stack: Stack, count: int) -> list[str]:
     tenants = [f"tenant_{number:02}" for number in range(count)]
     for tenant in tenants:
         stack.onboard(tenant)
-        answer = stack.call("PUT", "/api/v1/pipelines/configs/ones", text=ONE_STEP, tenant=tenant)
-        assert answer.status == 200, answer.body
+        eventually(partial(save, stack, tenant))
     return tenants
+
+
+def save(stack: Stack, tenant: str) -> None:
+    path, anyway = "/api/v1/pipelines/configs/ones", {"If-Match": "*"}
+    answer = stack.call("PUT", path, text=ONE_STEP, tenant=tenant, headers=anyway)
+    assert answer.status == 200, answer.body
 
 
 def submit(stack: Stack, tenant: str, number: int) -> tuple[str, str]:
@@ -51,7 +61,7 @@ def submit(stack: Stack, tenant: str, number: int) -> tuple[str, str]:
         assert answer.status == 202, answer.body
         return tenant, str(answer.body["run_id"])
 
-    return eventually(accepted, within=60)
+    return eventually(accepted, within=150)
 
 
 def run_under_fire(
@@ -65,11 +75,12 @@ def run_under_fire(
             clients.submit(submit, stack, tenants[number % len(tenants)], number)
             for number in range(runs)
         ]
+        wait(futures, timeout=150, return_when=FIRST_COMPLETED)  # before, nothing is in flight
         for _ in range(kills):
             stack.kill(chance.choice(SERVICES))
             killed.append(datetime.now(UTC))
             until = time.monotonic() + chance.uniform(0.2, 1.0)
-            eventually(partial(_passed, until), within=5)
+            eventually(partial(_passed, until), within=60)
         return [future.result() for future in futures], killed
 
 
@@ -112,7 +123,7 @@ async def findings_when_quiet(stack: Stack, submitted: list[tuple[str, str]]) ->
             endpoint=f"http://127.0.0.1:{ports['rest']}",
         )
     )
-    end = time.monotonic() + 45
+    end = time.monotonic() + 120
     while True:
         found = await check_runs(warehouse, submitted)
         if not any(one.violations for one in found) or time.monotonic() > end:
@@ -132,7 +143,7 @@ def assert_nothing_broken(stack: Stack, runs: int, kills: int, seed: int) -> Non
     assert not broken, broken
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_runs_survive_kills_of_any_service(stack: Stack) -> None:
     assert_nothing_broken(stack, runs=40, kills=6, seed=1)
 

@@ -22,7 +22,7 @@ SERVICES = ("tenant", "scheduler", "executor", "audit_log")
 
 def readiness(port: int) -> Any:
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=10) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=60) as answer:
             return json.load(answer)
     except urllib.error.HTTPError as error:
         return json.load(error)
@@ -63,7 +63,7 @@ def test_a_service_that_starts_first_names_what_it_waits_for(service: str, nowhe
 
         eventually(waits_for_pubsub)
         running.send_signal(signal.SIGTERM)
-        assert running.wait(15) == 0
+        assert running.wait(60) == 0
     finally:
         running.kill()
 
@@ -87,5 +87,5 @@ def test_a_gateway_without_its_pepper_waits_and_can_be_stopped(tmp_path: Path) -
         said = json.loads(running.stderr.readline())
         assert "secret api-key-pepper is not there" in said["msg"]
         running.send_signal(signal.SIGTERM)
-        assert running.wait(10) == 0
+        assert running.wait(60) == 0
         running.stderr.close()

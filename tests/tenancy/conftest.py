@@ -52,6 +52,7 @@ def second(stack: Stack) -> Iterator[Stack]:
         "KMS_ENDPOINT": f"127.0.0.1:{ports['kms']['grpc']}",
         "RATE_LIMIT_ADDRESS": "0",
         "RATE_LIMIT_TENANT": "0",
+        "QUESTION_TIMEOUT_SECONDS": "20",
     }
     log = stack.state_dir / "logs" / "second-gateway.log"
     with log.open("w") as said:
@@ -63,11 +64,11 @@ def second(stack: Stack) -> Iterator[Stack]:
         )
         other = replace(stack, port=port)
         try:
-            eventually(lambda: _is_ready(other), within=60)
+            eventually(lambda: _is_ready(other))
             yield other
         finally:
             process.terminate()
-            assert process.wait(20) == 0
+            assert process.wait(60) == 0
 
 
 def _is_ready(gateway: Stack) -> None:

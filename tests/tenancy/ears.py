@@ -25,7 +25,7 @@ class Ears:
 
     def __enter__(self) -> Self:
         self._thread.start()
-        assert self._ready.wait(30)
+        assert self._ready.wait(90)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -38,6 +38,12 @@ class Ears:
 
     def types(self) -> set[str]:
         return {one.attributes.get("ce-type", "") for one in self.heard}
+
+    def first(self, type_: str) -> Received:
+        """Raises `AssertionError` while there is none."""
+        found = [one for one in self.heard if one.attributes.get("ce-type") == type_]
+        assert found, type_
+        return found[0]
 
     def publish(self, service: Service, attributes: dict[str, str], data: bytes) -> None:
         """Say something that no service of ours would."""

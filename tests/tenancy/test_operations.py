@@ -23,7 +23,7 @@ def command(stack: Stack, name: str, *arguments: str) -> "subprocess.CompletedPr
         env={**os.environ, "ADMIN_API_KEY": ADMIN_KEY},
         capture_output=True,
         text=True,
-        timeout=110,
+        timeout=240,
         check=False,
     )
 

@@ -18,7 +18,7 @@ def smoke(
         env={**os.environ, "ADMIN_API_KEY": key},
         capture_output=True,
         text=True,
-        timeout=110,
+        timeout=240,
         check=False,
     )
 

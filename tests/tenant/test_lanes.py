@@ -30,8 +30,8 @@ from services.tenant.store import TenantDecider
 from tests.tenant.desk import key, onboarding
 
 ACME = TenantId("acme")
-SOON_SECONDS = 2.0
-LONG_SECONDS = 20.0
+SOON_SECONDS = 30.0
+LONG_SECONDS = 90.0
 
 
 class Stuck(Warehouse):

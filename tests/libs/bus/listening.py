@@ -26,7 +26,7 @@ class Listener:
         return [received.data.decode() for received in self.got]
 
 
-async def until(check: Callable[[], object], within: float = 10.0) -> None:
+async def until(check: Callable[[], object], within: float = 60.0) -> None:
     async with asyncio.timeout(within):
         while not check():  # noqa: ASYNC110  what is waited for has no event
             await asyncio.sleep(0.005)

@@ -50,7 +50,7 @@ async def hearing(broker: Broker, handle: Handle) -> AsyncIterator[Bus]:
     bus = Bus(Service.GATEWAY, router, broker.another(), options)
     await bus.start()
     yield bus
-    await asyncio.wait_for(bus.drain(1), 10)
+    await asyncio.wait_for(bus.drain(1), 60)
 
 
 def event(by: str) -> RunCancelRequestedV1:

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import time
 import urllib.request
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
@@ -27,6 +26,7 @@ from libs.bus.transport import Break, FlowControl, Verdict
 from libs.testing.processes import EmulatorProcess, emulator
 from tests.libs.bus.brokers import PubSubBroker
 from tests.libs.bus.listening import Listener, until, wire
+from tests.stack import free_port
 
 TENANT = TenantId("acme")
 RUN = RunId("00000000-0000-4000-8000-000000000001")
@@ -61,7 +61,7 @@ def _ask_for(pubsub: EmulatorProcess, error_rate: float) -> None:
         data=json.dumps({"error_rate": error_rate}).encode(),
         method="PUT",
     )
-    with urllib.request.urlopen(request, timeout=5) as answer:  # noqa: S310  our own emulator
+    with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310  our own emulator
         assert answer.status == 200
 
 
@@ -83,7 +83,7 @@ async def test_a_pull_that_breaks_off_is_told_at_once() -> None:
         await until(lambda: breaks)
         (how, reason) = breaks[0]
         assert (how, reason.startswith("Pub/Sub at ")) == (Break.ENDED, True)
-        await until(lambda: len(breaks) > 1, within=1.5)
+        await until(lambda: len(breaks) > 1)
         assert breaks[1][0] is Break.LASTING
         await running.drain(0)
         await broker.transport.close()
@@ -112,18 +112,30 @@ class Ending:
             await asyncio.Event().wait()
 
 
-@pytest.mark.parametrize("opens_again", [True, False])
-async def test_only_a_pull_that_is_not_open_again_soon_is_a_lasting_break(
-    *, opens_again: bool, monkeypatch: pytest.MonkeyPatch
+async def test_a_pull_that_is_open_again_soon_is_no_lasting_break(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(pubsub_subscribe, "REOPENED_SECONDS", 60.0)
+    breaks: list[Break] = []
+    running = pubsub_subscribe.StreamingSubscription(
+        Ending(opens_again=True), "p/s", Listener(), FlowControl(), "here", on_break=breaks.append
+    )
+    await until(lambda: breaks and not running.waiting_for)
+    assert breaks == [Break.ENDED]
+    assert running._lasting is None  # nothing will say so later
+    await running.drain(0)
+
+
+async def test_a_pull_that_is_not_open_again_soon_is_a_lasting_break(
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(pubsub_subscribe, "REOPENED_SECONDS", 0.3)
     breaks: list[Break] = []
-    channel, begun = Ending(opens_again=opens_again), time.monotonic()
     running = pubsub_subscribe.StreamingSubscription(
-        channel, "p/s", Listener(), FlowControl(), "here", on_break=breaks.append
+        Ending(opens_again=False), "p/s", Listener(), FlowControl(), "here", on_break=breaks.append
     )
-    await until(lambda: time.monotonic() - begun > 0.6)
-    assert breaks == ([Break.ENDED] if opens_again else [Break.ENDED, Break.LASTING])
+    await until(lambda: len(breaks) > 1)
+    assert breaks == [Break.ENDED, Break.LASTING]
     await running.drain(0)
 
 
@@ -195,7 +207,7 @@ async def test_what_is_still_handled_is_not_delivered_again_and_what_a_dead_proc
         rival.subscribe(kept.name, for_kept, FlowControl()),
         rival.subscribe(lost.name, for_lost, FlowControl()),
     ]
-    await until(lambda: for_lost.texts == ["slow"], within=30)
+    await until(lambda: for_lost.texts == ["slow"])
     slow.go.set()
     await until(lambda: slow.done == ["slow"])
     await asyncio.gather(*(one.drain(1) for one in (working, *pulls)))
@@ -270,7 +282,7 @@ async def test_nobody_waits_for_what_could_not_be_sent(
         return await real(request, timeout=timeout)
 
     monkeypatch.setattr(batcher, "_call", failing_once)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         with pytest.raises(OSError, match="no such thing"):
             await broker.transport.publish(spec.topic, [wire("2")])
         await broker.transport.publish(spec.topic, [wire("3")])
@@ -316,8 +328,8 @@ async def test_calls_that_fail_now_and_then_lose_nothing_and_keep_the_order(
 
 
 async def test_a_lost_broker_is_said_and_waited_for(tmp_path: Path) -> None:
-    with emulator("pubsub", state_dir=tmp_path) as first:
-        port = first.ports["grpc"]
+    port = free_port()
+    with emulator("pubsub", state_dir=tmp_path, port=port) as first:
         broker = PubSubBroker(port)
         spec = await broker.subscription()
         listener = Listener()
@@ -331,7 +343,7 @@ async def test_a_lost_broker_is_said_and_waited_for(tmp_path: Path) -> None:
         await until(lambda: broker.transport.waiting_for)
         with emulator("pubsub", state_dir=tmp_path, port=port):
             await sending
-            await until(lambda: "during" in listener.texts, within=20)
+            await until(lambda: "during" in listener.texts)
             await until(lambda: not running.waiting_for and not broker.transport.waiting_for)
             await running.drain(1)
             await broker.transport.close()
@@ -346,7 +358,7 @@ async def test_a_missing_subscription_is_named_and_waited_for(pubsub: EmulatorPr
     await broker.topic("late-topic")
     await broker.transport.ensure_subscription(spec)
     await broker.transport.publish("late-topic", [wire("hello")])
-    await until(lambda: listener.texts == ["hello"], within=20)
+    await until(lambda: listener.texts == ["hello"])
     await running.drain(1)
     await broker.transport.close()
 
@@ -361,8 +373,9 @@ async def test_a_question_outlives_the_loss_of_its_broker(tmp_path: Path) -> Non
             )
         ]
 
-    with emulator("pubsub", state_dir=tmp_path) as first:
-        broker = PubSubBroker(first.ports["grpc"])
+    port = free_port()
+    with emulator("pubsub", state_dir=tmp_path, port=port) as first:
+        broker = PubSubBroker(port)
         specs = [
             SubscriptionSpec("commands", topic_of(Service.GATEWAY), retention_seconds=600),
             SubscriptionSpec("heard", topic_of(Service.SCHEDULER), retention_seconds=600),
@@ -383,7 +396,7 @@ async def test_a_question_outlives_the_loss_of_its_broker(tmp_path: Path) -> Non
             gateway.requester.ask(command, RunCancelRequestedV1, within=60)
         )
         await until(lambda: len(gateway.waiting_for) >= 1)
-        with emulator("pubsub", state_dir=tmp_path, port=first.ports["grpc"]):
+        with emulator("pubsub", state_dir=tmp_path, port=port):
             assert (await asking).run_id == RUN
             await until(lambda: not scheduler.waiting_for and not gateway.waiting_for)
             await asyncio.gather(scheduler.drain(1), gateway.drain(1))

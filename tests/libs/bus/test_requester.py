@@ -20,6 +20,8 @@ from libs.bus.publisher import Publisher
 from libs.bus.requester import Requester
 
 ACME, OTHER = TenantId("acme"), TenantId("other")
+SHORT = 0.3
+"""Seconds, for what is never answered."""
 QUESTION = "00000000-0000-4000-8000-000000000001"
 """The id of what is asked, and so the correlation id of all that follows from it."""
 
@@ -37,6 +39,7 @@ class Quiet(MemoryTransport):
 
 @dataclass
 class Asking:
+    patience: float = 60.0
     transport: Quiet = field(default_factory=Quiet)
 
     def __post_init__(self) -> None:
@@ -46,7 +49,8 @@ class Asking:
         self, question: Message, answer: type[Message], *heard: tuple[Message, str], **more: Any
     ) -> Message:
         """`heard` are messages with what caused them, in the order in which they come."""
-        asked = self.requester.ask(question, answer, within=0.3, id_=QUESTION, **more)
+        within = self.patience
+        asked = self.requester.ask(question, answer, within=within, id_=QUESTION, **more)
         task = asyncio.create_task(asked)
         await self.transport.called.wait()
         for message, cause in heard:
@@ -80,9 +84,9 @@ async def test_what_follows_from_an_answer_is_no_answer() -> None:
     """A run's end lets the next one begin: that is caused by the question too."""
     next_run = of(RunRequestedV1)
     with pytest.raises(NoAnswerError):
-        await Asking().ask(of(SubmitRunV1), RunRequestedV1, (next_run, "another"))
+        await Asking(SHORT).ask(of(SubmitRunV1), RunRequestedV1, (next_run, "another"))
     with pytest.raises(NoAnswerError):
-        await Asking().ask(of(SubmitRunV1), RunRequestedV1, (REFUSAL, "another"))
+        await Asking(SHORT).ask(of(SubmitRunV1), RunRequestedV1, (REFUSAL, "another"))
     mine = of(RunRequestedV1, revision=7)
     heard = (next_run, "another"), (mine, QUESTION)
     assert await Asking().ask(of(SubmitRunV1), RunRequestedV1, *heard) == mine
@@ -107,7 +111,7 @@ async def test_nothing_of_another_tenant_is_an_answer(cause: str) -> None:
     refusal = REFUSAL.model_copy(update={"tenant_id": OTHER})
     for heard in (foreign, refusal):
         with pytest.raises(NoAnswerError):
-            await Asking().ask(
+            await Asking(SHORT).ask(
                 of(RewrapCredentialV1), CredentialStoredV1, (heard, cause), may_be_passed_on=True
             )
     nobodys = REFUSAL.model_copy(update={"tenant_id": None})

@@ -118,7 +118,7 @@ def field(name: str, kind: str, mode: str = "NULLABLE", *inner: Any) -> bigquery
     return bigquery.SchemaField(name, kind, mode=mode, fields=inner)
 
 
-def until(holds: Callable[[], bool], seconds: float = 10) -> None:
+def until(holds: Callable[[], bool], seconds: float = 60) -> None:
     """Ask again until it holds."""
     end = time.monotonic() + seconds
     while not holds():

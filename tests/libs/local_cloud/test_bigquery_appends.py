@@ -63,7 +63,7 @@ def arrow(
 
 
 def append(books: Books, requests: Iterable[Any]) -> list[Any]:
-    return list(writer(books.ports).append_rows(requests=iter(list(requests)), timeout=30))
+    return list(writer(books.ports).append_rows(requests=iter(list(requests)), timeout=60))
 
 
 KINDS = {"STRING": 9, "INTEGER": 3, "BYTES": 12}
@@ -143,7 +143,7 @@ def test_the_clients_own_stream_object_works(books: Books) -> None:
     stream = AppendRowsStream(writer(books.ports), template)
     sent = [stream.send(proto.request([{"id": str(n)}])) for n in range(5)]
     for future in sent:
-        future.result(timeout=10)
+        future.result(timeout=60)
     stream.close()
     assert books.rows("SELECT count(*) FROM t") == [(5,)]
 
@@ -202,7 +202,7 @@ def test_a_column_added_later_is_taken_on_an_open_connection(books: Books) -> No
         books.client.update_table(table, ["schema"])
         yield arrow([{"id": "b", "n": 1}], wide, stream_of(books, "t"))
 
-    answers = list(writer(books.ports).append_rows(requests=requests(), timeout=30))
+    answers = list(writer(books.ports).append_rows(requests=requests(), timeout=60))
     assert [answer.error.code for answer in answers] == [0, 0]
     assert books.rows("SELECT id, n FROM t ORDER BY id") == [("a", None), ("b", 1)]
 
@@ -236,7 +236,7 @@ def test_committed_streams_count_offsets_and_pending_ones_wait(books: Books) -> 
 def test_many_open_connections_and_queries_go_on_together(books: Books) -> None:
     """More connections than the server has threads, all open until the last is written."""
     books.create("t", *FIELDS)
-    together = threading.Barrier(12, timeout=30)
+    together = threading.Barrier(12, timeout=120)
     failed: list[BaseException] = []
 
     def requests(number: int) -> Iterator[types.AppendRowsRequest]:
@@ -246,7 +246,7 @@ def test_many_open_connections_and_queries_go_on_together(books: Books) -> None:
 
     def write(number: int) -> None:
         try:
-            for answer in writer(books.ports).append_rows(requests=requests(number), timeout=60):
+            for answer in writer(books.ports).append_rows(requests=requests(number), timeout=120):
                 assert not answer.error.code, answer.error
                 books.rows("SELECT count(*) FROM t")
                 books.run(f"INSERT t (id) VALUES ('{number}-query')")
@@ -288,7 +288,7 @@ def test_what_was_acknowledged_survives_a_crash(tmp_path: Path) -> None:
                 yield arrow([{"n": n}], schema, stream_of(books, "t"))
 
         def append_until_it_dies() -> None:
-            for answer in writer(first.ports).append_rows(requests=requests(), timeout=30):
+            for answer in writer(first.ports).append_rows(requests=requests(), timeout=60):
                 assert not answer.error.code
                 acknowledged.append(len(acknowledged))
                 if len(acknowledged) == 50:

@@ -75,7 +75,7 @@ def test_a_packed_object_is_unpacked_for_who_cannot(
     plain = requests.get(
         f"{address(running)}/storage/v1/b/{bucket.name}/o/a.csv?alt=media",
         headers={"Accept-Encoding": "identity"},
-        timeout=10,
+        timeout=60,
     )
     assert "Content-Encoding" not in plain.headers
     assert plain.content == text
@@ -87,7 +87,7 @@ def test_what_an_object_is_replaced_by_does_not_disturb_who_reads_it(
     body = os.urandom(24 * MIB)
     put(bucket, "a", body)
     url = f"{address(running)}/storage/v1/b/{bucket.name}/o/a?alt=media"
-    with requests.get(url, stream=True, timeout=20) as reading:
+    with requests.get(url, stream=True, timeout=60) as reading:
         begun = reading.raw.read(MIB)
         put(bucket, "a", b"new")
         assert begun + reading.raw.read() == body

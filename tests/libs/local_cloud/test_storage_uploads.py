@@ -31,6 +31,7 @@ from tests.libs.local_cloud.storage_suite import (
     put,
     running,
 )
+from tests.stack import free_port
 
 __all__ = ["bucket", "client", "running"]
 
@@ -47,7 +48,7 @@ class Upload:
         self.upload.initiate(self.session, io.BytesIO(body), {"name": name}, "text/csv")
 
     def send(self) -> requests.Response:
-        found: requests.Response = self.upload.transmit_next_chunk(self.session, timeout=10)
+        found: requests.Response = self.upload.transmit_next_chunk(self.session, timeout=60)
         return found
 
     def put(self, span: str, body: bytes = b"") -> requests.Response:
@@ -121,7 +122,7 @@ def test_a_cancelled_upload_is_gone(running: EmulatorProcess, bucket: Bucket) ->
 
 
 def test_a_kill_loses_no_acknowledged_write(tmp_path: Path) -> None:
-    with emulator("storage", state_dir=tmp_path) as first:
+    with emulator("storage", state_dir=tmp_path, port=free_port()) as first:
         bucket = connect(first).create_bucket("kept")
         put(bucket, "big", BIG)
         put(bucket, "empty", b"")
@@ -155,7 +156,7 @@ def test_a_body_cut_off_by_a_kill_leaves_nothing(tmp_path: Path) -> None:
         bucket = connect(first).create_bucket("kept")
         url = f"{address(first)}/upload/storage/v1/b/kept/o?uploadType=media&name=half"
         with pytest.raises(requests.ConnectionError):
-            requests.post(url, data=endless(), timeout=10)
+            requests.post(url, data=endless(), timeout=60)
     with emulator("storage", state_dir=tmp_path) as second:
         bucket = connect(second).get_bucket("kept")
         assert names(bucket.list_blobs()) == []
@@ -179,9 +180,9 @@ def test_a_lost_reply_leaves_a_write_that_its_writer_can_find() -> None:
     with emulator("storage", control=True) as running:
         bucket = connect(running).create_bucket("faulty")
         control = f"http://127.0.0.1:{running.ports['control']}/faults"
-        requests.put(control, json={"error_rate": 1}, timeout=5)
+        requests.put(control, json={"error_rate": 1}, timeout=60)
         for n in range(20):
             with pytest.raises(ServiceUnavailable):
                 put(bucket, f"{n:02d}", if_generation_match=0)
-        requests.put(control, json={}, timeout=5)
+        requests.put(control, json={}, timeout=60)
         assert 0 < len(names(bucket.list_blobs())) < 20

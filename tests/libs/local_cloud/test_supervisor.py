@@ -81,7 +81,7 @@ def test_the_command_starts_says_and_stops(tmp_path: Path) -> None:
     )
     assert (status.returncode, str(port) in status.stdout, "up" in status.stdout) == (0, True, True)
     assert subprocess.run([*argv, "stop", *where], cwd=ROOT, check=False).returncode == 0
-    assert running.wait(10) == 0
+    assert running.wait(60) == 0
     running.stdout.close()
     assert not answers(port)
 
@@ -98,7 +98,7 @@ def test_an_ephemeral_cloud_keeps_nothing(tmp_path: Path) -> None:
     assert running.stdout.readline().startswith("export STORAGE_EMULATOR_HOST=")
     assert list(tmp_path.glob("convergence-*/storage"))
     running.terminate()
-    assert running.wait(10) == 0
+    assert running.wait(60) == 0
     running.stdout.close()
     assert not list(tmp_path.iterdir())
 

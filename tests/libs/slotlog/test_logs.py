@@ -14,6 +14,7 @@ from libs.slotlog.cloud_storage import Claims, CloudStorageSlotLog
 from libs.slotlog.log import Entry, Record, SlotLog, Taken, UnknownOutcomeError, Written
 from libs.slotlog.memory import MemorySlotLog
 from libs.testing.processes import EmulatorProcess, emulator
+from tests.stack import free_port
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -115,8 +116,8 @@ async def test_a_storage_that_is_away_is_named_and_an_append_then_unknown() -> N
 
 
 async def test_an_acknowledged_slot_survives_kill_9(tmp_path: Path) -> None:
-    with emulator("storage", state_dir=tmp_path) as first:
-        port = first.ports["http"]
+    port = free_port()
+    with emulator("storage", state_dir=tmp_path, port=port) as first:
         settings = BucketSettings("project-one", "bucket-y", f"http://127.0.0.1:{port}")
         bucket = Bucket(settings)
         await bucket.ensure()

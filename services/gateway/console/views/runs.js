@@ -4,6 +4,7 @@ import { graph } from "../chart.js";
 
 const STATES = ["", "RUNNING", "QUEUED", "COMPLETED", "FAILED", "CANCELLED", "REJECTED"];
 const REFRESH = 3000;
+const LOOKS = [1000, 2000, 4000, 8000, 16000];
 const WAITS = new Set(["QUEUED", "PENDING"]);
 
 export async function show(place, context) {
@@ -75,9 +76,11 @@ async function one(place, { signal }, id) {
         await pause(REFRESH, signal);
       }
     }
-    // The run's end and its last steps come by different ways: look once more.
-    await pause(1000, signal);
-    if (!signal.aborted) await draw().catch(() => {});
+    // The run's end and its last steps come by different ways: look until all have ended.
+    for (const wait of LOOKS) {
+      await pause(wait, signal);
+      if (signal.aborted || await draw().catch(() => false)) return;
+    }
   }
 
   async function draw() {
@@ -93,6 +96,7 @@ async function one(place, { signal }, id) {
       ["Rows", (step) => count(step.rows), "number"], ["Bytes billed", (step) => count(step.bytes), "number"],
       ["What happened", (step) => step.error ? h("span", {}, h("strong", {}, step.error.code), " ", step.error.detail) : step.finished_at ? ["ended ", when(step.finished_at)] : "under way"],
     ], steps, "No step has begun."));
+    return steps.length >= (definition?.steps.length ?? 1) && steps.every((step) => step.status !== "RUNNING");
   }
 }
 
