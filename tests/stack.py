@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 
 ROOT = Path(__file__).parents[1]
 ADMIN_KEY = "cvadm_only-for-tests-0123456789abcdef"
-START_SECONDS = 240.0
+START_SECONDS = 480.0
 STOP_SECONDS = 60.0
 PATIENCE = 90.0
 """Seconds that nobody waits unless something is wrong, also on a busy machine."""

@@ -180,7 +180,6 @@ def explore(caller: Caller, scenarios: int, steps: int, first: int) -> None:
             raise AssertionError(message) from caller.wrong[0]
 
 
-@pytest.mark.timeout(600)
 def test_no_step_leads_out_of_the_document(caller: Caller) -> None:
     explore(caller, SCENARIOS, STEPS, first=0)
     caller.has_gone_places(LEAST_FOLLOWED)

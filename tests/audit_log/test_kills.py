@@ -186,7 +186,6 @@ async def assert_exact_after_kills(platform: Platform, runs: int, kills: int, se
     return load
 
 
-@pytest.mark.timeout(600)
 async def test_views_are_what_was_published_after_kills(platform: Platform) -> None:
     await assert_exact_after_kills(platform, runs=120, kills=3, seed=1)
 

@@ -56,7 +56,6 @@ def exists(pid: int) -> bool:
         return False
 
 
-@pytest.mark.timeout(600)
 def test_the_demo_runs_to_its_end_twice_and_leaves_nothing_behind(tmp_path: Path) -> None:
     # The second time on the state of the first, and without a chance to stop anything.
     for how, code in ((signal.SIGINT, 0), (signal.SIGKILL, -signal.SIGKILL)):

@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import pytest
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import bigquery
 
@@ -56,7 +55,6 @@ async def until_jobs_are(under_test: Engine, run_id: RunId, wanted: list[tuple[s
             await asyncio.sleep(0.1)
 
 
-@pytest.mark.timeout(600)
 async def test_a_run_is_handed_back_in_time_and_its_job_ends_when_it_is_cancelled(
     tmp_path: Path,
 ) -> None:

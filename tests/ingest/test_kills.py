@@ -73,7 +73,6 @@ async def kill(around: Surroundings, times: int, seed: int) -> None:
     assert (await held(around))[0] == (frame.height, frame["BilledCost"].sum())
 
 
-@pytest.mark.timeout(300)
 async def test_loads_that_are_killed_leave_the_old_or_the_new(around: Surroundings) -> None:
     await kill(around, 2, seed=14)
 

@@ -70,7 +70,8 @@ async def test_a_change_in_flight_is_told_when_the_service_ends(
             middlewares=(trail.middleware,),
         )
 
-    settings = GatewaySettings(api_host="127.0.0.1", port=0, shutdown_grace_seconds=0.5)
+    grace = 60.0 if finishes else 0.5
+    settings = GatewaySettings(api_host="127.0.0.1", port=0, shutdown_grace_seconds=grace)
     process = Process(Service.GATEWAY, settings, subscriptions=(), transport=transport)
     living = asyncio.create_task(service._live(process, build, stop))
     async with aiohttp.ClientSession() as session:

@@ -5,6 +5,7 @@ import json
 import os
 from base64 import b64encode
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from urllib.parse import quote, quote_plus
 
 from libs.settings import ExecutorSettings
@@ -93,9 +94,12 @@ def spans(traces: TraceSink) -> str:
 
 def files(stack: Stack) -> str:
     """Slots, snapshots, ciphertexts, what waits in Pub/Sub: every file of the local cloud."""
-    found = [path for path in stack.state_dir.rglob("*") if path.is_file()]
+    found = []
+    for path in stack.state_dir.rglob("*"):
+        with suppress(FileNotFoundError):  # some come and go
+            found += [path.read_bytes()] if path.is_file() else []
     assert len(found) > 20
-    return "\n".join(path.read_bytes().decode("latin-1") for path in found)
+    return b"\n".join(found).decode("latin-1")
 
 
 def forms(secret: str) -> list[str]:

@@ -74,6 +74,12 @@ def settled(stack: Stack, name: str) -> Twin:
     made(stack, name, f"/api/v1/tenants/{name}/credentials", hidden)
     days = {"from": "2026-02-01", "to": "2026-02-01"}
     backfill = made(stack, name, f"{pipeline}/backfills", days)
+    one = f"{pipeline}/backfills/{backfill['backfill_id']}"
+
+    def filled() -> None:
+        assert stack.call("GET", one, tenant=name).body["status"] == "COMPLETED"
+
+    eventually(filled)  # what it has is to change by nobody else's doing
     yearly = {"config_id": config, "cron": "0 0 1 1 *"}
     made(stack, name, f"/api/v1/scheduler/customer/{name}/pipelines", yearly)
     hooks = "/api/v1/notifications/webhooks"
