@@ -232,6 +232,8 @@ CATALOGUE: tuple[Entry, ...] = (
     _answer(costs.CostV1, EXECUTOR),
     _ask(costs.GetCostChangesV1),
     _answer(costs.CostChangesV1, EXECUTOR),
+    _ask(costs.GetCostSourcesV1),
+    _answer(costs.CostSourcesV1, EXECUTOR),
     # data quality
     _tell(quality.QualityCheckedV1, EXECUTOR, GATEWAY, AUDIT_LOG),
     _tell(quality.SchemaDriftedV1, EXECUTOR, GATEWAY, AUDIT_LOG),

@@ -78,3 +78,26 @@ class CostChangesV1(Reply, type="cost_changes.v1"):
 
     tenant_id: TenantId
     changes: tuple[CostChangePart, ...]
+
+
+class GetCostSourcesV1(Query, type="cost_sources.get.v1", to=Service.EXECUTOR):
+    tenant_id: TenantId
+    loaded_since: Utc
+    """Sources of which nothing was loaded since are left out, and their loads are not read."""
+
+
+class CostSourcePart(Part):
+    """By what bills cost comes, as `x_provider` names them."""
+
+    source: str
+    newest_period: date
+    """The first day of the newest billing period that was loaded."""
+    loaded_at: Utc
+    """When it was last loaded, of whatever period."""
+
+
+class CostSourcesV1(Reply, type="cost_sources.v1"):
+    """In the order of their names."""
+
+    tenant_id: TenantId
+    sources: tuple[CostSourcePart, ...]

@@ -214,6 +214,9 @@ STEPS: dict[str, Any] = {
 }
 
 COSTS: dict[str, Any] = {
+    "loaded_since": "2024-03-15T00:00:00Z",
+    "CostSourcePart.source": "aws",
+    "newest_period": "2026-03-01",
     "GetCostV1.group_by": ["service", "tag:team"],
     "GetCostV1.from_date": "2026-03-01",
     "GetCostV1.to_date": "2026-03-31",

@@ -12,8 +12,11 @@ from contracts.costs import (
     CostChangePart,
     CostChangesV1,
     CostRowPart,
+    CostSourcePart,
+    CostSourcesV1,
     CostV1,
     GetCostChangesV1,
+    GetCostSourcesV1,
     GetCostV1,
 )
 from contracts.identifiers import TenantId
@@ -28,6 +31,7 @@ from libs.warehouse.errors import UnavailableError
 from libs.warehouse.warehouse import Warehouse
 
 MOST_BYTES = 1 << 40
+MOST_SOURCES = 1000
 TAG = "tag:"
 DIMENSIONS: Mapping[str, str] = {
     "service": "ServiceName",
@@ -45,7 +49,7 @@ DIMENSIONS: Mapping[str, str] = {
 
 
 class Costs:
-    """Handlers of `cost.get.v1` and `cost_changes.get.v1`."""
+    """Handlers of `cost.get.v1`, `cost_changes.get.v1` and `cost_sources.get.v1`."""
 
     def __init__(self, warehouse: Warehouse) -> None:
         self._warehouse = warehouse
@@ -53,6 +57,7 @@ class Costs:
     def register(self, router: Router) -> None:
         router.on(GetCostV1)(self.on_get_cost)
         router.on(GetCostChangesV1)(self.on_get_cost_changes)
+        router.on(GetCostSourcesV1)(self.on_get_cost_sources)
 
     async def on_get_cost(self, query: GetCostV1, _: Context) -> Sequence[Message]:
         dimensions, parameters = [], dict[str, object]()
@@ -91,6 +96,17 @@ class Costs:
         )
         rows = await self._rows(query.tenant_id, LOADS, sql, parameters)
         return [CostChangesV1(tenant_id=query.tenant_id, changes=tuple(map(_change, rows)))]
+
+    async def on_get_cost_sources(self, query: GetCostSourcesV1, _: Context) -> Sequence[Message]:
+        """The loads know it: a row for each period of each, partitioned by when it came."""
+        sql = (
+            "SELECT provider AS source, MAX(billing_period) AS newest_period,"  # noqa: S608  our own words
+            " MAX(loaded_at) AS loaded_at FROM {table}"
+            f" WHERE loaded_at >= @since GROUP BY provider ORDER BY provider LIMIT {MOST_SOURCES}"
+        )
+        rows = await self._rows(query.tenant_id, LOADS, sql, {"since": query.loaded_since})
+        sources = tuple(CostSourcePart(**row) for row in rows)
+        return [CostSourcesV1(tenant_id=query.tenant_id, sources=sources)]
 
     async def _rows(
         self, tenant: TenantId, table: str, sql: str, parameters: Mapping[str, object]

@@ -98,6 +98,12 @@ def test_what_changed_in_a_period_is_told(stack: Stack, tenant: str, landing: Pa
     assert none.body["changes"] == []
 
 
+def test_sources_are_known_without_reading_their_cost(stack: Stack, tenant: str) -> None:
+    (source,) = stack.call("GET", "/api/v1/cost/sources", tenant=tenant).body["sources"]
+    assert (source["source"], source["newest_period"]) == ("aws", "2026-11-01")
+    assert stack.call("GET", "/api/v1/cost/sources", tenant=OTHER).body["sources"] == []
+
+
 def test_another_tenant_sees_nothing_of_it(stack: Stack, tenant: str) -> None:
     assert cost(stack, OTHER, NOVEMBER)["costs"] == []
     ended = run(stack, OTHER)

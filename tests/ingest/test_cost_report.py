@@ -1,13 +1,13 @@
 """What is told of each load: the rules of FOCUS, and how it compares with what was there."""
 
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 import polars as pl
 import pytest
 
-from contracts.costs import CostV1, GetCostV1
+from contracts.costs import CostSourcesV1, CostV1, GetCostSourcesV1, GetCostV1
 from contracts.quality import CheckPart, QualityCheckedV1
 from libs.bus.message import Context
 from services.executor.costs import Costs
@@ -27,6 +27,8 @@ LEDGERS = (
     "focus_file",
 )
 NOW = datetime(2026, 12, 3, tzinfo=UTC)
+COMMITTED = datetime(2026, 12, 3, 4, 5, 6, tzinfo=UTC)
+"""When all loads are, by the clock of the surroundings."""
 
 
 async def loaded(around: Surroundings, name: str, lines: Any = None) -> dict[str, CheckPart]:
@@ -153,6 +155,24 @@ async def test_cost_is_told_of_all_the_days_there_are(around: Surroundings) -> N
     assert await charges(date.min, date.max) == len(load_ledger("focus_file").lines)
     assert await charges(date.max, date.max) == 0
     assert await charges(date.min, date.min) == 0
+
+
+async def test_sources_are_those_that_were_loaded_since(around: Surroundings) -> None:
+    costs = Costs(around.tools.warehouse)
+
+    async def sources(since: datetime) -> list[tuple[str, date]]:
+        asked = GetCostSourcesV1(tenant_id=around.tenant, loaded_since=since)
+        (told,) = await costs.on_get_cost_sources(asked, Context(delivery(asked).envelope))
+        assert isinstance(told, CostSourcesV1)
+        assert all(one.loaded_at == COMMITTED for one in told.sources)
+        return [(one.source, one.newest_period) for one in told.sources]
+
+    assert await sources(COMMITTED) == []
+    for name in ("openai_costs", "aws_cur"):
+        await loaded(around, name)
+    both = [("aws", date(2026, 11, 1)), ("openai", date(2028, 2, 1))]
+    assert await sources(COMMITTED) == both
+    assert await sources(COMMITTED + timedelta(seconds=1)) == []
 
 
 def test_a_month_may_be_the_last_there_is() -> None:

@@ -13,8 +13,11 @@ from contracts.costs import (
     CostChangePart,
     CostChangesV1,
     CostRowPart,
+    CostSourcePart,
+    CostSourcesV1,
     CostV1,
     GetCostChangesV1,
+    GetCostSourcesV1,
     GetCostV1,
 )
 from contracts.message import Part
@@ -25,6 +28,7 @@ from services.gateway.api.endpoint import Call, Query, Who, endpoint
 from services.gateway.api.moments import Day
 
 DAYS = 30
+SOURCES_FORGOTTEN = timedelta(days=730)
 COST_EXAMPLE: dict[str, Any] = {
     "from_date": "2026-03-01",
     "to_date": "2026-03-31",
@@ -59,6 +63,11 @@ CHANGES_EXAMPLE: dict[str, Any] = {
             "billed_delta": "-23.45",
             "effective_delta": "-23.45",
         }
+    ]
+}
+SOURCES_EXAMPLE: dict[str, Any] = {
+    "sources": [
+        {"source": "aws", "newest_period": "2026-03-01", "loaded_at": "2026-04-03T09:27:31Z"}
     ]
 }
 
@@ -122,6 +131,12 @@ class ChangesShown(Part):
     changes: tuple[ChangeShown, ...]
 
 
+class SourcesShown(Part):
+    model_config = ConfigDict(json_schema_extra={"examples": [SOURCES_EXAMPLE]})
+
+    sources: tuple[CostSourcePart, ...]
+
+
 class CostRoutes:
     def __init__(self, edge: Edge) -> None:
         self._edge = edge
@@ -160,6 +175,14 @@ class CostRoutes:
         asked = GetCostChangesV1(tenant_id=call.tenant, billing_period=period, limit=query.limit)
         found = await self._edge.questions.ask(asked, CostChangesV1, within=READING_SECONDS)
         return ChangesShown(changes=tuple(map(_changed, found.changes)))
+
+    @endpoint("GET", "/api/v1/cost/sources", Who.TENANT)
+    async def sources(self, call: Call) -> SourcesShown:
+        """List the sources that cost was loaded from within two years, without reading any cost."""
+        since = self._edge.clock() - SOURCES_FORGOTTEN
+        asked = GetCostSourcesV1(tenant_id=call.tenant, loaded_since=since)
+        found = await self._edge.questions.ask(asked, CostSourcesV1, within=READING_SECONDS)
+        return SourcesShown(sources=found.sources)
 
 
 def _shown(names: tuple[str, ...], row: CostRowPart) -> GroupShown:

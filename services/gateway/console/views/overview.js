@@ -4,9 +4,11 @@ import { stacked } from "../chart.js";
 
 const DAYS = 14;
 const SERVICES = 5;
-const MOST_DAYS = 730;
+const PERIOD_DAYS = 31;
 
 export async function show(place, { signal }) {
+  const known = has("GET /api/v1/cost/sources") ? get("/api/v1/cost/sources", { signal }).then((found) => found.sources) : null;
+  known?.catch(() => {}); // whoever waits for it says so
   const [me, quota, runs] = await Promise.all([
     get("/api/v1/tenants/me", { signal }),
     get("/api/v1/tenants/quota", { signal }),
@@ -15,9 +17,9 @@ export async function show(place, { signal }) {
   place.replaceChildren(
     h("h1", {}, me.company_name),
     h("div", { class: "grid" }, gauges(quota), today(runs.runs)),
-    freshness(runs.runs, signal),
+    freshness(runs.runs, known, signal),
   );
-  place.append(await cost(signal));
+  place.append(await cost(known, signal));
 }
 
 function gauge(name, used, most, more) {
@@ -42,7 +44,7 @@ function today(runs) {
     h("a", { href: "#/runs" }, "All runs"));
 }
 
-function freshness(runs, signal) {
+function freshness(runs, known, signal) {
   const days = daysBack(DAYS);
   const names = [...new Set(runs.map((run) => run.config_id))].sort();
   const newest = new Map();
@@ -61,7 +63,7 @@ function freshness(runs, signal) {
       ? map("Runs by pipeline", days, names, cell)
       : h("p", {}, "No runs yet. ", h("a", { href: "#/pipelines" }, "Write a pipeline"), " and run it."),
     h("p", { class: "soft" }, "A dot is a day without a run, or without cost: choose it to fill it."));
-  if (has("GET /api/v1/cost")) showSources(box.querySelector("h2"), days, signal);
+  if (known) showSources(box.querySelector("h2"), days, known, signal);
   return box;
 }
 
@@ -76,21 +78,18 @@ function map(title, days, names, cell) {
   return h("div", {}, h("h3", {}, title), box);
 }
 
-async function showSources(heading, days, signal) {
+async function showSources(heading, days, known, signal) {
   try {
-    heading.after(await sources(days, signal) ?? "");
+    heading.after(await sources(days, known, signal) ?? "");
   } catch (error) {
     if (error.name !== "AbortError") heading.after(h("p", { class: "soft" }, error.detail ?? String(error)));
   }
 }
 
-// Which days of which source have cost, for every one that ever had.
-async function sources(days, signal) {
-  const [ever, lately] = await Promise.all([
-    costsOf(daysBack(MOST_DAYS), "source", signal),
-    costsOf(days, "source,day", signal),
-  ]);
-  const names = [...new Set(ever.map((one) => one.group.source))].sort();
+// Which days of which source have cost, for every one that was loaded.
+async function sources(days, known, signal) {
+  const [ever, lately] = await Promise.all([known, costsOf(days, "source,day", signal)]);
+  const names = ever.map((one) => one.source);
   const of = new Map(lately.map((one) => [`${one.group.source} ${one.group.day}`, one]));
   const cell = (name, date) => {
     const cost = of.get(`${name} ${date}`);
@@ -131,11 +130,10 @@ function askForDays(title, from, to, pipeline, before = null, after = null) {
   });
 }
 
-async function cost(signal) {
-  const focus = has("GET /api/v1/cost");
-  const box = card(focus ? "Cost by service" : "What runs cost, per day");
+async function cost(known, signal) {
+  const box = card(known ? "Cost by service" : "What runs cost, per day");
   try {
-    box.append(focus ? await byService(signal) : await byDay(signal));
+    box.append(known ? await byService(known, signal) : await byDay(signal));
   } catch (error) {
     if (error.name === "AbortError") throw error;
     box.append(h("p", { class: "soft" }, error.detail));
@@ -153,12 +151,14 @@ async function byDay(signal) {
 
 const costsOf = (days, group_by, signal) => get(query("/api/v1/cost", { group_by, from: days[0], to: days.at(-1), limit: 1000 }), { signal }).then((found) => found.costs);
 
-// Bills come late: without any of the last days, those up to the newest are shown.
-async function byService(signal) {
+// Bills come late: without any of the last days, those up to the newest of the newest period are shown.
+async function byService(known, signal) {
   let days = daysBack(30), late = "";
   let costs = await costsOf(days, "service,day", signal);
   if (!costs.length) {
-    late = (await costsOf(daysBack(MOST_DAYS), "day", signal)).map((one) => one.group.day).sort().at(-1);
+    const period = (await known).map((one) => one.newest_period).sort().at(-1);
+    const around = period && daysBack(2 * PERIOD_DAYS, Date.parse(period) + PERIOD_DAYS * 864e5);
+    late = around && (await costsOf(around, "day", signal)).map((one) => one.group.day).sort().at(-1);
     if (!late) return h("p", { class: "soft" }, "No cost has been loaded yet.");
     days = daysBack(30, Date.parse(late));
     costs = await costsOf(days, "service,day", signal);
