@@ -38,7 +38,20 @@ def written(text: str) -> str:
 
 def mask(text: str) -> str:
     """Replace what looks like a secret by its kind and dots."""
+    if not _may_hold_a_secret(text):
+        return text
     return SECRET.sub(lambda match: f"{match.group('kind') or 'key '}…", text)
+
+
+def _may_hold_a_secret(text: str) -> bool:
+    """A look for what each kind begins with, which is much quicker than the whole search."""
+    return (
+        "sk-" in text
+        or "_api_" in text
+        or "Bearer" in text
+        or "cvadm_" in text
+        or "-----BEGIN " in text
+    )
 
 
 class JsonFormatter(logging.Formatter):

@@ -4,14 +4,13 @@ import os
 import re
 import secrets
 from contextvars import ContextVar, Token
-from dataclasses import dataclass
+from typing import NamedTuple
 
 _FORM = re.compile(r"00-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})")
 SAMPLED = "01"
 
 
-@dataclass(frozen=True, slots=True)
-class Trace:
+class Trace(NamedTuple):
     """One span of a trace, as `traceparent` carries it."""
 
     trace_id: str
@@ -40,7 +39,7 @@ def parse(traceparent: str) -> Trace | None:
 
 def continue_trace(traceparent: str) -> Trace:
     """Return a child of the given span, or the start of a trace."""
-    found = parse(traceparent)
+    found = parse(traceparent) if traceparent else None
     return found.child() if found else new_trace()
 
 

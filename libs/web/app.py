@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import orjson
 from aiohttp import web
 
+from contracts.identifiers import TenantId
 from libs.telemetry import otel, trace
 from libs.telemetry.context import bind
 from libs.telemetry.logs import mask
@@ -32,7 +33,7 @@ class About:
 
 TRACE = web.RequestKey("trace", trace.Trace)
 REQUEST_ID = web.RequestKey("request_id", str)
-TENANT = web.RequestKey("tenant", str)
+TENANT = web.RequestKey("tenant", TenantId)
 
 
 def answer(body: object, *, status: int = 200, **headers: str) -> web.Response:
@@ -81,7 +82,8 @@ async def observe(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Give the request its ids and its log line."""
     started = time.perf_counter()
     span = trace.continue_trace(request.headers.get("traceparent", ""))
-    request_id = _clean(mask(request.headers.get("X-Request-ID", ""))) or span.trace_id
+    given = request.headers.get("X-Request-ID")
+    request_id = (given and _clean(mask(given))) or span.trace_id
     request[TRACE], request[REQUEST_ID] = span, request_id
     with (
         trace.entered(span),

@@ -10,6 +10,7 @@ from typing import Protocol
 
 from aiohttp import web
 
+from contracts.calls import ActorKind
 from contracts.identifiers import KeyHash, TenantId
 from contracts.keys import FindKeyV1, KeyFoundV1
 from libs.bus.errors import NoAnswerError, TooManyQuestionsError
@@ -19,7 +20,7 @@ from libs.web.app import TENANT
 from libs.web.body import said
 from libs.web.problem import Problem
 from services.gateway import keys, scopes
-from services.gateway.known_keys import Known, KnownKeys, learn
+from services.gateway.known_keys import Actor, Hashes, Known, KnownKeys, learn
 from services.gateway.limits import Limits
 
 LOG = logging.getLogger(__name__)
@@ -31,22 +32,8 @@ DOUBTED_FOR = timedelta(seconds=5)
 """A doubt is said again more often than that for as long as there is reason for it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Actor:
-    """Who made a call, as far as a key says so."""
-
-    kind: str
-    """tenant, admin, or self: a guest who comes in by the open door."""
-    key: str = ""
-    """The end of a tenant's key, or the fingerprint of an operator's."""
-    scopes: frozenset[str] = frozenset()
-    key_hash: KeyHash | None = None
-    """Of a tenant's key."""
-    expires_at: datetime | None = None
-
-
 ACTOR = web.RequestKey("actor", Actor)
-GUEST = Actor("self")
+GUEST = Actor(ActorKind.SELF)
 
 
 class KeyAsker(Protocol):
@@ -83,6 +70,7 @@ class Authenticator:
         self._clock = clock
         self._limits = limits
         self.known = KnownKeys()
+        self._hashes = Hashes()
         self.asking: dict[KeyHash, _Asking] = {}
         self._room = asyncio.Semaphore(MOST_ASKING)
         self._doubts = 0
@@ -91,16 +79,16 @@ class Authenticator:
 
     async def tenant(self, request: web.Request) -> TenantId:
         """The tenant whose key the request carries; ends the request otherwise."""
-        if request.get(ACTOR, GUEST).kind == "tenant":
-            return TenantId(request[TENANT])  # asked before, by what stands in front
+        if request.get(ACTOR, GUEST).kind is ActorKind.TENANT:
+            return request[TENANT]  # asked before, by what stands in front
         known = await self._found(request)
         if known is None:
             self._limits.charge_wrong_key(request)
             raise _bad_key() if request.headers.get("X-API-Key") else _no_key()
         self._limits.charge_tenant(request, known.tenant_id)
         _check_running(known)
-        request[TENANT] = str(known.tenant_id)
-        request[ACTOR] = _actor(known)
+        request[TENANT] = known.tenant_id
+        request[ACTOR] = known.actor
         _check_scope(request, known)
         return known.tenant_id
 
@@ -127,7 +115,7 @@ class Authenticator:
             return _operator(request), None
         known = self.recognise(request.headers.get("X-API-Key", ""), self._clock())
         if isinstance(known, Known) and known.opens(self._clock()):
-            return _actor(known), known.tenant_id
+            return known.actor, known.tenant_id
         return None
 
     def recognise(self, text: str, now: datetime) -> Known | keys.ApiKey | None:
@@ -135,10 +123,16 @@ class Authenticator:
 
         None for what cannot be one: nobody is asked, nothing is remembered.
         """
+        key_hash = self._hashes.find(text)
+        if key_hash is not None and (known := self._remembered(key_hash, now)):
+            return known
         key = keys.parse(text)
         if key is None:
             return None
-        return self._remembered(key.hash(self._pepper), now) or key
+        known = self._remembered(key.hash(self._pepper), now)
+        if known is not None and known.usable and key_hash is None:
+            self._hashes.keep(text, known.key_hash)
+        return known or key
 
     def _remembered(self, key_hash: KeyHash, now: datetime) -> Known | None:
         """For longer while nobody can change anything."""
@@ -148,7 +142,7 @@ class Authenticator:
     def admin(self, request: web.Request) -> None:
         """End the request unless it carries an admin key."""
         if self._settings.disable_auth:
-            request[ACTOR] = Actor("admin", "authentication is disabled")
+            request[ACTOR] = Actor(ActorKind.ADMIN, "authentication is disabled")
             return
         if not self._is_admin(request):
             if "X-Admin-Key" in request.headers:
@@ -251,11 +245,7 @@ def _digest(request: web.Request) -> bytes:
 
 
 def _operator(request: web.Request) -> Actor:
-    return Actor("admin", _digest(request).hex()[:8])
-
-
-def _actor(known: Known) -> Actor:
-    return Actor("tenant", known.last_four, known.scopes, known.key_hash, known.expires_at)
+    return Actor(ActorKind.ADMIN, _digest(request).hex()[:8])
 
 
 def _check_running(known: Known) -> None:
@@ -266,12 +256,13 @@ def _check_running(known: Known) -> None:
 
 
 def _check_scope(request: web.Request, known: Known) -> None:
-    if not known.scopes:
+    may = known.actor.scopes
+    if not may:
         return
     resource = request.match_info.route.resource
     needed = scopes.needed(request.method, resource.canonical if resource else request.path)
-    if needed not in known.scopes:
-        has = ", ".join(sorted(known.scopes))
+    if needed not in may:
+        has = ", ".join(sorted(may))
         detail = f"This needs a key with scope {needed}; this one has {has}."
         raise Problem(403, "scope_missing", detail)
 

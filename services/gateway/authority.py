@@ -4,7 +4,7 @@ from datetime import datetime
 
 from contracts.keys import KeyPart
 from libs.web.problem import Problem
-from services.gateway.auth import Actor
+from services.gateway.known_keys import Actor
 
 
 def check_scopes(actor: Actor, wanted: tuple[str, ...]) -> None:

@@ -4,12 +4,15 @@ Keys that work and keys that do not are remembered apart, so that a stranger who
 tries a million of them pushes nobody else's key out.
 """
 
+import os
 from collections import OrderedDict
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from hashlib import blake2b
 
+from contracts.calls import ActorKind
 from contracts.identifiers import KeyHash, TenantId
-from contracts.keys import KeyFoundV1
+from contracts.keys import KeyFoundV1, KeyPart
 from contracts.tenants import TenantStatus
 
 KEPT = 100_000
@@ -22,6 +25,20 @@ OUTLASTS = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True)
+class Actor:
+    """Who made a call, as far as a key says so."""
+
+    kind: ActorKind
+    key: str = ""
+    """The end of a tenant's key, or the fingerprint of an operator's."""
+    scopes: frozenset[str] = frozenset()
+    """Empty: everything its tenant may do."""
+    key_hash: KeyHash | None = None
+    """Of a tenant's key."""
+    expires_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Known:
     """What is remembered of a key, until it must be asked again."""
 
@@ -29,16 +46,14 @@ class Known:
     key_hash: KeyHash
     usable: bool
     ask_again_at: datetime
+    actor: Actor = Actor(ActorKind.TENANT)
     suspended: bool = False
-    last_four: str = ""
-    scopes: frozenset[str] = frozenset()
-    """Empty: everything its tenant may do."""
-    expires_at: datetime | None = None
     learnt_in: int = 0
     """How often what is remembered had been doubted when it was asked for."""
 
     def opens(self, now: datetime) -> bool:
-        return self.usable and (self.expires_at is None or self.expires_at > now)
+        ends = self.actor.expires_at
+        return self.usable and (ends is None or ends > now)
 
 
 def learn(found: KeyFoundV1, now: datetime, doubts: int) -> Known:
@@ -54,12 +69,43 @@ def learn(found: KeyFoundV1, now: datetime, doubts: int) -> Known:
         key_hash=found.key_hash,
         usable=usable,
         ask_again_at=now + (TRUSTED_FOR if usable else UNKNOWN_FOR),
+        actor=_actor(found.key_hash, stored.key) if stored else Actor(ActorKind.TENANT),
         suspended=found.tenant_status == TenantStatus.SUSPENDED,
-        last_four=stored.key.last_four if stored else "",
-        scopes=frozenset(stored.key.scopes) if stored else frozenset(),
-        expires_at=stored.key.expires_at if stored else None,
         learnt_in=doubts,
     )
+
+
+def _actor(key_hash: KeyHash, key: KeyPart) -> Actor:
+    scopes = frozenset(key.scopes)
+    return Actor(ActorKind.TENANT, key.last_four, scopes, key_hash, key.expires_at)
+
+
+class Hashes:
+    """Of texts of keys that opened before, which are not kept themselves.
+
+    A text is found by a digest that nobody can foretell: it takes a sixth of the time
+    that checking its form and making its hash takes, which are the same each time.
+    """
+
+    def __init__(self, kept: int = KEPT) -> None:
+        self._secret = os.urandom(32)
+        self._kept = kept
+        self._hashes: dict[bytes, KeyHash] = {}
+
+    def __len__(self) -> int:
+        return len(self._hashes)
+
+    def find(self, text: str) -> KeyHash | None:
+        return self._hashes.get(self._digest(text))
+
+    def keep(self, text: str, key_hash: KeyHash) -> None:
+        if len(self._hashes) >= self._kept:
+            del self._hashes[next(iter(self._hashes))]
+        self._hashes[self._digest(text)] = key_hash
+
+    def _digest(self, text: str) -> bytes:
+        data = text.encode(errors="surrogateescape")
+        return blake2b(data, digest_size=32, key=self._secret).digest()
 
 
 class KnownKeys:

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from aiohttp import web
 from aiohttp.typedefs import Middleware
+from multidict import CIMultiDict
 
 from contracts.identifiers import TenantId
 from libs.settings import GatewaySettings
@@ -35,14 +36,11 @@ class Standing(NamedTuple):
     wait: int = 0
     """Seconds until there is a token; 0 when there was one."""
 
-    @property
-    def headers(self) -> dict[str, str]:
+    def write(self, headers: CIMultiDict[str]) -> None:
         """As the IETF's draft of RateLimit header fields has them."""
         until_full = ceil((self.quota - self.left) / self.per_second)
-        return {
-            "RateLimit-Policy": f'"{self.policy}";q={self.quota};w={WINDOW_SECONDS}',
-            "RateLimit": f'"{self.policy}";r={max(0, int(self.left))};t={until_full}',
-        }
+        headers["RateLimit-Policy"] = f'"{self.policy}";q={self.quota};w={WINDOW_SECONDS}'
+        headers["RateLimit"] = f'"{self.policy}";r={max(0, int(self.left))};t={until_full}'
 
     def refusal(self) -> Problem:
         return Problem(
@@ -67,16 +65,24 @@ class Buckets:
         if not self._quota:
             return None
         now = self._clock()
-        left, at = self._buckets.get(who, (float(self._quota), now))
-        left = min(self._quota, left + (now - at) * self._per_second)
-        allowed = left >= 1
-        self._buckets[who] = (max(left - cost, -self._quota) if allowed else left, now)
-        self._buckets.move_to_end(who)
-        while len(self._buckets) > KEPT:
+        left, wait = self._filled(who, now), 0
+        if left >= 1:
+            left = max(left - cost, -self._quota)
+        else:
+            wait = max(1, ceil((1 - left) / self._per_second))
+        self._buckets[who] = (left, now)
+        if len(self._buckets) > KEPT:
             self._buckets.popitem(last=False)
-        wait = 0 if allowed else max(1, ceil((1 - left) / self._per_second))
-        left = self._buckets[who][0]
         return Standing(self._policy, self._quota, left, self._per_second, wait)
+
+    def _filled(self, who: str, now: float) -> float:
+        """What is in a bucket now; it counts as the one used last."""
+        bucket = self._buckets.get(who)
+        if bucket is None:
+            return float(self._quota)
+        self._buckets.move_to_end(who)
+        left, at = bucket
+        return min(self._quota, left + (now - at) * self._per_second)
 
 
 STANDING = web.RequestKey("rate_limit_standing", Standing)
@@ -105,11 +111,12 @@ class Limits:
 
         An IPv6 caller has a whole /64 to choose from, so that is what counts.
         """
-        lines = ",".join(request.headers.getall("X-Forwarded-For", ()))
-        seen = [part.strip() for part in lines.split(",")]
         text = request.remote or ""
-        if self._proxies and len(seen) >= self._proxies:
-            text = seen[-self._proxies]
+        if self._proxies:
+            lines = ",".join(request.headers.getall("X-Forwarded-For", ()))
+            seen = [part.strip() for part in lines.split(",")]
+            if len(seen) >= self._proxies:
+                text = seen[-self._proxies]
         return _counted_as(text)
 
     @property
@@ -127,7 +134,7 @@ class Limits:
         """On every answer, streams, refusals and failures too."""
         standing = request.get(STANDING)
         if standing is not None:
-            response.headers.update(standing.headers)
+            standing.write(response.headers)
 
     def _charge(self, request: web.Request, buckets: Buckets, who: str, cost: int = 1) -> None:
         taken = buckets.take(who, cost)

@@ -16,7 +16,8 @@ from libs.telemetry.logs import mask
 from libs.web.app import REQUEST_ID, TENANT
 from libs.web.body import said
 from libs.web.problem import Handler, problem_of
-from services.gateway.auth import ACTOR, Actor
+from services.gateway.auth import ACTOR
+from services.gateway.known_keys import Actor
 
 LOG = logging.getLogger(__name__)
 CHANGING = frozenset({"POST", "PUT", "PATCH", "DELETE"})
@@ -58,7 +59,8 @@ class Trail:
         self.counted_seconds = COUNTED_SECONDS
         self._untold: list[Wire] = []
         self._telling: asyncio.Task[None] | None = None
-        self._room = asyncio.Condition()
+        self._room = asyncio.Event()
+        """Set while there is some for another call."""
         self._counted: dict[str, _Counted] = {}
 
     @property
@@ -98,9 +100,9 @@ class Trail:
         if code == LIMITED:
             self._count(event)
             return
-        if len(self._untold) >= MOST_WAITING:
-            async with self._room:
-                await self._room.wait_for(lambda: len(self._untold) < MOST_WAITING)
+        while len(self._untold) >= MOST_WAITING:
+            self._room.clear()
+            await self._room.wait()
         self._send(event)
 
     def _who(self, request: web.Request, code: str) -> tuple[Actor, TenantId | None] | None:
@@ -135,8 +137,7 @@ class Trail:
         try:
             while self._untold:
                 together, self._untold = self._untold, []
-                async with self._room:
-                    self._room.notify_all()
+                self._room.set()
                 await self._publish(together)
         finally:
             self._telling = None
@@ -158,7 +159,7 @@ def call_of(
     resource = request.match_info.route.resource
     return CallAnsweredV1(
         tenant_id=whom,
-        actor=ActorKind(actor.kind),
+        actor=actor.kind,
         key=actor.key[:64],
         user_id=mask(said(request, "X-User-ID")[:200]),
         method=request.method,
@@ -172,8 +173,8 @@ def call_of(
 
 
 def _whom(request: web.Request, actor: Actor) -> TenantId | None:
-    if actor.kind == ActorKind.TENANT:
-        return TenantId(request[TENANT])
+    if actor.kind is ActorKind.TENANT:
+        return request[TENANT]
     if WHOM in request:
         return request[WHOM]
     try:

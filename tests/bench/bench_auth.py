@@ -15,12 +15,13 @@ from string import ascii_letters, digits
 from aiohttp import web
 from aiohttp.test_utils import make_mocked_request
 
+from contracts.calls import ActorKind
 from contracts.identifiers import TenantId
 from libs.settings import GatewaySettings
 from libs.web.problem import Problem
 from services.gateway import keys
 from services.gateway.auth import Authenticator
-from services.gateway.known_keys import Known
+from services.gateway.known_keys import Actor, Known
 from services.gateway.limits import Limits
 from tests.bench.figures import Figure, Findings
 from tests.gateway.door import PEPPER, Tenants
@@ -67,7 +68,11 @@ def remembered(auth: Authenticator, count: int, scopes: frozenset[str]) -> Itera
     for number in range(count):
         key = keys.mint(TenantId(f"tenant_{number % TENANTS}"))
         known = Known(
-            key.tenant_id, key.hash(PEPPER), usable=True, ask_again_at=later, scopes=scopes
+            key.tenant_id,
+            key.hash(PEPPER),
+            usable=True,
+            ask_again_at=later,
+            actor=Actor(ActorKind.TENANT, key.last_four, scopes),
         )
         auth.known.remember(known)
         yield key.text

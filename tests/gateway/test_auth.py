@@ -9,7 +9,7 @@ import pytest
 from contracts.identifiers import TenantId
 from contracts.tenants import TenantStatus
 from services.gateway import keys
-from services.gateway.known_keys import Known, KnownKeys
+from services.gateway.known_keys import Hashes, Known, KnownKeys
 from tests.gateway.door import ADMIN_KEY, OLD_ADMIN_KEY, PEPPER, START, Visitor, visiting
 
 GOOD = keys.mint(TenantId("acme")).text
@@ -60,6 +60,28 @@ async def test_an_unknown_key_is_remembered_for_ten_seconds(visitor: Visitor) ->
         visitor.door.now = START + timedelta(seconds=seconds)
         assert await visitor.code(key) == INVALID
         assert visitor.door.tenants.asked == asked
+
+
+def test_hashes_of_keys_are_found_without_their_texts_and_bounded() -> None:
+    hashes, some = Hashes(kept=10), [keys.mint(TenantId("acme")) for _ in range(20)]
+    for key in some:
+        hashes.keep(key.text, key.hash(PEPPER))
+    assert len(hashes) == 10
+    expected = [None] * 10 + [key.hash(PEPPER) for key in some[10:]]
+    assert [hashes.find(key.text) for key in some] == expected
+    kept = b"".join(hashes._hashes)
+    assert not any(key.text.encode() in kept for key in some)
+    assert hashes.find("bytes that are no text: \udcff") is None
+
+
+async def test_a_text_that_was_never_a_key_is_not_kept(visitor: Visitor) -> None:
+    for text in ("nonsense", GOOD, GOOD):
+        assert await visitor.code(text) == INVALID
+    assert len(visitor.door.auth._hashes) == 0
+    key = visitor.door.tenants.issue("acme")
+    for _ in range(3):
+        assert await visitor.code(key) == (200, "")
+    assert len(visitor.door.auth._hashes) == 1
 
 
 def test_strangers_keys_push_nobody_out() -> None:

@@ -7,12 +7,14 @@ import aiohttp
 import pytest
 from aiohttp import web
 
+from contracts.calls import ActorKind
 from contracts.message import Service
 from libs import service
 from libs.service import Parts, Process
 from libs.settings import GatewaySettings
 from libs.web.server import serve
-from services.gateway.auth import ACTOR, Actor
+from services.gateway.auth import ACTOR
+from services.gateway.known_keys import Actor
 from services.gateway.trail import Trail
 from tests.gateway.door import Recorder
 
@@ -51,7 +53,7 @@ async def test_a_change_in_flight_is_told_when_the_service_ends(
     monkeypatch.setattr(service, "serve", noting_the_port)
 
     async def change(request: web.Request) -> web.Response:
-        request[ACTOR] = Actor("admin", "key")
+        request[ACTOR] = Actor(ActorKind.ADMIN, "key")
         begun.set()
         await may_end.wait()
         return web.json_response({})

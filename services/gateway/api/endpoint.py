@@ -8,7 +8,8 @@ What it takes and gives is read from its types, by `signature.py`. The routes
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, ClassVar, Generic, TypeVar
+from types import MappingProxyType
+from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
 
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict
@@ -98,12 +99,11 @@ class Call:
         return mask(said(self.request, "X-User-ID")[:200])
 
 
-@dataclass(frozen=True, slots=True)
-class Answer(Generic[T]):
+class Answer(NamedTuple, Generic[T]):
     """A body with headers or a status of its own."""
 
     body: T
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = MappingProxyType({})
     status: int = 0
     """0 for the declared one."""
 

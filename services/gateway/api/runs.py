@@ -116,11 +116,13 @@ class RunRoutes:
             if problem.code not in {"no_answer_yet", "run_exists"}:
                 raise
             return _accepted(command, config_id, RunStatus.PENDING)
-        if isinstance(decided, RunRejectedV1):
-            raise _rejected(decided)
-        queued = isinstance(decided, RunQueuedV1)
-        status = RunStatus.QUEUED if queued else RunStatus.RUNNING
-        return _accepted(command, decided.config_id, status)
+        match decided:
+            case RunRequestedV1():
+                return _accepted(command, decided.config_id, RunStatus.RUNNING)
+            case RunQueuedV1():
+                return _accepted(command, decided.config_id, RunStatus.QUEUED)
+            case RunRejectedV1():
+                raise _rejected(decided)
 
     @endpoint(
         "DELETE",
@@ -184,7 +186,7 @@ def _accepted(
         run_id=command.run_id,
         tenant_id=command.tenant_id,
         pipeline_id=config_id,
-        retry_of=command.retry_of if isinstance(command, RetryRunV1) else None,
+        retry_of=None if isinstance(command, SubmitRunV1) else command.retry_of,
         status=status,
     )
     return Answer(body, {"Location": f"{RUNS}/{command.run_id}"})

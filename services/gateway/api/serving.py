@@ -64,12 +64,14 @@ class Served:
     async def _arguments(self, request: web.Request) -> dict[str, Any]:
         signature = self._signature
         refuse_keys(request.path, "path")
-        refuse_keys(unquote(request.query_string), "query string")
+        asked = request.query_string
+        if asked:
+            refuse_keys(unquote(asked), "query string")
         found = _path_parts(request, signature)
         if signature.query:
             name, query = signature.query
             found[name] = read_query(request, query)
-        elif request.query_string:
+        elif asked:
             raise _unknown_query(request)
         if signature.body:
             name, body = signature.body
