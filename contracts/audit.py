@@ -143,6 +143,9 @@ class ListLineageV1(Query, type="lineage.list.v1", to=Service.AUDIT_LOG):
     run_id: RunId | None = None
     after: str = ""
     limit: int = Field(default=50, ge=1, le=1000)
+    from_time: Utc | None = None
+    """When absent: 30 days before `to_time`, or before now; of a run, since it began."""
+    to_time: Utc | None = None
 
 
 class LineageListV1(Reply, type="lineage.page.v1"):

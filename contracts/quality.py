@@ -89,6 +89,9 @@ class ListQualityV1(Query, type="quality.list.v1", to=Service.AUDIT_LOG):
     status: CheckStatus | None = None
     after: str = ""
     limit: int = Field(default=50, ge=1, le=1000)
+    from_time: Utc | None = None
+    """When absent: 30 days before `to_time`, or before now; of a run, since it began."""
+    to_time: Utc | None = None
 
 
 class QualityListV1(Reply, type="quality.page.v1"):

@@ -14,6 +14,7 @@ from libs.clock import Clock, earlier
 from services.audit_log.page_bounds import PAGE_BYTES, encoded_bytes, within_bytes
 from services.audit_log.parts import event_part
 from services.audit_log.reading import SHOWN, Conditions, Reader
+from services.audit_log.run_days import RunDays
 
 PIECE = 1_000_000
 """Characters of a message that is too long for one reply; each has 6 bytes at most."""
@@ -44,12 +45,13 @@ class Place:
 class EventPages:
     """Of one tenant, in the order of time or of the hash chains."""
 
-    def __init__(self, reader: Reader, clock: Clock) -> None:
+    def __init__(self, reader: Reader, days: RunDays, clock: Clock) -> None:
         self._reader = reader
+        self._days = days
         self._clock = clock
 
     async def page(self, query: ListEventsV1) -> EventListV1:
-        place = self._place(query)
+        place = await self._place(query)
         in_chains = query.order is EventOrder.CHAIN
         order = "chain_id, chain_position" if in_chains else "event_time, event_id"
         rows = await self._reader.select(
@@ -69,12 +71,22 @@ class EventPages:
         events = tuple(event_part(row) for row in page)
         return EventListV1(tenant_id=query.tenant_id, events=events, next_after=after)
 
-    def _place(self, query: ListEventsV1) -> Place:
+    async def _place(self, query: ListEventsV1) -> Place:
         if query.after:
             place = Place.read(query.after)
             return replace(place, begun=place.begun or self._clock())
         begun = self._clock()
-        return Place(begun=begun, since=_since(query, begun))
+        return Place(begun=begun, since=await self._since(query, begun))
+
+    async def _since(self, query: ListEventsV1, begun: datetime) -> datetime | None:
+        """Of one run since it began; chains are whole unless it is said from when on."""
+        if query.from_time:
+            return earlier(query.from_time, CLOCKS_DIFFER)
+        if query.run_id:
+            return await self._days.began(query.tenant_id, query.run_id)
+        if query.order is EventOrder.CHAIN:
+            return None
+        return earlier(query.to_time or begun, SHOWN)
 
 
 def _wanted(query: ListEventsV1, place: Place) -> Conditions:
@@ -102,15 +114,6 @@ def _recorded_since(query: ListEventsV1, place: Place) -> datetime | None:
         return place.since
     behind = earlier(datetime.fromisoformat(place.first), CLOCKS_DIFFER)
     return max(behind, place.since or behind)
-
-
-def _since(query: ListEventsV1, begun: datetime) -> datetime | None:
-    """Chains are whole unless it is said from when on, and so is what names one thing."""
-    if query.from_time:
-        return earlier(query.from_time, CLOCKS_DIFFER)
-    if query.order is EventOrder.CHAIN or query.run_id or query.correlation_id:
-        return None
-    return earlier(query.to_time or begun, SHOWN)
 
 
 def _behind(wanted: Conditions, order: EventOrder, place: Place) -> Conditions:

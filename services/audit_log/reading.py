@@ -1,5 +1,6 @@
 """Questions to the views, one tenant at a time. A tenant's id is bound here, in one place."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -8,10 +9,19 @@ from typing import Any
 from contracts.audit import PLATFORM
 from contracts.identifiers import TenantId
 from libs.warehouse.warehouse import Warehouse
+from services.audit_log.views import VIEWS
 
 Row = Mapping[str, Any]
 SHOWN = timedelta(days=30)
 """How far back lists go that nobody has said it of; what was recorded before is not even read."""
+
+_VIEWS = {view.name: view.query for view in VIEWS if view.dataset == "tenants"}
+_LOGS = frozenset({"run_log", "step_log", "dq_log", "lineage_log"})
+_OF_LOGS = frozenset(
+    f"tenant_{name}"
+    for name in ("pipeline_runs", "step_logs", "dq_results", "lineage", "usage_quotas", "run_costs")
+)
+_NAMED = re.compile(r"`\{project\}\.tenants\.(\w+)`")
 
 
 @dataclass(slots=True)
@@ -49,16 +59,34 @@ class Reader:
         columns: str = "*",
         tail: str = "",
         around: str = "{query}",
+        since: datetime | None = None,
     ) -> list[dict[str, Any]]:
-        """`tail` orders and limits; `around` is SQL about the query, which stays of one tenant."""
+        """`tail` orders and limits; `around` is SQL about the query, which stays of one tenant.
+
+        `since` is for views of the typed logs, which are then read from then on only.
+        """
         whose = "tenant_id IS NULL" if tenant == PLATFORM else "tenant_id = @tenant_id"
         where = " AND ".join([whose, *conditions.where])
         if conditions.once:
             rank = f"PARTITION BY {conditions.once} ORDER BY recorded_at, chain_id"
             where += f" QUALIFY ROW_NUMBER() OVER ({rank}) = 1"
-        query = (
-            f"SELECT {columns} FROM `{self._warehouse.project}.tenants.{view}`"  # noqa: S608  our names
-            f" WHERE {where} {tail}"
-        )
         bound = {**conditions.values, "tenant_id": str(tenant)}
+        source = f"`{{project}}.tenants.{view}`"
+        if since is not None:
+            source, bound["recorded_from"] = _since(view, whose), since
+        source = source.replace("{project}", self._warehouse.project)
+        query = f"SELECT {columns} FROM {source} WHERE {where} {tail}"  # noqa: S608  our names
         return await self._warehouse.query(around.replace("{query}", query), bound)
+
+
+def _since(name: str, whose: str) -> str:
+    """SQL of a view as it would be had nothing been recorded before.
+
+    Partitions cannot be chosen through a view that picks rows: it is unfolded down to its logs.
+    """
+    if name in _LOGS:
+        log = f"`{{project}}.tenants.{name}`"
+        return f"(SELECT * FROM {log} WHERE {whose} AND recorded_at >= @recorded_from)"  # noqa: S608
+    if name in _OF_LOGS:
+        return f"({_NAMED.sub(lambda found: _since(found[1], whose), _VIEWS[name])})"
+    return f"`{{project}}.tenants.{name}`"

@@ -2,13 +2,12 @@
 
 import json
 from collections.abc import Sequence
-from datetime import date, datetime
+from datetime import UTC, datetime, time, timedelta
 from typing import Any
 
 from contracts.audit import (
     CLOCKS_DIFFER,
     PLATFORM,
-    CostGroup,
     DeadLetterRowPart,
     EventListV1,
     ListDeadLettersV1,
@@ -31,17 +30,20 @@ from services.audit_log.openlineage import run_event
 from services.audit_log.page_bounds import fitting, within_bytes
 from services.audit_log.parts import (
     RUN_COLUMNS,
-    USAGE_COLUMNS,
     check_part,
-    cost_part,
     dead_letter_part,
     run_part,
     step_part,
-    usage_part,
 )
 from services.audit_log.reading import SHOWN, Conditions, Reader, Row
+from services.audit_log.run_days import RunDays
+from services.audit_log.spent import Spent
 
 MOST_STEPS = 1000
+ASKED_AHEAD = timedelta(days=366)
+"""Runs may be about days to come: by so much before that day they are found by it."""
+LONGEST_ATTEMPT = timedelta(days=30)
+"""What a step reads is recorded when its attempt is asked for; when it has ended, shown."""
 
 
 class Records:
@@ -49,20 +51,18 @@ class Records:
 
     def __init__(self, warehouse: Warehouse, clock: Clock = system_clock) -> None:
         self._reader = Reader(warehouse)
-        self._events = EventPages(self._reader, clock)
+        self._days = RunDays(self._reader, clock)
+        self._events = EventPages(self._reader, self._days, clock)
+        self._spent = Spent(self._reader, clock)
         self._clock = clock
         self._project = warehouse.project
 
     async def run(self, query: GetRunV1) -> RunPart | None:
-        wanted = Conditions().add("run_id = @run_id", run_id=query.run_id)
-        rows = await self._reader.select(
-            "tenant_pipeline_runs", query.tenant_id, wanted, columns=RUN_COLUMNS
-        )
-        return run_part(rows[0]) if rows else None
+        return await self._days.find(query.tenant_id, query.run_id)
 
     async def runs(self, query: ListRunsV1) -> tuple[tuple[RunPart, ...], str]:
         """Newest first."""
-        at, _, run_id = query.after.partition("|")
+        since, (at, run_id) = self._runs_place(query)
         wanted = (
             Conditions()
             .add("status = @status", status=query.status and query.status.value)
@@ -77,10 +77,23 @@ class Records:
             wanted,
             columns=RUN_COLUMNS,
             tail=f"ORDER BY {_SUBMITTED} DESC, run_id DESC LIMIT {query.limit + 1}",
+            since=since,
         )
         page = fitting(map(run_part, rows[: query.limit]), RunPart.model_dump_json)
-        last = f"{page[-1].submitted_at.isoformat()}|{page[-1].run_id}" if page else ""
-        return page, last if len(rows) > len(page) else ""
+        if len(rows) <= len(page):
+            return page, ""
+        ends = f"{page[-1].submitted_at.isoformat()}|{page[-1].run_id}"
+        return page, f"{ends}|{since.isoformat()}" if since else ends
+
+    def _runs_place(self, query: ListRunsV1) -> tuple[datetime | None, tuple[str, str]]:
+        """Since when, and behind which run; cursors of older releases are of everything."""
+        if query.after:
+            at, run_id, since, *_ = [*query.after.split("|"), ""]
+            return datetime.fromisoformat(since) if since else None, (at, run_id)
+        if query.from_date:
+            asked = datetime.combine(query.from_date, time(), UTC)
+            return earlier(asked, ASKED_AHEAD), ("", "")
+        return None if query.to_date else earlier(self._clock(), SHOWN), ("", "")
 
     async def steps(self, query: ListStepsV1) -> tuple[StepRowPart, ...]:
         rows = await self._reader.select(
@@ -88,6 +101,7 @@ class Records:
             query.tenant_id,
             Conditions().add("run_id = @run_id", run_id=query.run_id),
             tail=f"ORDER BY start_time NULLS LAST, step_id LIMIT {MOST_STEPS}",
+            since=await self._days.began(query.tenant_id, query.run_id),
         )
         return tuple(step_part(row) for row in rows)
 
@@ -95,24 +109,44 @@ class Records:
         return await self._events.page(query)
 
     async def quality(self, query: ListQualityV1) -> tuple[tuple[QualityRowPart, ...], str]:
+        since, after = await self._place_in_runs(query)
         wanted = (
             Conditions()
             .add("run_id = @run_id", run_id=query.run_id)
             .add("status = @status", status=query.status and query.status.value)
+            .add("checked_at >= @from_time", from_time=query.from_time if query.run_id else since)
+            .add("checked_at < @to_time", to_time=query.to_time)
         )
         key = f"{_micros('checked_at')} || '|' || {_CHECK}"
-        rows = await self._newest(
-            "tenant_dq_results", query, wanted, key, ("samples", "detail", "observed", "expected")
-        )
+        long = ("samples", "detail", "observed", "expected")
+        asked = query.model_copy(update={"after": after})
+        read = since and earlier(since, CLOCKS_DIFFER)
+        rows = await self._newest("tenant_dq_results", asked, wanted, key, long, since=read)
         page = fitting(map(check_part, rows[: query.limit]), QualityRowPart.model_dump_json)
-        return page, _after(rows, page)
+        return page, _after(rows, page, since)
 
     async def lineage(self, query: ListLineageV1) -> tuple[tuple[dict[str, Any], ...], str]:
-        wanted = Conditions().add("run_id = @run_id", run_id=query.run_id)
+        since, after = await self._place_in_runs(query)
+        wanted = (
+            Conditions()
+            .add("run_id = @run_id", run_id=query.run_id)
+            .add("event_time >= @from_time", from_time=query.from_time if query.run_id else since)
+            .add("event_time < @to_time", to_time=query.to_time)
+        )
         key = f"{_micros('event_time')} || '|' || {_STEP}"
-        rows = await self._newest("tenant_lineage", query, wanted, key, ("inputs", "columns"))
+        asked = query.model_copy(update={"after": after})
+        read = since and earlier(since, CLOCKS_DIFFER + LONGEST_ATTEMPT)
+        long = ("inputs", "columns")
+        rows = await self._newest("tenant_lineage", asked, wanted, key, long, since=read)
         page = fitting((run_event(row, self._project) for row in rows[: query.limit]), json.dumps)
-        return page, _after(rows, page)
+        return page, _after(rows, page, since)
+
+    async def _place_in_runs(
+        self, query: ListQualityV1 | ListLineageV1
+    ) -> tuple[datetime | None, str]:
+        if query.run_id and not query.after:
+            return await self._days.began(query.tenant_id, query.run_id), ""
+        return self._place(query)
 
     async def notices(self, query: ListNoticesV1) -> tuple[tuple[NoticeSentV1, ...], str]:
         """The newest first."""
@@ -146,20 +180,24 @@ class Records:
         )
         return page, _after(rows, page, since)
 
-    def _place(self, query: ListNoticesV1 | ListDeadLettersV1) -> tuple[datetime | None, str]:
+    def _place(
+        self, query: ListNoticesV1 | ListDeadLettersV1 | ListQualityV1 | ListLineageV1
+    ) -> tuple[datetime | None, str]:
         """Since when, and behind which row; cursors of older releases are of everything."""
         if not query.after:
             return query.from_time or earlier(query.to_time or self._clock(), SHOWN), ""
         at, event_id, since, *_ = [*query.after.split("|"), "", ""]
         return datetime.fromisoformat(since) if since else query.from_time, f"{at}|{event_id}"
 
-    async def _newest(
+    async def _newest(  # noqa: PLR0913  the parts of a query
         self,
         view: str,
         query: ListQualityV1 | ListLineageV1 | ListNoticesV1 | ListDeadLettersV1,
         wanted: Conditions,
         key: str,
         long: Sequence[str],
+        *,
+        since: datetime | None = None,
     ) -> list[dict[str, Any]]:
         """In the order of a text that no two rows share, the newest first; `long` may be long."""
         return await self._reader.select(
@@ -169,42 +207,14 @@ class Records:
             columns=f"*, {key} AS row_key",
             tail=f"ORDER BY row_key DESC LIMIT {query.limit + 1}",
             around=within_bytes("row_key DESC", *long),
+            since=since,
         )
 
     async def usage(self, query: ListUsageV1) -> tuple[tuple[UsagePart, ...], str]:
-        wanted = (
-            Conditions()
-            .add("usage_date >= @from_date", from_date=query.from_date)
-            .add("usage_date <= @to_date", to_date=query.to_date)
-            .add("usage_date < @after", after=query.after and date.fromisoformat(query.after))
-        )
-        tail = f"ORDER BY usage_date DESC LIMIT {query.limit + 1}"
-        rows = await self._reader.select(
-            "tenant_usage_quotas", query.tenant_id, wanted, columns=USAGE_COLUMNS, tail=tail
-        )
-        page = tuple(usage_part(row) for row in rows[: query.limit])
-        return page, page[-1].day.isoformat() if len(rows) > query.limit else ""
+        return await self._spent.usage(query)
 
     async def costs(self, query: ListRunCostsV1) -> tuple[tuple[RunCostPart, ...], str]:
-        columns, key = _GROUPS[query.group_by]
-        wanted = (
-            Conditions()
-            .add("pipeline_id = @config", config=query.config_id)
-            .add("run_id = @run_id", run_id=query.run_id)
-            .add("usage_date >= @from_date", from_date=query.from_date)
-            .add("usage_date <= @to_date", to_date=query.to_date)
-            .add(f"{key} > @after", after=query.after)
-        )
-        rows = await self._reader.select(
-            "tenant_run_costs",
-            query.tenant_id,
-            wanted,
-            columns=f"{', '.join(columns)}, {key} AS row_key, {_SUMS}",
-            tail=f"GROUP BY {', '.join(columns)}, row_key ORDER BY row_key LIMIT {query.limit + 1}",
-        )
-        page = rows[: query.limit]
-        more = len(rows) > query.limit
-        return tuple(cost_part(row) for row in page), page[-1]["row_key"] if more else ""
+        return await self._spent.costs(query)
 
 
 _CHECK = "CONCAT(run_id, '/', step_id, '/', table_name, '/', CAST(check_number AS STRING))"
@@ -212,18 +222,6 @@ _STEP = "CONCAT(run_id, '/', step_id)"
 _SUBMITTED = "COALESCE(submitted_at, TIMESTAMP_SECONDS(0))"
 """Of a run that only its executor has told of yet, it is not known when it was submitted."""
 _BEHIND_RUN = f"({_SUBMITTED} < @at OR ({_SUBMITTED} = @at AND run_id < @run))"
-_SUMS = (
-    "COUNT(DISTINCT run_id) AS runs, COUNT(*) AS steps, SUM(bytes_billed) AS bytes_billed,"
-    " SUM(slot_ms) AS slot_ms, SUM(duration_ms) AS duration_ms, SUM(cost_usd) AS cost_usd"
-)
-_PIPELINE = "COALESCE(pipeline_id, '~')"
-"""Steps may be recorded before their run is: they come behind every name."""
-_GROUPS = {
-    CostGroup.DAY: (("usage_date",), "CAST(usage_date AS STRING)"),
-    CostGroup.PIPELINE: (("pipeline_id",), _PIPELINE),
-    CostGroup.RUN: (("pipeline_id", "run_id"), "run_id"),
-    CostGroup.STEP: (("pipeline_id", "step_id"), f"CONCAT({_PIPELINE}, '/', step_id)"),
-}
 
 
 def _micros(column: str) -> str:

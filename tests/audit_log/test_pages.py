@@ -150,7 +150,8 @@ async def test_checks_are_those_of_the_last_attempt(recorder: Recorder) -> None:
 
     passed, failed = CheckStatus.PASSED, CheckStatus.FAILED
     await recorder.record_badly(checked(1, failed, failed, failed), checked(2, passed, failed))
-    records, wanted = Records(recorder.warehouse), ListQualityV1(tenant_id=tenant, limit=1)
+    records = Records(recorder.warehouse, lambda: START)
+    wanted = ListQualityV1(tenant_id=tenant, limit=1)
     first, after = await records.quality(wanted)
     second, end = await records.quality(wanted.model_copy(update={"after": after}))
     found = {row.check.name: (row.attempt, row.check.status) for row in (*first, *second)}
@@ -164,7 +165,9 @@ async def test_checks_are_those_of_the_last_attempt(recorder: Recorder) -> None:
 async def test_usage_is_told_day_by_day(recorder: Recorder) -> None:
     tenant = TenantId("page_usage")
     await recorder.record_badly(queued(tenant, 1), queued(tenant, 2))
-    (day,), after = await Records(recorder.warehouse).usage(ListUsageV1(tenant_id=tenant))
+    (day,), after = await Records(recorder.warehouse, lambda: START).usage(
+        ListUsageV1(tenant_id=tenant)
+    )
     assert (day.day, day.runs, day.runs_this_month, after) == (START.date(), 2, 2, "")
 
 
@@ -174,7 +177,7 @@ async def test_a_refunded_run_is_not_counted_but_told(recorder: Recorder) -> Non
     await recorder.record_badly(
         queued(tenant, 1), queued(tenant, 2), lost, finished(tenant, 2, RunStatus.FAILED)
     )
-    records = Records(recorder.warehouse)
+    records = Records(recorder.warehouse, lambda: START)
     (day,), _ = await records.usage(ListUsageV1(tenant_id=tenant))
     assert (day.runs, day.refunded, day.failed, day.runs_this_month) == (1, 1, 2, 1)
 

@@ -12,7 +12,8 @@ from tests.audit_log.recorder import START, Recorder, delivery
 from tests.audit_log.test_lineage import JOINED, requested
 from tests.audit_log.test_views import run_id, step_completed
 
-LINEAGE = "/api/v1/pipelines/lineage"
+SINCE = "from=2026-03-14T00:00:00Z"
+LINEAGE = f"/api/v1/pipelines/lineage?{SINCE}"
 MEGABYTE = 1_000_000
 
 
@@ -59,7 +60,7 @@ async def test_lineage_says_what_each_step_read_and_wrote(recorder: Recorder) ->
         assert output["facets"]["columnLineage"]["fields"]["title"]["inputFields"] == [
             {"namespace": "bigquery", "name": f"convergence-local.{tenant}.names", "field": "title"}
         ]
-        assert (await client.get(f"{LINEAGE}?run_id={run_id(2)}"))["events"] == []
+        assert (await client.get(f"{LINEAGE}&run_id={run_id(2)}"))["events"] == []
 
 
 async def test_lineage_of_very_wide_steps_is_read_in_pages_that_fit(recorder: Recorder) -> None:
@@ -90,9 +91,9 @@ async def test_checks_of_a_run_and_of_all_runs(recorder: Recorder) -> None:
             return sorted((check["run_id"], check["name"], check["status"]) for check in checks)
 
         first = [(run_id(1), "check 0", "PASSED"), (run_id(1), "check 1", "FAILED")]
-        assert await found("/dq") == [*first, (run_id(2), "check 0", "PASSED")]
+        assert await found(f"/dq?{SINCE}") == [*first, (run_id(2), "check 0", "PASSED")]
         assert await found(f"/runs/{run_id(1)}/dq") == first
-        assert await found("/dq?status=FAILED") == first[1:]
+        assert await found(f"/dq?status=FAILED&{SINCE}") == first[1:]
 
 
 async def test_checks_with_large_samples_are_read_in_pages_that_fit(recorder: Recorder) -> None:
@@ -100,6 +101,6 @@ async def test_checks_with_large_samples_are_read_in_pages_that_fit(recorder: Re
     for number in range(many):
         await recorder.record(checked(tenant, number, CheckStatus.FAILED, sample="x" * MEGABYTE))
     async with reading(recorder, tenant) as client:
-        lines = await client.export("/api/v1/pipelines/dq")
+        lines = await client.export(f"/api/v1/pipelines/dq?{SINCE}")
         runs = {json.loads(line)["run_id"] for line in lines}
         assert (len(lines), runs) == (many, {run_id(number) for number in range(many)})

@@ -1,21 +1,28 @@
 """Where a page begins to read the log: with the days that it can hold."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
-from contracts.audit import EventOrder, ListEventsV1
-from contracts.identifiers import TenantId, WebhookId
+from contracts.audit import EventOrder, ListEventsV1, ListUsageV1
+from contracts.identifiers import StepId, TenantId, WebhookId
 from contracts.message import Message
+from contracts.quality import CheckPart, CheckStatus, ListQualityV1, QualityCheckedV1, Severity
+from contracts.runs import GetRunV1, ListRunsV1, RunStatus
+from contracts.steps import ListStepsV1
 from contracts.webhooks import ListNoticesV1, Notice, NoticeSentV1
 from libs.warehouse.warehouse import Warehouse
 from services.audit_log.handlers import Handlers
 from services.audit_log.store import Records
 from tests.audit_log.recorder import START, Recorder, delivery
-from tests.audit_log.test_views import queued, run_id
+from tests.audit_log.test_views import finished, queued, run_id, step_completed
 
 WEBHOOK = WebhookId("wh_window")
 DAY = timedelta(days=1)
+
+
+class Page(Protocol):
+    async def __call__(self, query: Any, /) -> tuple[Sequence[Any], str]: ...
 
 
 class Noting:
@@ -61,7 +68,8 @@ async def test_events_go_back_thirty_days_unless_it_is_said(recorder: Recorder) 
     assert await numbers(late, tenant, from_time=START + 30 * DAY) == [2]
     assert await numbers(late, tenant, to_time=START + 25 * DAY) == [0, 1]
     assert await numbers(late, tenant, run_id=run_id(0)) == [0]
-    assert await numbers(late, tenant, correlation_id="c-1") == [0, 1, 2]
+    assert await numbers(late, tenant, correlation_id="c-1") == [1, 2]
+    assert await numbers(late, tenant, correlation_id="c-1", from_time=START) == [0, 1, 2]
 
 
 async def test_chains_are_whole_unless_it_is_said(recorder: Recorder) -> None:
@@ -190,3 +198,84 @@ async def test_what_was_recorded_before_is_not_even_read(recorder: Recorder) -> 
     records = now(recorder, 1)
     assert await numbers(records, tenant, from_time=START) == []
     assert await tries(records, tenant, from_time=START) == []
+
+
+async def test_lists_of_runs_checks_and_days_go_back_thirty_days_unless_it_is_said(
+    recorder: Recorder,
+) -> None:
+    tenant = TenantId("window_lists")
+    for number, day in enumerate((0, 20, 45)):
+        at = START + day * DAY
+        about = {"submitted_at": at, "run_date": at.date()}
+        await recorded(recorder, queued(tenant, number).model_copy(update=about), at, at)
+        await recorded(recorder, checked(tenant, number, at), at, at)
+    noting = Noting(recorder.warehouse)
+    late = Records(cast("Warehouse", noting), lambda: START + 46 * DAY)
+
+    async def found(page: Page, query: type[Message], **chosen: object) -> list[object]:
+        rows: list[Any] = []
+        after = ""
+        while True:
+            asked = {"tenant_id": tenant, "limit": 1, "after": after, **chosen}
+            more, after = await page(query.model_validate(asked))
+            rows += more
+            if not after:
+                return [int(row.run_id[-4:]) if hasattr(row, "run_id") else row.day for row in rows]
+
+    first = START.date()
+    days = [first + day * DAY for day in (0, 20, 45)]
+    assert await found(late.runs, ListRunsV1) == [2, 1]
+    assert await found(late.runs, ListRunsV1, from_date=days[0]) == [2, 1, 0]
+    assert await found(late.runs, ListRunsV1, to_date=days[1]) == [1, 0]
+    assert await found(late.usage, ListUsageV1) == [days[2], days[1]]
+    assert await found(late.usage, ListUsageV1, from_date=first) == days[::-1]
+    assert await found(late.usage, ListUsageV1, to_date=days[1]) == [days[1], days[0]]
+    assert await found(late.quality, ListQualityV1) == [2, 1]
+    assert await found(late.quality, ListQualityV1, from_time=START) == [2, 1, 0]
+    assert await found(late.quality, ListQualityV1, to_time=START + 25 * DAY) == [1, 0]
+    assert await found(late.quality, ListQualityV1, run_id=run_id(0)) == [0]
+    hour, lately = timedelta(hours=1), START + 16 * DAY
+    assert {lately, lately - hour, START - 2 * hour} < set(noting.bounds)
+
+
+async def test_a_month_is_counted_from_its_first_day(recorder: Recorder) -> None:
+    """Though only its last days are asked for."""
+    tenant = TenantId("window_month")
+    for number, day in enumerate((0, 10)):
+        at = START.replace(day=2) + day * DAY
+        told = queued(tenant, number).model_copy(update={"submitted_at": at})
+        await recorded(recorder, told, at, at)
+    asked = ListUsageV1(tenant_id=tenant, from_date=START.date().replace(day=12))
+    (found,), _ = await now(recorder, 5).usage(asked)
+    assert (found.runs, found.runs_this_month) == (1, 2)
+
+
+async def test_all_of_a_run_is_read_though_it_was_asked_for_long_ago(recorder: Recorder) -> None:
+    """Its end alone is of the last days."""
+    tenant = TenantId("window_run")
+    told = queued(tenant, 1).model_copy(update={"submitted_at": START, "revision": 7})
+    await recorded(recorder, told, START, START)
+    ended = finished(tenant, 1, RunStatus.COMPLETED).model_copy(update={"submitted_at": START})
+    at = START + 40 * DAY
+    await recorded(recorder, ended, at, at)
+    await recorded(recorder, step_completed(tenant, 1), START + DAY, START + DAY)
+    late = now(recorder, 41)
+    run = await late.run(GetRunV1(tenant_id=tenant, run_id=run_id(1)))
+    assert run is not None
+    assert (run.revision, run.status) == (7, RunStatus.COMPLETED)
+    assert len(await late.steps(ListStepsV1(tenant_id=tenant, run_id=run_id(1)))) == 1
+    query = ListEventsV1(tenant_id=tenant, run_id=run_id(1))
+    assert len((await late.events(query)).events) == 3
+
+
+def checked(tenant: TenantId, number: int, at: datetime) -> QualityCheckedV1:
+    check = CheckPart(name="rows", kind="rows", severity=Severity.FAIL, status=CheckStatus.PASSED)
+    return QualityCheckedV1(
+        tenant_id=tenant,
+        run_id=run_id(number),
+        attempt=1,
+        step_id=StepId("check"),
+        table="window.costs",
+        checked_at=at,
+        checks=(check,),
+    )

@@ -86,6 +86,8 @@ class CostShown(Part):
 
 class LineageFilters(PageQuery):
     run_id: RunId | None = None
+    from_time: Moment | None = Field(default=None, alias="from")
+    to_time: Moment | None = Field(default=None, alias="to")
 
 
 class LineageShown(Part):
@@ -106,8 +108,8 @@ class AuditRoutes:
     async def events(self, call: Call, query: EventFilters) -> web.StreamResponse:
         """List what was recorded; an operator says whose, `system` for what concerns no tenant.
 
-        In order of time, of the last 30 days unless `from`, `run_id` or `correlation_id` says
-        otherwise; in order of chains, all. NDJSON gives every page of the same.
+        In order of time, of the last 30 days unless `from` or `run_id` says otherwise; in order
+        of chains, all. NDJSON gives every page of the same.
         """
         tenant = _whose(call, query)
 
@@ -135,7 +137,7 @@ class AuditRoutes:
 
     @endpoint("GET", "/api/v1/tenants/quota/history", Who.TENANT, answers=UsageShown, **LISTING)
     async def usage(self, call: Call, query: DayFilters) -> web.StreamResponse:
-        """List what ran, day by day."""
+        """List what ran, day by day, of the last 30 days unless `from` or `to` says otherwise."""
 
         async def fetch(after: str, limit: int) -> tuple[Sequence[Item], str]:
             wanted = ListUsageV1(
@@ -152,11 +154,19 @@ class AuditRoutes:
 
     @endpoint("GET", "/api/v1/pipelines/lineage", Who.TENANT, answers=LineageShown, **LISTING)
     async def lineage(self, call: Call, query: LineageFilters) -> web.StreamResponse:
-        """List what steps read and wrote, as OpenLineage events. NDJSON gives all of it."""
+        """List what steps read and wrote, as OpenLineage events.
+
+        Of the last 30 days unless `from` or `run_id` says otherwise; NDJSON gives every page.
+        """
 
         async def fetch(after: str, limit: int) -> tuple[Sequence[Item], str]:
             wanted = ListLineageV1(
-                tenant_id=call.tenant, run_id=query.run_id, after=after, limit=limit
+                tenant_id=call.tenant,
+                run_id=query.run_id,
+                from_time=query.from_time,
+                to_time=query.to_time,
+                after=after,
+                limit=limit,
             )
             found = await self._edge.questions.ask(wanted, LineageListV1, within=READING_SECONDS)
             return found.events, found.next_after

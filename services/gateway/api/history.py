@@ -99,7 +99,11 @@ class HistoryRoutes:
     @endpoint("GET", RUNS, Who.TENANT, answers=RunsShown, **LISTING)
     @endpoint("GET", "/api/v1/pipelines/history", Who.TENANT, answers=RunsShown, **LISTING)
     async def list(self, call: Call, query: RunFilters) -> web.StreamResponse:
-        """List runs, the newest first; to who accepts NDJSON, all of them."""
+        """List runs, the newest first.
+
+        `from` and `to` are days that runs are about; those asked for more than a year before their
+        day are found by `to` alone. With neither, runs of the last 30 days; NDJSON gives all pages.
+        """
 
         async def fetch(after: str, limit: int) -> tuple[Sequence[Item], str]:
             wanted = ListRunsV1(

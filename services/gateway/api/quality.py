@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from aiohttp import web
+from pydantic import Field
 
 from contracts.identifiers import RunId, StepId
 from contracts.message import Part, Utc
@@ -15,6 +16,7 @@ from contracts.quality import (
 )
 from services.gateway.api.edge import READING_SECONDS, RUNS, Edge
 from services.gateway.api.endpoint import Call, Who, endpoint
+from services.gateway.api.moments import Moment
 from services.gateway.api.pages import LISTING, Item, PageQuery
 
 OF_RUN = {**LISTING, "errors": (*LISTING["errors"], "run_not_found")}
@@ -22,6 +24,8 @@ OF_RUN = {**LISTING, "errors": (*LISTING["errors"], "run_not_found")}
 
 class QualityFilters(PageQuery):
     status: CheckStatus | None = None
+    from_time: Moment | None = Field(default=None, alias="from")
+    to_time: Moment | None = Field(default=None, alias="to")
 
 
 class CheckShown(CheckPart):
@@ -48,7 +52,10 @@ class QualityRoutes:
 
     @endpoint("GET", "/api/v1/pipelines/dq", Who.TENANT, answers=ChecksShown, **LISTING)
     async def of_all(self, call: Call, query: QualityFilters) -> web.StreamResponse:
-        """List what all runs have checked, the newest first."""
+        """List what all runs have checked, the newest first.
+
+        Of the last 30 days unless `from` says otherwise; NDJSON gives every page of the same.
+        """
         return await self._checks(call, query, None)
 
     async def _checks(
@@ -56,7 +63,10 @@ class QualityRoutes:
     ) -> web.StreamResponse:
         async def fetch(after: str, limit: int) -> tuple[Sequence[Item], str]:
             wanted = ListQualityV1(
-                tenant_id=call.tenant, run_id=run_id, status=query.status, after=after, limit=limit
+                tenant_id=call.tenant,
+                run_id=run_id,
+                after=after,
+                **{**query.model_dump(exclude={"cursor"}), "limit": limit},
             )
             found = await self._edge.questions.ask(wanted, QualityListV1, within=READING_SECONDS)
             if run_id is not None and not found.checks:
