@@ -18,6 +18,10 @@ MOST_BARS = 24
 BARS = "▁▂▃▄▅▆▇█"
 
 
+def today() -> date:
+    return datetime.now(UTC).date()
+
+
 def quota(output: Output = None) -> None:
     """Say what has run, what may still run, and when each limit resets."""
     choose(output)
@@ -47,7 +51,7 @@ def cost(
 ) -> None:
     """Say what your clouds and services cost, with a line over time for each."""
     choose(output)
-    last = datetime.now(UTC).date()
+    last = today()
     first = last - timedelta(days=days - 1)
     with connected() as client:
         found = client(ask.bill(by, first, last, provider))
@@ -92,7 +96,7 @@ def run_costs(
 ) -> None:
     """Say what the runs themselves have cost, with a line of it over time."""
     choose(output)
-    since = datetime.now(UTC).date() - timedelta(days=days - 1)
+    since = today() - timedelta(days=days - 1)
     with connected() as client:
         found = sorted(
             client(ask.costs(by, since)).costs, key=lambda one: (one.day or since, -one.cost)

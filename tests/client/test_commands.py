@@ -4,10 +4,12 @@ import json
 import os
 import subprocess
 import sys
+from datetime import date
 from pathlib import Path
 
 import pytest
 
+from convergence.cli import money
 from tests.client.shell import QuickShell
 from tests.focus.ledger import load_ledger
 from tests.pipelines import BAD_SQL, ONE_STEP
@@ -72,7 +74,10 @@ def test_a_plan_says_what_would_be_written(shell: QuickShell) -> None:
     assert (plan["allowed"], plan["steps"][0]["writes"]) == (True, [f"{TENANT}.ones"])
 
 
-def test_a_template_runs_to_its_end_and_its_cost_is_shown(shell: QuickShell, landing: Path) -> None:
+def test_a_template_runs_to_its_end_and_its_cost_is_shown(
+    shell: QuickShell, landing: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(money, "today", lambda: date(2026, 12, 1))  # its bill is of November
     ledger = load_ledger("aws_cur")
     path = landing / TENANT / "aws/cur/2026-11/cur-00001.csv"
     path.parent.mkdir(parents=True)
