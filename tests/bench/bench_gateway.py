@@ -23,7 +23,7 @@ import uvloop
 from aiohttp import web
 
 from contracts.envelope import Envelope, Wire
-from contracts.message import Event
+from contracts.message import Event, Message
 from libs.bus.message import Emit
 from libs.bus.publisher import Publisher
 from libs.service import spare_what_stays
@@ -35,7 +35,7 @@ from services.gateway.limits import Limits
 from services.gateway.trail import Trail
 from tests.api.threads import ExampleRequester
 from tests.bench.figures import Figure, Findings
-from tests.gateway.edges import KEY, edge_on, once_for, serving
+from tests.gateway.edges import KEY, M, edge_on, once_for, serving
 
 REQUESTS = 4_000
 AT_ONCE = 32
@@ -61,11 +61,22 @@ async def gateway() -> AsyncIterator[str]:
     """Limits count, and are too wide to be met."""
     settings = GatewaySettings(rate_limit_address=10**9, rate_limit_tenant=10**9)
     limits = Limits(settings)
-    edge = edge_on(settings=settings, requester=ExampleRequester(), limits=limits)
+    edge = edge_on(settings=settings, requester=Forgetful(), limits=limits)
     trail = Trail(Silent(), edge.auth.remembered)
     chain = in_front(Cors(()), limits, trail, once_for(edge.auth))
     async with serving(edge, chain, [limits.on_prepare]) as url:
         yield url
+
+
+class Forgetful(ExampleRequester):
+    """Keeps nothing of what it was asked: a memory that grows would count as the gateway's."""
+
+    async def ask_many(
+        self, question: Message, *answers: type[M], id_: str = "", **_: object
+    ) -> list[M]:
+        answer = await self.answer(question, answers, id_)
+        assert isinstance(answer, answers)
+        return [answer]
 
 
 class Silent(Publisher):
