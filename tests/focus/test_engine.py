@@ -250,3 +250,16 @@ def test_objects_that_are_no_text_become_json() -> None:
         (None, None, None, None),
         (None, None, None, None),
     ]
+
+
+def test_a_record_in_a_map_of_products_is_its_json() -> None:
+    entry = pl.Struct({"key": pl.String(), "value": pl.Struct({"name": pl.String()})})
+    product = pl.Series("product", [[{"key": "operating_system", "value": {"name": "Linux"}}]])
+    rows, _ = convert(FIRST.with_columns(product.cast(pl.List(entry)), product_sku=pl.lit("S")))
+    details = orjson.loads(rows["SkuPriceDetails"][0])
+    assert details["OperatingSystem"] == '{"name":"Linux"}'
+
+
+def test_a_map_that_is_none_is_refused_in_words() -> None:
+    with pytest.raises(MappingError, match="aws_cur"):
+        convert(FIRST.with_columns(product=pl.Series([["Linux"]])))

@@ -15,6 +15,7 @@ from services.executor.focus.errors import MappingError
 from services.executor.focus.expressions import compile_expression, layers
 from services.executor.focus.lookups import load_lookup
 from services.executor.focus.mapping import Mapping
+from services.executor.focus.objects import in_words, types_of_pairs
 from services.executor.focus.pairs import in_pairs, member
 from services.executor.focus.periods import with_period
 from services.executor.focus.source import HAS, Source, headers_of, plain
@@ -61,17 +62,20 @@ class Converter:
         )
 
     def convert(self, batch: pl.DataFrame) -> pl.DataFrame:
-        """Raises `BadValueError`, with the number of the row in this batch."""
+        """Raises `BadValueError`, with the number of the row in this batch, and `MappingError`."""
+        try:
+            return self._converted(batch)
+        except PolarsError as error:
+            raise MappingError(self._mapping.name, str(error).splitlines()[0]) from error
+
+    def _converted(self, batch: pl.DataFrame) -> pl.DataFrame:
         batch = in_pairs(batch, self._texts) if self._texts else batch
         flat = batch.select(expression.alias(name) for name, expression in self._flattened.items())
         rows = with_period(self._source.read(flat), self._mapping.billing_period)
         found = [(each, each.of(rows)) for each in self._elements]
         for each, elements in found:
             rows = rows.hstack(each.sums(rows.height, elements))
-        try:
-            return self._rows_to_focus(rows, found)
-        except PolarsError as error:
-            raise MappingError(self._mapping.name, str(error).splitlines()[0]) from error
+        return self._rows_to_focus(rows, found)
 
     def _rows_to_focus(
         self, rows: pl.DataFrame, found: Sequence[tuple[ElementRows, pl.DataFrame]]
@@ -229,11 +233,17 @@ def _members(mapping: Mapping, schema: pl.Schema) -> dict[str, pl.Expr]:
     """What a mapping wants out of maps, as columns of their own."""
     headers = {plain(name): name for name, type_ in schema.items() if type_ != pl.Struct}
     return {
-        f"{name}.{key}": member(pl.col(headers[plain(name)]), key)
+        f"{name}.{key}": _member(schema, headers[plain(name)], key)
         for name, keys in mapping.maps.items()
         if plain(name) in headers
         for key in keys
     }
+
+
+def _member(schema: pl.Schema, header: str, key: str) -> pl.Expr:
+    """A record that stands where a text is expected is its JSON, as it is in CSV."""
+    type_ = types_of_pairs(schema[header]).get("value", pl.String())
+    return in_words(member(pl.col(header), key), type_)
 
 
 def _flatten(

@@ -33,7 +33,7 @@ def members_of_pairs(
 
     Of `prefixes` the longest that fits counts; of members that get the same key, the first.
     """
-    pair, types = pl.element().struct, _types_of_pairs(type_)
+    pair, types = pl.element().struct, types_of_pairs(type_)
     key = pair.field("key").cast(pl.String)
     for old, new in sorted((prefixes or {}).items(), key=lambda each: len(each[0])):
         begins = pair.field("key").cast(pl.String).str.starts_with(old)
@@ -41,7 +41,7 @@ def members_of_pairs(
         key = pl.when(begins).then(instead).otherwise(key)
     outer = [escaped(pair.field(within).fill_null("")), pl.lit("/")] if within else []
     name = pl.concat_str([pl.lit(f'"{prefix}'), *outer, escaped(key), pl.lit('":"')])
-    value = escaped(_in_words(pair.field("value"), types.get("value", pl.String())).fill_null(""))
+    value = escaped(in_words(pair.field("value"), types.get("value", pl.String())).fill_null(""))
     one = pl.concat_str([name, value, pl.lit('"')])
     pairs = pl.col(column)
     doubled = pairs.list.eval(name).list.n_unique() < pairs.list.len()
@@ -58,18 +58,18 @@ def of_nested(column: str, type_: pl.DataType) -> pl.Expr:
     if isinstance(type_, pl.Struct):
         names = [field.name for field in type_.fields]
         return object_of([_nested_member(name, value.struct.field(name)) for name in names])
-    if {"key", "value"} <= set(_types_of_pairs(type_)):
+    if {"key", "value"} <= set(types_of_pairs(type_)):
         return object_of([members_of_pairs(column, type_)])
     return _encoded(value)
 
 
-def _types_of_pairs(type_: pl.DataType) -> dict[str, _Type]:
+def types_of_pairs(type_: pl.DataType) -> dict[str, _Type]:
     inner = type_.inner if isinstance(type_, pl.List) else None
     fields = inner.fields if isinstance(inner, pl.Struct) else []
     return {field.name: field.dtype for field in fields}
 
 
-def _in_words(value: pl.Expr, type_: _Type) -> pl.Expr:
+def in_words(value: pl.Expr, type_: _Type) -> pl.Expr:
     """A text as it is, of what has parts its JSON."""
     return _encoded(value) if type_.is_nested() else value.cast(pl.String)
 
