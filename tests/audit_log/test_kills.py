@@ -127,13 +127,14 @@ async def platform(audit_log: tuple[AuditLog, dict[str, int]]) -> AsyncIterator[
 async def load_and_kill(platform: Platform, load: Load, runs: int, kills: int) -> None:
     """Publish in portions; now and then the service dies in the middle of one."""
     service = platform.audit_log
+    before = await chains(platform)
     service.start()
     for _ in range(kills):
-        before = await chains(platform)
         publishing = asyncio.create_task(platform.publish(load, runs // kills))
         await writing(platform, before)
         await asyncio.sleep(load.chance.uniform(0.0, 0.1))  # it dies at any point of its work
         service.kill()
+        before = await chains(platform)
         service.start()
         await publishing
 
