@@ -6,7 +6,8 @@ something to measure against; rounds are kept, so that the page can show the spr
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
 
@@ -73,10 +74,13 @@ class Findings:
     area: str
     figures: Sequence[Figure] = ()
     curves: Sequence[Curve] = field(default=())
+    on: str = ""
+    """The day of it, once it is kept."""
 
     def keep(self) -> None:
         FOLDER.mkdir(parents=True, exist_ok=True)
-        (FOLDER / f"{self.area}.json").write_text(json.dumps(asdict(self)))
+        dated = replace(self, on=datetime.now(UTC).date().isoformat())
+        (FOLDER / f"{self.area}.json").write_text(json.dumps(asdict(dated)))
 
 
 def _told(rounds: Sequence[float], unit: str) -> str:
@@ -92,4 +96,4 @@ def _read(path: Path) -> Findings:
     found = json.loads(path.read_text())
     figures = [Figure(**one) for one in found["figures"]]
     curves = [Curve(**one) for one in found["curves"]]
-    return Findings(found["area"], figures, curves)
+    return Findings(found["area"], figures, curves, found.get("on", ""))

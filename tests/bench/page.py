@@ -4,6 +4,7 @@ python -m tests.bench.page
 """
 
 import os
+import re
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -15,7 +16,8 @@ PAGE = Path(__file__).parents[2] / "docs" / "performance.md"
 HEAD = """\
 # Performance
 
-Written by `make bench` and `make peers` from their last runs. Everything ran on one machine of
+Written by `make bench` and `make peers` from their last runs. A section is of one run and names its
+day; sections of benches that were not run again stay as they were. Everything ran on one machine of
 {cores} cores together with the emulators and whatever made the load, so read ratios, not
 absolutes: each is against something measured in the same run. A ratio above 1 is better than what
 stands beside it.
@@ -30,21 +32,31 @@ TAIL = """\
 """
 
 
-def page(findings: Iterable[Findings]) -> str:
+def page(findings: Iterable[Findings], before: str = "") -> str:
+    """With the sections of an earlier page that nothing was found for since."""
+    sections = _sections(before) | dict(_sections("".join(map(_section, findings))))
     parts = [HEAD.format(cores=os.cpu_count())]
-    parts += [_section(one) for one in findings]
+    parts += [sections[title] for title in sorted(sections)]
     return "\n".join([*parts, TAIL])
+
+
+def _sections(text: str) -> dict[str, str]:
+    """By their titles, without what every page has."""
+    parts = re.split(r"^(?=## )", text.removesuffix(TAIL), flags=re.MULTILINE)[1:]
+    return {part.partition("\n")[0]: part.rstrip() + "\n" for part in parts}
 
 
 def _section(found: Findings) -> str:
     lines = [f"## {found.area.replace('-', ' ').capitalize()}", ""]
+    if found.on:
+        lines += [f"Measured on {found.on}.", ""]
     if found.figures:
         lines += ["| what | measured | beside it | ratio | aim |", "|---|---|---|---|---|"]
         lines += [_row(figure) for figure in found.figures]
         lines.append("")
     for curve in found.curves:
         lines += [*_plot(curve), ""]
-    return "\n".join(lines)
+    return "\n".join([*lines, ""])
 
 
 def _row(figure: Figure) -> str:
@@ -101,7 +113,7 @@ def main() -> int:
     if not findings:
         sys.stderr.write(f"nothing measured yet in {FOLDER}: run `make bench`\n")
         return 1
-    PAGE.write_text(page(findings))
+    PAGE.write_text(page(findings, PAGE.read_text()))
     print(f"wrote {PAGE.relative_to(PAGE.parents[1])} from {len(findings)} benches")
     return 0
 

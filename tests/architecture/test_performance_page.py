@@ -1,0 +1,20 @@
+"""The page of figures: what was measured anew takes the place of what was, and of nothing else."""
+
+from tests.bench.figures import Figure, Findings
+from tests.bench.page import PAGE, page
+
+
+def measured(area: str, value: float) -> Findings:
+    return Findings(area, [Figure("so much", "ms", [value])], on="2026-11-22")
+
+
+def test_sections_that_were_not_measured_again_stay() -> None:
+    first = page([measured("reading", 1), measured("bus", 2)])
+    second = page([measured("reading", 3)], first)
+    assert second == page([measured("bus", 2), measured("reading", 3)])
+    assert second.count("Measured on 2026-11-22.") == 2
+
+
+def test_the_page_that_is_there_can_be_written_on() -> None:
+    there = PAGE.read_text()
+    assert page([], there).splitlines()[5:] == there.splitlines()[5:]
