@@ -13,7 +13,7 @@ SERVICES := gateway tenant scheduler executor audit_log
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check fmt contracts lock clean bench long soak fuzz containers audit sbom mutants peers conformance screenshots
+.PHONY: help run test check fmt contracts lock clean bench long soak hours fuzz containers audit sbom mutants peers conformance screenshots
 
 help: ## List every target
 	@grep -hE '^[a-z-]+:.*?## ' $(MAKEFILE_LIST) | awk -F ':.*?## ' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -62,8 +62,11 @@ conformance: $(VENV)/ready $(VENV)/validator/ready ## The official FOCUS validat
 	@MODEL="$(MODEL)" VALIDATOR=$(VENV)/validator/bin/focus-validator $(BIN)/python -m tests.conformance
 
 soak: $(VENV)/ready ## Everything that can go wrong, for long, and a judge at the end (MINUTES=20, SEED=1)
-	@$(BIN)/python -m pytest -q -m soak tests
+	@$(BIN)/python -m pytest -q -m soak tests/api
 	@$(BIN)/python -m tests.soak
+
+hours: $(VENV)/ready ## Single promises under hundreds of kills and thousands of seeds
+	@$(BIN)/python -m pytest -q -m soak tests --ignore tests/api
 
 long: $(VENV)/ready ## A hundred thousand runs: do memory and latency stay what they are? (RUNS=100000)
 	@$(BIN)/python -m tests.bench.long_run --runs $(or $(RUNS),100000)
