@@ -9,6 +9,7 @@ from typing import Any
 
 from libs.slotlog.log import Record
 from services.scheduler.domain.deciding import Rules
+from services.scheduler.domain.facts import Admitted
 from services.scheduler.domain.ledger import Ledger
 from services.scheduler.store import LedgerDecider
 from tests.soak.workload import REFUSED
@@ -33,9 +34,10 @@ class Book:
                 for wire in entry.emits:
                     if wire.attributes["ce-type"] == "run.rejected.v1":
                         found._refusal(slot, record.at, state, json.loads(wire.data))
-                for fact in entry.facts:
-                    state = decider.evolve(state, decider.load_fact(fact))
-        found.days.update({day: n for day, n in state.charged.items() if len(day) == DAY})
+                for fact in map(decider.load_fact, entry.facts):
+                    if isinstance(fact, Admitted):
+                        found.days[fact.day] += 1
+                    state = decider.evolve(state, fact)
         return found
 
     def _refusal(self, slot: int, at: datetime, state: Ledger, event: dict[str, Any]) -> None:

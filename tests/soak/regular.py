@@ -134,7 +134,7 @@ async def _load_once(one: Regular, work: Workload, number: int) -> str:
     while True:
         status, found = await work.call("GET", f"/api/v1/pipelines/runs/{body['run_id']}", one)
         if status == 200 and found["status"] in FINAL:
-            return f"{body['run_id']} {found['status']}"
+            return f"{found['status']}{found.get('error') or ''}"
         await asyncio.sleep(0.5)
 
 
@@ -161,7 +161,7 @@ async def check(tenants: list[Regular], warehouse: Warehouse) -> list[Finding]:
             if effects.get(id_, 0) != 1 and (is_sure or effects.get(id_)):
                 lost.append(f"{one.name} {due:%d %H:%M}: {effects.get(id_, 0)} rows")
         more += [f"{one.name}: {id_}" for id_ in effects if id_ not in ids]
-        unended += [run for run in one.loads if not run.endswith("COMPLETED")]
+        unended += [f"{one.name}: {how}" for how in one.loads if how != "COMPLETED"]
     return [
         Finding("each minute's scheduled run had its effect once", times, tuple(lost)),
         Finding("no run by schedule without a due time", times, tuple(more)),
