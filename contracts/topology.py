@@ -17,6 +17,7 @@ from contracts.catalogue import (
     topic_of,
 )
 from contracts.message import EVERY_SERVICE, Kind, Service
+from contracts.platform import CheckServiceV1
 
 FILTER_LIMIT = 256
 ACK_DEADLINE_SECONDS = 15
@@ -26,6 +27,7 @@ MAX_DELIVERY_ATTEMPTS = 30
 DAY_SECONDS = 86_400
 CLAUSES = frozenset({"any_of", "none_of"})
 ANSWERING = (Service.TENANT, Service.SCHEDULER, Service.EXECUTOR, Service.AUDIT_LOG)
+HEARD_BY_GATEWAYS = (*ANSWERING, Service.GATEWAY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,17 +146,21 @@ def durable_subscriptions(consumer: Service) -> tuple[SubscriptionSpec, ...]:
 
 
 def instance_subscriptions(instance: str) -> tuple[SubscriptionSpec, ...]:
-    """What one gateway instance hears while it lives: all events, and its own replies."""
+    """What one gateway instance hears while it lives: all events, and its own replies.
+
+    And of gateways their checks, so that it knows whether it hears at all when nobody answers.
+    """
     clauses = (Clause("ce-kind", Kind.EVENT.value), Clause("ce-replyto", instance))
+    checks = (Clause("ce-type", CheckServiceV1.wire_type),)
     return tuple(
         SubscriptionSpec(
             f"convergence-gateway-{instance}-from-{producer}-v1",
             topic_of(producer),
-            clauses,
+            checks if producer is Service.GATEWAY else clauses,
             retention_seconds=600,
             expires_after_seconds=DAY_SECONDS,
         )
-        for producer in ANSWERING
+        for producer in HEARD_BY_GATEWAYS
     )
 
 
@@ -196,7 +202,7 @@ def is_instance_subscription(name: str) -> bool:
         and name.endswith(f"-from-{producer}-v1")
         and name != subscription_of(asker, producer)
         for asker in CONSUMING_SERVICES
-        for producer in ANSWERING
+        for producer in HEARD_BY_GATEWAYS
     )
 
 

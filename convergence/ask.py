@@ -259,8 +259,11 @@ def retry(run_id: str, start: str = "failed") -> Ask[models.Started]:
     return Ask("POST", path, models.Started, {"run_id": run_id}, body=body)
 
 
-def runs(status: str = "", pipeline: str = "", limit: int = 20) -> Ask[models.Runs]:
-    query = {"status": status, "pipeline": pipeline, "limit": limit}
+def runs(
+    status: str = "", pipeline: str = "", limit: int = 20, since: date | None = None
+) -> Ask[models.Runs]:
+    """About days from `since` on; else of the last 30 days."""
+    query = {"status": status, "pipeline": pipeline, "limit": limit, "from": since}
     return Ask("GET", RUNS, models.Runs, query=query)
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from contracts.catalogue import CONSUMING_SERVICES, topic_of
 from contracts.message import Service
-from contracts.topology import ANSWERING, dead_letters_of, durable_subscriptions, topology
+from contracts.topology import HEARD_BY_GATEWAYS, dead_letters_of, durable_subscriptions, topology
 from libs.warehouse.accounts import email_of
 
 INSTANCE_ROLE = "convergenceInstanceSubscriber"
@@ -119,7 +119,7 @@ def _receiving(names: Names) -> Iterator[Grant]:
             yield Grant(f"subscription:{spec.name}", SUBSCRIBER, names.agent("pubsub"))
             yield Grant(f"topic:{dead_letters_of(spec.name)}", PUBLISHER, names.agent("pubsub"))
     gateway = names.account(Service.GATEWAY)
-    for producer in ANSWERING:  # to attach what each instance makes for itself
+    for producer in HEARD_BY_GATEWAYS:  # to attach what each instance makes for itself
         yield Grant(f"topic:{topic_of(producer)}", SUBSCRIBER, gateway)
     yield Grant("project:", f"projects/{names.project}/roles/{INSTANCE_ROLE}", gateway)
 

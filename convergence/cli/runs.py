@@ -1,5 +1,6 @@
 """Commands that start, follow and look at runs."""
 
+from datetime import UTC, datetime, timedelta
 from time import sleep
 from typing import Annotated
 
@@ -22,7 +23,7 @@ from convergence.cli.following import RUN_COLUMNS, Wait, end_with, started
 from convergence.client import Client
 
 STEP_COLUMNS = ("step_id", "status", "attempt", "rows", "bytes", "duration_ms", "error.detail")
-LOOK_SECONDS, MOST_LOOKS = 0.5, 60
+LOOK_SECONDS, QUIET_LOOKS, MOST_LOOKS = 0.5, 3, 60
 
 
 def run(  # noqa: PLR0913, PLR0917  the options of a command
@@ -63,12 +64,17 @@ def explain(run_id: str, output: Output = None) -> None:
 def runs(
     status: Annotated[str, typer.Option(help="Only in this state, e.g. FAILED.")] = "",
     pipeline: Annotated[str, typer.Option(help="Only of this pipeline.")] = "",
+    days: Annotated[
+        int | None, typer.Option(min=1, max=3650, help="How far back; else 30.")
+    ] = None,
     limit: Annotated[int, typer.Option(min=1, max=200)] = 20,
     output: Output = None,
 ) -> None:
     """List runs, the newest first."""
+    since = datetime.now(UTC).date() - timedelta(days=days) if days else None
+    asked = ask.runs(status.upper(), pipeline, limit, since)
     with connected() as client:
-        show(client(ask.runs(status.upper(), pipeline, limit)).runs, RUN_COLUMNS, form=output)
+        show(client(asked).runs, RUN_COLUMNS, form=output)
 
 
 def logs(
@@ -92,10 +98,13 @@ def logs(
 
 
 def _tell_the_last(client: Client, run_id: str, told: set[tuple[str, str]]) -> None:
-    """The run's end and its steps come by different ways: look until nothing is missing or new."""
+    """The run's end and its steps come by different ways: look until nothing new comes."""
+    quiet = 0
     for _ in range(MOST_LOOKS):
         known = len(told)
-        if _tell(client, run_id, told) and len(told) == known:
+        have_ended = _tell(client, run_id, told)
+        quiet = quiet + 1 if have_ended and len(told) == known else 0
+        if quiet == QUIET_LOOKS:
             return
         sleep(LOOK_SECONDS)
 

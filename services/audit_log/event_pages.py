@@ -6,7 +6,7 @@ reading is recorded too, so it would otherwise never come to an end.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Self
 
 from contracts.audit import CLOCKS_DIFFER, EventListV1, EventOrder, ListEventsV1
@@ -18,6 +18,8 @@ from services.audit_log.run_days import RunDays
 
 PIECE = 1_000_000
 """Characters of a message that is too long for one reply; each has 6 bytes at most."""
+ASKED_BEFORE = timedelta(days=7)
+"""A run may have been asked for so long before it was decided on: Pub/Sub keeps commands."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +85,8 @@ class EventPages:
         if query.from_time:
             return earlier(query.from_time, CLOCKS_DIFFER)
         if query.run_id:
-            return await self._days.began(query.tenant_id, query.run_id)
+            began = await self._days.began(query.tenant_id, query.run_id)
+            return earlier(began, ASKED_BEFORE)
         if query.order is EventOrder.CHAIN:
             return None
         return earlier(query.to_time or begun, SHOWN)

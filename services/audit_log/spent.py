@@ -1,6 +1,6 @@
 """Pages of what runs used: by day, and what they cost."""
 
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime, time, timedelta
 
 from contracts.audit import (
     CLOCKS_DIFFER,
@@ -13,6 +13,9 @@ from contracts.audit import (
 from libs.clock import Clock, earlier
 from services.audit_log.parts import USAGE_COLUMNS, cost_part, usage_part
 from services.audit_log.reading import SHOWN, Conditions, Reader
+
+LONGEST_LIFE = timedelta(days=90)
+"""For which a run may wait, and be tried again; older ones are forgotten."""
 
 
 class Spent:
@@ -86,5 +89,6 @@ _GROUPS = {
 
 
 def _month_of(day: date) -> datetime:
-    """Since when runs of its month were admitted, however late they were recorded."""
-    return earlier(datetime.combine(day.replace(day=1), time(), UTC), CLOCKS_DIFFER)
+    """Since when runs of its month may have begun to be counted: each is on its first day."""
+    first = datetime.combine(day.replace(day=1), time(), UTC)
+    return earlier(first, LONGEST_LIFE + CLOCKS_DIFFER)

@@ -48,7 +48,7 @@ async def build(process: Process) -> Parts:
     trail = Trail(process.bus.publisher, auth.remembered)
     cors, answers = Cors(settings.cors_origins), Answers(system_clock)
     register(process.router, live, auth)
-    line = Line(process.bus, cut_off(live, auth), auth.doubt_all)
+    line = Line(process.bus, cut_off(live, auth), auth.doubt_all, auth.outlast_all)
     questions = Questions(requester, settings.question_timeout_seconds)
     edge = Edge(
         settings=settings,

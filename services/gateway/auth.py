@@ -28,8 +28,8 @@ MOST_ASKING = 1_000
 MOST_ASKING_AGAIN = 500
 """Of keys that are remembered and doubted: whoever has to wait for an answer has the rest."""
 MOST_TRIES = 3
-DOUBTED_FOR = timedelta(seconds=5)
-"""A doubt is said again more often than that for as long as there is reason for it."""
+OUTLASTING_FOR = timedelta(seconds=5)
+"""It is said again more often than that for as long as there is reason for it."""
 
 
 ACTOR = web.RequestKey("actor", Actor)
@@ -74,7 +74,7 @@ class Authenticator:
         self.asking: dict[KeyHash, _Asking] = {}
         self._room = asyncio.Semaphore(MOST_ASKING)
         self._doubts = 0
-        self._doubted_at = FIRST
+        self._outlasting_at = FIRST
         self._admin_keys = [sha256(key.encode()).digest() for key in settings.admin_keys]
 
     async def tenant(self, request: web.Request) -> TenantId:
@@ -136,7 +136,7 @@ class Authenticator:
 
     def _remembered(self, key_hash: KeyHash, now: datetime) -> Known | None:
         """For longer while nobody can change anything."""
-        outlasting = now - self._doubted_at < DOUBTED_FOR
+        outlasting = now - self._outlasting_at < OUTLASTING_FOR
         return self.known.find(key_hash, now, outlasting=outlasting)
 
     def admin(self, request: web.Request) -> None:
@@ -179,12 +179,16 @@ class Authenticator:
             asking.stale = True
 
     def doubt_all(self) -> None:
-        """Something may have changed, or nobody can change anything.
+        """Something may have changed.
 
         What is remembered goes on to count, and is asked for again when it is used.
         """
         self._doubts += 1
-        self._doubted_at = self._clock()
+
+    def outlast_all(self) -> None:
+        """Nobody can change anything now: what is remembered counts beyond its time too."""
+        self.doubt_all()
+        self._outlasting_at = self._clock()
 
     def _ask_again(self, known: Known) -> None:
         if known.key_hash not in self.asking and len(self.asking) < MOST_ASKING_AGAIN:

@@ -2,10 +2,11 @@
 
 A pull that breaks off says so. One that falls silent does not: so when nothing of
 the tenant service has come for a moment, it is asked for a sign of life. When it
-gives none and nobody else does, this instance is cut off: events may be late, so
-nothing that it remembers of keys counts any more. When only the tenant service
-gives none, it may be down, and then nobody can revoke either: what is remembered
-still counts, and is asked for again as far as there are answers.
+gives none and nothing else is heard, not even the question itself, this instance is
+cut off: events may be late, so nothing that it remembers of keys counts any more.
+When only the tenant service gives none, it may be down, and then nobody can revoke
+either: what is remembered still counts, and is asked for again as far as there are
+answers.
 """
 
 import asyncio
@@ -32,22 +33,33 @@ class Hearing(StrEnum):
     """Of whom something is heard."""
 
     ALL = "again of the tenant service"
-    OTHERS = "nothing of the tenant service"
+    OTHERS = "nothing of the tenant service, but others or itself"
     NOTHING = "nothing"
 
 
 class Line:
-    """For one event loop. `doubt` has keys asked for again; `cut_off` forgets them."""
+    """For one event loop.
 
-    def __init__(self, bus: Bus, cut_off: Callable[[], None], doubt: Callable[[], None]) -> None:
+    `doubt` has keys asked for again, `outlast` has them count for longer too, and
+    `cut_off` forgets them.
+    """
+
+    def __init__(
+        self,
+        bus: Bus,
+        cut_off: Callable[[], None],
+        doubt: Callable[[], None],
+        outlast: Callable[[], None],
+    ) -> None:
         self._bus = bus
-        self._heed = {Hearing.OTHERS: doubt, Hearing.NOTHING: cut_off}
+        self._heed = {Hearing.OTHERS: outlast, Hearing.NOTHING: cut_off}
+        self._heed_break = {Break.ENDED: doubt, Break.LASTING: cut_off}
         bus.when_broken.append(self._broken)
 
     def _broken(self, spec: SubscriptionSpec, how: Break) -> None:
         """Of the others nothing is heard that ends a key."""
         if spec.topic == topic_of(Service.TENANT):
-            self._heed[Hearing.NOTHING if how is Break.LASTING else Hearing.OTHERS]()
+            self._heed_break[how]()
 
     async def watch(self) -> None:
         """Until it is cancelled."""

@@ -8,14 +8,14 @@ from contracts.audit import EventOrder, ListEventsV1, ListUsageV1
 from contracts.identifiers import StepId, TenantId, WebhookId
 from contracts.message import Message
 from contracts.quality import CheckPart, CheckStatus, ListQualityV1, QualityCheckedV1, Severity
-from contracts.runs import GetRunV1, ListRunsV1, RunStatus
+from contracts.runs import GetRunV1, ListRunsV1, RunStatus, SubmitRunV1
 from contracts.steps import ListStepsV1
 from contracts.webhooks import ListNoticesV1, Notice, NoticeSentV1
 from libs.warehouse.warehouse import Warehouse
 from services.audit_log.handlers import Handlers
 from services.audit_log.store import Records
 from tests.audit_log.recorder import START, Recorder, delivery
-from tests.audit_log.test_views import finished, queued, run_id, step_completed
+from tests.audit_log.test_views import CONFIG, finished, queued, run_id, step_completed
 
 WEBHOOK = WebhookId("wh_window")
 DAY = timedelta(days=1)
@@ -248,6 +248,33 @@ async def test_a_month_is_counted_from_its_first_day(recorder: Recorder) -> None
     asked = ListUsageV1(tenant_id=tenant, from_date=START.date().replace(day=12))
     (found,), _ = await now(recorder, 5).usage(asked)
     assert (found.runs, found.runs_this_month) == (1, 2)
+
+
+async def test_a_run_counts_on_its_first_day_whatever_is_asked_for(recorder: Recorder) -> None:
+    """It waited from one month into the next: its later messages begin no day of their own."""
+    tenant = TenantId("window_straddling")
+    first = START.replace(day=1) - 2 * DAY
+    for at in (first, first + 3 * DAY):
+        await recorded(recorder, queued(tenant, 1).model_copy(update={"submitted_at": at}), at, at)
+    alone = START.replace(day=1) + DAY
+    await recorded(
+        recorder, queued(tenant, 2).model_copy(update={"submitted_at": alone}), alone, alone
+    )
+    asked = ListUsageV1(tenant_id=tenant, from_date=START.date().replace(day=1))
+    (found,), _ = await now(recorder, 5).usage(asked)
+    assert (found.day, found.runs, found.runs_this_month) == (alone.date(), 1, 1)
+
+
+async def test_what_asked_for_a_run_long_before_it_was_decided_on_is_of_its_events(
+    recorder: Recorder,
+) -> None:
+    tenant = TenantId("window_waited")
+    asked = SubmitRunV1(tenant_id=tenant, run_id=run_id(1), config_id=CONFIG, run_date=START.date())
+    await recorded(recorder, asked, START, START)
+    decided = START + timedelta(hours=3)
+    told = queued(tenant, 1).model_copy(update={"submitted_at": decided})
+    await recorded(recorder, told, decided, decided)
+    assert await numbers(now(recorder, 1), tenant, run_id=run_id(1)) == [1, 1]
 
 
 async def test_all_of_a_run_is_read_though_it_was_asked_for_long_ago(recorder: Recorder) -> None:

@@ -16,11 +16,11 @@ PAGE = Path(__file__).parents[2] / "docs" / "performance.md"
 HEAD = """\
 # Performance
 
-Written by `make bench` and `make peers` from their last runs. A section is of one run and names its
-day; sections of benches that were not run again stay as they were. Everything ran on one machine of
-{cores} cores together with the emulators and whatever made the load, so read ratios, not
-absolutes: each is against something measured in the same run. A ratio above 1 is better than what
-stands beside it.
+Written by `make bench`, `make long` and `make peers` from their last runs. A section is of one
+run, and names its day unless it is older than that rule; what is not run again stays as it was.
+Everything ran on one machine of {cores} cores together with the emulators and whatever made the
+load, so read ratios, not absolutes: each is against something measured in the same run. A ratio
+above 1 is better than what stands beside it.
 In brackets: the least and the most over the rounds.
 """
 TAIL = """\

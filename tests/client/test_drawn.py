@@ -102,7 +102,7 @@ def test_what_is_known_of_steps_only_after_the_end_is_told_too(
     monkeypatch.setattr(runs, "LOOK_SECONDS", 0)
     began = {"one": "RUNNING"}
     ended = {"one": "FAILED"}
-    client = Lagging({}, began, began, ended, {**ended, "two": "SKIPPED"})
+    client = Lagging({}, began, began, ended, ended, ended, {**ended, "two": "SKIPPED"})
     runs._tell_the_last(client, RUN.run_id, set())  # type: ignore[arg-type]
     told = [line.split()[1:3] for line in capsys.readouterr().out.splitlines()]
     assert told == [["one", "RUNNING"], ["one", "FAILED"], ["two", "SKIPPED"]]

@@ -43,6 +43,7 @@ class Watched:
     network: Network = field(default_factory=Network)
     cuts: int = 0
     doubts: int = 0
+    outlasts: int = 0
     checks: list[CheckServiceV1] = field(default_factory=list)
 
     def cut_off(self) -> None:
@@ -51,37 +52,42 @@ class Watched:
     def doubt(self) -> None:
         self.doubts += 1
 
+    def outlast(self) -> None:
+        self.outlasts += 1
 
-@asynccontextmanager
-async def watching(service: Service = Service.TENANT) -> AsyncIterator[Watched]:
-    """A gateway's line to one other service."""
-    found, router = Watched(), Router()
+
+def answering(service: Service, found: Watched) -> Bus:
+    """Another service, which gives signs of life."""
+    router = Router()
 
     @router.on(CheckServiceV1)
     async def on_check(check: CheckServiceV1, _: object) -> list[ServiceStatusV1]:
         found.checks.append(check)
         return [ServiceStatusV1(service=service, instance="one", ready=True, version="1")]
 
-    other = Bus(
-        service,
-        router,
-        found.network,
-        BusOptions("one", durable_subscriptions(service)),
-    )
+    options = BusOptions("one", durable_subscriptions(service))
+    return Bus(service, router, found.network, options)
+
+
+@asynccontextmanager
+async def watching(*services: Service) -> AsyncIterator[Watched]:
+    """A gateway's line to others."""
+    found = Watched()
+    others = [answering(service, found) for service in services]
     gateway = Bus(
         Service.GATEWAY,
         Router(),
         found.network,
         BusOptions("gateway-one", instance_subscriptions("gateway-one")),
     )
-    for bus in (other, gateway):
+    for bus in (*others, gateway):
         await bus.start()
-    watch = asyncio.create_task(Line(gateway, found.cut_off, found.doubt).watch())
+    watch = asyncio.create_task(Line(gateway, found.cut_off, found.doubt, found.outlast).watch())
     try:
         yield found
     finally:
         watch.cancel()
-        for bus in (gateway, other):
+        for bus in (gateway, *others):
             await bus.drain(0)
 
 
@@ -94,7 +100,7 @@ async def until(check: object) -> None:
 
 async def test_silence_is_noticed_sooner_than_a_revocation_is_to_count() -> None:
     assert line.SILENT_SECONDS + line.PATIENCE_SECONDS < PROMISED_SECONDS
-    async with watching() as found:
+    async with watching(Service.TENANT) as found:
         await until(lambda: len(found.checks) > 1)
         assert (found.cuts, found.doubts) == (0, 0)
         found.network.down = True
@@ -108,20 +114,23 @@ async def test_silence_is_noticed_sooner_than_a_revocation_is_to_count() -> None
 
 
 async def test_a_sign_of_life_costs_nobody_a_look_at_what_it_depends_on() -> None:
-    async with watching() as found:
+    async with watching(Service.TENANT) as found:
         await until(lambda: found.checks)
         assert all(check.brief for check in found.checks)
 
 
-async def test_others_signs_of_life_are_none_of_the_tenant_service() -> None:
-    """It may be down: then nobody can revoke, and nothing is forgotten."""
-    async with watching(Service.SCHEDULER) as found:
-        await until(lambda: found.doubts > 1)
-        assert found.cuts == 0
+@pytest.mark.parametrize("others", [(Service.SCHEDULER,), ()], ids=["scheduler", "nobody"])
+async def test_who_hears_others_or_itself_is_not_cut_off(others: tuple[Service, ...]) -> None:
+    """The tenant service may be down: then nobody can revoke, and nothing is forgotten."""
+    async with watching(*others) as found:
+        await until(lambda: found.outlasts > 1)
+        assert (found.cuts, found.doubts) == (0, 0)
+        found.network.down = True
+        await until(lambda: found.cuts)
 
 
 async def test_only_the_pull_that_tells_of_keys_counts_when_it_breaks_off() -> None:
-    async with watching() as found:
+    async with watching(Service.TENANT) as found:
         await until(lambda: found.checks)
         for name, on_break in found.network.on_break.items():
             before = found.cuts, found.doubts
@@ -159,7 +168,7 @@ async def test_keys_go_on_while_the_tenant_service_is_down_for_long() -> None:
         tenants.silent = True
         for _ in range(10):
             door.wait(minutes=1, seconds=1)
-            door.auth.doubt_all()
+            door.auth.outlast_all()
             assert (await visitor.call(key)).status == 200
         assert await visitor.code(tenants.issue("acme")) == UNANSWERED
         tenants.silent = False
@@ -176,19 +185,22 @@ async def test_keys_do_not_go_on_for_ever() -> None:
         assert (await visitor.call(key)).status == 200
         tenants.silent = True
         door.wait(minutes=62)
-        door.auth.doubt_all()
+        door.auth.outlast_all()
         assert await visitor.code(key) == UNANSWERED
 
 
-async def test_a_key_is_asked_for_again_unless_there_is_doubt_that_it_can_be() -> None:
+@pytest.mark.parametrize("how", ["a pull broke off", "an answer was late"])
+async def test_a_key_outlasts_only_while_the_tenant_service_is_down(how: str) -> None:
     """What nobody answers for another reason is not trusted."""
     async with visiting() as visitor:
         tenants, door = visitor.door.tenants, visitor.door
         key = tenants.issue("acme")
         assert (await visitor.call(key)).status == 200
-        door.auth.doubt_all()
+        door.auth.outlast_all()
         tenants.silent = True
         door.wait(minutes=1, seconds=1)
+        if how == "a pull broke off":
+            door.auth.doubt_all()
         assert await visitor.code(key) == UNANSWERED
 
 
@@ -199,7 +211,7 @@ async def test_a_key_that_expires_meanwhile_opens_nothing() -> None:
         assert (await visitor.call(key)).status == 200
         tenants.silent = True
         door.wait(minutes=1, seconds=1)
-        door.auth.doubt_all()
+        door.auth.outlast_all()
         assert (await visitor.call(key)).status == 401
 
 

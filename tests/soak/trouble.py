@@ -108,10 +108,12 @@ class Trouble:
         """For its process, no file can grow: what it is asked to keep it cannot keep."""
         pid = self._cloud()["pids"][emulator]
         with suppress(ProcessLookupError):
-            before = resource.prlimit(pid, resource.RLIMIT_FSIZE)
-            resource.prlimit(pid, resource.RLIMIT_FSIZE, (1, before[1]))
-            await asyncio.sleep(FULL_SECONDS)
-            resource.prlimit(pid, resource.RLIMIT_FSIZE, before)
+            most = resource.prlimit(pid, resource.RLIMIT_FSIZE)[1]
+            resource.prlimit(pid, resource.RLIMIT_FSIZE, (1, most))
+            try:
+                await asyncio.sleep(FULL_SECONDS)
+            finally:
+                resource.prlimit(pid, resource.RLIMIT_FSIZE, (most, most))
             self.done["disks full"] += 1
 
     async def _set_faults(self, plans: dict[str, dict[str, float]]) -> None:

@@ -1,9 +1,9 @@
 """A tenant's life over HTTP, with two gateways: keys, credentials, plans, coming and going."""
 
-import math
 import os
 import time
 from collections.abc import Callable
+from statistics import median
 from typing import Any
 
 import pytest
@@ -16,7 +16,7 @@ from tests.tenancy.secrets_of_tests import credentials
 
 KEYS, ADMIN = "/api/v1/tenants/api-keys", "/api/v1/admin"
 SOON_SECONDS = 2.0
-MOST_TRIES = 5
+TRIES = 3
 STORED = "credential.stored.v1"
 PROJECT = os.environ.get("GCP_PROJECT_ID", "convergence-local")
 
@@ -40,14 +40,9 @@ def seconds_until(holds: Callable[[], bool]) -> float:
     return time.monotonic() - started
 
 
-def quickest(trying: Callable[[], float]) -> float:
-    """Of a few tries: others work on this machine too, and may do so at any one of them."""
-    took = math.inf
-    for _ in range(MOST_TRIES):
-        took = min(took, trying())
-        if took < SOON_SECONDS:
-            break
-    return took
+def usually(trying: Callable[[], float]) -> float:
+    """The median of a few tries: others work on this machine too, and may do so at any one."""
+    return median(trying() for _ in range(TRIES))
 
 
 def me(gateway: Stack, key: str) -> int:
@@ -63,7 +58,7 @@ def test_a_revoked_key_is_turned_away_by_every_gateway_within_two_seconds(
         stack.call("DELETE", f"{KEYS}/{made['api_key_hash']}", tenant=acme)
         return seconds_until(lambda: {me(g, made["api_key"]) for g in (stack, second)} == {401})
 
-    assert quickest(revoked) < SOON_SECONDS
+    assert usually(revoked) < SOON_SECONDS
 
 
 def test_a_suspension_is_felt_at_every_gateway_within_two_seconds(
@@ -80,7 +75,7 @@ def test_a_suspension_is_felt_at_every_gateway_within_two_seconds(
         good(stack.call("PATCH", path, {"status": "ACTIVE"}))
         return max(shut, seconds_until(lambda: {me(g, key) for g in (stack, second)} == {200}))
 
-    assert quickest(suspended_and_resumed) < SOON_SECONDS
+    assert usually(suspended_and_resumed) < SOON_SECONDS
     again = stack.call("PATCH", path, {"status": "ACTIVE"})
     assert (again.status, again.body["code"]) == (409, "wrong_status")
 

@@ -30,6 +30,7 @@ from tests.stack import free_port
 
 TENANT = TenantId("acme")
 RUN = RunId("00000000-0000-4000-8000-000000000001")
+PROMISED_SECONDS = 2.0
 
 
 @pytest.fixture(scope="module")
@@ -87,6 +88,10 @@ async def test_a_pull_that_breaks_off_is_told_at_once() -> None:
         assert breaks[1][0] is Break.LASTING
         await running.drain(0)
         await broker.transport.close()
+
+
+def test_a_pull_that_stays_broken_is_told_sooner_than_a_key_is_promised_to_end() -> None:
+    assert pubsub_subscribe.REOPENED_SECONDS < PROMISED_SECONDS
 
 
 class Ending:

@@ -22,8 +22,10 @@ def full_disk(running: EmulatorProcess) -> Iterator[None]:
     """No file of its process can grow."""
     before = resource.prlimit(running.pid, resource.RLIMIT_FSIZE)
     resource.prlimit(running.pid, resource.RLIMIT_FSIZE, (1, before[1]))
-    yield
-    resource.prlimit(running.pid, resource.RLIMIT_FSIZE, before)
+    try:
+        yield
+    finally:
+        resource.prlimit(running.pid, resource.RLIMIT_FSIZE, before)
 
 
 def test_pubsub_refuses_what_it_cannot_keep(

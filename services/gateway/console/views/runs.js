@@ -19,9 +19,10 @@ const pause = (ms, signal) => new Promise((resolve) => {
 
 async function list(place, { signal }) {
   const wanted = h("select", { "aria-label": "Status" }, STATES.map((name) => h("option", { value: name }, name || "every status")));
+  const from = h("input", { type: "date", "aria-label": "From" });
   const rows = h("div", {});
   let cursor = "", pages = [];
-  const fetchPage = (from) => get(query(RUNS, { status: wanted.value, limit: 50, cursor: from }), { signal });
+  const fetchPage = (behind) => get(query(RUNS, { status: wanted.value, from: from.value, limit: 50, cursor: behind }), { signal });
   const draw = () => {
     const runs = pages.flatMap((page) => page.runs);
     rows.replaceChildren(table([
@@ -29,12 +30,12 @@ async function list(place, { signal }) {
       ["Pipeline", (run) => run.config_id], ["State", (run) => state(run.status)],
       ["For", (run) => run.run_date], ["Submitted", (run) => when(run.submitted_at)],
       ["Took", (run) => (run.started_at && run.finished_at ? took(new Date(run.finished_at) - new Date(run.started_at)) : "–"), "number"],
-    ], runs, "No runs."), cursor ? button("More", more) : "");
+    ], runs, from.value ? "No runs since then." : "No runs in the last 30 days."), cursor ? button("More", more) : "");
   };
   const more = async () => { const page = await fetchPage(cursor); pages.push(page); cursor = page.next_cursor; draw(); };
   const begin = async () => { const page = await fetchPage(""); pages = [page]; cursor = page.next_cursor; draw(); };
-  wanted.addEventListener("change", begin);
-  place.replaceChildren(h("h1", {}, "Runs"), card("", h("div", { class: "small" }, wanted), rows));
+  for (const one of [wanted, from]) one.addEventListener("change", begin);
+  place.replaceChildren(h("h1", {}, "Runs"), card("", h("div", { class: "small" }, wanted, from), h("p", { class: "soft" }, "Without a first day, of the last 30 days."), rows));
   await begin();
   keepFresh();
   async function keepFresh() {
