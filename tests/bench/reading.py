@@ -42,6 +42,7 @@ RUNS_OF_A_TENANT = 10
 SLOW_SECONDS = 10.0
 """A call of BigQuery, while runs are to go on."""
 LISTED = 50
+READS = 96
 LISTS: tuple[tuple[str, str, Callable[[Records, TenantId], Awaitable[object]]], ...] = (
     (f"{LISTED} runs", RUNS, lambda of, tenant: of.runs(ListRunsV1(tenant_id=tenant))),
     (
@@ -160,7 +161,7 @@ async def _cold_reads(stack: Stack, tenant: str) -> list[Figure]:
         walls, alone = [], []
         noted = Noted(warehouse.project)
         await ask(Records(cast("Warehouse", noted)), TenantId(tenant))
-        for _ in range(32):
+        for _ in range(READS):
             began = time.perf_counter()
             answer = stack.call("GET", f"{path}?limit={LISTED}", tenant=tenant)
             walls.append((time.perf_counter() - began) * 1000)
