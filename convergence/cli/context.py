@@ -5,7 +5,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import UTC, date, datetime
 from enum import IntEnum, StrEnum
 from typing import Annotated, Any, NoReturn
 
@@ -55,6 +55,10 @@ Output = Annotated[Form | None, typer.Option("-o", "--output", help="table, json
 
 
 DATE = "A day, as 2026-03-14."
+
+
+def today() -> date:
+    return datetime.now(UTC).date()
 
 
 def parsed_day(text: str) -> date:

@@ -1,7 +1,7 @@
 """Commands about limits and cost."""
 
 from collections.abc import Sequence
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 from decimal import Decimal
 from math import ceil
 from typing import Annotated
@@ -11,15 +11,11 @@ from rich.markup import escape
 from rich.table import Table
 
 from convergence import ask, models
-from convergence.cli.context import CHOICES, Form, Output, choose, connected, show
+from convergence.cli.context import CHOICES, Form, Output, choose, connected, show, today
 
 NONE = Decimal(0)
 MOST_BARS = 24
 BARS = "▁▂▃▄▅▆▇█"
-
-
-def today() -> date:
-    return datetime.now(UTC).date()
 
 
 def quota(output: Output = None) -> None:

@@ -1,6 +1,6 @@
 """Commands that start, follow and look at runs."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from time import sleep
 from typing import Annotated
 
@@ -18,6 +18,7 @@ from convergence.cli.context import (
     given_day,
     given_parameters,
     show,
+    today,
 )
 from convergence.cli.following import RUN_COLUMNS, Wait, end_with, started
 from convergence.client import Client
@@ -71,7 +72,7 @@ def runs(
     output: Output = None,
 ) -> None:
     """List runs, the newest first."""
-    since = datetime.now(UTC).date() - timedelta(days=days) if days else None
+    since = today() - timedelta(days=days) if days else None
     asked = ask.runs(status.upper(), pipeline, limit, since)
     with connected() as client:
         show(client(asked).runs, RUN_COLUMNS, form=output)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -84,3 +85,14 @@ def emulator(
         yield running
     finally:
         running.stop()
+
+
+@contextmanager
+def full_disk(pid: int) -> Iterator[None]:
+    """No file of a process can grow until the block ends: what it is to keep it cannot keep."""
+    most = resource.prlimit(pid, resource.RLIMIT_FSIZE)[1]
+    resource.prlimit(pid, resource.RLIMIT_FSIZE, (1, most))
+    try:
+        yield
+    finally:
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, (most, most))

@@ -17,10 +17,6 @@ SHOWN = timedelta(days=30)
 
 _VIEWS = {view.name: view.query for view in VIEWS if view.dataset == "tenants"}
 _LOGS = frozenset({"run_log", "step_log", "dq_log", "lineage_log"})
-_OF_LOGS = frozenset(
-    f"tenant_{name}"
-    for name in ("pipeline_runs", "step_logs", "dq_results", "lineage", "usage_quotas", "run_costs")
-)
 _NAMED = re.compile(r"`\{project\}\.tenants\.(\w+)`")
 
 
@@ -87,6 +83,6 @@ def _since(name: str, whose: str) -> str:
     if name in _LOGS:
         log = f"`{{project}}.tenants.{name}`"
         return f"(SELECT * FROM {log} WHERE {whose} AND recorded_at >= @recorded_from)"  # noqa: S608
-    if name in _OF_LOGS:
+    if name in _VIEWS:
         return f"({_NAMED.sub(lambda found: _since(found[1], whose), _VIEWS[name])})"
     return f"`{{project}}.tenants.{name}`"

@@ -186,9 +186,9 @@ def many(stack: Stack, runs: int) -> list[Figure]:
         onboard(stack, tenant)
         save(stack, tenant, "five", chain(5, "bench.light"))
     all_of(stack, tenants, SETTLED)
-    before = resident(stack)
+    before = resident(stack.pids()["executor"])
     seconds = all_of(stack, tenants, runs)
-    after = resident(stack)
+    after = resident(stack.pids()["executor"])
     if after - before > MOST_GROWN * MIB:
         raise SystemExit(f"the executor has grown by {(after - before) / MIB:.0f} MiB")
     grown = f"executor after {runs} more runs"
@@ -207,8 +207,9 @@ def all_of(stack: Stack, tenants: Sequence[str], runs: int) -> float:
     return time.perf_counter() - started
 
 
-def resident(stack: Stack) -> int:
-    status = Path(f"/proc/{stack.pids()['executor']}/status").read_text().splitlines()
+def resident(pid: int) -> int:
+    """The memory that a process has now, in bytes."""
+    status = Path(f"/proc/{pid}/status").read_text().splitlines()
     return next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmRSS"))
 
 

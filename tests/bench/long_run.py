@@ -19,7 +19,7 @@ from typing import Any
 import aiohttp
 
 from deploy.local.up import SERVICES
-from tests.bench.bench_executor import MIB, chain, onboard, save
+from tests.bench.bench_executor import MIB, chain, onboard, resident, save
 from tests.bench.figures import Curve, Figure, Findings
 from tests.stack import Stack
 
@@ -61,7 +61,9 @@ class LongRun:
                     group.create_task(self._client(TENANTS[client % len(TENANTS)], left, latencies))
             seconds = time.perf_counter() - started
             done = (number + 1) * each
-            self.windows.append(Window(done, seconds, latencies, resident(self.stack)))
+            pids = self.stack.pids()
+            held = {name: resident(pids[name]) / MIB for name in SERVICES}
+            self.windows.append(Window(done, seconds, latencies, held))
             sys.stdout.write(f"{done:>8,} runs  {self._told()}\n")
             sys.stdout.flush()
 
@@ -103,16 +105,6 @@ class LongRun:
         body = b"{}" if method == "POST" else None
         async with self.session.request(method, url, headers=headers, data=body) as answer:
             return answer.status, await answer.json()
-
-
-def resident(stack: Stack) -> dict[str, float]:
-    """MiB of each service."""
-    return {name: _resident(stack.pids()[name]) for name in SERVICES}
-
-
-def _resident(pid: int) -> float:
-    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    return next(int(line.split()[1]) * 1024 / MIB for line in lines if line.startswith("VmRSS"))
 
 
 def growth(windows: list[Window], name: str) -> float:

@@ -24,6 +24,7 @@ from contracts.audit import ListEventsV1, ListUsageV1
 from contracts.identifiers import TenantId
 from contracts.runs import ListRunsV1
 from services.audit_log.store import Records
+from tests.bench.bench_executor import resident
 from tests.bench.figures import Figure, Findings
 from tests.bench.run import submit, took
 from tests.pipelines import ONE_STEP
@@ -182,13 +183,13 @@ def streams(stack: Stack, tenant: str, count: int) -> list[Figure]:
     gateway = stack.pids()["gateway"]
     for run_id in [submit(stack, tenant) for _ in range(RUNS_OF_A_TENANT)]:
         stack.wait_for_run(tenant, run_id)
-    memory = [_rss_kib(gateway)]
+    memory = [resident(gateway)]
     released: list[float] = []
     with held(stack.pids()["executor"]) as release:
         run_ids = [submit(stack, tenant) for _ in range(RUNS_OF_A_TENANT)]
 
         def opened() -> None:
-            memory.append(_rss_kib(gateway))
+            memory.append(resident(gateway))
             release()
             released.append(time.perf_counter())
 
@@ -204,17 +205,11 @@ def streams(stack: Stack, tenant: str, count: int) -> list[Figure]:
         Figure(
             f"{name}: memory of one",
             "KiB",
-            [(memory[1] - memory[0]) / count],
+            [(memory[1] - memory[0]) / 1024 / count],
             more_is_better=False,
         ),
         Figure(f"{name}: those that missed one", "", [len(broken)], aim=0, more_is_better=False),
     ]
-
-
-def _rss_kib(pid: int) -> int:
-    """The memory that a process has now."""
-    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS"))
 
 
 if __name__ == "__main__":

@@ -18,8 +18,9 @@ from libs.bus.router import Router
 from libs.bus.service import Bus, BusOptions
 from libs.bus.transport import Break
 from services.gateway import auth, line
+from services.gateway.keys import ApiKey
 from services.gateway.line import Line
-from tests.gateway.door import START, visiting
+from tests.gateway.door import START, Visitor, visiting
 
 PROMISED_SECONDS = 2.0
 UNANSWERED = (503, "authentication_unavailable")
@@ -142,11 +143,18 @@ async def test_only_the_pull_that_tells_of_keys_counts_when_it_breaks_off() -> N
         assert found.cuts == 1
 
 
-async def test_a_doubted_key_still_opens_and_is_asked_for_again() -> None:
+@asynccontextmanager
+async def remembering() -> AsyncIterator[tuple[Visitor, ApiKey]]:
+    """A door that has let a key in."""
     async with visiting() as visitor:
-        tenants, door = visitor.door.tenants, visitor.door
-        key = tenants.issue("acme")
+        key = visitor.door.tenants.issue("acme")
         assert (await visitor.call(key)).status == 200
+        yield visitor, key
+
+
+async def test_a_doubted_key_still_opens_and_is_asked_for_again() -> None:
+    async with remembering() as (visitor, key):
+        tenants, door = visitor.door.tenants, visitor.door
         tenants.silent = True
         door.auth.doubt_all()
         assert (await visitor.call(key)).status == 200
@@ -161,10 +169,8 @@ async def test_a_doubted_key_still_opens_and_is_asked_for_again() -> None:
 
 
 async def test_keys_go_on_while_the_tenant_service_is_down_for_long() -> None:
-    async with visiting() as visitor:
+    async with remembering() as (visitor, key):
         tenants, door = visitor.door.tenants, visitor.door
-        key = tenants.issue("acme")
-        assert (await visitor.call(key)).status == 200
         tenants.silent = True
         for _ in range(10):
             door.wait(minutes=1, seconds=1)
@@ -179,10 +185,8 @@ async def test_keys_go_on_while_the_tenant_service_is_down_for_long() -> None:
 
 
 async def test_keys_do_not_go_on_for_ever() -> None:
-    async with visiting() as visitor:
+    async with remembering() as (visitor, key):
         tenants, door = visitor.door.tenants, visitor.door
-        key = tenants.issue("acme")
-        assert (await visitor.call(key)).status == 200
         tenants.silent = True
         door.wait(minutes=62)
         door.auth.outlast_all()
@@ -192,10 +196,8 @@ async def test_keys_do_not_go_on_for_ever() -> None:
 @pytest.mark.parametrize("how", ["a pull broke off", "an answer was late"])
 async def test_a_key_outlasts_only_while_the_tenant_service_is_down(how: str) -> None:
     """What nobody answers for another reason is not trusted."""
-    async with visiting() as visitor:
+    async with remembering() as (visitor, key):
         tenants, door = visitor.door.tenants, visitor.door
-        key = tenants.issue("acme")
-        assert (await visitor.call(key)).status == 200
         door.auth.outlast_all()
         tenants.silent = True
         door.wait(minutes=1, seconds=1)

@@ -107,7 +107,7 @@ async def soak(stack: Stack, minutes: float, seed: int, moved: timedelta) -> lis
             await asyncio.to_thread(regular.end, stack, one)
         stop.set()
         await asyncio.gather(*looking)
-    found = await judge(tenants, regulars, heard, trouble.poisoned, ports)
+    found = await judge(tenants, regulars, heard, trouble.poisoned, ports, warehouse)
     await warehouse.close()
     await heard.stop()
     for proxy in proxies:
@@ -125,16 +125,16 @@ def work_count(tenants: list[Tenant]) -> int:
     return sum(t.demand for t in tenants)
 
 
-async def judge(
+async def judge(  # noqa: PLR0913, PLR0917  whatever there is to look at
     tenants: list[Tenant],
     regulars: list[regular.Regular],
     heard: Collector,
     poisoned: list[str],
     ports: dict[str, dict[str, int]],
+    warehouse: Warehouse,
 ) -> list[Finding]:
     """Look until nothing is wrong, or what is wrong can no longer be a matter of time."""
     bucket = Bucket(BucketSettings(PROJECT, BUCKET, f"http://127.0.0.1:{ports['storage']['http']}"))
-    warehouse = warehouse_at(ports)
     end = time.monotonic() + CATCH_UP_SECONDS
     try:
         while True:
@@ -147,7 +147,6 @@ async def judge(
                 return found
             await asyncio.sleep(1)
     finally:
-        await warehouse.close()
         await bucket.close()
 
 

@@ -1,8 +1,8 @@
-"""What one ledger says of its tenant's requests: charged on which day, refused, and with reason."""
+"""What one ledger says, read once from its first slot to its last: whom it let in, and how."""
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -19,6 +19,11 @@ DAY, MONTH = len("2026-01-31"), len("2026-01")
 
 @dataclass(slots=True)
 class Book:
+    slots: int = 0
+    over: list[str] = field(default_factory=list)
+    """Limits that were exceeded after some slot."""
+    left: list[str] = field(default_factory=list)
+    """Runs that have a slot or a place in the queue after the last."""
     days: Counter[str] = field(default_factory=Counter)
     """Runs that were charged, by day."""
     refused: int = 0
@@ -38,6 +43,8 @@ class Book:
                     if isinstance(fact, Admitted):
                         found.days[fact.day] += 1
                     state = decider.evolve(state, fact)
+            found.over += [f"slot {slot}: {what}" for what in _over(state)]
+        found.slots, found.left = len(records), [str(run) for run in state.runs]
         return found
 
     def _refusal(self, slot: int, at: datetime, state: Ledger, event: dict[str, Any]) -> None:
@@ -52,3 +59,14 @@ class Book:
         used = state.charged.get(period, 0)
         if used < most:
             self.early.append(f"slot {slot}: {used} of {most} in {period}")
+
+
+def _over(state: Ledger) -> Iterator[str]:
+    if not state.known:
+        return
+    if len(state.running) > state.limits.concurrent:
+        yield f"{len(state.running)} running of {state.limits.concurrent}"
+    for period, used in state.charged.items():
+        most = state.limits.daily if len(period) == DAY else state.limits.monthly
+        if used > most:
+            yield f"{used} of {most} in {period}"

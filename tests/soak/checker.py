@@ -7,9 +7,6 @@ from contracts.envelope import Wire
 from libs.slotlog.cloud_storage import CloudStorageSlotLog
 from libs.slotlog.log import Record
 from libs.warehouse.warehouse import Warehouse
-from services.scheduler.domain.deciding import Rules
-from services.scheduler.domain.ledger import Ledger
-from services.scheduler.store import LedgerDecider
 from tests.faults.checker import Finding
 from tests.soak.book import Book
 from tests.soak.collector import Collector
@@ -32,10 +29,11 @@ async def check_all(
         stream: await _all_records(log, stream) for stream in await _streams(log, "scheduler")
     }
     others = {stream: await _all_records(log, stream) for stream in await _streams(log, "tenant")}
+    books = {stream: Book.of(found) for stream, found in records.items()}
     return [
-        *_requests(tenants, records),
+        *_requests(tenants, books),
         *_slots({**records, **others}),
-        *_ledgers(records),
+        *_ledgers(books),
         *_published({**records, **others}, heard),
         *await _recorded(heard, warehouse),
         *await _runs(tenants, warehouse),
@@ -44,11 +42,9 @@ async def check_all(
     ]
 
 
-def _requests(
-    tenants: list[Tenant], records: dict[str, list[tuple[int, Record]]]
-) -> Iterator[Finding]:
+def _requests(tenants: list[Tenant], ledgers: dict[str, Book]) -> Iterator[Finding]:
     """Together with what is said of limits: accepted = min(demand, limit) on each day."""
-    books = {name: Book.of(records[f"{LEDGERS}{name}"]) for name in (t.name for t in tenants)}
+    books = {t.name: ledgers[f"{LEDGERS}{t.name}"] for t in tenants}
     yield Finding(
         "every request is accepted or refused, as the ledger says",
         sum(t.demand for t in tenants),
@@ -112,31 +108,17 @@ def _slots(streams: dict[str, list[tuple[int, Record]]]) -> Iterator[Finding]:
     )
 
 
-def _ledgers(streams: dict[str, list[tuple[int, Record]]]) -> Iterator[Finding]:
-    """Replay every ledger and look at it after each record."""
-    decider = LedgerDecider(Rules())
-    over, left, checked = [], [], 0
-    for name, found in streams.items():
-        state = decider.initial()
-        for slot, record in found:
-            for fact in (fact for entry in record.entries for fact in entry.facts):
-                state = decider.evolve(state, decider.load_fact(fact))
-            checked += 1
-            over += [f"{name} slot {slot}: {what}" for what in _over(state)]
-        left += [f"{name}: {run}" for run in state.runs]
-    yield Finding("no limit is exceeded at any slot", checked, tuple(over))
-    yield Finding("no slot or place in the queue is left over", len(streams), tuple(left))
-
-
-def _over(state: Ledger) -> Iterator[str]:
-    if not state.known:
-        return
-    if len(state.running) > state.limits.concurrent:
-        yield f"{len(state.running)} running of {state.limits.concurrent}"
-    for period, used in state.charged.items():
-        most = state.limits.daily if len(period) == len("2026-01-31") else state.limits.monthly
-        if used > most:
-            yield f"{used} of {most} in {period}"
+def _ledgers(books: dict[str, Book]) -> Iterator[Finding]:
+    yield Finding(
+        "no limit is exceeded at any slot",
+        sum(book.slots for book in books.values()),
+        tuple(f"{name} {what}" for name, book in books.items() for what in book.over),
+    )
+    yield Finding(
+        "no slot or place in the queue is left over",
+        len(books),
+        tuple(f"{name}: {run}" for name, book in books.items() for run in book.left),
+    )
 
 
 def _published(streams: dict[str, list[tuple[int, Record]]], heard: Collector) -> Iterator[Finding]:

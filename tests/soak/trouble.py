@@ -5,7 +5,6 @@ import itertools
 import json
 import os
 import random
-import resource
 import signal
 from collections import Counter
 from contextlib import suppress
@@ -19,6 +18,7 @@ from contracts.catalogue import topic_of
 from contracts.envelope import Wire
 from contracts.message import Service
 from libs.bus.pubsub import PubSubSettings, PubSubTransport
+from libs.testing.processes import full_disk
 from tests.stack import Stack
 
 STOPPED_SECONDS = 7.0
@@ -105,15 +105,10 @@ class Trouble:
             self.done["emulators killed"] += 1
 
     async def _fill_disk(self, emulator: str) -> None:
-        """For its process, no file can grow: what it is asked to keep it cannot keep."""
         pid = self._cloud()["pids"][emulator]
         with suppress(ProcessLookupError):
-            most = resource.prlimit(pid, resource.RLIMIT_FSIZE)[1]
-            resource.prlimit(pid, resource.RLIMIT_FSIZE, (1, most))
-            try:
+            with full_disk(pid):
                 await asyncio.sleep(FULL_SECONDS)
-            finally:
-                resource.prlimit(pid, resource.RLIMIT_FSIZE, (most, most))
             self.done["disks full"] += 1
 
     async def _set_faults(self, plans: dict[str, dict[str, float]]) -> None:

@@ -28,22 +28,20 @@ from contracts.message import Kind, Part
 from libs.web.problem import Fault, Problem
 from services.gateway.api.edge import READING_SECONDS, Edge
 from services.gateway.api.endpoint import Call, Who, endpoint
-from services.gateway.api.moments import Day, Moment
-from services.gateway.api.pages import LISTING, Item, PageQuery
+from services.gateway.api.moments import Day
+from services.gateway.api.pages import LISTING, Item, MomentsQuery, PageQuery
 
 EVENTS = "/api/v1/audit/events"
 OF_TENANT = {**LISTING, "errors": (*LISTING["errors"], "tenant_not_found")}
 
 
-class EventFilters(PageQuery):
+class EventFilters(MomentsQuery):
     tenant_id: TenantId | None = None
     event_type: str = Field(default="", alias="type", max_length=200)
     event_kind: Kind | None = Field(default=None, alias="kind")
     source: str = Field(default="", max_length=100)
     run_id: RunId | None = None
     correlation_id: str = Field(default="", max_length=200)
-    from_time: Moment | None = Field(default=None, alias="from")
-    to_time: Moment | None = Field(default=None, alias="to")
     order: EventOrder = EventOrder.TIME
 
 
@@ -84,10 +82,8 @@ class CostShown(Part):
     currency: str
 
 
-class LineageFilters(PageQuery):
+class LineageFilters(MomentsQuery):
     run_id: RunId | None = None
-    from_time: Moment | None = Field(default=None, alias="from")
-    to_time: Moment | None = Field(default=None, alias="to")
 
 
 class LineageShown(Part):

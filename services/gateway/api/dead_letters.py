@@ -9,17 +9,13 @@ from contracts.audit import PLATFORM, DeadLetterListV1, DeadLetterRowPart, ListD
 from contracts.message import Part, Service
 from services.gateway.api.edge import READING_SECONDS, Edge
 from services.gateway.api.endpoint import Call, Who, endpoint
-from services.gateway.api.moments import Moment
-from services.gateway.api.pages import LISTING, Item, PageQuery
+from services.gateway.api.pages import LISTING, Item, MomentsQuery
 
 
-class DeadLetterFilters(PageQuery):
+class DeadLetterFilters(MomentsQuery):
     service: Service | None = None
     """Which service gave it up."""
     message_type: str = Field(default="", alias="type", max_length=200)
-    from_time: Moment | None = Field(default=None, alias="from")
-    """From when on they were given up; 30 days before `to`, or before now, when absent."""
-    to_time: Moment | None = Field(default=None, alias="to")
 
 
 class DeadLettersShown(Part):

@@ -14,6 +14,7 @@ from pydantic import ConfigDict, Field
 from libs.web.app import answer
 from libs.web.problem import Fault, Problem
 from services.gateway.api.endpoint import Query
+from services.gateway.api.moments import Moment
 
 NDJSON = "application/x-ndjson"
 LIVE = "live"
@@ -38,6 +39,14 @@ class PageQuery(Query):
     cursor: str = Field(default="", max_length=2000)
     """`next_cursor` of the page before."""
     limit: int = Field(default=50, ge=1, le=200)
+
+
+class MomentsQuery(PageQuery):
+    """Base of what is asked of lists of what happened at some time."""
+
+    from_time: Moment | None = Field(default=None, alias="from")
+    """From when on; 30 days before `to`, or before now, when absent."""
+    to_time: Moment | None = Field(default=None, alias="to")
 
 
 class Cursors:

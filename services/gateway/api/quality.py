@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 from aiohttp import web
-from pydantic import Field
 
 from contracts.identifiers import RunId, StepId
 from contracts.message import Part, Utc
@@ -16,16 +15,13 @@ from contracts.quality import (
 )
 from services.gateway.api.edge import READING_SECONDS, RUNS, Edge
 from services.gateway.api.endpoint import Call, Who, endpoint
-from services.gateway.api.moments import Moment
-from services.gateway.api.pages import LISTING, Item, PageQuery
+from services.gateway.api.pages import LISTING, Item, MomentsQuery
 
 OF_RUN = {**LISTING, "errors": (*LISTING["errors"], "run_not_found")}
 
 
-class QualityFilters(PageQuery):
+class QualityFilters(MomentsQuery):
     status: CheckStatus | None = None
-    from_time: Moment | None = Field(default=None, alias="from")
-    to_time: Moment | None = Field(default=None, alias="to")
 
 
 class CheckShown(CheckPart):
@@ -65,8 +61,11 @@ class QualityRoutes:
             wanted = ListQualityV1(
                 tenant_id=call.tenant,
                 run_id=run_id,
+                status=query.status,
+                from_time=query.from_time,
+                to_time=query.to_time,
                 after=after,
-                **{**query.model_dump(exclude={"cursor"}), "limit": limit},
+                limit=limit,
             )
             found = await self._edge.questions.ask(wanted, QualityListV1, within=READING_SECONDS)
             if run_id is not None and not found.checks:

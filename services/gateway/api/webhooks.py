@@ -31,8 +31,7 @@ from libs.settings import Environment
 from libs.web.problem import Fault, Problem
 from services.gateway.api.edge import READING_SECONDS, Edge
 from services.gateway.api.endpoint import Answer, Body, Call, Who, endpoint
-from services.gateway.api.moments import Moment
-from services.gateway.api.pages import LISTING, Item, PageQuery
+from services.gateway.api.pages import LISTING, Item, MomentsQuery
 
 PATH = "/api/v1/notifications/webhooks"
 ONE = PATH + "/{webhook_id}"
@@ -66,12 +65,6 @@ class WebhookRotated(Part):
     secret_version: int
     secret: str
     """Shown once; signs beside the old one until the overlap ends."""
-
-
-class DeliveryFilters(PageQuery):
-    from_time: Moment | None = Field(default=None, alias="from")
-    """From when on they were tried; 30 days before `to`, or before now, when absent."""
-    to_time: Moment | None = Field(default=None, alias="to")
 
 
 class DeliveriesShown(Part):
@@ -184,7 +177,7 @@ class WebhookRoutes:
 
     @endpoint("GET", ONE + "/deliveries", Who.TENANT, answers=DeliveriesShown, **OF_ONE)
     async def deliveries(
-        self, call: Call, webhook_id: WebhookId, query: DeliveryFilters
+        self, call: Call, webhook_id: WebhookId, query: MomentsQuery
     ) -> web.StreamResponse:
         """List the tries to deliver, the newest first.
 

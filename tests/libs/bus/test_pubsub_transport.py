@@ -117,14 +117,22 @@ class Ending:
             await asyncio.Event().wait()
 
 
+def pulling(
+    channel: Ending,
+) -> tuple[pubsub_subscribe.StreamingSubscription, list[Break]]:
+    """And what it tells of its breaks."""
+    breaks: list[Break] = []
+    running = pubsub_subscribe.StreamingSubscription(
+        channel, "p/s", Listener(), FlowControl(), "here", on_break=breaks.append
+    )
+    return running, breaks
+
+
 async def test_a_pull_that_is_open_again_soon_is_no_lasting_break(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(pubsub_subscribe, "REOPENED_SECONDS", 60.0)
-    breaks: list[Break] = []
-    running = pubsub_subscribe.StreamingSubscription(
-        Ending(opens_again=True), "p/s", Listener(), FlowControl(), "here", on_break=breaks.append
-    )
+    running, breaks = pulling(Ending(opens_again=True))
     await until(lambda: breaks and not running.waiting_for)
     assert breaks == [Break.ENDED]
     assert running._lasting is None  # nothing will say so later
@@ -135,10 +143,7 @@ async def test_a_pull_that_is_not_open_again_soon_is_a_lasting_break(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(pubsub_subscribe, "REOPENED_SECONDS", 0.3)
-    breaks: list[Break] = []
-    running = pubsub_subscribe.StreamingSubscription(
-        Ending(opens_again=False), "p/s", Listener(), FlowControl(), "here", on_break=breaks.append
-    )
+    running, breaks = pulling(Ending(opens_again=False))
     await until(lambda: len(breaks) > 1)
     assert breaks == [Break.ENDED, Break.LASTING]
     await running.drain(0)

@@ -1,8 +1,5 @@
 """Emulators whose disk is full: they refuse what they cannot keep, and go on when there is room."""
 
-import resource
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -11,21 +8,10 @@ from google.auth.credentials import AnonymousCredentials
 from google.cloud.storage import Client
 from google.pubsub_v1.types import PubsubMessage
 
-from libs.testing.processes import EmulatorProcess, emulator
+from libs.testing.processes import emulator, full_disk
 from tests.libs.local_cloud.pubsub_backends import Clients, texts
 
 BUCKET = "kept"
-
-
-@contextmanager
-def full_disk(running: EmulatorProcess) -> Iterator[None]:
-    """No file of its process can grow."""
-    before = resource.prlimit(running.pid, resource.RLIMIT_FSIZE)
-    resource.prlimit(running.pid, resource.RLIMIT_FSIZE, (1, before[1]))
-    try:
-        yield
-    finally:
-        resource.prlimit(running.pid, resource.RLIMIT_FSIZE, before)
 
 
 def test_pubsub_refuses_what_it_cannot_keep(
@@ -38,7 +24,7 @@ def test_pubsub_refuses_what_it_cannot_keep(
         topic = clients.topic()
         subscription = clients.subscription(topic)
         clients.publish(topic, "before")
-        with full_disk(first), pytest.raises(ServiceUnavailable, match="cannot keep it"):
+        with full_disk(first.pid), pytest.raises(ServiceUnavailable, match="cannot keep it"):
             clients.publisher.api.publish(
                 topic=topic, messages=[PubsubMessage(data=b"lost")], retry=None
             )
@@ -59,7 +45,7 @@ def test_storage_refuses_what_it_cannot_keep(tmp_path: Path) -> None:
         )
         bucket = client.create_bucket(BUCKET)
         bucket.blob("before").upload_from_string(b"1", retry=None)
-        with full_disk(first), pytest.raises(ServiceUnavailable, match="cannot keep it"):
+        with full_disk(first.pid), pytest.raises(ServiceUnavailable, match="cannot keep it"):
             bucket.blob("lost").upload_from_string(b"2", retry=None)
         bucket.blob("after").upload_from_string(b"3", retry=None)
         assert [blob.name for blob in client.list_blobs(BUCKET)] == ["after", "before"]
