@@ -5,7 +5,7 @@ import re
 from collections.abc import AsyncGenerator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, Self
 
 import polars as pl
 import pyarrow.parquet as pq
@@ -41,6 +41,14 @@ class PartWriter:
     _in_part: int = 0
     _writing: asyncio.Task[None] | None = None
     """Goes on while the next frame is made."""
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """A frame that is being written ends first, whatever became of the others."""
+        if self._writing is not None:
+            await asyncio.gather(self._writing, return_exceptions=True)
 
     async def add(self, frame: pl.DataFrame) -> None:
         """Raises `ColumnConflictError` when a column has had another type before."""
@@ -80,9 +88,9 @@ class PartWriter:
         return self.folder / f"part-{len(self.names):05d}.parquet"
 
     async def _written(self) -> None:
-        writing, self._writing = self._writing, None
-        if writing is not None:
-            await writing
+        if self._writing is not None:
+            await asyncio.shield(self._writing)
+            self._writing = None
 
     async def _finish_part(self) -> None:
         await self._written()
@@ -112,7 +120,7 @@ async def each(batches: Iterator[pl.DataFrame]) -> AsyncGenerator[pl.DataFrame]:
             ahead = asyncio.create_task(asyncio.to_thread(next, batches, None))
             yield batch
     finally:
-        await asyncio.wait([ahead])
+        await asyncio.gather(ahead, return_exceptions=True)
 
 
 def column_name(header: str) -> str:

@@ -5,8 +5,6 @@ Unlike bills, findings have names that last: they are merged, and the latest win
 
 import asyncio
 from datetime import datetime
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -17,6 +15,7 @@ from services.executor.ingest.errors import RefusedFileError
 from services.executor.ingest.parts import PartWriter, each
 from services.executor.ingest.readers import ParquetFile
 from services.executor.ingest.slices import SliceLoad, SliceLoader
+from services.executor.ingest.spool import spooled
 from services.executor.ocsf.finding import BadFindingError, Finding
 from services.executor.ocsf.providers import READERS, Reader
 from services.executor.ocsf.tables import NEWEST, REPLACED, frame_of
@@ -63,10 +62,10 @@ class ComplianceOcsf(StepType):
                 raise StepError("nothing_delivered", detail)
             said = {"delivery": delivery.load_id, "source": config.source, "v": READERS_VERSION}
             load_id = load_id_of((), said)
-            with TemporaryDirectory(prefix="ocsf-") as spool:
-                folder = folder_of(tenant, target, made_of, load_id)
-                parts = PartWriter(self._data, folder, Path(spool))
-                await self._convert(READERS[config.source], delivery, parts, load_id)
+            folder = folder_of(tenant, target, made_of, load_id)
+            with spooled("ocsf") as spool:
+                async with PartWriter(self._data, folder, spool) as parts:
+                    await self._convert(READERS[config.source], delivery, parts, load_id)
             given.spent.add(*await self._slices.replace(_merge(given, target, parts)))
             await self._data.delete(*parts.names)
         return StepResult(parts.rows)

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import polars as pl
 from pydantic import BaseModel, ConfigDict, Field
@@ -30,6 +29,7 @@ from services.executor.ingest.lines import Place, line_of
 from services.executor.ingest.parts import PartWriter, each
 from services.executor.ingest.readers import ParquetFile
 from services.executor.ingest.slices import SliceLoad, SliceLoader
+from services.executor.ingest.spool import spooled
 from services.executor.ingest.values import Style
 from services.executor.steps.cost_report import CostReport
 from services.executor.steps.phrasing import phrased
@@ -86,10 +86,10 @@ class CostFocus(StepType):
                 given.tell.progress(rows=current.rows, note="nothing new was delivered")
                 return StepResult(current.rows)
             work = _Work(given, mapping, target, made_of, load_id, self._clock())
-            with TemporaryDirectory(prefix="focus-") as spool:
-                folder = folder_of(tenant, target, made_of, load_id)
-                parts = PartWriter(self._data, folder, Path(spool))
-                tally = await self._convert(work, delivery, parts)
+            folder = folder_of(tenant, target, made_of, load_id)
+            with spooled("focus") as spool:
+                async with PartWriter(self._data, folder, spool) as parts:
+                    tally = await self._convert(work, delivery, parts)
             given.spent.add(*await self._replace(work, parts, tally))
             await self._data.delete(*parts.names)
             done = Delivery(load_id=load_id, rows=parts.rows)

@@ -9,7 +9,6 @@ import hashlib
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import polars as pl
@@ -21,6 +20,7 @@ from services.executor.ingest.api_source import ApiSource
 from services.executor.ingest.authorize import authorizer
 from services.executor.ingest.contract import Contract, Contracted, Rows
 from services.executor.ingest.deliveries import Delivery
+from services.executor.ingest.spool import spooled
 from services.executor.steps.cursor import Cursor
 from services.executor.steps.months import fill_month
 from services.executor.steps.opened import fields_of
@@ -49,7 +49,7 @@ class IngestApi(StepType):
         request, config = given.request, _filled(given)
         table = target_of(config.target_table, request)
         slice_ = slice_of(config.slice, request)
-        with phrased(), TemporaryDirectory(prefix="answers-") as spool:
+        with phrased(), spooled("answers") as spool:
             store = PageStore(self._tools.files, given.work_folder)
             current = await self._loader.deliveries.current(str(request.tenant_id), table, slice_)
             cursor = await self._cursor(given, config, current)
@@ -60,7 +60,7 @@ class IngestApi(StepType):
             if done is None:
                 contract = await self._loader.contract(given, table, config)
                 answers = _Answers(store, pages, target, contract, config.path)
-                rows = self._rows(answers, cursor, current, Path(spool) / "part")
+                rows = self._rows(answers, cursor, current, spool / "part")
                 facts = (lambda: cursor.facts) if cursor else dict
                 done = await self._loader.replace(given, target, contract, rows, facts=facts)
             await store.forget(pages)

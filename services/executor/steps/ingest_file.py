@@ -8,7 +8,6 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Annotated
 
 from pydantic import ConfigDict, Field
@@ -29,6 +28,7 @@ from services.executor.ingest.places import (
 )
 from services.executor.ingest.readers import Format, Lines, open_reader
 from services.executor.ingest.sources import Reach, is_remote, remote
+from services.executor.ingest.spool import spooled
 from services.executor.steps.months import fill_month
 from services.executor.steps.opened import fields_of
 from services.executor.steps.phrasing import phrased
@@ -75,9 +75,9 @@ class IngestFile(StepType):
         request, config = given.request, given.config(Config)
         table = target_of(config.target_table, request)
         slice_ = slice_of(config.slice, request)
-        with phrased(), TemporaryDirectory(prefix="fetch-") as spool:
+        with phrased(), spooled("fetch") as spool:
             kind = kind_of(fill_name(config.manifest, request))
-            found = await self._found(given, config, slice_, kind, Path(spool) / "manifest")
+            found = await self._found(given, config, slice_, kind, spool / "manifest")
             files = list(found)
             load_id = load_id_of(files, {**config.model_dump(), "reader": READER_VERSION})
             target = Target(table, slice_, load_id, tuple(file.name for file in files))
@@ -86,7 +86,7 @@ class IngestFile(StepType):
             contract = await self._loader.contract(given, table, config)
             format_ = "openai" if kind == "openai" else config.format
             reading = _Reading(config, target, contract, format_)
-            rows = self._rows(reading, found, Path(spool))
+            rows = self._rows(reading, found, spool)
             return await self._loader.replace(given, target, contract, rows, facts=reading.facts)
 
     async def cancel(self, given: StepRun) -> None:

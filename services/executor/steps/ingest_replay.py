@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import orjson
@@ -21,6 +20,7 @@ from services.executor.ingest.deliveries import Delivery
 from services.executor.ingest.parts import each
 from services.executor.ingest.quarantine import quarantine_of
 from services.executor.ingest.readers import ParquetFile
+from services.executor.ingest.spool import spooled
 from services.executor.steps.phrasing import phrased
 from services.executor.steps.raw_load import OWN, RawLoader, Target, slice_of, with_own
 from services.executor.steps.step import StepError, StepResult, StepRun, StepType
@@ -50,7 +50,7 @@ class IngestReplay(StepType):
         request, config = given.request, given.config(Config)
         table = target_of(config.target_table, request)
         slice_ = slice_of(config.slice, request)
-        with phrased(), TemporaryDirectory(prefix="replay-") as spool:
+        with phrased(), spooled("replay") as spool:
             current = await self._loader.deliveries.current(str(request.tenant_id), table, slice_)
             if current is None:
                 raise StepError("nothing_delivered", f"{table} holds no slice {slice_}")
@@ -62,7 +62,7 @@ class IngestReplay(StepType):
             load_id = hashlib.sha256(said).hexdigest()[:32]
             target = Target(table, slice_, load_id, current.files)
             contract = await self._loader.contract(given, table, config)
-            rows = self._rows(current, aside, _Trial(target, contract), Path(spool) / "part")
+            rows = self._rows(current, aside, _Trial(target, contract), spool / "part")
             return await self._loader.replace(given, target, contract, rows)
 
     async def cancel(self, given: StepRun) -> None:

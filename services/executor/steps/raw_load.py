@@ -8,7 +8,6 @@ import re
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import polars as pl
 
@@ -36,6 +35,7 @@ from services.executor.ingest.quarantine import (
     quarantine_of,
 )
 from services.executor.ingest.slices import SliceLoad, SliceLoader
+from services.executor.ingest.spool import spooled
 from services.executor.steps.drift import say_drift, tell_drift
 from services.executor.steps.quality import quality
 from services.executor.steps.step import StepError, StepResult, StepRun
@@ -104,9 +104,9 @@ class RawLoader:
         """
         tenant = str(given.request.tenant_id)
         folder = folder_of(tenant, target.table, target.slice, target.load_id)
-        with TemporaryDirectory(prefix="load-") as spool:
+        with spooled("load") as spool:
             try:
-                raw, flat, aside = await self._write(given, folder, Path(spool), sorted_)
+                raw, flat, aside = await self._write(given, folder, spool, sorted_)
             except FrozenError as error:
                 say_drift(given, self._tools, target.table, added=error.unknown, refused=True)
                 raise
@@ -142,21 +142,23 @@ class RawLoader:
         self, given: StepRun, folder: str, spool: Path, sorted_: AsyncIterator[Rows]
     ) -> tuple[PartWriter, PartWriter, int]:
         (spool / "flat").mkdir()
-        raw = PartWriter(self._data, f"{folder}/raw", spool)
-        flat = PartWriter(self._data, f"{folder}/flat", spool / "flat")
         aside: list[pl.DataFrame] = []
-        async for rows in sorted_:
-            await raw.add(rows.kept)
-            await flat.add(tabular(rows.kept))
-            if rows.aside.height:
-                aside.append(rows.aside)
-                if (number := sum(frame.height for frame in aside)) > MOST_ASIDE:
-                    raise TooManyAsideError(number)
-            given.tell.progress(rows=raw.rows)
-        for frame in aside:
-            await flat.add(frame)
-        await raw.finish()
-        await flat.finish()
+        async with (
+            PartWriter(self._data, f"{folder}/raw", spool) as raw,
+            PartWriter(self._data, f"{folder}/flat", spool / "flat") as flat,
+        ):
+            async for rows in sorted_:
+                await raw.add(rows.kept)
+                await flat.add(tabular(rows.kept))
+                if rows.aside.height:
+                    aside.append(rows.aside)
+                    if (number := sum(frame.height for frame in aside)) > MOST_ASIDE:
+                        raise TooManyAsideError(number)
+                given.tell.progress(rows=raw.rows)
+            for frame in aside:
+                await flat.add(frame)
+            await raw.finish()
+            await flat.finish()
         return raw, flat, sum(frame.height for frame in aside)
 
     def _putting_aside(self, load: SliceLoad, target: Target, contract: Contract) -> SliceLoad:

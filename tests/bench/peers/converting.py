@@ -24,11 +24,11 @@ from tests.bench.peers.folder import KeptHere
 
 async def convert(mapping: str, file: Path, folder: Path) -> Converter:
     reader = open_reader(file, file.name, None, CsvOptions())
-    parts = PartWriter(KeptHere(folder), "focus", folder)
     converter = Converter(load_mapping(mapping), schema_of(reader))
-    async for batch in each(reader.batches(converter.reads)):
-        await parts.add(await asyncio.to_thread(converter.convert, batch))
-    await parts.finish()
+    async with PartWriter(KeptHere(folder), "focus", folder) as parts:
+        async for batch in each(reader.batches(converter.reads)):
+            await parts.add(await asyncio.to_thread(converter.convert, batch))
+        await parts.finish()
     if not converter.tally.conserved or not converter.tally.rows_accounted:
         sys.exit("the sum of the result is not that of the bill")
     return converter

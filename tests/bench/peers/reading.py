@@ -20,12 +20,12 @@ from tests.bench.peers.folder import KeptHere
 async def load(file: Path, folder: Path, types: dict[str, Declared]) -> int:
     contract = Contract("evolve", {column_name(name): kind for name, kind in types.items()})
     reader = open_reader(file, file.name, None, CsvOptions())
-    parts = PartWriter(KeptHere(folder), "flat", folder)
-    async for batch in each(reader.batches()):
-        which = numbers(parts.rows, batch.height)
-        rows = await asyncio.to_thread(contract.sort, batch, file.name, which, reader.line_of)
-        await parts.add(tabular(rows.kept))
-    await parts.finish()
+    async with PartWriter(KeptHere(folder), "flat", folder) as parts:
+        async for batch in each(reader.batches()):
+            which = numbers(parts.rows, batch.height)
+            rows = await asyncio.to_thread(contract.sort, batch, file.name, which, reader.line_of)
+            await parts.add(tabular(rows.kept))
+        await parts.finish()
     return parts.rows
 
 

@@ -1,0 +1,113 @@
+"""What is on its way on this disk is gone when its step is, whatever threads still do."""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from threading import Event, Thread
+from typing import Any
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from services.executor.ingest.parts import PartWriter
+from services.executor.ingest.spool import spooled
+
+FRAME = pl.DataFrame({"cost": [1, 2, 3]})
+
+
+class RefusedError(Exception):
+    """Stands for a file's refusal, half-way."""
+
+
+class Nowhere:
+    def uri(self, name: str) -> str:
+        return name
+
+    async def upload(self, name: str, path: Path) -> None:
+        raise AssertionError(name, path)
+
+
+class Held:
+    """A write that goes on until the loop has had a turn while it is waited for."""
+
+    def __init__(self, write: Callable[..., None]) -> None:
+        self._write = write
+        self._may, self.ended = Event(), False
+
+    def let_go_soon(self) -> None:
+        asyncio.get_running_loop().call_soon(self._may.set)
+
+    def __call__(self, *given: Any) -> None:
+        assert self._may.wait(20)
+        self._write(*given)
+        self.ended = True
+
+
+@pytest.fixture
+def held(monkeypatch: pytest.MonkeyPatch) -> Held:
+    held = Held(pq.ParquetWriter.write_table)
+
+    def write_table(writer: pq.ParquetWriter, table: pa.Table) -> None:
+        held(writer, table)
+
+    monkeypatch.setattr(pq.ParquetWriter, "write_table", write_table)
+    return held
+
+
+def test_a_folder_goes_while_a_thread_still_writes_there() -> None:
+    """A fetch goes on in its thread when its step has been cancelled."""
+    begun, shut_out = Event(), Event()
+
+    def fetch() -> None:
+        number = 0
+        with suppress(FileNotFoundError):
+            while True:
+                (folder / str(number)).touch()
+                number += 1
+                if number == 1_000:
+                    begun.set()
+        shut_out.set()
+
+    writer = Thread(target=fetch, daemon=True)
+    with spooled("fetch") as folder:
+        writer.start()
+        assert begun.wait(20)
+    assert shut_out.wait(20)
+    assert not folder.parent.exists()
+
+
+async def test_a_frame_is_written_to_its_end_when_the_next_one_is_refused(
+    held: Held, tmp_path: Path
+) -> None:
+    async def write() -> None:
+        async with PartWriter(Nowhere(), "raw", tmp_path) as parts:
+            await parts.add(FRAME)
+            held.let_go_soon()
+            raise RefusedError
+
+    with pytest.raises(RefusedError):
+        await write()
+    assert held.ended
+
+
+async def test_a_frame_is_written_to_its_end_when_its_step_is_cancelled(
+    held: Held, tmp_path: Path
+) -> None:
+    second = asyncio.Event()
+
+    async def write() -> None:
+        async with PartWriter(Nowhere(), "raw", tmp_path) as parts:
+            await parts.add(FRAME)
+            second.set()
+            await parts.add(FRAME)
+
+    writing = asyncio.create_task(write())
+    await second.wait()
+    writing.cancel()
+    held.let_go_soon()
+    with pytest.raises(asyncio.CancelledError):
+        await writing
+    assert held.ended
