@@ -10,21 +10,24 @@ from contracts.audit import (
     RunCostPart,
     UsagePart,
 )
+from contracts.identifiers import RunId
 from libs.clock import Clock, earlier
 from services.audit_log.parts import USAGE_COLUMNS, cost_part, usage_part
 from services.audit_log.reading import SHOWN, Conditions, Reader
+from services.audit_log.run_days import RunDays
 
 LONGEST_LIFE = timedelta(days=90)
 """For which a run may wait, and be tried again; older ones are forgotten."""
 
 
 class Spent:
-    def __init__(self, reader: Reader, clock: Clock) -> None:
+    def __init__(self, reader: Reader, days: RunDays, clock: Clock) -> None:
         self._reader = reader
+        self._days = days
         self._clock = clock
 
     async def usage(self, query: ListUsageV1) -> tuple[tuple[UsagePart, ...], str]:
-        first, after = self._first_day(query)
+        first, after = self._place(query)
         wanted = (
             Conditions()
             .add("usage_date >= @from_date", from_date=first)
@@ -38,29 +41,22 @@ class Spent:
             wanted,
             columns=USAGE_COLUMNS,
             tail=tail,
-            since=_month_of(first) if first else None,
+            since=_since(first.replace(day=1) if first else None),
         )
         page = tuple(usage_part(row) for row in rows[: query.limit])
         return page, f"{page[-1].day}|{first or ''}" if len(rows) > query.limit else ""
 
-    def _first_day(self, query: ListUsageV1) -> tuple[date | None, str]:
-        """And what the page comes after; cursors of older releases are of everything."""
-        if query.after:
-            after, _, first = query.after.partition("|")
-            return date.fromisoformat(first) if first else query.from_date, after
-        if query.from_date or query.to_date:
-            return query.from_date, ""
-        return earlier(self._clock().date(), SHOWN), ""
-
     async def costs(self, query: ListRunCostsV1) -> tuple[tuple[RunCostPart, ...], str]:
+        first, after = self._place(query, query.run_id)
+        run = query.run_id and await self._days.began(query.tenant_id, query.run_id)
         columns, key = _GROUPS[query.group_by]
         wanted = (
             Conditions()
             .add("pipeline_id = @config", config=query.config_id)
             .add("run_id = @run_id", run_id=query.run_id)
-            .add("usage_date >= @from_date", from_date=query.from_date)
+            .add("usage_date >= @from_date", from_date=first)
             .add("usage_date <= @to_date", to_date=query.to_date)
-            .add(f"{key} > @after", after=query.after)
+            .add(f"{key} > @after", after=after)
         )
         rows = await self._reader.select(
             "tenant_run_costs",
@@ -68,10 +64,26 @@ class Spent:
             wanted,
             columns=f"{', '.join(columns)}, {key} AS row_key, {_SUMS}",
             tail=f"GROUP BY {', '.join(columns)}, row_key ORDER BY row_key LIMIT {query.limit + 1}",
+            since=_since(run.date() if run else first),
         )
-        page = rows[: query.limit]
+        page = tuple(cost_part(row) for row in rows[: query.limit])
         more = len(rows) > query.limit
-        return tuple(cost_part(row) for row in page), page[-1]["row_key"] if more else ""
+        return page, f"{rows[query.limit - 1]['row_key']}|{first or ''}" if more else ""
+
+    def _place(
+        self, query: ListUsageV1 | ListRunCostsV1, run_id: RunId | None = None
+    ) -> tuple[date | None, str]:
+        """The first day, and what the page comes after; cursors of older releases name no day."""
+        after, bar, first = query.after.rpartition("|")
+        if query.after:
+            return (
+                (date.fromisoformat(first), after)
+                if bar and first
+                else (query.from_date, after or first)
+            )
+        if query.from_date or query.to_date or run_id:
+            return query.from_date, ""
+        return earlier(self._clock().date(), SHOWN), ""
 
 
 _SUMS = (
@@ -88,7 +100,8 @@ _GROUPS = {
 }
 
 
-def _month_of(day: date) -> datetime:
-    """Since when runs of its month may have begun to be counted: each is on its first day."""
-    first = datetime.combine(day.replace(day=1), time(), UTC)
-    return earlier(first, LONGEST_LIFE + CLOCKS_DIFFER)
+def _since(day: date | None) -> datetime | None:
+    """When the first run can have begun that is about this day, or shares its jobs."""
+    if day is None:
+        return None
+    return earlier(datetime.combine(day, time(), UTC), LONGEST_LIFE + CLOCKS_DIFFER)

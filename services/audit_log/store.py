@@ -53,7 +53,7 @@ class Records:
         self._reader = Reader(warehouse)
         self._days = RunDays(self._reader, clock)
         self._events = EventPages(self._reader, self._days, clock)
-        self._spent = Spent(self._reader, clock)
+        self._spent = Spent(self._reader, self._days, clock)
         self._clock = clock
         self._project = warehouse.project
 

@@ -92,7 +92,7 @@ async def test_costs_of_a_run_that_is_not_recorded_yet_come_last(recorder: Recor
         found, after = [], ""
         while True:
             wanted = ListRunCostsV1(tenant_id=tenant, group_by=group, limit=1, after=after)
-            page, after = await Records(recorder.warehouse).costs(wanted)
+            page, after = await Records(recorder.warehouse, lambda: START).costs(wanted)
             found += [cost.config_id for cost in page]
             if not after:
                 break
@@ -208,7 +208,7 @@ async def test_a_run_costs_what_its_jobs_were_billed_once(recorder: Recorder) ->
         step("load", "j2", tib // 2, attempt=2),
         step("sum", "j3", 10 << 20),
     )
-    records = Records(recorder.warehouse)
+    records = Records(recorder.warehouse, lambda: START)
     (pipeline,), _ = await records.costs(ListRunCostsV1(tenant_id=tenant))
     assert (pipeline.config_id, pipeline.runs, pipeline.steps) == (CONFIG, 1, 3)
     assert pipeline.cost == Decimal("9.375059605")
@@ -239,7 +239,7 @@ async def test_a_job_of_a_failed_attempt_that_the_next_adopts_is_paid_for_once(
         step(3, StepStatus.COMPLETED, 1 << 40, "c"),
     )
     by_run = ListRunCostsV1(tenant_id=tenant, group_by=CostGroup.RUN)
-    (cost,), _ = await Records(recorder.warehouse).costs(by_run)
+    (cost,), _ = await Records(recorder.warehouse, lambda: START).costs(by_run)
     assert (cost.bytes_billed, cost.cost) == (4 << 40, Decimal(25))
 
 
@@ -272,7 +272,7 @@ async def test_steps_that_a_repeated_run_keeps_are_not_paid_for_again(recorder: 
     await recorder.record_badly(queued(tenant, 1), step(1, "j1", "j2"))
     await recorder.record_badly(queued(tenant, 2), step(2, "j1", "j2"))
     by_run = ListRunCostsV1(tenant_id=tenant, group_by=CostGroup.RUN)
-    (cost,), _ = await Records(recorder.warehouse).costs(by_run)
+    (cost,), _ = await Records(recorder.warehouse, lambda: START).costs(by_run)
     assert (cost.run_id, cost.cost) == (run_id(1), Decimal("6.25"))
 
 

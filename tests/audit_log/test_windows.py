@@ -4,7 +4,14 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Protocol, cast
 
-from contracts.audit import EventOrder, ListEventsV1, ListUsageV1
+from contracts.audit import (
+    CostGroup,
+    EventOrder,
+    ListEventsV1,
+    ListRunCostsV1,
+    ListUsageV1,
+    RunCostPart,
+)
 from contracts.identifiers import StepId, TenantId, WebhookId
 from contracts.message import Message
 from contracts.quality import CheckPart, CheckStatus, ListQualityV1, QualityCheckedV1, Severity
@@ -236,6 +243,38 @@ async def test_lists_of_runs_checks_and_days_go_back_thirty_days_unless_it_is_sa
     assert await found(late.quality, ListQualityV1, run_id=run_id(0)) == [0]
     hour, lately = timedelta(hours=1), START + 16 * DAY
     assert {lately, lately - hour, START - 2 * hour} < set(noting.bounds)
+
+
+async def test_costs_of_runs_go_back_thirty_days_unless_it_is_said(recorder: Recorder) -> None:
+    tenant = TenantId("window_spent")
+    for number, day in enumerate((0, 60, 100)):
+        at = START + day * DAY
+        told = queued(tenant, number).model_copy(update={"submitted_at": at})
+        await recorded(recorder, told, at, at)
+        await recorded(recorder, step_completed(tenant, number, job_ids=(f"job-{number}",)), at, at)
+    again = START + 101 * DAY
+    taken_over = step_completed(tenant, 3, job_ids=("job-1",))  # and paid by run 1
+    await recorded(recorder, taken_over, again, again)
+    noting = Noting(recorder.warehouse)
+    late = Records(cast("Warehouse", noting), lambda: START + 110 * DAY)
+
+    async def spent(**chosen: object) -> list[int]:
+        rows: list[RunCostPart] = []
+        asked = {"tenant_id": tenant, "group_by": CostGroup.RUN, "limit": 1, "after": "", **chosen}
+        while True:
+            page, asked["after"] = await late.costs(ListRunCostsV1.model_validate(asked))
+            rows += page
+            if not asked["after"]:
+                return [int(str(row.run_id)[-4:]) for row in rows]
+
+    first = START.date()
+    assert await spent() == [2]
+    assert await spent(from_date=first) == [0, 1, 2]
+    assert await spent(from_date=first + 50 * DAY) == [1, 2]
+    assert await spent(to_date=first + 70 * DAY) == [0, 1]
+    assert await spent(run_id=run_id(0)) == [0]
+    assert await spent(after=run_id(0)) == [1, 2]  # a cursor of the release before
+    assert START.replace(hour=0) - 10 * DAY - timedelta(hours=1) in noting.bounds
 
 
 async def test_a_month_is_counted_from_its_first_day(recorder: Recorder) -> None:

@@ -171,7 +171,10 @@ class AuditRoutes:
 
     @endpoint("GET", "/api/v1/pipelines/costs", Who.TENANT, answers=CostsShown, **LISTING)
     async def costs(self, call: Call, query: CostFilters) -> web.StreamResponse:
-        """List what the runs themselves cost, by day, pipeline, run or step."""
+        """List what the runs themselves cost, by day, pipeline, run or step.
+
+        Of the last 30 days unless `from`, `to` or `run_id` says otherwise.
+        """
 
         async def fetch(after: str, limit: int) -> tuple[Sequence[Item], str]:
             wanted = ListRunCostsV1(
