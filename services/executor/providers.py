@@ -1,14 +1,12 @@
 """Trying a credential with its provider: one call that changes nothing and costs nothing."""
 
-import hashlib
-import hmac
 import json
 from base64 import urlsafe_b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import NoReturn
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import quote, urlencode
 
 import aiohttp
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -19,6 +17,9 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from contracts.credentials import CredentialVerdict, Provider, is_one_line
 from libs.clock import Clock
+from libs.cloud_auth.aws import signed
+from libs.cloud_auth.errors import UnusableKeyError
+from libs.outgoing.client import Call
 
 SECONDS = 10.0
 REFUSALS = frozenset({400, 401, 403})
@@ -106,7 +107,7 @@ class Providers:
             case Provider.GCP:
                 return google(self._places.google, fields, self._clock())
             case Provider.AWS:
-                return aws(self._places.aws, fields, self._clock())
+                return aws(self._places.aws, fields)
             case Provider.AZURE:
                 return azure(self._places.azure, fields)
             case Provider.OPENAI:
@@ -187,41 +188,12 @@ def openai(url: str, fields: Mapping[str, str]) -> _Request:
     return _Request("GET", url, headers)
 
 
-def aws_signing_key(secret: str, *parts: str) -> bytes:
-    """Of one day, region and service."""
-    key = f"AWS4{secret}".encode()
-    for part in (*parts, "aws4_request"):
-        key = hmac.new(key, part.encode(), hashlib.sha256).digest()
-    return key
-
-
-def aws(url: str, fields: Mapping[str, str], now: datetime) -> _Request:
-    """Who am I, signed as AWS has it (Signature Version 4)."""
+def aws(url: str, fields: Mapping[str, str]) -> _Request:
+    """Who am I, in the words of AWS."""
     region = fields.get("region") or "us-east-1"
-    parts = urlsplit(url.replace("{region}", region))
-    at, day = now.strftime("%Y%m%dT%H%M%SZ"), now.strftime("%Y%m%d")
-    signed = {"content-type": FORM, "host": parts.netloc, "x-amz-date": at}
-    if fields.get("session_token"):
-        signed["x-amz-security-token"] = fields["session_token"]
-    names = ";".join(sorted(signed))
-    canonical = "\n".join(
-        [
-            "POST",
-            parts.path or "/",
-            "",
-            *(f"{name}:{signed[name]}" for name in sorted(signed)),
-            "",
-            names,
-            hashlib.sha256(AWS_BODY).hexdigest(),
-        ]
-    )
-    scope = f"{day}/{region}/sts/aws4_request"
-    digest = hashlib.sha256(canonical.encode()).hexdigest()
-    to_sign = f"AWS4-HMAC-SHA256\n{at}\n{scope}\n{digest}"
-    key = aws_signing_key(fields["secret_access_key"], day, region, "sts")
-    signature = hmac.new(key, to_sign.encode(), hashlib.sha256).hexdigest()
-    authorization = (
-        f"AWS4-HMAC-SHA256 Credential={fields['access_key_id']}/{scope},"
-        f" SignedHeaders={names}, Signature={signature}"
-    )
-    return _Request("POST", parts.geturl(), {**signed, "Authorization": authorization}, AWS_BODY)
+    call = Call("POST", url.replace("{region}", region), {"Content-Type": FORM}, AWS_BODY)
+    try:
+        call = signed(call, fields, region, "sts")
+    except UnusableKeyError as error:
+        _unusable(str(error))
+    return _Request(call.method, call.url, call.headers, AWS_BODY)
