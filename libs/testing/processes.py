@@ -38,7 +38,7 @@ class EmulatorProcess:
             data=json.dumps(plan).encode(),
             method="PUT",
         )
-        urllib.request.urlopen(request, timeout=5).close()  # noqa: S310  our own loopback port
+        urllib.request.urlopen(request, timeout=60).close()  # noqa: S310  our own loopback port
 
     def kill(self) -> None:
         """End it as a crash would."""

@@ -1,8 +1,6 @@
 """What only a real broker shows: flow control, leases, order over failures, recovery."""
 
 import asyncio
-import json
-import urllib.request
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -49,21 +47,11 @@ async def broker(pubsub: EmulatorProcess) -> AsyncIterator[PubSubBroker]:
 @contextmanager
 def failing(pubsub: EmulatorProcess, share: float) -> Iterator[None]:
     """Let a share of all calls fail until the block ends."""
-    _ask_for(pubsub, share)
+    pubsub.ask_for(error_rate=share)
     try:
         yield
     finally:
-        _ask_for(pubsub, 0)
-
-
-def _ask_for(pubsub: EmulatorProcess, error_rate: float) -> None:
-    request = urllib.request.Request(
-        f"http://127.0.0.1:{pubsub.ports['control']}/faults",
-        data=json.dumps({"error_rate": error_rate}).encode(),
-        method="PUT",
-    )
-    with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310  our own emulator
-        assert answer.status == 200
+        pubsub.ask_for()
 
 
 async def test_a_pull_that_breaks_off_is_told_at_once() -> None:

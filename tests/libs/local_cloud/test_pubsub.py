@@ -1,10 +1,8 @@
 """Google's own client against the Pub/Sub emulator."""
 
 import asyncio
-import json
 import threading
 import time
-import urllib.request
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -526,25 +524,16 @@ def broken(faulty: EmulatorProcess, monkeypatch: pytest.MonkeyPatch) -> Iterator
     monkeypatch.setenv("PUBSUB_EMULATOR_HOST", f"127.0.0.1:{faulty.ports['grpc']}")
     found = Clients()
     yield found
-    ask_for(faulty)
+    faulty.ask_for()
     found.close()
-
-
-def ask_for(running: EmulatorProcess, **plan: float) -> None:
-    request = urllib.request.Request(
-        f"http://127.0.0.1:{running.ports['control']}/faults",
-        data=json.dumps(plan).encode(),
-        method="PUT",
-    )
-    urllib.request.urlopen(request, timeout=60).close()  # noqa: S310  our own loopback port
 
 
 def test_errors_can_be_asked_for(broken: Clients, faulty: EmulatorProcess) -> None:
     topic = broken.topic()
-    ask_for(faulty, error_rate=1.0)
+    faulty.ask_for(error_rate=1.0)
     with pytest.raises(ServiceUnavailable):
         broken.publisher.api.publish(topic=topic, messages=[PubsubMessage(data=b"x")], retry=None)
-    ask_for(faulty)
+    faulty.ask_for()
     broken.publish(topic, "well again")
 
 
@@ -553,7 +542,7 @@ def test_duplicates_can_be_asked_for(broken: Clients, faulty: EmulatorProcess, k
     topic = broken.topic()
     subscription = broken.subscription(topic, enable_message_ordering=bool(key))
     broken.publish(topic, "1", "2", key=key)
-    ask_for(faulty, duplicate=1.0)
+    faulty.ask_for(duplicate=1.0)
     received = broken.pull(subscription)
     assert texts(received) == ["1", "1", "2", "2"]
     broken.acknowledge(subscription, *received)
@@ -562,7 +551,7 @@ def test_duplicates_can_be_asked_for(broken: Clients, faulty: EmulatorProcess, k
 
 def test_delays_can_be_asked_for(broken: Clients, faulty: EmulatorProcess) -> None:
     topic = broken.topic()
-    ask_for(faulty, delay_seconds=0.5)
+    faulty.ask_for(delay_seconds=0.5)
     before = datetime.now(UTC)
     broken.publish(topic, "slowly")
     assert datetime.now(UTC) - before >= timedelta(seconds=0.5)
