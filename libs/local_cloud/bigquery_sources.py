@@ -7,13 +7,15 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from fnmatch import fnmatchcase
+from http import HTTPStatus
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
-from urllib.error import HTTPError, URLError
+from urllib.error import HTTPError
 from urllib.parse import quote, urlencode
 from urllib.request import urlopen
 
-from bqemulator.domain.errors import NotFoundError, ValidationError
+from bqemulator.domain.errors import DomainError, NotFoundError, ValidationError
 
 UPLOADED = "file://"
 STORED = "gs://"
@@ -29,9 +31,17 @@ class NoStorageError(ValidationError):
         )
 
 
-class UnreadableError(ValidationError):
-    def __init__(self, url: str, reason: object) -> None:
-        super().__init__(f"the local Cloud Storage did not answer {url}: {reason}")
+class UnreachedError(DomainError):
+    """As BigQuery says it: trying again may help."""
+
+    http_status = 503
+    bq_reason = "backendError"
+    grpc_status_name = "UNAVAILABLE"
+
+    def __init__(self, uri: str, reason: object) -> None:
+        super().__init__(
+            f"the local Cloud Storage did not answer for {uri}: {reason}. Retrying may help."
+        )
 
 
 @contextmanager
@@ -81,10 +91,12 @@ def _fetch(bucket: str, name: str, directory: Path) -> str:
     # The suffix stays: DuckDB takes from it whether a file is compressed.
     suffix = "".join(Path(name).suffixes[-2:])
     with (
-        _open(url, uri) as response,
         tempfile.NamedTemporaryFile(dir=directory, suffix=suffix, delete=False) as file,
+        _open(url, uri) as response,
     ):
         shutil.copyfileobj(response, file, 1 << 20)
+        if response.length:
+            raise UnreachedError(uri, f"it broke off {response.length} bytes before the end")
     return file.name
 
 
@@ -102,12 +114,17 @@ def _json(url: str, uri: str) -> dict[str, Any]:
     return found
 
 
-def _open(url: str, uri: str) -> Any:
+@contextmanager
+def _open(url: str, uri: str) -> Iterator[Any]:
+    """An answer, also while it is read."""
     try:
-        return urlopen(url, timeout=CALL_SECONDS)  # noqa: S310  our own emulator, by its address
+        with urlopen(url, timeout=CALL_SECONDS) as response:  # noqa: S310  our own emulator
+            yield response
     except HTTPError as error:
-        if error.code == 404:  # noqa: PLR2004  HTTP
+        if error.code == HTTPStatus.NOT_FOUND:
             raise NotFoundError(f"Not found: URI {uri}") from error
-        raise UnreadableError(url, error) from error
-    except URLError as error:
-        raise UnreadableError(url, error.reason) from error
+        if error.code < HTTPStatus.INTERNAL_SERVER_ERROR:
+            raise ValidationError(f"Cannot read {uri}: {error}") from error
+        raise UnreachedError(uri, error) from error
+    except (OSError, HTTPException) as error:
+        raise UnreachedError(uri, error) from error

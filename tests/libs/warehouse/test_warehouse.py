@@ -225,7 +225,7 @@ async def test_a_job_is_adopted_after_kill_9(tmp_path: Path) -> None:
 
 async def test_files_are_loaded_once_under_an_id(tmp_path: Path) -> None:
     with (
-        emulator("storage") as storage,
+        emulator("storage", control=True) as storage,
         emulator("bigquery", control=True, env={"STORAGE_EMULATOR_HOST": url(storage)}) as running,
     ):
         bucket = Bucket(BucketSettings("convergence-local", "files", url(storage)))
@@ -257,6 +257,10 @@ async def test_files_are_loaded_once_under_an_id(tmp_path: Path) -> None:
         assert await warehouse.query("SELECT COUNT(*) AS n FROM books.loaded") == [{"n": 4}]
         with pytest.raises(JobFailedError):
             await warehouse.run_load_job(replace(wanted, job_id="x", uris=("gs://files/no",)))
+        storage.ask_for(error_rate=1)
+        with pytest.raises(JobFailedError) as caught:
+            await warehouse.run_load_job(replace(wanted, job_id="away"))
+        assert (caught.value.reason, caught.value.retryable) == ("backendError", True)
         await warehouse.close()
 
 
