@@ -106,7 +106,8 @@ class StreamingSubscription:
             request_serializer=_STREAM_REQUEST.SerializeToString,
             response_deserializer=_STREAM_RESPONSE.FromString,
         )
-        stream = open_stream(self._first_request())
+        over = asyncio.Event()
+        stream = open_stream(self._first_request(over))
         try:
             # A refused stream fails at once; one that stays open has been accepted.
             opened = asyncio.get_running_loop().call_later(ACCEPTED_SECONDS, self._opened, backoff)
@@ -119,6 +120,7 @@ class StreamingSubscription:
                 opened.cancel()
         finally:
             stream.cancel()
+            over.set()  # or what writes for the stream would wait for ever
 
     def _opened(self, backoff: Backoff) -> None:
         if self.waiting_for:
@@ -127,14 +129,14 @@ class StreamingSubscription:
         self._close_break()
         backoff.reset()
 
-    async def _first_request(self) -> AsyncIterator[Any]:
+    async def _first_request(self, over: asyncio.Event) -> AsyncIterator[Any]:
         yield _STREAM_REQUEST(
             subscription=self._path,
             stream_ack_deadline_seconds=LEASE_SECONDS,
             max_outstanding_messages=self._flow.max_messages,
             max_outstanding_bytes=self._flow.max_bytes,
         )
-        await asyncio.Event().wait()  # half-closing would end the stream
+        await over.wait()  # half-closing would end the stream
 
     def _take(self, delivered: Any) -> None:
         message = delivered.message

@@ -117,8 +117,18 @@ async def soak(stack: Stack, minutes: float, seed: int, moved: timedelta) -> lis
             "no request was refused that should not be", work_count(tenants), tuple(work.unexpected)
         )
     )
-    late = () if drained < AIM_SECONDS else (f"{drained:.0f} s",)
-    return [*found, Finding("all ends within 30 s of the last fault", 1, late)]
+    return [*found, in_time(tenants)]
+
+
+def in_time(tenants: list[Tenant]) -> Finding:
+    late = [
+        f"{tenant.name}: {run} after {seconds:.0f} s"
+        for tenant in tenants
+        for run, seconds in tenant.ended_after.items()
+        if seconds > AIM_SECONDS
+    ]
+    ends = sum(len(tenant.accepted) for tenant in tenants)
+    return Finding("all ends within 30 s of the last fault", ends, tuple(late))
 
 
 def work_count(tenants: list[Tenant]) -> int:

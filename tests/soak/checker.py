@@ -204,9 +204,11 @@ async def _effects(tenants: list[Tenant], warehouse: Warehouse) -> Finding:
 def _dead_letters(heard: Collector, poisoned: list[str]) -> Finding:
     buried = {id_ for id_, _, by in (one.partition(" ") for one in heard.dead) if _is_owner(by)}
     wrong = [f"{id_} was not buried" for id_ in poisoned if id_ not in buried]
-    wrong += [f"{id_} was buried without a reason" for id_ in heard.reasonless]
+    wrong += [f"{one} was buried without a reason" for one, why in heard.reasons.items() if not why]
     wrong += [
-        f"{one} was buried and is no poison" for one in heard.dead if not one.startswith("poison-")
+        f"{one} was buried and is no poison: {heard.reasons[one]}"
+        for one in heard.dead
+        if not one.startswith("poison-")
     ]
     return Finding(
         "poison, and only poison, is a dead letter with a reason", len(poisoned), tuple(wrong)

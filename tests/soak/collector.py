@@ -24,7 +24,7 @@ class Collector:
     heard: set[str] = field(default_factory=set)
     dead: Counter[str] = field(default_factory=Counter)
     """Dead letters by the id of their message and the subscription that gave up."""
-    reasonless: list[str] = field(default_factory=list)
+    reasons: dict[str, str] = field(default_factory=dict)
     deliveries: int = 0
     _transport: PubSubTransport | None = None
     _running: list[Subscription] = field(default_factory=list)
@@ -56,9 +56,9 @@ class Collector:
         self.deliveries += 1
         id_ = received.attributes.get("ce-id") or received.message_id
         if "dead-subscription" in received.attributes:
-            self.dead[f"{id_} {received.attributes['dead-subscription']}"] += 1
-            if not received.attributes.get("dead-reason"):
-                self.reasonless.append(id_)
+            letter = f"{id_} {received.attributes['dead-subscription']}"
+            self.dead[letter] += 1
+            self.reasons[letter] = received.attributes.get("dead-reason", "")
             return Verdict.ACK
         self.heard.add(id_)
         if not id_.startswith("poison-") and entry_of(received.attributes["ce-type"]).recorded:

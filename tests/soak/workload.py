@@ -53,6 +53,8 @@ class Tenant:
     """Run ids and the pipeline of each."""
     refused: int = 0
     ended: dict[str, str] = field(default_factory=dict)
+    ended_after: dict[str, float] = field(default_factory=dict)
+    """Seconds after the last fault that each end was seen."""
 
 
 @dataclass(slots=True)
@@ -118,6 +120,7 @@ class Workload:
                     tenant.refused += 1
                 else:
                     tenant.ended[run_id] = body["status"]
+                    tenant.ended_after[run_id] = asyncio.get_running_loop().time() - started
             await asyncio.sleep(0.2)
         return asyncio.get_running_loop().time() - started
 

@@ -76,6 +76,7 @@ async def test_a_pull_that_breaks_off_is_told_at_once() -> None:
         assert breaks[1][0] is Break.LASTING
         await running.drain(0)
         await broker.transport.close()
+    await until(lambda: asyncio.all_tasks() == {asyncio.current_task()})
 
 
 def test_a_pull_that_stays_broken_is_told_sooner_than_a_key_is_promised_to_end() -> None:
