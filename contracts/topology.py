@@ -21,9 +21,9 @@ from contracts.platform import CheckServiceV1
 
 FILTER_LIMIT = 256
 ACK_DEADLINE_SECONDS = 15
-# The bus writes dead letters itself, with a reason, after fewer deliveries than
-# this; Pub/Sub's own policy catches what kills the process each time.
-MAX_DELIVERY_ATTEMPTS = 30
+# The bus writes dead letters itself, with a reason, by what it has seen fail; Pub/Sub's
+# own policy, here its most, catches what kills the process each time.
+MAX_DELIVERY_ATTEMPTS = 100
 DAY_SECONDS = 86_400
 CLAUSES = frozenset({"any_of", "none_of"})
 ANSWERING = (Service.TENANT, Service.SCHEDULER, Service.EXECUTOR, Service.AUDIT_LOG)
@@ -64,7 +64,7 @@ class SubscriptionSpec:
     dead_letter_topic: str = ""
     ack_deadline_seconds: int = ACK_DEADLINE_SECONDS
     min_backoff_seconds: int = 1
-    max_backoff_seconds: int = 60
+    max_backoff_seconds: int = 10
     max_delivery_attempts: int = MAX_DELIVERY_ATTEMPTS
     retention_seconds: int = 7 * DAY_SECONDS
     expires_after_seconds: int = 0

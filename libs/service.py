@@ -73,7 +73,7 @@ class Process:
             options = BusOptions(
                 instance=self.settings.instance,
                 subscriptions=subscriptions,
-                max_deliveries=self.settings.max_deliveries,
+                max_failures=self.settings.max_failures,
                 batches=self.batches,
             )
             transport = self.transport or connect(self.settings)

@@ -107,8 +107,8 @@ class ServiceSettings(BaseSettings):
     """OTLP/HTTP collector for traces and metrics; empty turns them off."""
     shutdown_grace_seconds: float = Field(default=8.0, ge=0, le=600)
     """How long a stopping service may take to finish what it has begun."""
-    max_deliveries: int = Field(default=10, ge=1, le=29)
-    """How often a message is tried before it is a dead letter; Pub/Sub itself gives up at 30."""
+    max_failures: int = Field(default=20, ge=1)
+    """How often a message may fail before it is a dead letter. Crashes and outages do not count."""
     redis_url: str = ""
     """Ignored: Redis was replaced by Pub/Sub. Setting it prints a warning."""
 

@@ -2,7 +2,8 @@
 
 BusError
 ├── RetryableError        try again after `delay` seconds, then by redelivery
-│   └── NotYetError       something this message needs has not arrived yet
+│   ├── NotYetError       something this message needs has not arrived yet
+│   └── BusyError         this instance has too much to do; another may not have
 ├── PermanentError        trying again cannot help: a dead letter, with its reason
 │   ├── UnreadableError   the envelope or body is not of a known message
 │   └── PublishRefusedError  Pub/Sub will never take this message
@@ -10,6 +11,9 @@ BusError
 ├── RefusedError          a question was answered with `command.refused.v1`
 ├── TopologyError         Pub/Sub cannot be made to match the topology (libs.bus.admin)
 └── TooManyQuestionsError more questions are open than an instance may have
+
+`libs.outages.OutageError` is what the slot log, the warehouse and the vault raise
+when they get no answer: the message is held and tried again.
 """
 
 from contracts.envelope import Wire
@@ -29,6 +33,10 @@ class RetryableError(BusError):
 class NotYetError(RetryableError):
     def __init__(self, what: str) -> None:
         super().__init__(f"{what} is not known here yet")
+
+
+class BusyError(RetryableError):
+    """Nothing is wrong with the message."""
 
 
 class PermanentError(BusError):

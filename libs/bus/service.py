@@ -31,7 +31,7 @@ class BusOptions:
 
     instance: str
     subscriptions: Sequence[SubscriptionSpec]
-    max_deliveries: int = 10
+    max_failures: int = 20
     flow: FlowControl = field(default_factory=FlowControl)
     batches: BatchBounds = field(default_factory=BatchBounds)
 
@@ -79,8 +79,8 @@ class Bus:
             self._transport,
             self.publisher,
             then,
-            topic=spec.dead_letter_topic,
-            max_deliveries=self._options.max_deliveries,
+            spec,
+            max_failures=self._options.max_failures,
         )
         flow = replace(self._options.flow, in_order=spec.ordered)
         broken = partial(self._broken, spec)

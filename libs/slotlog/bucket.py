@@ -24,6 +24,7 @@ from google.auth.exceptions import GoogleAuthError
 from google.auth.transport.requests import Request
 from yarl import URL
 
+from libs.outages import OutageError
 from libs.slotlog.log import SlotLogError
 
 LOG = logging.getLogger(__name__)
@@ -34,7 +35,7 @@ TIMEOUT = aiohttp.ClientTimeout(total=15.0, sock_connect=3.0, sock_read=10.0)
 PAGE = 1000
 
 
-class StorageUnavailableError(SlotLogError):
+class StorageUnavailableError(SlotLogError, OutageError):
     """Cloud Storage did not do it, or its reply was lost: only looking tells which."""
 
     def __init__(self, bucket: str, reason: str) -> None:

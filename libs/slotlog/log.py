@@ -17,6 +17,7 @@ from typing import Any, Protocol
 import orjson
 
 from contracts.envelope import Wire
+from libs.outages import OutageError
 
 JsonObject = Mapping[str, Any]
 
@@ -27,7 +28,7 @@ class SlotLogError(Exception):
     """Base of what a slot log raises."""
 
 
-class UnknownOutcomeError(SlotLogError):
+class UnknownOutcomeError(SlotLogError, OutageError):
     """An append whose reply was lost. Only reading the slot tells who won it."""
 
     def __init__(self, stream: str, slot: int, reason: str) -> None:

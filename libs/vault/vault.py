@@ -26,6 +26,7 @@ from google.cloud.kms_v1.services.key_management_service.transports import (
 )
 
 from contracts.credentials import SealedPart
+from libs.outages import OutageError
 
 VERSION = 1
 KEY_BITS = 256
@@ -45,7 +46,7 @@ class CannotOpenError(VaultError):
         )
 
 
-class KmsUnavailableError(VaultError):
+class KmsUnavailableError(VaultError, OutageError):
     def __init__(self, reason: str) -> None:
         super().__init__(f"Cloud KMS did not answer: {reason}")
 

@@ -9,6 +9,8 @@ WarehouseError
 └── JobFailedError        a job ran and failed; `retryable` says whether to try anew
 """
 
+from libs.outages import OutageError
+
 RETRYABLE_REASONS = frozenset(
     {
         "backendError",
@@ -27,7 +29,7 @@ class WarehouseError(Exception):
     """Base of what a warehouse raises."""
 
 
-class UnavailableError(WarehouseError):
+class UnavailableError(WarehouseError, OutageError):
     def __init__(self, what: str, reason: str) -> None:
         self.what = what
         """What was asked; the reason names hosts, which are nothing for tenants."""

@@ -183,6 +183,8 @@ class Handlers:
             done = await (self._recreate(command, context) if forced else self._bootstrap.ensure())
         except SchemaConflictError as error:
             return [CommandRefusedV1(code="schema_conflict", detail=str(error))]
+        except UnavailableError:
+            raise
         except WarehouseError as error:
             raise RetryableError(str(error), delay=0.5) from error
         self._bootstrapped = True

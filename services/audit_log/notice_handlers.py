@@ -17,11 +17,9 @@ from contracts.webhooks import (
     SendNoticeV1,
     WebhookListV1,
 )
-from libs.bus.errors import RetryableError
 from libs.bus.message import Context, Emit
 from libs.bus.router import Router
 from libs.clock import Clock, system_clock
-from libs.slotlog.log import SlotLogError
 from libs.slotlog.writer import Writer
 from services.audit_log.delivery import Deliveries
 from services.audit_log.notices import State
@@ -76,10 +74,7 @@ class NoticeHandlers:
     ) -> Sequence[Emit]:
         """The records that hold addresses are deleted at once; a repeat finishes that."""
         said = await self._submit(event.tenant_id, event, context)
-        try:
-            await self._streams.expire(event.tenant_id, self._clock())
-        except SlotLogError as error:
-            raise RetryableError(str(error), delay=0.5) from error
+        await self._streams.expire(event.tenant_id, self._clock())
         return said
 
     def _is_old(self, context: Context) -> bool:
@@ -94,13 +89,7 @@ class NoticeHandlers:
         return [NoticeListV1(tenant_id=query.tenant_id, deliveries=found, next_after=after)]
 
     async def _submit(self, tenant: TenantId, message: Message, context: Context) -> Sequence[Emit]:
-        try:
-            return await self._streams.submit(tenant, message, context.envelope)
-        except SlotLogError as error:
-            raise RetryableError(str(error), delay=0.5) from error
+        return await self._streams.submit(tenant, message, context.envelope)
 
     async def _state(self, tenant: TenantId) -> State:
-        try:
-            return await self._streams.state(tenant)
-        except SlotLogError as error:
-            raise RetryableError(str(error), delay=0.5) from error
+        return await self._streams.state(tenant)

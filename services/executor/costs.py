@@ -22,12 +22,10 @@ from contracts.costs import (
 from contracts.identifiers import TenantId
 from contracts.message import Message
 from contracts.platform import CommandRefusedV1
-from libs.bus.errors import RetryableError
 from libs.bus.message import Context
 from libs.bus.router import Router
 from libs.clock import later
 from libs.warehouse.data_tables import COSTS, LOADS
-from libs.warehouse.errors import UnavailableError
 from libs.warehouse.warehouse import Warehouse
 
 MOST_BYTES = 1 << 40
@@ -113,14 +111,11 @@ class Costs:
     ) -> list[dict[str, Any]]:
         """None when nothing has been loaded yet."""
         path = f"`{self._warehouse.project}.{tenant}.{table}`"
-        try:
-            if table not in await self._warehouse.tables(str(tenant)):
-                return []
-            return await self._warehouse.query(
-                sql.replace("{table}", path), parameters, max_bytes_billed=MOST_BYTES
-            )
-        except UnavailableError as error:
-            raise RetryableError(str(error)) from error
+        if table not in await self._warehouse.tables(str(tenant)):
+            return []
+        return await self._warehouse.query(
+            sql.replace("{table}", path), parameters, max_bytes_billed=MOST_BYTES
+        )
 
 
 def _sums(query: GetCostV1, dimensions: Sequence[str]) -> str:

@@ -17,7 +17,7 @@ from contracts.platform import CommandRefusedV1
 from libs.bus.errors import RetryableError
 from libs.bus.message import Context, Emit, Outgoing
 from libs.bus.router import Router
-from libs.vault.vault import CannotOpenError, KmsUnavailableError, Purpose, Vault
+from libs.vault.vault import CannotOpenError, Purpose, Vault
 from services.executor.credentials import StoredCredentials
 from services.executor.providers import Providers
 from services.executor.steps.step import StepError, StepRetryError
@@ -65,8 +65,6 @@ class CredentialCare:
             return [_refused(tenant, error)]
         except CannotOpenError as error:
             return [_refused(tenant, StepError("credential_unreadable", str(error)))]
-        except KmsUnavailableError as error:
-            raise RetryableError(str(error), delay=1.0) from None
         keep = KeepRewrappedV1(
             tenant_id=tenant,
             credential_id=name,

@@ -8,11 +8,10 @@ from typing import Protocol
 
 from contracts.envelope import Envelope
 from contracts.runs import RunCancelRequestedV1, RunRequestedV1
-from libs.bus.errors import RetryableError
+from libs.bus.errors import BusyError
 from libs.bus.message import Context
 from libs.bus.router import Router
 from libs.clock import Clock
-from libs.slotlog.log import SlotLogError
 from libs.telemetry.context import bind
 from services.executor.runner import Attempt, AttemptLostError
 
@@ -66,12 +65,9 @@ class Runs:
             return
         if self._stopping or len(self._tasks) >= self._most * (1 + WAITING_PER_RUN):
             reason = "this executor stops, or has too much to do; another takes the run"
-            raise RetryableError(reason, delay=1)
+            raise BusyError(reason, delay=1)
         self._leave_older(event)
-        try:
-            mine = await self._claims.claim(f"{event.run_id}/{event.attempt}", self._owner)
-        except SlotLogError as error:
-            raise RetryableError(str(error)) from error
+        mine = await self._claims.claim(f"{event.run_id}/{event.attempt}", self._owner)
         if not mine or key in self._claimed:
             return
         self._remember(key)

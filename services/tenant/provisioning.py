@@ -8,7 +8,7 @@ from contracts.identifiers import TenantId
 from contracts.platform import ObjectPart
 from libs.bus.errors import RetryableError
 from libs.warehouse.data_tables import data_tables
-from libs.warehouse.errors import ForeignDatasetError, WarehouseError
+from libs.warehouse.errors import ForeignDatasetError, UnavailableError, WarehouseError
 from libs.warehouse.schema import Dataset, Object, View
 from libs.warehouse.warehouse import Warehouse
 
@@ -77,6 +77,8 @@ class Provisioner:
             results = await self._warehouse.ensure(*objects)
         except ForeignDatasetError as error:
             raise DatasetTakenError(error.name) from error
+        except UnavailableError:
+            raise
         except WarehouseError as error:
             raise RetryableError(str(error), delay=0.5) from error
         return tuple(ObjectPart(name=result.name, action=result.action) for result in results)
@@ -98,6 +100,8 @@ class Provisioner:
             await self._warehouse.drop_dataset(unwanted, only_if_empty=only_if_empty)
         except ForeignDatasetError:
             return False
+        except UnavailableError:
+            raise
         except WarehouseError as error:
             raise RetryableError(str(error), delay=0.5) from error
         return True

@@ -138,7 +138,8 @@ def test_a_durable_subscription_never_expires_and_keeps_its_dead_letters(
     assert spec.dead_letter_topic in {topic.name for topic in topology().topics}
     assert kept[spec.dead_letter_topic].topic == spec.dead_letter_topic
     assert not kept[spec.dead_letter_topic].filter
-    assert (spec.min_backoff_seconds, spec.max_backoff_seconds) == (1, 60)
+    assert (spec.min_backoff_seconds, spec.max_backoff_seconds) == (1, 10)
+    assert spec.max_delivery_attempts == 100, "the most that Pub/Sub takes: a crash costs one"
 
 
 def test_a_topic_has_one_publisher_and_a_name_is_used_once() -> None:

@@ -457,11 +457,18 @@ SABOTAGES = (
         "tests/gateway/test_live.py",
     ),
     Sabotage(
-        "an instance waits for dead letters that it has no topic for",
+        "deliveries that ended with their consumers make a dead letter",
         "libs/bus/middleware/dead_letter.py",
-        "tries = received.attempt if self._topic else self._failures[received.message_id]",
-        "tries = received.attempt",
-        "tests/libs/bus/test_own_subscriptions.py",
+        "failures >= self._max_failures",
+        "received.attempt >= self._max_failures",
+        "tests/libs/bus/test_failures.py",
+    ),
+    Sabotage(
+        "an outage makes dead letters",
+        "libs/bus/middleware/dead_letter.py",
+        "isinstance(error, OutageError | BusyError)",
+        "isinstance(error, BusyError)",
+        "tests/libs/bus/test_failures.py",
     ),
     Sabotage(
         "a dead letter is told of before it is kept",

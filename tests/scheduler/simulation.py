@@ -23,8 +23,7 @@ from contracts.platform import CommandRefusedV1
 from contracts.tenants import LimitsPart
 from contracts.ticks import TickJob, TickV1
 from libs.bus.errors import RetryableError
-from libs.slotlog.bucket import StorageUnavailableError
-from libs.slotlog.log import UnknownOutcomeError
+from libs.outages import OutageError
 from services.scheduler.domain.deciding import Rules
 from services.scheduler.templates.library import Library
 from tests.scheduler.executors import Executors
@@ -43,7 +42,7 @@ STARTS = (
     datetime(2026, 10, 25, 0, 20, tzinfo=UTC),  # and back
 )
 RETRIES = 60
-RETRIED = RetryableError, UnknownOutcomeError, StorageUnavailableError
+RETRIED = RetryableError, OutageError
 LIMITS = LimitsPart(daily=6, monthly=9, concurrent=2)
 TICK, JUMP = timedelta(seconds=61), timedelta(minutes=10)
 SKEWS = (timedelta(0), timedelta(0), timedelta(seconds=2), JUMP, -JUMP)

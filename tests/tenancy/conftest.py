@@ -33,7 +33,7 @@ def stack(
         "PROVIDERS_AT": providers.url,
         "OTEL_EXPORTER_OTLP_ENDPOINT": traces.url,
         "LOG_LEVEL": "DEBUG",
-        "MAX_DELIVERIES": "2",
+        "MAX_FAILURES": "2",
     }
     found = Stack(tmp_path_factory.mktemp("tenancy"), settings).start()
     yield found

@@ -1,58 +1,70 @@
 """The outermost step: open the message, and decide what becomes of it.
 
 A message that cannot be read, that fails for good, or that has failed too often
-is published to its subscription's dead-letter topic with the reason, then told
+here is published to its subscription's dead-letter topic with the reason, then told
 of to operators, and only then acknowledged. If that is more than Pub/Sub takes,
 a note stands in for the body. What an instance hears for itself has no such
 topic, since all of it is recorded elsewhere: there it is logged and passed over.
+Failures are counted, not deliveries, of which each crash of an instance costs one; and
+an outage is nobody's failure. Only what fails when Pub/Sub is about to give it up by
+its own count of deliveries is given up before, so that its reason is known.
 Reasons name fields and classes, never values: what did not validate may be a secret.
 """
 
 import json
 import logging
-from collections import Counter
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
 
 from pydantic import ValidationError
 
 from contracts.catalogue import UnknownTypeError, entry_of
 from contracts.envelope import EnvelopeError, Wire, open_envelope
-from libs.bus.errors import PermanentError, PublishRefusedError, RetryableError, UnreadableError
+from contracts.topology import SubscriptionSpec
+from libs.bus.errors import (
+    BusyError,
+    PermanentError,
+    PublishRefusedError,
+    RetryableError,
+    UnreadableError,
+)
 from libs.bus.given_up import TellGivenUp
 from libs.bus.message import BODY_BYTES, Received
 from libs.bus.publisher import Publisher
 from libs.bus.router import Delivery
 from libs.bus.transport import Transport, Verdict
+from libs.outages import OutageError
 from libs.telemetry.logs import written
 
 LOG = logging.getLogger(__name__)
 MOST_REASON_BYTES = 1000
+REMEMBERED = 10_000
+SPARE_DELIVERIES = 5
+"""So many before the last that Pub/Sub promises, which does not count exactly."""
 Next = Callable[[Delivery], Awaitable[None]]
 
 
 class DeadLetters:
-    """A receiver that gives readable messages to `then` and turns its end into a verdict.
-
-    For one subscription; `topic` is where its dead letters go, empty when it has none.
-    """
+    """A receiver that gives readable messages to `then` and turns its end into a verdict."""
 
     def __init__(
         self,
         transport: Transport,
         publisher: Publisher,
         then: Next,
+        subscription: SubscriptionSpec,
         *,
-        topic: str,
-        max_deliveries: int,
+        max_failures: int,
     ) -> None:
         self._transport = transport
         self._service = publisher.service
         self._given_up = TellGivenUp(publisher)
         self._then = then
-        self._topic = topic
-        self._max_deliveries = max_deliveries
-        self._failures: Counter[str] = Counter()
-        """By message: without a dead-letter topic Pub/Sub does not count deliveries."""
+        self._topic = subscription.dead_letter_topic
+        self._max_failures = max_failures
+        self._last_delivery = subscription.max_delivery_attempts - SPARE_DELIVERIES
+        self._failures: OrderedDict[str, int] = OrderedDict()
+        """By message. What another instance goes on with is forgotten when there are too many."""
 
     async def __call__(self, received: Received) -> Verdict:
         try:
@@ -65,15 +77,15 @@ class DeadLetters:
         return Verdict.ACK
 
     async def _failed(self, received: Received, error: Exception) -> Verdict:
-        self._failures[received.message_id] += 1
-        tries = received.attempt if self._topic else self._failures[received.message_id]
-        if tries >= self._max_deliveries:
+        failures = self._count(received.message_id, error)
+        is_last = self._topic and received.attempt >= self._last_delivery
+        if failures >= self._max_failures or is_last:
             await self._give_up(received, error)
             return Verdict.ACK
-        known = isinstance(error, RetryableError)
+        known = isinstance(error, RetryableError | OutageError)
         LOG.warning(
             "delivery %d of %s on %s failed and will be repeated: %s",
-            tries,
+            received.attempt,
             received.attributes.get("ce-type", "a message"),
             received.subscription,
             describe(error),
@@ -81,8 +93,17 @@ class DeadLetters:
         )
         return Verdict.NACK
 
+    def _count(self, message_id: str, error: Exception) -> int:
+        """How often the message has failed here, and by its own fault."""
+        failures = self._failures.get(message_id, 0)
+        if isinstance(error, OutageError | BusyError):
+            return failures
+        self._failures[message_id] = failures + 1
+        if len(self._failures) > REMEMBERED:
+            self._failures.popitem(last=False)
+        return failures + 1
+
     async def _give_up(self, received: Received, error: Exception) -> None:
-        self._failures.pop(received.message_id, None)
         LOG.error(
             "%s on %s is %s: %s",
             received.attributes.get("ce-type", "a message"),
@@ -95,6 +116,7 @@ class DeadLetters:
             attributes = {**received.attributes, **self._why(received, error, reason)}
             await self._keep(Wire(attributes, received.data, received.ordering_key))
             await self._given_up(received, error, reason)
+        self._failures.pop(received.message_id, None)
 
     async def _keep(self, letter: Wire) -> None:
         """What is too large with its reason is kept without its body."""

@@ -1,5 +1,8 @@
 """Tries again at once what may work in a moment; the rest is left to redelivery.
 
+While something outside is away a message is held, since each delivery counts: Pub/Sub
+gives up what was delivered too often. It is given back now and then all the same:
+perhaps only this instance has lost its way there.
 By hand: tenacity's bookkeeping would cost more than all else the bus does with a message.
 """
 
@@ -8,19 +11,26 @@ import asyncio
 from libs.bus.errors import RetryableError
 from libs.bus.middleware.dead_letter import Next
 from libs.bus.router import Delivery
+from libs.outages import OutageError
 
 TRIES = 5
+HELD_TRIES = 20
+"""Some half a minute."""
+FIRST_WAIT = 0.1
 LONGEST_WAIT = 2.0
 
 
 def retry(then: Next) -> Next:
     async def handle(delivery: Delivery) -> None:
-        for number in range(TRIES - 1):
+        tried = 0
+        while True:
             try:
                 return await then(delivery)
-            except RetryableError as error:
-                wait = min(error.delay * 2**number, LONGEST_WAIT)
-            await asyncio.sleep(wait)
-        return await then(delivery)
+            except (RetryableError, OutageError) as error:
+                tried += 1
+                if tried >= (HELD_TRIES if isinstance(error, OutageError) else TRIES):
+                    raise
+                delay = error.delay if isinstance(error, RetryableError) else FIRST_WAIT
+            await asyncio.sleep(min(delay * 2 ** (tried - 1), LONGEST_WAIT))
 
     return handle

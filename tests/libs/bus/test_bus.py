@@ -141,7 +141,7 @@ async def pair(broker: Broker, handle: Handle) -> Pair:
         Service.SCHEDULER,
         router,
         broker.another(),
-        BusOptions("scheduler-1", [commands], max_deliveries=3),
+        BusOptions("scheduler-1", [commands], max_failures=3),
     )
     told: list[DeadLetterPart] = []
     listening = Router()

@@ -11,6 +11,7 @@ from contracts.audit import DeadLetterPart, MessageAbandonedV1
 from contracts.catalogue import topic_of
 from contracts.envelope import Wire
 from contracts.message import Service
+from contracts.topology import SubscriptionSpec
 from libs.bus.errors import PermanentError, PublishRefusedError
 from libs.bus.memory import MemoryTransport
 from libs.bus.message import Received
@@ -20,6 +21,7 @@ from libs.bus.router import Delivery
 from libs.bus.transport import Verdict
 
 TOPIC, DEAD = topic_of(Service.SCHEDULER), "sub-dead"
+SPEC = SubscriptionSpec("sub", "topic", dead_letter_topic=DEAD)
 GOOD = {
     "ce-id": "m-1",
     "ce-type": "run.cancel.v1",
@@ -58,7 +60,7 @@ async def give_up(
         raise PermanentError(reason)
 
     publisher = Publisher(Service.SCHEDULER, transport)
-    receiver = DeadLetters(transport, publisher, fail, topic=DEAD, max_deliveries=3)
+    receiver = DeadLetters(transport, publisher, fail, SPEC, max_failures=3)
     now = datetime(2026, 3, 14, tzinfo=UTC)
     return await receiver(Received(subscription, "7", now, attributes, RUN, "acme", 2))
 

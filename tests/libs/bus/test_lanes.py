@@ -89,7 +89,7 @@ def _size(one: Wire) -> int:
 
 async def test_a_letter_that_its_reason_makes_too_large_blocks_nothing() -> None:
     transport = Narrow()
-    spec = SubscriptionSpec("sub", "topic")
+    spec = SubscriptionSpec("sub", "topic", dead_letter_topic="sub-dead")
     letters = SubscriptionSpec("letters", "sub-dead")
     for one in (spec, letters):
         await transport.ensure_subscription(one)
@@ -99,7 +99,7 @@ async def test_a_letter_that_its_reason_makes_too_large_blocks_nothing() -> None
         raise PermanentError("unreachable: nothing here can be read")
 
     dead = DeadLetters(
-        transport, Publisher(Service.SCHEDULER, transport), then, topic="sub-dead", max_deliveries=3
+        transport, Publisher(Service.SCHEDULER, transport), then, spec, max_failures=3
     )
 
     async def receive(message: Received) -> Verdict:

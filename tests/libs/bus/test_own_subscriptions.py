@@ -46,7 +46,7 @@ async def hearing(broker: Broker, handle: Handle) -> AsyncIterator[Bus]:
     await broker.transport.ensure_subscription(spec)
     router = Router()
     router.on(RunCancelRequestedV1)(handle)
-    options = BusOptions("gateway-1", [spec], max_deliveries=3)
+    options = BusOptions("gateway-1", [spec], max_failures=3)
     bus = Bus(Service.GATEWAY, router, broker.another(), options)
     await bus.start()
     yield bus

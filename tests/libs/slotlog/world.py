@@ -189,7 +189,7 @@ class Instance:
         )
         router = Router()
         router.on(CancelRunV1)(self._on_cancel)
-        options = BusOptions("one", [SPEC], max_deliveries=1_000_000)
+        options = BusOptions("one", [SPEC], max_failures=1_000_000)
         self.bus: Bus = kinds.bus(Service.SCHEDULER, router, self.transport, options)
 
     async def deliver(self, number: int) -> None:
