@@ -1,7 +1,7 @@
 """Publishing on a service's own topic, in envelopes that say what caused what."""
 
 from collections.abc import Sequence
-from uuid import NAMESPACE_URL, uuid4, uuid5
+from uuid import NAMESPACE_URL, uuid5
 
 from contracts.catalogue import entry_of, topic_of
 from contracts.envelope import Envelope, Wire, seal
@@ -9,6 +9,7 @@ from contracts.message import Event, Kind, Service
 from libs.bus.message import Emit, Outgoing
 from libs.bus.transport import Transport
 from libs.clock import Clock, system_clock
+from libs.random_uuid import random_uuid
 from libs.telemetry import trace
 
 NAMESPACE = uuid5(NAMESPACE_URL, "convergence/bus")
@@ -78,4 +79,4 @@ class Publisher:
 
 
 def _derive(cause: Envelope | None, seed: str) -> str:
-    return str(uuid5(NAMESPACE, f"{cause.id}/{seed}") if cause else uuid4())
+    return str(uuid5(NAMESPACE, f"{cause.id}/{seed}")) if cause else random_uuid()

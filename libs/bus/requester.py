@@ -9,7 +9,6 @@ from the same beginning, such as the run that starts when another has ended.
 import asyncio
 from dataclasses import dataclass, field
 from typing import TypeVar, cast
-from uuid import uuid4
 
 from contracts.envelope import Envelope
 from contracts.message import Message
@@ -17,6 +16,7 @@ from contracts.platform import CommandRefusedV1
 from libs.bus.errors import NoAnswerError, RefusedError, TooManyQuestionsError
 from libs.bus.message import Outgoing
 from libs.bus.publisher import Publisher
+from libs.random_uuid import random_uuid
 
 M = TypeVar("M", bound=Message)
 MOST_OPEN = 10_000
@@ -84,7 +84,7 @@ class Requester:
         """
         if len(self._open) >= MOST_OPEN:
             raise TooManyQuestionsError(MOST_OPEN)
-        id_ = id_ or str(uuid4())
+        id_ = id_ or random_uuid()
         done = asyncio.get_running_loop().create_future()
         waiting = _Open(question, answers, wanted, may_be_passed_on, source, done)
         self._open[id_] = waiting

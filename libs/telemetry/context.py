@@ -3,12 +3,16 @@
 from collections.abc import Mapping
 from contextvars import ContextVar, Token
 
+from libs.telemetry import trace
+
 _EMPTY: Mapping[str, str] = {}
 _FIELDS: ContextVar[Mapping[str, str]] = ContextVar("log_fields", default=_EMPTY)
 
 
 def current() -> Mapping[str, str]:
-    return _FIELDS.get()
+    """With the id of the trace, where there is one."""
+    fields, trace_id = _FIELDS.get(), trace.current_id()
+    return {"trace_id": trace_id, **fields} if trace_id else fields
 
 
 class bind:  # noqa: N801  used as a function is; a generator would cost three times as much

@@ -33,9 +33,9 @@ def start(exporting: "Exporting") -> None:
     _STATE.exporting = exporting
 
 
-def span(name: str, of: Trace) -> AbstractContextManager[None]:
+def span(name: Callable[[], str], of: Trace) -> AbstractContextManager[None]:
     """Record what happens inside as the span that `of` announces to others."""
-    return _OFF if _STATE.exporting is None else _STATE.exporting.span(name, of)
+    return _OFF if _STATE.exporting is None else _STATE.exporting.span(name(), of)
 
 
 def observe(name: str, read: Callable[[], float], unit: str = "1") -> None:

@@ -43,7 +43,7 @@ def continue_trace(traceparent: str) -> Trace:
     return found.child() if found else new_trace()
 
 
-_CURRENT: ContextVar[str] = ContextVar("traceparent", default="")
+_CURRENT: ContextVar[Trace | None] = ContextVar("trace", default=None)
 
 
 class entered:  # noqa: N801  used as a function is; a generator would cost three times as much
@@ -55,7 +55,7 @@ class entered:  # noqa: N801  used as a function is; a generator would cost thre
         self._span = span
 
     def __enter__(self) -> None:
-        self._token: Token[str] = _CURRENT.set(str(self._span))
+        self._token: Token[Trace | None] = _CURRENT.set(self._span)
 
     def __exit__(self, *_: object) -> None:
         _CURRENT.reset(self._token)
@@ -63,4 +63,11 @@ class entered:  # noqa: N801  used as a function is; a generator would cost thre
 
 def outgoing(otherwise: str = "") -> str:
     """Return the `traceparent` to send along."""
-    return _CURRENT.get() or otherwise
+    span = _CURRENT.get()
+    return str(span) if span else otherwise
+
+
+def current_id() -> str:
+    """Of the trace that is being worked on; empty outside of any."""
+    span = _CURRENT.get()
+    return span.trace_id if span else ""

@@ -7,16 +7,18 @@ from dataclasses import dataclass
 
 import orjson
 from aiohttp import web
+from multidict import istr
 
 from contracts.identifiers import TenantId
 from libs.telemetry import otel, trace
-from libs.telemetry.context import bind
 from libs.telemetry.logs import mask
-from libs.web.problem import Handler, problems
+from libs.web.problem import Handler, problem_of
 
 LOG = logging.getLogger("convergence.request")
 PRODUCT = "convergence-data-pipeline"
 BODY_LIMIT = 1 << 20
+TRACEPARENT, GIVEN_ID = istr("traceparent"), istr("X-Request-ID")
+CONTENT_TYPE_OPTIONS = istr("X-Content-Type-Options")
 QUIET = frozenset({"/health", "/healthz", "/readyz"})
 
 Waiting = Callable[[], Awaitable[Sequence[str]]]
@@ -31,7 +33,6 @@ class About:
     environment: str
 
 
-TRACE = web.RequestKey("trace", trace.Trace)
 REQUEST_ID = web.RequestKey("request_id", str)
 TENANT = web.RequestKey("tenant", TenantId)
 
@@ -49,7 +50,7 @@ def answer(body: object, *, status: int = 200, **headers: str) -> web.Response:
 
 def create_app(about: About, waiting_for: Waiting) -> web.Application:
     """Make an application with what all services share; add routes and go."""
-    app = web.Application(middlewares=[observe, problems], client_max_size=BODY_LIMIT)
+    app = web.Application(middlewares=[observe], client_max_size=BODY_LIMIT)
     health = {
         "status": "healthy",
         "service": PRODUCT,
@@ -79,21 +80,20 @@ def create_app(about: About, waiting_for: Waiting) -> web.Application:
 
 @web.middleware
 async def observe(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Give the request its ids and its log line."""
+    """Give the request its ids and its log line, and phrase whatever ends it badly."""
     started = time.perf_counter()
-    span = trace.continue_trace(request.headers.get("traceparent", ""))
-    given = request.headers.get("X-Request-ID")
+    span = trace.continue_trace(request.headers.get(TRACEPARENT, ""))
+    given = request.headers.get(GIVEN_ID)
     request_id = (given and _clean(mask(given))) or span.trace_id
-    request[TRACE], request[REQUEST_ID] = span, request_id
-    with (
-        trace.entered(span),
-        bind(trace_id=span.trace_id),
-        otel.span(f"{request.method} {_route(request)}", span),
-    ):
-        response = await handler(request)
+    request[REQUEST_ID] = request_id
+    with trace.entered(span), otel.span(lambda: f"{request.method} {_route(request)}", span):
+        try:
+            response = await handler(request)
+        except Exception as error:  # noqa: BLE001  the one place where errors are phrased
+            response = problem_of(error).response(request.path)
         if not response.prepared:
-            response.headers["X-Request-ID"] = request_id
-            response.headers["X-Content-Type-Options"] = "nosniff"
+            response.headers[GIVEN_ID] = request_id
+            response.headers[CONTENT_TYPE_OPTIONS] = "nosniff"
         _log(request, response.status, started)
     return response
 

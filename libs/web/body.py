@@ -34,8 +34,8 @@ def _needs_a_look(text: str) -> bool:
     return deep or "NaN" in text or "Infinity" in text
 
 
-async def read_text(request: web.Request) -> str:
-    data = await request.read()
+def text_of(data: bytes) -> str:
+    """Raises `Problem`."""
     try:
         return data.decode()
     except UnicodeDecodeError as error:

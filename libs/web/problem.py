@@ -10,7 +10,7 @@ import orjson
 from aiohttp import web
 from pydantic import ValidationError
 
-from libs.telemetry.context import current
+from libs.telemetry import trace
 from libs.telemetry.logs import mask
 
 LOG = logging.getLogger(__name__)
@@ -49,7 +49,7 @@ class Problem(Exception):  # noqa: N818  the RFC's own word
             "code": self.code,
             "detail": mask(self.detail),
             "instance": mask(path),
-            "trace_id": current().get("trace_id", ""),
+            "trace_id": trace.current_id(),
             **self.extra,
         }
         if self.errors:
@@ -88,16 +88,8 @@ def invalid(error: ValidationError) -> Problem:
     )
 
 
-@web.middleware
-async def problems(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Turn whatever ends a request badly into a problem document."""
-    try:
-        return await handler(request)
-    except Exception as error:  # noqa: BLE001  the one place where errors are phrased
-        return problem_of(error).response(request.path)
-
-
 def problem_of(error: Exception) -> Problem:
+    """Whatever ended a request, phrased for who sent it."""
     match error:
         case Problem():
             return error

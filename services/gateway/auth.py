@@ -9,6 +9,7 @@ from hashlib import sha256
 from typing import Protocol
 
 from aiohttp import web
+from multidict import istr
 
 from contracts.calls import ActorKind
 from contracts.identifiers import KeyHash, TenantId
@@ -32,6 +33,7 @@ OUTLASTING_FOR = timedelta(seconds=5)
 """It is said again more often than that for as long as there is reason for it."""
 
 
+API_KEY = istr("X-API-Key")
 ACTOR = web.RequestKey("actor", Actor)
 GUEST = Actor(ActorKind.SELF)
 
@@ -81,39 +83,48 @@ class Authenticator:
         """The tenant whose key the request carries; ends the request otherwise."""
         if request.get(ACTOR, GUEST).kind is ActorKind.TENANT:
             return request[TENANT]  # asked before, by what stands in front
-        known = await self._found(request)
-        if known is None:
+        now = self._clock()
+        known = self.recognise(request.headers.get(API_KEY, ""), now)
+        if not isinstance(known, Known) or known.learnt_in != self._doubts:
+            known = await self._made_sure_of(known, waits=False)
+        if known is None or not known.opens(now):
             self._limits.charge_wrong_key(request)
-            raise _bad_key() if request.headers.get("X-API-Key") else _no_key()
+            raise _bad_key() if request.headers.get(API_KEY) else _no_key()
         self._limits.charge_tenant(request, known.tenant_id)
-        _check_running(known)
+        if known.suspended:
+            raise _suspended()
         request[TENANT] = known.tenant_id
         request[ACTOR] = known.actor
-        _check_scope(request, known)
+        if known.actor.scopes:
+            _check_scope(request, known.actor.scopes)
         return known.tenant_id
 
     async def still(self, request: web.Request) -> None:
         """End a request that goes on for longer than its key opens; waits for its turn to ask."""
-        known = await self._found(request, waits=True)
-        if known is None:
-            raise _bad_key()
-        _check_running(known)
-
-    async def _found(self, request: web.Request, *, waits: bool = False) -> Known | None:
-        """What is known of the request's key, if it opens; raises `Problem` when nobody can say."""
         now = self._clock()
-        known = self.recognise(request.headers.get("X-API-Key", ""), now)
+        known = await self._made_sure_of(
+            self.recognise(request.headers.get(API_KEY, ""), now), waits=True
+        )
+        if known is None or not known.opens(now):
+            raise _bad_key()
+        if known.suspended:
+            raise _suspended()
+
+    async def _made_sure_of(
+        self, known: Known | keys.ApiKey | None, *, waits: bool
+    ) -> Known | None:
+        """Asks where nothing or nothing certain is remembered; raises `Problem`."""
         if isinstance(known, keys.ApiKey):
-            known = await self._asked(known, waits=waits)
-        elif known is not None and known.learnt_in != self._doubts:
+            return await self._asked(known, waits=waits)
+        if known is not None and known.learnt_in != self._doubts:
             self._ask_again(known)
-        return known if known is not None and known.opens(now) else None
+        return known
 
     def remembered(self, request: web.Request) -> tuple[Actor, TenantId | None] | None:
         """Whose good key a request carries that got no further, as far as it is remembered."""
         if self._is_admin(request):
             return _operator(request), None
-        known = self.recognise(request.headers.get("X-API-Key", ""), self._clock())
+        known = self.recognise(request.headers.get(API_KEY, ""), self._clock())
         if isinstance(known, Known) and known.opens(self._clock()):
             return known.actor, known.tenant_id
         return None
@@ -124,7 +135,7 @@ class Authenticator:
         None for what cannot be one: nobody is asked, nothing is remembered.
         """
         key_hash = self._hashes.find(text)
-        if key_hash is not None and (known := self._remembered(key_hash, now)):
+        if key_hash is not None and (known := self._remembered(key_hash, now)) is not None:
             return known
         key = keys.parse(text)
         if key is None:
@@ -252,17 +263,13 @@ def _operator(request: web.Request) -> Actor:
     return Actor(ActorKind.ADMIN, _digest(request).hex()[:8])
 
 
-def _check_running(known: Known) -> None:
-    if known.suspended:
-        raise Problem(
-            403, "tenant_suspended", "This tenant is suspended; ask the platform's operator."
-        )
+def _suspended() -> Problem:
+    return Problem(
+        403, "tenant_suspended", "This tenant is suspended; ask the platform's operator."
+    )
 
 
-def _check_scope(request: web.Request, known: Known) -> None:
-    may = known.actor.scopes
-    if not may:
-        return
+def _check_scope(request: web.Request, may: frozenset[str]) -> None:
     resource = request.match_info.route.resource
     needed = scopes.needed(request.method, resource.canonical if resource else request.path)
     if needed not in may:

@@ -4,7 +4,7 @@ Keys travel in headers that a page sets itself, never in cookies, so an origin t
 is let in can do no more than its own user's key.
 """
 
-from collections.abc import Collection
+from collections.abc import Awaitable, Collection
 
 from aiohttp import web
 from aiohttp.typedefs import Middleware
@@ -43,15 +43,21 @@ class Cors:
     @property
     def middleware(self) -> Middleware:
         @web.middleware
-        async def preflight(request: web.Request, handler: Handler) -> web.StreamResponse:
-            asks = "Access-Control-Request-Method" in request.headers
-            if request.method != "OPTIONS" or not asks or not self._admits(request):
-                return await handler(request)
-            headers = {
-                "Access-Control-Allow-Methods": METHODS,
-                "Access-Control-Allow-Headers": SENT,
-                "Access-Control-Max-Age": REMEMBERED_SECONDS,
-            }
-            return web.Response(status=204, headers=headers)
+        def preflight(request: web.Request, handler: Handler) -> Awaitable[web.StreamResponse]:
+            if request.method == "OPTIONS" and self._asks(request):
+                return _granted(request)
+            return handler(request)
 
         return preflight
+
+    def _asks(self, request: web.Request) -> bool:
+        return "Access-Control-Request-Method" in request.headers and self._admits(request)
+
+
+async def _granted(_: web.Request) -> web.Response:
+    headers = {
+        "Access-Control-Allow-Methods": METHODS,
+        "Access-Control-Allow-Headers": SENT,
+        "Access-Control-Max-Age": REMEMBERED_SECONDS,
+    }
+    return web.Response(status=204, headers=headers)

@@ -25,6 +25,7 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 
 from aiohttp import web
 from aiohttp.typedefs import Middleware
+from multidict import istr
 
 from contracts.message import Message
 from libs.web.body import said
@@ -32,7 +33,7 @@ from libs.web.problem import Fault, Handler, Problem
 from services.gateway.answers import Answer, Answers, Slot
 from services.gateway.auth import Authenticator
 
-HEADER = "Idempotency-Key"
+HEADER = istr("Idempotency-Key")
 LONGEST_KEY = 255
 RANDOM = 4
 """The version of UUIDs that are random."""
@@ -66,20 +67,23 @@ class Idempotency:
     @property
     def middleware(self) -> Middleware:
         @web.middleware
-        async def serve(request: web.Request, handler: Handler) -> web.StreamResponse:
+        def serve(request: web.Request, handler: Handler) -> Awaitable[web.StreamResponse]:
             key = request.headers.get(HEADER)
             if request.method != "POST" or key is None:
-                return await handler(request)
-            caller = await self._caller(request)
-            _check(key)
-            if not caller:
-                return await handler(request)
-            if caller == GUEST:
-                _check_unguessable(key)
-            slot = caller, f"{_secrets_of(request)}/{key}"
-            return await self._once(slot, request, handler)
+                return handler(request)
+            return self._named(key, request, handler)
 
         return serve
+
+    async def _named(self, key: str, request: web.Request, handler: Handler) -> web.StreamResponse:
+        caller = await self._caller(request)
+        _check(key)
+        if not caller:
+            return await handler(request)
+        if caller == GUEST:
+            _check_unguessable(key)
+        slot = caller, f"{_secrets_of(request)}/{key}"
+        return await self._once(slot, request, handler)
 
     async def _once(self, slot: Slot, request: web.Request, handler: Handler) -> web.StreamResponse:
         fingerprint = await _fingerprint(request)

@@ -126,10 +126,10 @@ class KnownKeys:
             self._good.move_to_end(key_hash)
         else:
             known = self._bad.get(key_hash)
-        if known is None:
-            return None
-        more = OUTLASTS if outlasting and known.usable else timedelta()
-        return known if known.ask_again_at + more > now else None
+        if known is None or known.ask_again_at > now:
+            return known
+        outlasts = outlasting and known.usable and known.ask_again_at + OUTLASTS > now
+        return known if outlasts else None
 
     def remember(self, known: Known) -> None:
         self.forget(known.key_hash)

@@ -6,7 +6,7 @@ turned away for a wrong key costs its address more than one that is not.
 
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import lru_cache
 from ipaddress import ip_address
 from math import ceil
@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from aiohttp import web
 from aiohttp.typedefs import Middleware
-from multidict import CIMultiDict
+from multidict import CIMultiDict, istr
 
 from contracts.identifiers import TenantId
 from libs.settings import GatewaySettings
@@ -24,29 +24,29 @@ from libs.web.problem import Handler, Problem
 WINDOW_SECONDS = 60
 KEPT = 100_000
 COST_OF_A_WRONG_KEY = 20
+RATE_POLICY, RATE = istr("RateLimit-Policy"), istr("RateLimit")
 
 
 class Standing(NamedTuple):
     """How one bucket stands after a request."""
 
-    policy: str
-    quota: int
+    buckets: "Buckets"
     left: float
-    per_second: float
     wait: int = 0
     """Seconds until there is a token; 0 when there was one."""
 
     def write(self, headers: CIMultiDict[str]) -> None:
         """As the IETF's draft of RateLimit header fields has them."""
-        until_full = ceil((self.quota - self.left) / self.per_second)
-        headers["RateLimit-Policy"] = f'"{self.policy}";q={self.quota};w={WINDOW_SECONDS}'
-        headers["RateLimit"] = f'"{self.policy}";r={max(0, int(self.left))};t={until_full}'
+        of, left = self.buckets, self.left
+        until_full = ceil((of.quota - left) / of.per_second)
+        headers[RATE_POLICY] = of.told
+        headers[RATE] = f'"{of.policy}";r={max(0, int(left))};t={until_full}'
 
     def refusal(self) -> Problem:
         return Problem(
             429,
             "rate_limited",
-            f"More than {self.quota} requests a minute from one {self.policy};"
+            f"More than {self.buckets.quota} requests a minute from one {self.buckets.policy};"
             f" try again in {self.wait} s, and spread them.",
             headers={"Retry-After": str(self.wait)},
         )
@@ -56,33 +56,35 @@ class Buckets:
     """Buckets of one kind, the longest unused forgotten. For one event loop."""
 
     def __init__(self, policy: str, quota: int, clock: Callable[[], float]) -> None:
-        self._policy, self._quota, self._clock = policy, quota, clock
-        self._per_second = quota / WINDOW_SECONDS
+        self.policy, self.quota = policy, quota
+        self.per_second = quota / WINDOW_SECONDS
+        self.told = f'"{policy}";q={quota};w={WINDOW_SECONDS}'
+        self._clock = clock
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
     def take(self, who: str, cost: int = 1) -> Standing | None:
         """How it stands then; None when there is no limit."""
-        if not self._quota:
+        if not self.quota:
             return None
         now = self._clock()
         left, wait = self._filled(who, now), 0
         if left >= 1:
-            left = max(left - cost, -self._quota)
+            left = max(left - cost, -self.quota)
         else:
-            wait = max(1, ceil((1 - left) / self._per_second))
+            wait = max(1, ceil((1 - left) / self.per_second))
         self._buckets[who] = (left, now)
         if len(self._buckets) > KEPT:
             self._buckets.popitem(last=False)
-        return Standing(self._policy, self._quota, left, self._per_second, wait)
+        return Standing(self, left, wait)
 
     def _filled(self, who: str, now: float) -> float:
         """What is in a bucket now; it counts as the one used last."""
         bucket = self._buckets.get(who)
         if bucket is None:
-            return float(self._quota)
+            return float(self.quota)
         self._buckets.move_to_end(who)
         left, at = bucket
-        return min(self._quota, left + (now - at) * self._per_second)
+        return min(self.quota, left + (now - at) * self.per_second)
 
 
 STANDING = web.RequestKey("rate_limit_standing", Standing)
@@ -122,11 +124,10 @@ class Limits:
     @property
     def middleware(self) -> Middleware:
         @web.middleware
-        async def limited(request: web.Request, handler: Handler) -> web.StreamResponse:
-            if request.path in QUIET:
-                return await handler(request)
-            self._charge(request, self._addresses, self.address(request))
-            return await handler(request)
+        def limited(request: web.Request, handler: Handler) -> Awaitable[web.StreamResponse]:
+            if request.path not in QUIET:
+                self._charge(request, self._addresses, self.address(request))
+            return handler(request)
 
         return limited
 

@@ -2,19 +2,19 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from aiohttp import web
 from aiohttp.typedefs import Middleware
+from multidict import istr
 
 from contracts.calls import ActorKind, CallAnsweredV1, CallOutcome
 from contracts.envelope import Wire
 from contracts.identifiers import InvalidIdentifierError, TenantId
 from libs.bus.publisher import Publisher
-from libs.telemetry.logs import mask
+from libs.telemetry.logs import mask, written
 from libs.web.app import REQUEST_ID, TENANT
-from libs.web.body import said
 from libs.web.problem import Handler, problem_of
 from services.gateway.auth import ACTOR
 from services.gateway.known_keys import Actor
@@ -22,7 +22,11 @@ from services.gateway.known_keys import Actor
 LOG = logging.getLogger(__name__)
 CHANGING = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 MOST_WAITING = 1_000
+USER_ID = istr("X-User-ID")
+LONGEST_USER = 200
 LONGEST_TARGET = 100
+GATHERED_SECONDS = 0.005
+"""A call that is told at once is followed by those of this time together."""
 COUNTED_SECONDS = 60.0
 MOST_COUNTED = 10_000
 LIMITED = "rate_limited"
@@ -60,30 +64,34 @@ class Trail:
         self._untold: list[Wire] = []
         self._telling: asyncio.Task[None] | None = None
         self._room = asyncio.Event()
-        """Set while there is some for another call."""
+        """Set when what was untold is on its way."""
         self._counted: dict[str, _Counted] = {}
 
     @property
     def middleware(self) -> Middleware:
         @web.middleware
-        async def told(request: web.Request, handler: Handler) -> web.StreamResponse:
-            if request.method not in CHANGING:
-                return await handler(request)
-            try:
-                response = await handler(request)
-            except asyncio.CancelledError:  # this instance ends before the answer is there
-                await self._tell(request, CUT_OFF, "no_answer_yet")
-                raise
-            except Exception as error:
-                problem = problem_of(error)
-                await self._tell(request, problem.status, problem.code)
-                if problem is error:
-                    raise
-                raise problem from error
-            await self._tell(request, response.status)
-            return response
+        def told(request: web.Request, handler: Handler) -> Awaitable[web.StreamResponse]:
+            return self._told(request, handler) if request.method in CHANGING else handler(request)
 
         return told
+
+    async def _told(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        try:
+            response = await handler(request)
+        except asyncio.CancelledError:  # this instance ends before the answer is there
+            self._tell(request, CUT_OFF, "no_answer_yet")
+            raise
+        except Exception as error:
+            problem = problem_of(error)
+            self._tell(request, problem.status, problem.code)
+            await self._keep_up()
+            if problem is error:
+                raise
+            raise problem from error
+        self._tell(request, response.status)
+        if len(self._untold) > MOST_WAITING:
+            await self._keep_up()
+        return response
 
     async def finish(self) -> None:
         """Wait until everything is told."""
@@ -92,18 +100,21 @@ class Trail:
         while self._telling is not None:
             await self._telling
 
-    async def _tell(self, request: web.Request, status: int, code: str = "") -> None:
+    def _tell(self, request: web.Request, status: int, code: str = "") -> None:
         who = self._who(request, code)
         if who is None:
             return  # a stranger, who could change nothing
         event = call_of(request, *who, status, code)
         if code == LIMITED:
             self._count(event)
-            return
-        while len(self._untold) >= MOST_WAITING:
+        else:
+            self._send(event)
+
+    async def _keep_up(self) -> None:
+        """No faster than what is told gets away."""
+        while len(self._untold) > MOST_WAITING:
             self._room.clear()
             await self._room.wait()
-        self._send(event)
 
     def _who(self, request: web.Request, code: str) -> tuple[Actor, TenantId | None] | None:
         actor = request.get(ACTOR)
@@ -139,6 +150,7 @@ class Trail:
                 together, self._untold = self._untold, []
                 self._room.set()
                 await self._publish(together)
+                await asyncio.sleep(GATHERED_SECONDS)
         finally:
             self._telling = None
 
@@ -161,7 +173,7 @@ def call_of(
         tenant_id=whom,
         actor=actor.kind,
         key=actor.key[:64],
-        user_id=mask(said(request, "X-User-ID")[:200]),
+        user_id=user_of(request),
         method=request.method,
         route=resource.canonical if resource else "",
         target={name: mask(text)[:LONGEST_TARGET] for name, text in request.match_info.items()},
@@ -170,6 +182,12 @@ def call_of(
         code=code,
         request_id=mask(request.get(REQUEST_ID, "")),
     )
+
+
+def user_of(request: web.Request) -> str:
+    """What the client says of itself; a key that was put there by mistake goes no further."""
+    given = request.headers.get(USER_ID)
+    return mask(written(given)[:LONGEST_USER]) if given else ""
 
 
 def _whom(request: web.Request, actor: Actor) -> TenantId | None:

@@ -2,19 +2,16 @@
 
 from libs.bus.middleware.dead_letter import Next
 from libs.bus.router import Delivery
-from libs.telemetry import trace
 from libs.telemetry.context import bind
 
 
 def logging_context(then: Next) -> Next:
     async def handle(delivery: Delivery) -> None:
         envelope, message = delivery.envelope, delivery.message
-        span = trace.parse(trace.outgoing(envelope.traceparent))
         with bind(
             tenant_id=envelope.tenant_id,
             run_id=getattr(message, "run_id", ""),
             step_id=getattr(message, "step_id", ""),
-            trace_id=span.trace_id if span else "",
         ):
             await then(delivery)
 

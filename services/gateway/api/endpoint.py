@@ -15,10 +15,8 @@ from aiohttp import web
 from pydantic import BaseModel, ConfigDict
 
 from contracts.identifiers import TenantId
-from libs.telemetry.logs import mask
-from libs.web.body import said
 from libs.web.problem import Problem
-from services.gateway.trail import WHOM
+from services.gateway.trail import WHOM, user_of
 
 MARK = "__endpoints__"
 ADMIN_PREFIX, ADMIN_ALIAS = "/api/v1/admin/", "/admin/"
@@ -95,8 +93,8 @@ class Call:
 
     @property
     def user_id(self) -> str:
-        """What the client says of itself; a key that was put there by mistake goes no further."""
-        return mask(said(self.request, "X-User-ID")[:200])
+        """What the client says of itself."""
+        return user_of(self.request)
 
 
 class Answer(NamedTuple, Generic[T]):

@@ -199,7 +199,7 @@ def _if_match(call: Call) -> int | None:
     if text is None or text == "*":
         return None
     quoted = text[1:-1] if len(text) > 1 and text[0] == text[-1] == '"' else text
-    return int(identifier(Revision, quoted, "/If-Match"))
+    return int(identifier(Revision, "/If-Match", quoted))
 
 
 def _needs_if_match(change: str) -> Problem:

@@ -1,6 +1,6 @@
 """Endpoints that change runs, or say why one waits. Looking at them: `history.py`."""
 
-from uuid import NAMESPACE_URL, uuid4, uuid5
+from uuid import NAMESPACE_URL, uuid5
 
 from pydantic import Field, JsonValue
 
@@ -22,11 +22,13 @@ from contracts.runs import (
     TriggerType,
 )
 from contracts.templates import TemplateRefPart
+from libs.random_uuid import random_uuid
 from libs.web.problem import Problem
 from services.gateway.api.edge import RUNS, Edge
 from services.gateway.api.endpoint import Answer, Body, Call, Who, endpoint
 from services.gateway.api.moments import day_asked_for
 from services.gateway.errors import CODES
+from services.gateway.idempotency import HEADER
 
 NAMESPACE = uuid5(NAMESPACE_URL, "convergence/gateway/runs")
 STARTING = ("config_not_found", "quota_exceeded", "queue_full", "tenant_not_found")
@@ -168,14 +170,13 @@ class RunRoutes:
 def _trigger(
     call: Call, body: RunBody | RetryBody, kind: TriggerType = TriggerType.API
 ) -> TriggerPart:
-    user = call.user_id
-    return TriggerPart(type=kind, by=body.trigger_by, user_id=user)
+    return TriggerPart(type=kind, by=body.trigger_by, user_id=call.user_id)
 
 
 def _new_run_id(call: Call) -> RunId:
     """A repeated Idempotency-Key names the same run, so it is submitted once."""
-    key = call.request.headers.get("Idempotency-Key")
-    return RunId(str(uuid5(NAMESPACE, f"{call.tenant}/{key}") if key else uuid4()))
+    key = call.request.headers.get(HEADER)
+    return RunId(str(uuid5(NAMESPACE, f"{call.tenant}/{key}")) if key else random_uuid())
 
 
 def _accepted(

@@ -2,20 +2,21 @@
 
 import logging
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any
 from urllib.parse import unquote
 
 from aiohttp import web
 from pydantic import BaseModel, ValidationError
 
-from contracts.identifiers import Identifier, InvalidIdentifierError
-from libs.web.body import parse_model, read_text
+from contracts.identifiers import Identifier, InvalidIdentifierError, TenantId
+from libs.web.body import parse_model, text_of
 from libs.web.problem import Fault, Problem, invalid
 from services.gateway.api.codes import codes_of
 from services.gateway.api.edge import Edge
 from services.gateway.api.endpoint import Answer, Body, Call, Endpoint, Query, Text, Who
 from services.gateway.api.endpoint import endpoints_of as declared_in
-from services.gateway.api.signature import Signature, signature_of
+from services.gateway.api.signature import signature_of
 from services.gateway.errors import CODES
 from services.gateway.misplaced import refuse_keys
 
@@ -31,58 +32,67 @@ def routes_of(group: Any, edge: Edge) -> Iterator[web.RouteDef]:
 
 
 class Served:
-    """One endpoint as aiohttp calls it."""
+    """One endpoint as aiohttp calls it; what its calls have in common is worked out once."""
 
     def __init__(
         self, declared: Endpoint, function: Callable[..., Any], group: Any, edge: Edge
     ) -> None:
-        self._declared = declared
+        self._who = declared.who
+        self._status = declared.status
         self._handler = function.__get__(group)
-        self._signature = signature_of(function)
-        self._codes = codes_of(declared, self._signature)
-        self._edge = edge
+        signature = signature_of(function)
+        self._path = [(name, _parser_of(name, kind)) for name, kind in signature.path.items()]
+        self._query = signature.query
+        self._body = (signature.body[0], reader_of(signature.body[1])) if signature.body else None
+        self._codes = codes_of(declared, signature)
+        self._auth = edge.auth
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         try:
-            call = await self._admit(request)
-            return self._respond(await self._handler(call, **await self._arguments(request)))
+            caller = await (
+                self._auth.tenant(request) if self._who is Who.TENANT else self._admit(request)
+            )
+            found = self._from_url(request)
+            if self._body:
+                name, read = self._body
+                found[name] = read(await request.read())
+            return self._respond(await self._handler(Call(request, caller), **found))
         except Problem as problem:
             if problem.code not in self._codes:
                 LOG.warning("undocumented answer %s %s", problem.status, problem.code)
             raise
 
-    async def _admit(self, request: web.Request) -> Call:
-        who, auth = self._declared.who, self._edge.auth
-        if who is Who.TENANT_OR_ADMIN:
-            who = Who.ADMIN if "X-Admin-Key" in request.headers else Who.TENANT
-        if who is Who.TENANT:
-            return Call(request, await auth.tenant(request))
-        if who is Who.ADMIN or (who is Who.GUEST and "X-Admin-Key" in request.headers):
-            auth.admin(request)
-        return Call(request)
+    async def _admit(self, request: web.Request) -> TenantId | None:
+        """Of endpoints that others than tenants may call, or anyone."""
+        who, as_admin = self._who, "X-Admin-Key" in request.headers
+        if who is Who.TENANT_OR_ADMIN and not as_admin:
+            return await self._auth.tenant(request)
+        if who in {Who.ADMIN, Who.TENANT_OR_ADMIN} or (who is Who.GUEST and as_admin):
+            self._auth.admin(request)
+        return None
 
-    async def _arguments(self, request: web.Request) -> dict[str, Any]:
-        signature = self._signature
+    def _from_url(self, request: web.Request) -> dict[str, Any]:
         refuse_keys(request.path, "path")
-        asked = request.query_string
+        asked = request.rel_url.raw_query_string
         if asked:
-            refuse_keys(unquote(asked), "query string")
-        found = _path_parts(request, signature)
-        if signature.query:
-            name, query = signature.query
+            refuse_keys(unquote(request.query_string), "query string")
+        parts = request.match_info
+        found: dict[str, Any] = {name: parse(parts[name]) for name, parse in self._path}
+        if self._query:
+            name, query = self._query
             found[name] = read_query(request, query)
         elif asked:
             raise _unknown_query(request)
-        if signature.body:
-            name, body = signature.body
-            found[name] = await _read_body(request, body)
         return found
 
     def _respond(self, given: Any) -> web.StreamResponse:
-        if isinstance(given, web.StreamResponse):
+        if isinstance(given, Answer):
+            answer = given
+        elif isinstance(given, web.StreamResponse):
             return given
-        answer = given if isinstance(given, Answer) else Answer(given)
-        status = answer.status or self._declared.status
+        else:
+            answer = Answer(given)
+        status = answer.status or self._status
         if answer.body is None:
             return web.Response(status=status, headers=answer.headers)
         headers = {"Content-Type": "application/json", **answer.headers}
@@ -93,15 +103,11 @@ def _json(body: BaseModel) -> bytes:
     return body.__pydantic_serializer__.to_json(body, by_alias=True)
 
 
-def _path_parts(request: web.Request, signature: Signature) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for name, kind in signature.path.items():
-        text = request.match_info[name]
-        found[name] = identifier(kind, text, f"/{name}") if issubclass(kind, Identifier) else text
-    return found
+def _parser_of(name: str, kind: type) -> Callable[[str], Any]:
+    return partial(identifier, kind, f"/{name}") if issubclass(kind, Identifier) else str
 
 
-def identifier(kind: type[Identifier], text: str, pointer: str) -> Identifier:
+def identifier(kind: type[Identifier], pointer: str, text: str) -> Identifier:
     """Parse a part of a path; raises `Problem`."""
     try:
         return kind(text)
@@ -128,16 +134,28 @@ def _unknown_query(request: web.Request) -> Problem:
     )
 
 
-async def _read_body(request: web.Request, kind: type[Body] | type[Text]) -> Body | Text:
-    text = await read_text(request)
-    if not kind.holds_secrets:
-        refuse_keys(text, "body")
-    if issubclass(kind, Body):
-        return parse_model(text, kind)
+def reader_of(kind: type[Body] | type[Text]) -> Callable[[bytes], Body | Text]:
+    """What makes of a request's body what a handler takes; raises `Problem`."""
+    return partial(_read_model, kind) if issubclass(kind, Body) else partial(_read_words, kind)
+
+
+def _read_model(kind: type[Body], data: bytes) -> Body:
+    return parse_model(_without_keys(kind, data), kind)
+
+
+def _read_words(kind: type[Text], data: bytes) -> Text:
+    text = _without_keys(kind, data)
     if not text.strip():
         detail = "The body is empty; send what this endpoint is to read."
         raise Problem(400, "invalid_request", detail, [Fault("", detail)])
-    if len(text.encode()) > kind.max_bytes:
+    if len(data) > kind.max_bytes:
         meaning = CODES[kind.too_large]
         raise Problem(meaning.status, kind.too_large, meaning.text)
     return kind(text)
+
+
+def _without_keys(kind: type[Body] | type[Text], data: bytes) -> str:
+    text = text_of(data)
+    if not kind.holds_secrets:
+        refuse_keys(text, "body")
+    return text

@@ -14,7 +14,7 @@ from libs.telemetry import logs
 from libs.telemetry.context import bind
 from libs.telemetry.trace import continue_trace, new_trace, parse
 from libs.web.app import About, answer, create_app
-from libs.web.body import parse_model, read_text
+from libs.web.body import parse_model, text_of
 from libs.web.server import serve
 
 TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
@@ -37,7 +37,7 @@ async def url(waiting: list[str]) -> AsyncIterator[str]:
         return waiting
 
     async def echo(request: web.Request) -> web.Response:
-        return answer(parse_model(await read_text(request), Body).model_dump())
+        return answer(parse_model(text_of(await request.read()), Body).model_dump())
 
     async def fail(_: web.Request) -> web.Response:
         raise RuntimeError("secret-canary")
