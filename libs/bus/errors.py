@@ -13,11 +13,13 @@ BusError
 └── TooManyQuestionsError more questions are open than an instance may have
 
 `libs.outages.OutageError` is what the slot log, the warehouse and the vault raise
-when they get no answer: the message is held and tried again.
+when they get no answer: the message is held and tried again, and has not failed. What
+is a `RetryableError` as well is given back sooner.
 """
 
 from contracts.envelope import Wire
 from contracts.platform import CommandRefusedV1
+from libs.outages import OutageError
 
 
 class BusError(Exception):
@@ -35,8 +37,8 @@ class NotYetError(RetryableError):
         super().__init__(f"{what} is not known here yet")
 
 
-class BusyError(RetryableError):
-    """Nothing is wrong with the message."""
+class BusyError(RetryableError, OutageError):
+    """Another takes the message the sooner, the sooner it is given back."""
 
 
 class PermanentError(BusError):

@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from contracts.identifiers import TenantId
 from libs.bus.errors import RetryableError
+from libs.outages import OutageError
 
 LOG = logging.getLogger(__name__)
 DELAY = 1.0
@@ -28,11 +29,16 @@ class TenantsFailedError(RetryableError):
         )
 
 
+class TenantsUnreachedError(TenantsFailedError, OutageError):
+    """For none of them anything is wrong but that something is away."""
+
+
 class Sparing:
     """Remembers for whom something failed; nothing more is done for them."""
 
     def __init__(self) -> None:
         self.failed: set[TenantId] = set()
+        self._kind: type[TenantsFailedError] = TenantsUnreachedError
 
     async def each(
         self,
@@ -56,8 +62,10 @@ class Sparing:
     def check(self) -> None:
         """Raises when anything failed."""
         if self.failed:
-            raise TenantsFailedError(self.failed)
+            raise self._kind(self.failed)
 
     def _fail(self, tenant: TenantId, error: Exception) -> None:
         self.failed.add(tenant)
+        if not isinstance(error, OutageError):
+            self._kind = TenantsFailedError
         LOG.error("tenant %s could not be served: %s", tenant, error, exc_info=error)

@@ -13,9 +13,10 @@ from contracts.runs import RunRequestedV1, SubmitRunV1
 from contracts.schedules import SaveScheduleV1, SchedulePart
 from contracts.tenants import LimitsPart, PlanChangedV1
 from contracts.ticks import TickJob, TickV1
+from libs.outages import OutageError
 from libs.slotlog.bucket import StorageUnavailableError
 from services.scheduler import ticking
-from services.scheduler.sparing import TenantsFailedError
+from services.scheduler.sparing import TenantsFailedError, TenantsUnreachedError
 from tests.scheduler.simulation import CONFIG, Instance, Plan, World
 
 BAD, GOOD = TenantId("tenant_0"), TenantId("tenant_1")
@@ -70,9 +71,10 @@ async def test_a_ledger_that_cannot_be_read_holds_up_no_other_tenant(
         world.now += timedelta(minutes=10)
         with (
             caplog.at_level(logging.ERROR),
-            pytest.raises(TenantsFailedError, match=f"1 tenants .*: {BAD};"),
+            pytest.raises(TenantsFailedError, match=f"1 tenants .*: {BAD};") as caught,
         ):
             await told(world, fresh, TickV1(job=job))
+        assert not isinstance(caught.value, OutageError)
         assert begun(world, GOOD) == min(number, WIDE.concurrent)
         assert f"tenant {BAD} could not be served" in caplog.text
     assert begun(world, BAD) == 0
@@ -94,7 +96,7 @@ async def test_a_storage_that_fails_once_costs_only_what_failed() -> None:
         await delete(name)
 
     world.objects.delete = once  # type: ignore[method-assign] # fails once
-    with pytest.raises(TenantsFailedError):
+    with pytest.raises(TenantsUnreachedError):
         await told(world, instance, TickV1(job=TickJob.TRIGGER))
     assert (begun(world, BAD), begun(world, GOOD)) == (1, 1)
     await told(world, instance, TickV1(job=TickJob.TRIGGER))

@@ -22,7 +22,6 @@ from contracts.catalogue import UnknownTypeError, entry_of
 from contracts.envelope import EnvelopeError, Wire, open_envelope
 from contracts.topology import SubscriptionSpec
 from libs.bus.errors import (
-    BusyError,
     PermanentError,
     PublishRefusedError,
     RetryableError,
@@ -96,7 +95,7 @@ class DeadLetters:
     def _count(self, message_id: str, error: Exception) -> int:
         """How often the message has failed here, and by its own fault."""
         failures = self._failures.get(message_id, 0)
-        if isinstance(error, OutageError | BusyError):
+        if isinstance(error, OutageError):
             return failures
         self._failures[message_id] = failures + 1
         if len(self._failures) > REMEMBERED:

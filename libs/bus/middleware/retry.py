@@ -28,9 +28,16 @@ def retry(then: Next) -> Next:
                 return await then(delivery)
             except (RetryableError, OutageError) as error:
                 tried += 1
-                if tried >= (HELD_TRIES if isinstance(error, OutageError) else TRIES):
+                most, wait = _patience(error)
+                if tried >= most:
                     raise
-                delay = error.delay if isinstance(error, RetryableError) else FIRST_WAIT
-            await asyncio.sleep(min(delay * 2 ** (tried - 1), LONGEST_WAIT))
+            await asyncio.sleep(min(wait * 2 ** (tried - 1), LONGEST_WAIT))
 
     return handle
+
+
+def _patience(error: RetryableError | OutageError) -> tuple[int, float]:
+    """How often to try, and how long to wait after the first time."""
+    if isinstance(error, RetryableError):
+        return TRIES, error.delay
+    return HELD_TRIES, FIRST_WAIT

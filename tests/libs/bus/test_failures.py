@@ -120,7 +120,14 @@ async def test_failures_are_remembered_of_so_many_messages(
 
 
 @pytest.mark.parametrize(
-    ("error", "tries"), [(OUTAGES[0], HELD_TRIES), (NotYetError("it"), TRIES), (KeyError("x"), 1)]
+    ("error", "tries"),
+    [
+        (OUTAGES[0], HELD_TRIES),
+        (BusyError("enough to do"), TRIES),
+        (NotYetError("it"), TRIES),
+        (KeyError("x"), 1),
+    ],
+    ids=repr,
 )
 async def test_a_message_is_held_through_an_outage_for_a_while(
     error: Exception, tries: int, monkeypatch: pytest.MonkeyPatch
