@@ -11,18 +11,10 @@ WarehouseError
 
 from libs.outages import OutageError
 
-RETRYABLE_REASONS = frozenset(
-    {
-        "backendError",
-        "internalError",
-        "jobBackendError",
-        "jobInternalError",
-        "jobRateLimitExceeded",
-        "quotaExceeded",
-        "rateLimitExceeded",
-        "tableUnavailable",
-    }
+FAULTS = frozenset(
+    {"backendError", "internalError", "jobBackendError", "jobInternalError", "tableUnavailable"}
 )
+RETRYABLE_REASONS = FAULTS | {"jobRateLimitExceeded", "quotaExceeded", "rateLimitExceeded"}
 
 
 class WarehouseError(Exception):
@@ -71,3 +63,8 @@ class JobFailedError(WarehouseError):
     @property
     def retryable(self) -> bool:
         return self.reason in RETRYABLE_REASONS
+
+    @property
+    def is_fault(self) -> bool:
+        """Whether BigQuery, or what it reads, is to blame and nothing that was asked of it."""
+        return self.reason in FAULTS

@@ -16,6 +16,7 @@ from services.executor.concealing import concealing
 from services.executor.steps.step import (
     Spent,
     StepError,
+    StepFaultError,
     StepResult,
     StepRetryError,
     StepRun,
@@ -131,12 +132,10 @@ class StepTries:
             except StepUnknownError as error:
                 if loop.time() - asked_at > ANSWERED_SECONDS:
                     away = _Outage()
-                if away.is_over() or self._cancelled.is_set():
-                    raise
-                LOG.warning(
-                    "step %s is asked for again: %s", step.step_id, error.__cause__ or error
-                )
-                pause = min(pause_before(step.retry, self._tries), OUTAGE_PAUSE)
+                pause = self._pause_in(away, error)
+            except StepFaultError as error:
+                number += 1
+                pause = self._pause_in(away, error)
             except StepRetryError as error:
                 failed += 1
                 if failed >= step.retry.attempts or self._cancelled.is_set():
@@ -146,6 +145,13 @@ class StepTries:
                 number, away = number + 1, _Outage()
                 pause = pause_before(step.retry, failed)
             await asyncio.sleep(pause)
+
+    def _pause_in(self, away: "_Outage", error: StepError) -> float:
+        """Seconds to wait for what is away; raises the error when that took too long."""
+        if away.is_over() or self._cancelled.is_set():
+            raise error
+        LOG.warning("step %s is asked for again: %s", self.step.step_id, error.__cause__ or error)
+        return min(pause_before(self.step.retry, self._tries), OUTAGE_PAUSE)
 
     async def _guarded(self, type_: StepType, given: StepRun) -> StepResult:
         """A fault of ours must end the step with an error, not the executor."""

@@ -21,6 +21,7 @@ from services.executor import tries
 from services.executor.runner import AttemptLostError
 from services.executor.steps.step import (
     StepError,
+    StepFaultError,
     StepResult,
     StepRetryError,
     StepRun,
@@ -80,13 +81,26 @@ async def test_an_outage_takes_no_tries_and_ends() -> None:
     assert (end.status, set(patient.acting.tries)) == (RunStatus.COMPLETED, {1})
 
 
-async def test_an_outage_is_not_waited_out_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_fault_of_the_clouds_takes_no_tries_but_numbers() -> None:
+    retry = RetryPart(attempts=1, backoff_seconds=0)
+    patient = Stage(failing(StepFaultError("bigquery_backendError", "y"), 5))
+    end = await patient.run(requested(step("act", retry=retry)))
+    assert (end.status, patient.acting.tries) == (RunStatus.COMPLETED, [1, 2, 3, 4, 5, 6])
+
+
+@pytest.mark.parametrize(
+    ("kind", "stopped"),
+    [(StepUnknownError, {"it"}), (StepFaultError, set())],  # what nobody knows of may still go on
+)
+async def test_an_outage_is_not_waited_out_for_ever(
+    kind: type[StepError], stopped: set[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(tries, "LONGEST_OUTAGE", 0.0)
-    stage = Stage(failing(StepUnknownError("away", "y"), 1000))
+    stage = Stage(failing(kind("away", "y"), 1000))
     end = await stage.run(requested(step("act")))
     assert end.error is not None
     assert (end.status, end.error.code) == (RunStatus.FAILED, "away")
-    assert set(stage.acting.stopped) == {"it"}  # what nobody could ask after may still go on
+    assert set(stage.acting.stopped) == stopped
 
 
 @pytest.mark.parametrize(

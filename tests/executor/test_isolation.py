@@ -6,12 +6,17 @@ from dataclasses import dataclass, field
 import pytest
 
 from libs.objects import ObjectsError
-from libs.warehouse.errors import UnavailableError
+from libs.warehouse.errors import JobFailedError, UnavailableError
 from libs.warehouse.warehouse import DryRun
 from services.executor.steps import isolation
-from services.executor.steps.isolation import MOST_TABLES, Isolation, Judged
+from services.executor.steps.isolation import MOST_TABLES, Isolation, Judged, failed_job
 from services.executor.steps.phrasing import phrased
-from services.executor.steps.step import StepError, StepUnknownError
+from services.executor.steps.step import (
+    StepError,
+    StepFaultError,
+    StepRetryError,
+    StepUnknownError,
+)
 from services.executor.steps.variables import BoundSql
 from tests.executor.stage import requested, step
 
@@ -96,3 +101,17 @@ async def test_a_verdict_is_for_one_tenants_datasets(monkeypatch: pytest.MonkeyP
     await walls.admit(BoundSql("SELECT 1"), requested(step("x")))
     await walls.admit(BoundSql("SELECT 1"), requested(step("x")))
     assert len(warehouse.asked) == 4
+
+
+@pytest.mark.parametrize(
+    ("reason", "kind"),
+    [
+        ("backendError", StepFaultError),
+        ("jobInternalError", StepFaultError),
+        ("rateLimitExceeded", StepRetryError),
+        ("invalidQuery", StepError),
+    ],
+)
+def test_why_a_job_failed_tells_how_it_is_tried_again(reason: str, kind: type[StepError]) -> None:
+    found = failed_job(JobFailedError("job-1", reason, "so"))
+    assert (type(found), found.code) == (kind, f"bigquery_{reason}")

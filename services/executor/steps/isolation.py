@@ -17,7 +17,12 @@ from libs.warehouse.errors import JobFailedError, UnavailableError
 from libs.warehouse.parameters import UnsupportedParameterError
 from libs.warehouse.warehouse import DryRun, Warehouse
 from services.executor.steps.guard import check_select
-from services.executor.steps.step import StepError, StepRetryError, StepUnknownError
+from services.executor.steps.step import (
+    StepError,
+    StepFaultError,
+    StepRetryError,
+    StepUnknownError,
+)
 from services.executor.steps.variables import BoundSql
 
 REMEMBERED = 2_000
@@ -96,8 +101,11 @@ class Isolation:
 
 
 def failed_job(error: JobFailedError) -> StepError:
+    code = f"bigquery_{error.reason or 'error'}"
+    if error.is_fault:
+        return StepFaultError(code, error.message)
     kind = StepRetryError if error.retryable else StepError
-    return kind(f"bigquery_{error.reason or 'error'}", error.message)
+    return kind(code, error.message)
 
 
 def unavailable(error: UnavailableError) -> StepUnknownError:

@@ -2,6 +2,7 @@
 
 StepError                phrased for the tenant; trying again cannot help
 └── StepRetryError       it failed, by something that may hold next time
+    ├── StepFaultError   it failed, by a fault of the cloud's that takes no try
     └── StepUnknownError nobody knows whether it was done: asked again under the same number
 """
 
@@ -32,6 +33,10 @@ class StepError(Exception):
 
 class StepRetryError(StepError):
     """The next try gets a number, and so job ids, of its own."""
+
+
+class StepFaultError(StepRetryError):
+    """The next try gets a number of its own too, and is one more only of an outage."""
 
 
 class StepUnknownError(StepRetryError):
