@@ -2,19 +2,15 @@
 
 import gzip
 import tracemalloc
-from io import BytesIO
 from pathlib import Path
 
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from services.executor.ingest.csv_reader import BLOCK, CsvOptions
 from services.executor.ingest.errors import RefusedFileError
-from services.executor.ingest.gaps import Watched
 from services.executor.ingest.places import BadPatternError, checked, matches
 from services.executor.ingest.readers import Format, ParquetFile, open_reader
 
@@ -160,20 +156,6 @@ def test_rows_tell_their_lines_unless_some_are_empty(
     reader = open_reader(path, name, None, CsvOptions())
     list(reader.batches())
     assert reader.lines == lines
-
-
-def test_an_empty_line_is_seen_where_pieces_of_a_file_meet() -> None:
-    watched = Watched(BytesIO(b"a,b\n\n1,2\n"), "utf-8")
-    assert b"".join(iter(lambda: watched.read(4), b"")) == b"a,b\n\n1,2\n"
-    assert watched.gaps
-
-
-@given(st.text("\n\rab", max_size=12).map(str.encode), st.integers(1, 5))
-def test_an_empty_line_is_seen_wherever_it_stands(text: bytes, size: int) -> None:
-    watched = Watched(BytesIO(text), "utf-8")
-    while watched.read(size):
-        pass
-    assert watched.gaps == any(empty in text for empty in (b"\n\n", b"\n\r", b"\r\r"))
 
 
 def test_a_map_in_parquet_is_a_list_of_pairs(tmp_path: Path) -> None:

@@ -20,10 +20,11 @@ from services.executor.focus.pairs import in_pairs, member
 from services.executor.focus.periods import with_period
 from services.executor.focus.source import HAS, Source, headers_of, plain
 from services.executor.focus.specification import focus
-from services.executor.focus.tally import AMOUNT, CURRENCY, Tally, Unmapped
+from services.executor.focus.tally import AMOUNT, COUNTED, CURRENCY, Tally, Unmapped
 from services.executor.ingest.values import PLAIN, Style
 
-PART = "part"
+PART, SPLIT = "part", "\0split"
+NOT_SPLIT = 0
 _PERIOD = ("period_start", "period_end")
 
 
@@ -83,14 +84,17 @@ class Converter:
         tally = self.tally
         tally.rows_in += rows.height
         tally.rounded += self._source.take_rounded()
-        rows = _evaluate(rows, self._let)
+        # Not in one query, which would leave the columns in pieces of different sizes: whatever
+        # is asked of such a frame copies all of it first.
+        for group in self._let:
+            rows = rows.with_columns(group)
         charged = rows.select(self._conserved)
         tally.add_charged(charged)
         rows = self._look_up(rows, charged)
         moved = [(each, self._moving(each, elements, rows)) for each, elements in found]
         rows = self._with_elements(self._left(rows), moved)
-        result = _evaluate(rows, self._then, self._columns)
-        tally.add_result(result)
+        result = self._finished(rows)
+        tally.add_result(pl.DataFrame([result[name] for name in COUNTED]))
         return result
 
     def _look_up(self, rows: pl.DataFrame, charged: pl.DataFrame) -> pl.DataFrame:
@@ -115,26 +119,27 @@ class Converter:
         """Without the rows that are dropped; those that are split are there once for each part."""
         which = rows.select(
             pl.int_range(pl.len(), dtype=pl.UInt32).alias(ROW),
-            self._parts().alias(PART),
+            self._split().alias(SPLIT),
             *(when.alias(f"\0{n}") for n, when in enumerate(self._drops)),
         )
         for number, rule in enumerate(self._mapping.drop):
             left = which.filter(pl.col(f"\0{number}").fill_null(value=False).not_())
             self.tally.dropped[rule.name] += which.height - left.height
             which = left
-        split = which.select(ROW, PART).explode(PART)
-        self.tally.added["split"] += split.height - which.height
+        parts = which.join(self._parts, on=SPLIT, how="left", maintain_order="left_right")
+        self.tally.added["split"] += parts.height - which.height
         rows = rows.select(self._later)
-        if not split.height == which.height == rows.height:
-            rows = rows[split[ROW]]
-        return rows.with_columns(split[PART])
+        if not parts.height == which.height == rows.height:
+            rows = rows[parts[ROW]]
+        return rows.hstack([parts[PART]])
 
-    def _parts(self) -> pl.Expr:
-        parts = pl.lit(None, dtype=pl.List(pl.String))
-        for said, when in zip(self._mapping.split, self._splits, strict=True):
-            into = pl.lit(pl.Series([list(said.into)]))
-            parts = pl.when(when.fill_null(value=False)).then(into).otherwise(parts)
-        return parts
+    def _split(self) -> pl.Expr:
+        """Which rule splits a row; the last that does."""
+        found = pl.lit(NOT_SPLIT, dtype=pl.UInt8)
+        for number, when in enumerate(self._splits, NOT_SPLIT + 1):
+            chosen = pl.lit(number, dtype=pl.UInt8)
+            found = pl.when(when.fill_null(value=False)).then(chosen).otherwise(found)
+        return found
 
     def _moving(
         self, each: ElementRows, elements: pl.DataFrame, rows: pl.DataFrame
@@ -154,6 +159,13 @@ class Converter:
             self.tally.added[each.said.part] += more.height
             rows = pl.concat([rows, more.select(rows.columns)]) if more.height else rows
         return rows
+
+    def _finished(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """One query; there is nothing in it that making a better plan would pay for."""
+        query = rows.lazy()
+        for group in self._then:
+            query = query.with_columns(group)
+        return query.select(self._columns).collect(optimizations=pl.QueryOptFlags.none())
 
     def _compile(self) -> None:
         """Every expression once, against what will be there when it is evaluated."""
@@ -182,6 +194,7 @@ class Converter:
             self.tally.unmapped.setdefault(name, Unmapped())
         self._drops = [self._one(f"drop.{r.name}", r.when, there) for r in mapping.drop]
         self._splits = [self._one("split", s.when, there) for s in mapping.split]
+        self._parts = _parts_of(mapping)
         there_before = frozenset(there)
         there |= {PART, *(name for each in self._elements for name in each.names)}
         self._then = layers(f"{mapping.name}.then", mapping.then, there)
@@ -206,16 +219,11 @@ def _texts(rows: pl.DataFrame, value: pl.Expr) -> pl.Series:
     return rows.select(value.cast(pl.String)).to_series()
 
 
-def _evaluate(
-    rows: pl.DataFrame, groups: Sequence[Sequence[pl.Expr]], columns: Sequence[pl.Expr] = ()
-) -> pl.DataFrame:
-    """One query; there is nothing in it that making a better plan would pay for."""
-    query = rows.lazy()
-    for group in groups:
-        query = query.with_columns(group)
-    if columns:
-        query = query.select(columns)
-    return query.collect(optimizations=pl.QueryOptFlags.none())
+def _parts_of(mapping: Mapping) -> pl.DataFrame:
+    """By rule that splits a row, what it becomes; a row that none splits has no part."""
+    rules = enumerate(mapping.split, NOT_SPLIT + 1)
+    parts = [(NOT_SPLIT, None), *((n, part) for n, rule in rules for part in rule.into)]
+    return pl.DataFrame(parts, schema={SPLIT: pl.UInt8(), PART: pl.String()}, orient="row")
 
 
 def flattened(schema: pl.Schema, whole: frozenset[str] = frozenset()) -> dict[str, pl.Expr]:

@@ -48,8 +48,7 @@ def members_of_pairs(
     # Few have any: looking for them one by one takes ten times as long as making all.
     some = pl.when(doubled).then(pairs).list.eval(one.filter(name.is_first_distinct()))
     made = pl.when(doubled).then(some).otherwise(pairs.list.eval(one))
-    joined = made.list.join(",", ignore_nulls=True)
-    return pl.when(joined != "").then(joined)
+    return _filled(made.list.join(",", ignore_nulls=True))
 
 
 def of_nested(column: str, type_: pl.DataType) -> pl.Expr:
@@ -88,8 +87,7 @@ def _encoded(value: pl.Expr) -> pl.Expr:
 def members_of_json(column: str) -> pl.Expr:
     """What stands between the braces, which some exports leave out."""
     inner = pl.col(column).str.strip_chars().str.strip_prefix("{").str.strip_suffix("}")
-    inner = inner.str.strip_chars()
-    return pl.when(inner != "").then(inner)
+    return _filled(inner.str.strip_chars())
 
 
 def object_of(members: Sequence[pl.Expr]) -> pl.Expr:
@@ -97,7 +95,12 @@ def object_of(members: Sequence[pl.Expr]) -> pl.Expr:
     if not members:
         return pl.lit(None, dtype=pl.String)
     joined = pl.concat_str(members, separator=",", ignore_nulls=True)
-    return pl.when(joined != "").then(pl.concat_str([OPEN, joined, CLOSE]))
+    return pl.concat_str([OPEN, _filled(joined), CLOSE])
+
+
+def _filled(text: pl.Expr) -> pl.Expr:
+    """Null instead of nothing. A condition would make the text twice: to ask, and to give."""
+    return text.replace("", None)
 
 
 def repeated(frame: pl.DataFrame, made: pl.Expr) -> pl.Series:

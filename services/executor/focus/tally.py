@@ -14,6 +14,10 @@ CURRENCY, AMOUNT = "\0currency", "\0amount"
 """Of rows of an export, as they are charged."""
 _KEY = ("BillingPeriodStart", "BillingAccountId", "BillingCurrency")
 _ENDS = ("ChargePeriodEnd", "BillingPeriodEnd")
+_OF = ("ChargeCategory", "SubAccountId", "CommitmentDiscountId")
+_COSTS = ("BilledCost", "EffectiveCost")
+COUNTED = (*_KEY, *_OF, *_ENDS, *_COSTS, "ChargePeriodStart")
+"""What is asked of FOCUS rows."""
 Key = tuple[datetime, str, str]
 """Billing period, billing account, billing currency."""
 
@@ -107,11 +111,10 @@ class Tally:
         self.rows_out += rows.height
         if not rows.height:
             return
-        costs = pl.col("BilledCost", "EffectiveCost")
+        costs = pl.col(*_COSTS)
         # All rows once; whatever else is asked is asked of the few that are left.
-        rows = rows.with_columns(pl.col("ChargePeriodStart").dt.date().alias("day"))
         grouped = rows.group_by(
-            *_KEY, "ChargeCategory", "SubAccountId", "day", "CommitmentDiscountId"
+            *_KEY, *_OF, pl.col("ChargePeriodStart").dt.date().alias("day")
         ).agg(costs.sum(), pl.len().alias("rows"), pl.col(*_ENDS).max())
         sums = grouped.group_by(_KEY).agg(costs.sum())
         add_sums(self.billed, sums.select(*_KEY, "BilledCost"))

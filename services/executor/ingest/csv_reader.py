@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 
 from services.executor.ingest.errors import RefusedFileError
-from services.executor.ingest.gaps import Watched
+from services.executor.ingest.gaps import UTF_8, Watched
 
 BLOCK = 2 << 20
 """Parsed at once, as it fits the processor's caches; no row may be longer."""
@@ -103,7 +103,7 @@ class CsvFile:
         return "gzip" if self._gzipped else None
 
     def _how(self, refuse: Any, only: list[str]) -> dict[str, Any]:
-        encoding = {"utf-8-sig": "utf8", "utf-8": "utf8"}.get(self.encoding, self.encoding)
+        encoding = "utf8" if self.encoding in UTF_8 else self.encoding
         return {
             "read_options": pa_csv.ReadOptions(
                 block_size=BLOCK, encoding=encoding, column_names=self.header, skip_rows=1
@@ -116,6 +116,7 @@ class CsvFile:
             "convert_options": pa_csv.ConvertOptions(
                 column_types=dict.fromkeys(only, pa.string()),
                 strings_can_be_null=False,
+                check_utf8=False,  # it was when it was read
                 include_columns=only,
             ),
         }

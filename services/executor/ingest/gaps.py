@@ -1,6 +1,7 @@
-"""Whether a text has empty lines: seen while it is read, for next to nothing."""
+"""Whether a text has empty lines, and is UTF-8: seen while it is read, for next to nothing."""
 
 import sys
+from array import array
 from typing import Protocol
 
 import polars as pl
@@ -12,12 +13,18 @@ _LINES, _RETURNS = (
 )
 
 
+UTF_8 = frozenset({"utf-8", "utf-8-sig"})
+
+
 class Bytes(Protocol):
     def read(self, size: int) -> bytes: ...
 
 
 class Watched:
-    """A stream for Arrow to read. One empty line too many may be seen, never one too few."""
+    """A stream for Arrow to read; raises `ArrowInvalid` where it says UTF-8 and is not.
+
+    One empty line too many may be seen, never one too few.
+    """
 
     closed = False
 
@@ -25,13 +32,25 @@ class Watched:
         self._stream, self._last = stream, b""
         self.gaps = not "\n\n".encode(encoding).endswith(b"\n\n")
         """Also for encodings whose line breaks do not look so."""
+        self._checks, self._unchecked = encoding in UTF_8, b""
 
     def read(self, size: int) -> bytes:
         piece = self._stream.read(size)
+        if self._checks:
+            self._check(piece)
         if not self.gaps and piece:
             self.gaps = _has_empty(self._last + piece[:1]) or _has_empty(piece)
             self._last = piece[-1:]
         return piece
+
+    def _check(self, piece: bytes) -> None:
+        """Whole lines, as no character stands on two. What is ASCII is seen at a glance."""
+        if not self._unchecked and piece.isascii():
+            return
+        text = self._unchecked + piece
+        end = text.rfind(b"\n") + 1 if piece else len(text)
+        _as_utf_8(text, end)
+        self._unchecked = b"" if text[end:].isascii() else text[end:]
 
     def close(self) -> None:
         """Whoever opened the stream closes it."""
@@ -44,6 +63,11 @@ class Watched:
 
     def seekable(self) -> bool:
         return False
+
+
+def _as_utf_8(text: bytes, end: int) -> None:
+    whole, bounds = pa.py_buffer(text), pa.py_buffer(array("q", [0, end]))
+    pa.Array.from_buffers(pa.large_string(), 1, [None, bounds, whole]).validate(full=True)
 
 
 def _has_empty(piece: bytes) -> bool:

@@ -75,11 +75,19 @@ class PartWriter:
             raise ColumnConflictError(column.name, before.type, column.type)
 
     def _write(self, frame: pl.DataFrame) -> None:
-        table = frame.to_arrow(compat_level=pl.CompatLevel.oldest())
+        nested = any(type_.is_nested() for type_ in frame.schema.values())
+        # As it is in memory, where Arrow can write that.
+        as_it_is = pl.CompatLevel.oldest() if nested else pl.CompatLevel.newest()
+        table = frame.to_arrow(compat_level=as_it_is)
         if self._file is None:
             # Whoever reads a part reads all of it: bounds of its columns serve nobody.
+            # Texts repeat; amounts and times do not often enough to pay for looking.
             self._file = pq.ParquetWriter(
-                self._path, table.schema, compression="zstd", write_statistics=False
+                self._path,
+                table.schema,
+                compression="zstd",
+                write_statistics=False,
+                use_dictionary=nested or _texts(frame.schema),
             )
         self._file.write_table(table)
 
@@ -162,6 +170,10 @@ def _instant(value: pl.Expr, type_: pl.Datetime) -> pl.Expr:
     if type_.time_zone is None:
         return value.cast(pl.Datetime("us")).dt.replace_time_zone("UTC")
     return value.dt.convert_time_zone("UTC").cast(INSTANT)
+
+
+def _texts(schema: pl.Schema) -> list[str]:
+    return [name for name, type_ in schema.items() if type_ == pl.String]
 
 
 def columns_of(schema: pl.Schema) -> list[Column]:
