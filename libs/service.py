@@ -47,8 +47,6 @@ class Parts:
     closers: Sequence[Closer] = ()
     routes: Sequence[web.AbstractRouteDef] = ()
     middlewares: Sequence[Any] = ()
-    on_prepare: Sequence[Any] = ()
-    """Called before the headers of any answer are sent."""
 
 
 @dataclass(slots=True)
@@ -165,7 +163,6 @@ async def _live(process: Process, build: Build, stop: asyncio.Event) -> None:
     app = create_app(about, readiness.waiting_for)
     app.add_routes(parts.routes)
     app.middlewares.extend(parts.middlewares)
-    app.on_response_prepare.extend(parts.on_prepare)
     async with AsyncExitStack() as stack:
         for closer in parts.closers:
             stack.push_async_callback(closer)

@@ -9,7 +9,7 @@ from contracts.message import Event, Kind, Service
 from libs.bus.message import Emit, Outgoing
 from libs.bus.transport import Transport
 from libs.clock import Clock, system_clock
-from libs.random_uuid import random_uuid
+from libs.randomness import random_uuid
 from libs.telemetry import trace
 
 NAMESPACE = uuid5(NAMESPACE_URL, "convergence/bus")

@@ -16,7 +16,7 @@ from contracts.platform import CommandRefusedV1
 from libs.bus.errors import NoAnswerError, RefusedError, TooManyQuestionsError
 from libs.bus.message import Outgoing
 from libs.bus.publisher import Publisher
-from libs.random_uuid import random_uuid
+from libs.randomness import random_uuid
 
 M = TypeVar("M", bound=Message)
 MOST_OPEN = 10_000

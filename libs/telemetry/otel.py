@@ -1,16 +1,15 @@
 """Whether spans and metrics leave this process: off, and free, unless a collector is named."""
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from libs.telemetry import trace
 from libs.telemetry.trace import Trace
 
 if TYPE_CHECKING:
     from libs.telemetry.exporting import Exporting
-
-_OFF: AbstractContextManager[None] = nullcontext()
 
 
 @dataclass(slots=True)
@@ -33,9 +32,17 @@ def start(exporting: "Exporting") -> None:
     _STATE.exporting = exporting
 
 
-def span(name: Callable[[], str], of: Trace) -> AbstractContextManager[None]:
-    """Record what happens inside as the span that `of` announces to others."""
-    return _OFF if _STATE.exporting is None else _STATE.exporting.span(name(), of)
+def entered(name: Callable[[], str], of: Trace) -> AbstractContextManager[None]:
+    """Make a span the current one, and record what happens inside of it."""
+    if _STATE.exporting is None:
+        return trace.entered(of)
+    return _recorded(_STATE.exporting, name(), of)
+
+
+@contextmanager
+def _recorded(exporting: "Exporting", name: str, of: Trace) -> Iterator[None]:
+    with trace.entered(of), exporting.span(name, of):
+        yield
 
 
 def observe(name: str, read: Callable[[], float], unit: str = "1") -> None:

@@ -1,10 +1,10 @@
 """W3C trace context, without a tracing library on the hot path."""
 
-import os
 import re
-import secrets
 from contextvars import ContextVar, Token
 from typing import NamedTuple
+
+from libs.randomness import random_digits
 
 _FORM = re.compile(r"00-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})")
 SAMPLED = "01"
@@ -23,12 +23,11 @@ class Trace(NamedTuple):
         return f"00-{self.trace_id}-{self.span_id}-{self.flags}"
 
     def child(self) -> "Trace":
-        return Trace(self.trace_id, secrets.token_hex(8), self.flags, self.span_id)
+        return Trace(self.trace_id, random_digits()[:16], self.flags, self.span_id)
 
 
 def new_trace() -> Trace:
-    drawn = os.urandom(24).hex()  # both at once: it is a system call
-    return Trace(drawn[:32], drawn[32:])
+    return Trace(random_digits(), random_digits()[:16])
 
 
 def parse(traceparent: str) -> Trace | None:

@@ -34,6 +34,8 @@ class About:
 
 
 REQUEST_ID = web.RequestKey("request_id", str)
+SENT_ALONG = web.RequestKey("sent_along", dict[str, str])
+"""Headers of whatever answers a request, a refusal or a failure too."""
 TENANT = web.RequestKey("tenant", TenantId)
 
 
@@ -86,16 +88,23 @@ async def observe(request: web.Request, handler: Handler) -> web.StreamResponse:
     given = request.headers.get(GIVEN_ID)
     request_id = (given and _clean(mask(given))) or span.trace_id
     request[REQUEST_ID] = request_id
-    with trace.entered(span), otel.span(lambda: f"{request.method} {_route(request)}", span):
+    sent_along: dict[str, str] = {GIVEN_ID: request_id, CONTENT_TYPE_OPTIONS: "nosniff"}
+    request[SENT_ALONG] = sent_along
+    with otel.entered(lambda: f"{request.method} {_route(request)}", span):
         try:
             response = await handler(request)
         except Exception as error:  # noqa: BLE001  the one place where errors are phrased
             response = problem_of(error).response(request.path)
         if not response.prepared:
-            response.headers[GIVEN_ID] = request_id
-            response.headers[CONTENT_TYPE_OPTIONS] = "nosniff"
+            response.headers.extend(sent_along)
         _log(request, response.status, started)
     return response
+
+
+async def begin(request: web.Request, response: web.StreamResponse) -> None:
+    """Send the head of a stream, with the headers of every answer."""
+    response.headers.extend(request[SENT_ALONG])
+    await response.prepare(request)
 
 
 def _route(request: web.Request) -> str:

@@ -75,7 +75,6 @@ async def build(process: Process) -> Parts:
         before_drain=(trail.finish,),
         checks=(PlatformReadiness(requester).check,),
         routes=routes,
-        on_prepare=(cors.on_prepare, limits.on_prepare),
         background=(answers.keep_purging, line.watch),
         middlewares=in_front(cors, limits, trail, Idempotency(caller_of(auth, GUESTS), answers)),
         closers=(secrets.close, vault.close),

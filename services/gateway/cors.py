@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Collection
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
+from libs.web.app import SENT_ALONG
 from libs.web.problem import Handler
 from services.gateway.openapi_parts import REQUEST_HEADERS
 
@@ -31,24 +32,24 @@ class Cors:
         origin = request.headers.get("Origin", "")
         return bool(origin) and (self._all or origin in self._origins)
 
-    async def on_prepare(self, request: web.Request, response: web.StreamResponse) -> None:
-        """On every answer, streams and refusals too."""
-        if not self._origins:
-            return
-        response.headers.add("Vary", "Origin")
-        if self._admits(request):
-            response.headers["Access-Control-Allow-Origin"] = request.headers["Origin"]
-            response.headers["Access-Control-Expose-Headers"] = SEEN
-
     @property
     def middleware(self) -> Middleware:
         @web.middleware
         def preflight(request: web.Request, handler: Handler) -> Awaitable[web.StreamResponse]:
+            if self._origins:
+                self._tell(request)
             if request.method == "OPTIONS" and self._asks(request):
                 return _granted(request)
             return handler(request)
 
         return preflight
+
+    def _tell(self, request: web.Request) -> None:
+        sent = request[SENT_ALONG]
+        sent["Vary"] = "Origin"
+        if self._admits(request):
+            sent["Access-Control-Allow-Origin"] = request.headers["Origin"]
+            sent["Access-Control-Expose-Headers"] = SEEN
 
     def _asks(self, request: web.Request) -> bool:
         return "Access-Control-Request-Method" in request.headers and self._admits(request)

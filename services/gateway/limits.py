@@ -14,11 +14,11 @@ from typing import NamedTuple
 
 from aiohttp import web
 from aiohttp.typedefs import Middleware
-from multidict import CIMultiDict, istr
+from multidict import istr
 
 from contracts.identifiers import TenantId
 from libs.settings import GatewaySettings
-from libs.web.app import QUIET
+from libs.web.app import QUIET, SENT_ALONG
 from libs.web.problem import Handler, Problem
 
 WINDOW_SECONDS = 60
@@ -35,7 +35,7 @@ class Standing(NamedTuple):
     wait: int = 0
     """Seconds until there is a token; 0 when there was one."""
 
-    def write(self, headers: CIMultiDict[str]) -> None:
+    def write(self, headers: dict[str, str]) -> None:
         """As the IETF's draft of RateLimit header fields has them."""
         of, left = self.buckets, self.left
         until_full = ceil((of.quota - left) / of.per_second)
@@ -87,9 +87,6 @@ class Buckets:
         return min(self.quota, left + (now - at) * self.per_second)
 
 
-STANDING = web.RequestKey("rate_limit_standing", Standing)
-
-
 class Limits:
     """The gateway's limits. A tenant's own are checked where its key has been."""
 
@@ -131,17 +128,11 @@ class Limits:
 
         return limited
 
-    async def on_prepare(self, request: web.Request, response: web.StreamResponse) -> None:
-        """On every answer, streams, refusals and failures too."""
-        standing = request.get(STANDING)
-        if standing is not None:
-            standing.write(response.headers)
-
     def _charge(self, request: web.Request, buckets: Buckets, who: str, cost: int = 1) -> None:
         taken = buckets.take(who, cost)
         if taken is None:
             return
-        request[STANDING] = taken
+        taken.write(request[SENT_ALONG])
         if taken.wait:
             raise taken.refusal()
 

@@ -45,7 +45,7 @@ def url() -> Iterator[str]:
     edge = edge_on(settings=unlimited, requester=ExampleRequester(), limits=limits)
     trail = Trail(Publisher(Service.GATEWAY, Recorder()), edge.auth.remembered)
     chain = in_front(Cors(()), limits, trail, once_for(edge.auth))
-    with in_a_thread(edge, chain, [limits.on_prepare]) as found:
+    with in_a_thread(edge, chain) as found:
         yield found
 
 

@@ -13,7 +13,7 @@ from contracts.examples import example_part
 from contracts.keys import FindKeyV1
 from contracts.message import Message
 from services.gateway.api.edge import Edge
-from tests.gateway.edges import Prepare, ScriptedRequester, found_key, serving, silence
+from tests.gateway.edges import ScriptedRequester, found_key, serving, silence
 
 example_of = cache(example_part)
 
@@ -43,14 +43,12 @@ def _grouped(answer: CostV1, by: int) -> CostV1:
 
 
 @contextmanager
-def in_a_thread(
-    edge: Edge, middlewares: Sequence[Middleware] = (), on_prepare: Sequence[Prepare] = ()
-) -> Iterator[str]:
+def in_a_thread(edge: Edge, middlewares: Sequence[Middleware] = ()) -> Iterator[str]:
     """The URL of a gateway that serves until the context ends."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
-    server = serving(edge, middlewares, on_prepare)
+    server = serving(edge, middlewares)
     try:
         yield asyncio.run_coroutine_threadsafe(server.__aenter__(), loop).result(60)
     finally:

@@ -17,6 +17,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from statistics import quantiles
+from typing import cast
 
 import aiohttp
 import uvloop
@@ -64,19 +65,25 @@ async def gateway() -> AsyncIterator[str]:
     edge = edge_on(settings=settings, requester=Forgetful(), limits=limits)
     trail = Trail(Silent(), edge.auth.remembered)
     chain = in_front(Cors(()), limits, trail, once_for(edge.auth))
-    async with serving(edge, chain, [limits.on_prepare]) as url:
+    async with serving(edge, chain) as url:
         yield url
 
 
 class Forgetful(ExampleRequester):
-    """Keeps nothing of what it was asked: a memory that grows would count as the gateway's."""
+    """Has one answer to each kind of question, and keeps nothing of what it was asked.
 
-    async def ask_many(
-        self, question: Message, *answers: type[M], id_: str = "", **_: object
-    ) -> list[M]:
-        answer = await self.answer(question, answers, id_)
-        assert isinstance(answer, answers)
-        return [answer]
+    What it took or kept would count as the gateway's.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._answers: dict[str, Message | None] = {}
+
+    async def ask(self, question: Message, *answers: type[M], id_: str = "", **_: object) -> M:
+        kind = question.wire_type
+        if kind not in self._answers:
+            self._answers[kind] = await self.answer(question, answers, id_)
+        return cast("M", self._answers[kind])
 
 
 class Silent(Publisher):

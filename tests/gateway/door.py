@@ -117,7 +117,6 @@ class Door:
 
         app = create_app(About("gateway", "1", "test"), ready)
         app.middlewares.extend([self.trail.middleware, self.limits.middleware])
-        app.on_response_prepare.append(self.limits.on_prepare)
         app.add_routes(
             [
                 web.get("/api/v1/tenants/me", self._me),

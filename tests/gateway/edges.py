@@ -1,6 +1,6 @@
 """The gateway's HTTP side with its bus scripted: every question goes to a function."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import TypeVar
@@ -44,7 +44,6 @@ KEY = keys.mint(TENANT)
 NOW = datetime(2026, 3, 14, 9, 26, tzinfo=UTC)
 M = TypeVar("M", bound=Message)
 Script = Callable[[Message], Message | None]
-Prepare = Callable[[web.Request, web.StreamResponse], Awaitable[None]]
 
 
 class ScriptedRequester(Requester):
@@ -146,9 +145,7 @@ def routes_on(edge: Edge) -> list[web.RouteDef]:
 
 
 @asynccontextmanager
-async def serving(
-    edge: Edge, middlewares: Sequence[Middleware] = (), on_prepare: Sequence[Prepare] = ()
-) -> AsyncIterator[str]:
+async def serving(edge: Edge, middlewares: Sequence[Middleware] = ()) -> AsyncIterator[str]:
     """The URL of a gateway that listens on loopback."""
 
     async def nothing() -> list[str]:
@@ -156,7 +153,6 @@ async def serving(
 
     app = create_app(About("gateway", "0", Environment.DEVELOPMENT.value), nothing)
     app.middlewares.extend(middlewares)
-    app.on_response_prepare.extend(on_prepare)
     app.add_routes(routes_on(edge))
     runner, port = await serve(app, host="127.0.0.1", port=0)
     try:

@@ -7,7 +7,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
-from libs.web.app import About, create_app
+from libs.web.app import About, begin, create_app
 from services.gateway.cors import Cors
 
 OURS, THEIRS = "https://app.example.com", "https://evil.example"
@@ -21,14 +21,13 @@ async def gateway(*origins: str) -> AsyncIterator["TestClient[web.Request, web.A
 
     async def stream(request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse()
-        await response.prepare(request)
+        await begin(request, response)
         await response.write(b"data: x\n\n")
         return response
 
     cors = Cors(origins)
     app = create_app(About("gateway", "0", "test"), nothing)
     app.middlewares.append(cors.middleware)
-    app.on_response_prepare.append(cors.on_prepare)
     app.router.add_get("/stream", stream)
     async with TestClient(TestServer(app)) as client:
         yield client

@@ -116,7 +116,7 @@ async def front(mode: OnboardingMode = OPEN) -> AsyncIterator[Front]:
     settings = GatewaySettings(admin_api_key=SecretStr(ADMIN_KEY), onboarding_mode=mode)
     found = Front(settings=settings)
     chain = in_front(Cors(()), found.limits, found.trail, once_for(found.edge.auth))
-    async with serving(found.edge, chain, [found.limits.on_prepare]) as found.url:
+    async with serving(found.edge, chain) as found.url:
         yield found
 
 

@@ -72,7 +72,7 @@ async def gateway(
     edge = edge_on(settings=settings, requester=requester, limits=standing)
     trail = Trail(Publisher(Service.GATEWAY, Recorder()), edge.auth.remembered)
     chain = in_front(Cors(()), standing, trail, once_for(edge.auth))
-    async with serving(edge, chain, [standing.on_prepare]) as url:
+    async with serving(edge, chain) as url:
         yield url
         edge.stopping.set()
         edge.live.wake_all()

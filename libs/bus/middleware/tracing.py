@@ -8,7 +8,7 @@ from libs.telemetry import otel, trace
 def tracing(then: Next) -> Next:
     async def handle(delivery: Delivery) -> None:
         span = trace.continue_trace(delivery.envelope.traceparent)
-        with trace.entered(span), otel.span(lambda: f"handle {delivery.envelope.type}", span):
+        with otel.entered(lambda: f"handle {delivery.envelope.type}", span):
             await then(delivery)
 
     return handle

@@ -9,6 +9,7 @@ from aiohttp import web
 from pydantic import Field
 
 from contracts.identifiers import RunId, TenantId
+from libs.web.app import begin
 from libs.web.problem import Fault, Problem
 from services.gateway.api.edge import RUNS, Edge
 from services.gateway.api.endpoint import Call, Query, Who, endpoint
@@ -54,7 +55,7 @@ class EventRoutes:
         try:
             await self._known(tenant, run_id)
             response = web.StreamResponse(headers=HEADERS)
-            await response.prepare(request)
+            await begin(request, response)
             await response.write(b"retry: 2000\n\n")
             with suppress(ConnectionError, Problem):
                 await self._tell(call, run_id, response, position)

@@ -11,7 +11,7 @@ import orjson
 from aiohttp import web
 from pydantic import ConfigDict, Field
 
-from libs.web.app import answer
+from libs.web.app import answer, begin
 from libs.web.problem import Fault, Problem
 from services.gateway.api.endpoint import Query
 from services.gateway.api.moments import Moment
@@ -125,7 +125,7 @@ async def _export(
     """One page in memory at a time. The first is asked for before the answer begins."""
     items, after = await fetch(after, EXPORT_PAGE)
     response = web.StreamResponse(headers={"Content-Type": NDJSON, "X-Source": source})
-    await response.prepare(request)
+    await begin(request, response)
     try:
         while True:
             for item in items:

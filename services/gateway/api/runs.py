@@ -22,7 +22,7 @@ from contracts.runs import (
     TriggerType,
 )
 from contracts.templates import TemplateRefPart
-from libs.random_uuid import random_uuid
+from libs.randomness import random_uuid
 from libs.web.problem import Problem
 from services.gateway.api.edge import RUNS, Edge
 from services.gateway.api.endpoint import Answer, Body, Call, Who, endpoint
@@ -81,16 +81,16 @@ class RunRoutes:
     )
     async def start(self, call: Call, config_id: ConfigId, body: RunBody) -> Answer[Accepted]:
         """Run a pipeline; watch it where Location says."""
-        return await self.run(call, config_id, body)
+        return await self.submit(self.command(call, config_id, body), config_id)
 
-    async def run(
+    def command(
         self,
         call: Call,
         config_id: ConfigId,
         body: RunBody,
         template: TemplateRefPart | None = None,
-    ) -> Answer[Accepted]:
-        command = SubmitRunV1(
+    ) -> SubmitRunV1:
+        return SubmitRunV1(
             tenant_id=call.tenant,
             run_id=_new_run_id(call),
             config_id=config_id,
@@ -100,7 +100,6 @@ class RunRoutes:
             trigger=_trigger(call, body),
             priority=body.priority,
         )
-        return await self.submit(command, config_id)
 
     async def submit(
         self, command: SubmitRunV1 | RetryRunV1, config_id: ConfigId | None = None

@@ -86,7 +86,8 @@ class TemplateRoutes:
         if tenant_id != call.tenant:
             raise Problem(404, "tenant_not_found", "This key is of no tenant of that name.")
         ref = _ref(provider, domain, template)
-        return await self._runs.run(call, ref.config_id, body, ref)
+        command = self._runs.command(call, ref.config_id, body, ref)
+        return await self._runs.submit(command, ref.config_id)
 
 
 def _ref(provider: str, domain: str, template: str) -> TemplateRefPart:

@@ -170,7 +170,10 @@ def test_off_it_costs_nothing_not_even_a_name() -> None:
         raise AssertionError
 
     otel.configure("test", "")
-    assert otel.span(fail, trace.new_trace()) is otel.span(fail, trace.new_trace())
+    span = trace.new_trace()
+    with otel.entered(fail, span):
+        assert trace.outgoing() == str(span)
+    assert trace.outgoing() == ""
     otel.shutdown()
 
 
@@ -186,7 +189,7 @@ async def test_a_collector_gets_all_of_it_over_http() -> None:
     collector.router.add_post("/v1/{what}", take)
     async with TestServer(collector) as server:
         otel.configure("scheduler", str(server.make_url("")).rstrip("/"))
-        with otel.span(lambda: "work", trace.new_trace()):
+        with otel.entered(lambda: "work", trace.new_trace()):
             pass
         await asyncio.to_thread(otel.shutdown)
     (exported,) = spans.resource_spans
