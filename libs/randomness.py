@@ -1,9 +1,11 @@
 """Random ids, drawn from the system many at a time: each draw is a system call."""
 
 import os
+import re
 
 DIGITS = 32
 DRAWN_TOGETHER = 128
+_EACH = re.compile(f".{{{DIGITS}}}")
 _VARIANT = {f"{value:x}": "89ab"[value & 3] for value in range(16)}
 _drawn: list[str] = []
 os.register_at_fork(after_in_child=_drawn.clear)
@@ -15,8 +17,9 @@ def random_digits() -> str:
         return _drawn.pop()
     except IndexError:
         text = os.urandom(DRAWN_TOGETHER * DIGITS // 2).hex()
-        first, *others = (text[at : at + DIGITS] for at in range(0, len(text), DIGITS))
-        _drawn.extend(others)
+        drawn: list[str] = _EACH.findall(text)
+        first = drawn.pop()
+        _drawn.extend(drawn)
         return first
 
 

@@ -66,25 +66,20 @@ class Buckets:
         """How it stands then; None when there is no limit."""
         if not self.quota:
             return None
-        now = self._clock()
-        left, wait = self._filled(who, now), 0
+        now, wait = self._clock(), 0
+        bucket = self._buckets.pop(who, None)
+        left = float(self.quota)
+        if bucket is not None:
+            before, at = bucket
+            left = min(left, before + (now - at) * self.per_second)
         if left >= 1:
             left = max(left - cost, -self.quota)
         else:
             wait = max(1, ceil((1 - left) / self.per_second))
-        self._buckets[who] = (left, now)
+        self._buckets[who] = (left, now)  # as the one used last
         if len(self._buckets) > KEPT:
             self._buckets.popitem(last=False)
         return Standing(self, left, wait)
-
-    def _filled(self, who: str, now: float) -> float:
-        """What is in a bucket now; it counts as the one used last."""
-        bucket = self._buckets.get(who)
-        if bucket is None:
-            return float(self.quota)
-        self._buckets.move_to_end(who)
-        left, at = bucket
-        return min(self.quota, left + (now - at) * self.per_second)
 
 
 class Limits:

@@ -180,7 +180,7 @@ def call_of(
         outcome=_outcome(status),
         status=status,
         code=code,
-        request_id=mask(request.get(REQUEST_ID, "")),
+        request_id=request.get(REQUEST_ID, ""),
     )
 
 

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 from contracts.identifiers import Identifier, InvalidIdentifierError, TenantId
 from libs.web.body import parse_model, text_of
 from libs.web.problem import Fault, Problem, invalid
+from libs.web.reply import Reply
 from services.gateway.api.codes import codes_of
 from services.gateway.api.edge import Edge
 from services.gateway.api.endpoint import Answer, Body, Call, Endpoint, Query, Text, Who
@@ -46,12 +47,11 @@ class Served:
         self._body = (signature.body[0], reader_of(signature.body[1])) if signature.body else None
         self._codes = codes_of(declared, signature)
         self._auth = edge.auth
+        self._caller = self._auth.tenant if declared.who is Who.TENANT else self._admit
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         try:
-            caller = await (
-                self._auth.tenant(request) if self._who is Who.TENANT else self._admit(request)
-            )
+            caller = await self._caller(request)
             found = self._from_url(request)
             if self._body:
                 name, read = self._body
@@ -96,7 +96,7 @@ class Served:
         if answer.body is None:
             return web.Response(status=status, headers=answer.headers)
         headers = {"Content-Type": "application/json", **answer.headers}
-        return web.Response(status=status, body=_json(answer.body), headers=headers)
+        return Reply(status=status, body=_json(answer.body), headers=headers)
 
 
 def _json(body: BaseModel) -> bytes:
