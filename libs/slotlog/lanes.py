@@ -10,10 +10,11 @@ from typing import Generic
 from contracts.envelope import Wire
 from contracts.message import Kind
 from libs.slotlog.decider import S
-from libs.slotlog.log import SlotLog
+from libs.slotlog.log import SlotLog, UnknownOutcomeError
 from libs.slotlog.stream import Input, Stream
 
 LOG = logging.getLogger(__name__)
+SHORTEST_PAUSE, LONGEST_PAUSE = 0.05, 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,15 @@ class Lane(Generic[S]):
     queue: list[Waiting] = field(default_factory=list)
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     worker: asyncio.Task[None] | None = None
+    unknown: int = 0
+    """How many appends for these inputs had an unknown outcome."""
+
+    async def pause_after(self, error: UnknownOutcomeError) -> None:
+        """A reply may be lost at any time; if the next is too, the log cannot be written now."""
+        LOG.warning("%s", error)
+        self.unknown += 1
+        if self.unknown > 1:
+            await asyncio.sleep(min(SHORTEST_PAUSE * 2 ** (self.unknown - 2), LONGEST_PAUSE))
 
     @property
     def idle(self) -> bool:

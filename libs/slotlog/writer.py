@@ -172,7 +172,7 @@ class Writer(Generic[S]):
         self._forget_if_stale(lane)
         if not lane.loaded:
             await self._catch_up(key, lane)
-        open_inputs = batch
+        open_inputs, lane.unknown = batch, 0
         while open_inputs := await self._answer_known(key, lane, open_inputs):
             commit = uuid4()
             record, answers, state = self._decide(lane.stream, open_inputs, commit)
@@ -252,7 +252,7 @@ class Writer(Generic[S]):
         try:
             outcome = await self._log.append(self._name(key), slot, record)
         except UnknownOutcomeError as error:
-            LOG.warning("%s", error)
+            await lane.pause_after(error)
             return await self._catch_up(key, lane, ours=record.commit_id)
         if isinstance(outcome, Taken):
             won = outcome.existing.commit_id == record.commit_id

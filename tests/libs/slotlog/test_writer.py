@@ -11,7 +11,7 @@ from contracts.message import Kind, Message, Service
 from contracts.platform import CommandRefusedV1
 from libs.slotlog.decider import Decision
 from libs.slotlog.lanes import Bounds
-from libs.slotlog.log import SlotLog
+from libs.slotlog.log import Record, SlotLog, Taken, UnknownOutcomeError, Written
 from libs.slotlog.memory import MemorySlotLog
 from libs.slotlog.writer import Writer
 from tests.libs.slotlog.toy import LIMIT, TENANT, Counter, ask
@@ -141,3 +141,30 @@ async def test_an_instance_that_lags_does_not_refuse_what_the_newest_state_allow
     assert await deliver(lagging, 1) == ()
     assert await deliver(other, 0)
     assert await deliver(lagging, 2)
+
+
+class Unwritable(MemorySlotLog):
+    """Can be read, and for a while not be written."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_full = True
+        self.asked = 0
+
+    def make_room(self) -> None:
+        self.is_full = False
+
+    async def append(self, stream: str, slot: int, record: Record) -> Written | Taken:
+        self.asked += 1
+        if self.is_full:
+            raise UnknownOutcomeError(stream, slot, "no room")
+        return await super().append(stream, slot, record)
+
+
+async def test_a_log_that_cannot_be_written_is_asked_less_and_less() -> None:
+    log = Unwritable()
+    asyncio.get_running_loop().call_later(0.5, log.make_room)
+    wires = await deliver(writer(log), 1)
+    assert wires
+    assert log.asked < 8
+    assert len(await log.read("scheduler/acme", 0)) == 1
