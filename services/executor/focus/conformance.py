@@ -40,7 +40,7 @@ class _Rules(_Model):
 
 @cache
 def _rules() -> _Rules:
-    return _Rules.model_validate(yaml.safe_load((HERE / "rules_1_4.yml").read_text()))
+    return _Rules.model_validate(yaml.load((HERE / "rules_1_4.yml").read_text(), yaml.CSafeLoader))
 
 
 def conformance() -> list[dict[str, Any]]:

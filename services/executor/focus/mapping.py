@@ -148,7 +148,7 @@ def load_mapping(name: str) -> Mapping:
         known = ", ".join(sorted(p.stem for p in MAPPINGS.glob("*.yml")))
         raise MappingError(name, f"there is none of that name; there are {known}")
     try:
-        found = Mapping.model_validate(yaml.safe_load(path.read_text()))
+        found = Mapping.model_validate(yaml.load(path.read_text(), yaml.CSafeLoader))
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(map(str, first["loc"]))

@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 
 import polars as pl
 
+from services.executor.ingest.values import spread
+
 _CONTROL = [chr(n) for n in range(0x20)]
 _RAW = ["\\", '"', *_CONTROL]
 _ESCAPED = ["\\\\", '\\"', *(f"\\u{n:04x}" for n in range(0x20))]
@@ -110,6 +112,9 @@ def repeated(frame: pl.DataFrame, made: pl.Expr) -> pl.Series:
     different = said.unique()
     if different.height > frame.height // 2 or not of:
         return frame.with_columns(made.alias(MADE))[MADE]
+    if len(of) == 1 and said.dtypes == [pl.String]:
+        text = different.drop_nulls()
+        return spread(said[of[0]], text[of[0]], text.select(made.alias(MADE))[MADE]).alias(MADE)
     known = different.with_columns(made.alias(MADE))
     return said.join(known, on=of, how="left", nulls_equal=True, maintain_order="left")[MADE]
 

@@ -8,6 +8,7 @@ import polars as pl
 
 from services.executor.focus.errors import BadValueError
 from services.executor.focus.specification import TIME
+from services.executor.ingest.values import spread
 
 DECEMBER = 12
 
@@ -23,10 +24,14 @@ def _from_times(frame: pl.DataFrame, said: Mapping[str, str]) -> pl.DataFrame:
     """As the bill says; where it does not, the month of another time."""
     nothing = pl.lit(None, dtype=TIME)
     start, end = (pl.col(said[n]) if n in said else nothing for n in ("start", "end"))
-    if "month_of" in said:
+    if "month_of" in said and _lacks(frame, said):
         start = pl.coalesce(start, pl.col(said["month_of"]).dt.truncate("1mo"))
         end = pl.coalesce(end, start.dt.offset_by("1mo"))
     return frame.with_columns(start.alias("period_start"), end.alias("period_end"))
+
+
+def _lacks(frame: pl.DataFrame, said: Mapping[str, str]) -> bool:
+    return any(n not in said or frame[said[n]].has_nulls() for n in ("start", "end"))
 
 
 def _from_months(frame: pl.DataFrame, months: pl.Series, zone: ZoneInfo) -> pl.DataFrame:
@@ -43,8 +48,10 @@ def _from_months(frame: pl.DataFrame, months: pl.Series, zone: ZoneInfo) -> pl.D
         schema={months.name: pl.String, "period_start": TIME, "period_end": TIME},
         orient="row",
     )
-    found = months.to_frame().join(known, on=months.name, how="left", maintain_order="left")
-    return frame.hstack(found.drop(months.name))
+    return frame.with_columns(
+        spread(months, known[months.name], known[bound]).alias(bound)
+        for bound in ("period_start", "period_end")
+    )
 
 
 def _bounds(year: int, month: int, zone: ZoneInfo) -> tuple[datetime, datetime]:

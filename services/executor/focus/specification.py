@@ -45,4 +45,6 @@ class Specification(BaseModel):
 
 @cache
 def focus() -> Specification:
-    return Specification.model_validate(yaml.safe_load((HERE / "focus_1_4.yml").read_text()))
+    return Specification.model_validate(
+        yaml.load((HERE / "focus_1_4.yml").read_text(), yaml.CSafeLoader)
+    )

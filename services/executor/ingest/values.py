@@ -174,15 +174,20 @@ def _ended(found: pl.Series, kind: Kind) -> pl.Series | None:
 def _different(values: pl.Series, kind: Kind, style: Style) -> pl.Series:
     """Exports repeat their times: each different text is read once."""
     different = values.drop_nulls().unique()
-    known = {value: _time(value, kind, style) for value in different if value not in NOTHING}
-    if not known:
-        return pl.Series(values.name, [None] * len(values), dtype=INSTANT)
-    table = pl.DataFrame({"value": list(known), "time": list(known.values())}, strict=False)
-    table = table.with_columns(pl.col("value").cast(values.dtype), pl.col("time").cast(INSTANT))
+    times = [_time(value, kind, style) if value not in NOTHING else None for value in different]
+    return spread(values, different, pl.Series(times, dtype=INSTANT))
+
+
+def spread(values: pl.Series, different: pl.Series, made: pl.Series) -> pl.Series:
+    """What was made of each different value, wherever that stands; null where none does."""
+    if values.dtype == pl.String:
+        # Half of what a join takes.
+        places = values.cast(pl.Enum(different), strict=False).to_physical()
+        return made.gather(places).alias(values.name)
+    table = pl.DataFrame({"value": different, "made": made})
     given = values.alias("value").to_frame()
-    return given.join(table, on="value", how="left", maintain_order="left")["time"].alias(
-        values.name
-    )
+    found = given.join(table, on="value", how="left", maintain_order="left")
+    return found["made"].alias(values.name)
 
 
 def _time(value: Any, kind: Kind, style: Style) -> datetime | None:
