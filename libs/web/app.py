@@ -33,10 +33,19 @@ class About:
     environment: str
 
 
-REQUEST_ID = web.RequestKey("request_id", str)
-SENT_ALONG = web.RequestKey("sent_along", dict[str, str])
-"""Headers of whatever answers a request, a refusal or a failure too."""
-TENANT = web.RequestKey("tenant", TenantId)
+@dataclass(slots=True)
+class Seen:
+    """What is known of a request by now."""
+
+    request_id: str
+    sent_along: dict[str, str]
+    """Headers of whatever answers it, a refusal or a failure too."""
+    tenant: TenantId | None = None
+    """Whose key it carries."""
+
+
+SEEN = web.RequestKey("seen", Seen)
+"""Of every request, before anything else looks at it."""
 
 
 def answer(body: object, *, status: int = 200, **headers: str) -> web.Response:
@@ -87,23 +96,22 @@ async def observe(request: web.Request, handler: Handler) -> web.StreamResponse:
     span = trace.continue_trace(request.headers.get(TRACEPARENT, ""))
     given = request.headers.get(GIVEN_ID)
     request_id = (given and _clean(mask(given))) or span.trace_id
-    request[REQUEST_ID] = request_id
-    sent_along: dict[str, str] = {GIVEN_ID: request_id, CONTENT_TYPE_OPTIONS: "nosniff"}
-    request[SENT_ALONG] = sent_along
+    seen = Seen(request_id, {GIVEN_ID: request_id, CONTENT_TYPE_OPTIONS: "nosniff"})
+    request[SEEN] = seen
     with otel.entered(lambda: f"{request.method} {_route(request)}", span):
         try:
             response = await handler(request)
         except Exception as error:  # noqa: BLE001  the one place where errors are phrased
             response = problem_of(error).response(request.path)
         if not response.prepared:
-            response.headers.extend(sent_along)
+            response.headers.extend(seen.sent_along)
         _log(request, response.status, started)
     return response
 
 
 async def begin(request: web.Request, response: web.StreamResponse) -> None:
     """Send the head of a stream, with the headers of every answer."""
-    response.headers.extend(request[SENT_ALONG])
+    response.headers.extend(request[SEEN].sent_along)
     await response.prepare(request)
 
 
@@ -129,7 +137,7 @@ def _log(request: web.Request, status: int, started: float) -> None:
         request.path,
         status,
         extra={
-            "tenant_id": request.get(TENANT),
+            "tenant_id": request[SEEN].tenant,
             "method": request.method,
             "path": request.path,
             "status_code": status,

@@ -17,7 +17,7 @@ from contracts.keys import FindKeyV1, KeyFoundV1
 from libs.bus.errors import NoAnswerError, TooManyQuestionsError
 from libs.clock import FIRST, Clock
 from libs.settings import GatewaySettings
-from libs.web.app import TENANT
+from libs.web.app import SEEN
 from libs.web.body import said
 from libs.web.problem import Problem
 from services.gateway import keys, scopes
@@ -81,8 +81,9 @@ class Authenticator:
 
     async def tenant(self, request: web.Request) -> TenantId:
         """The tenant whose key the request carries; ends the request otherwise."""
-        if request.get(ACTOR, GUEST).kind is ActorKind.TENANT:
-            return request[TENANT]  # asked before, by what stands in front
+        seen = request[SEEN]
+        if seen.tenant is not None:
+            return seen.tenant  # asked before, by what stands in front
         now = self._clock()
         known = self.recognise(request.headers.get(API_KEY, ""), now)
         if not isinstance(known, Known) or known.learnt_in != self._doubts:
@@ -93,7 +94,7 @@ class Authenticator:
         self._limits.charge_tenant(request, known.tenant_id)
         if known.suspended:
             raise _suspended()
-        request[TENANT] = known.tenant_id
+        seen.tenant = known.tenant_id
         request[ACTOR] = known.actor
         if known.actor.scopes:
             _check_scope(request, known.actor.scopes)

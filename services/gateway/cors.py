@@ -9,14 +9,14 @@ from collections.abc import Awaitable, Collection
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
-from libs.web.app import SENT_ALONG
+from libs.web.app import SEEN
 from libs.web.problem import Handler
 from services.gateway.openapi_parts import REQUEST_HEADERS
 
 REMEMBERED_SECONDS = "600"
 METHODS = "GET, POST, PUT, PATCH, DELETE"
 SENT = ", ".join(("Content-Type", "X-API-Key", "X-Admin-Key", "X-Request-ID", *REQUEST_HEADERS))
-SEEN = (
+EXPOSED = (
     "ETag, Idempotency-Replayed, Location, RateLimit, RateLimit-Policy, Retry-After, X-Request-ID"
 )
 
@@ -45,11 +45,11 @@ class Cors:
         return preflight
 
     def _tell(self, request: web.Request) -> None:
-        sent = request[SENT_ALONG]
+        sent = request[SEEN].sent_along
         sent["Vary"] = "Origin"
         if self._admits(request):
             sent["Access-Control-Allow-Origin"] = request.headers["Origin"]
-            sent["Access-Control-Expose-Headers"] = SEEN
+            sent["Access-Control-Expose-Headers"] = EXPOSED
 
     def _asks(self, request: web.Request) -> bool:
         return "Access-Control-Request-Method" in request.headers and self._admits(request)

@@ -18,7 +18,7 @@ from multidict import istr
 
 from contracts.identifiers import TenantId
 from libs.settings import GatewaySettings
-from libs.web.app import QUIET, SENT_ALONG
+from libs.web.app import QUIET, SEEN
 from libs.web.problem import Handler, Problem
 
 WINDOW_SECONDS = 60
@@ -127,7 +127,7 @@ class Limits:
         taken = buckets.take(who, cost)
         if taken is None:
             return
-        taken.write(request[SENT_ALONG])
+        taken.write(request[SEEN].sent_along)
         if taken.wait:
             raise taken.refusal()
 

@@ -14,7 +14,7 @@ from contracts.envelope import Wire
 from contracts.identifiers import InvalidIdentifierError, TenantId
 from libs.bus.publisher import Publisher
 from libs.telemetry.logs import mask, written
-from libs.web.app import REQUEST_ID, TENANT
+from libs.web.app import SEEN
 from libs.web.problem import Handler, problem_of
 from services.gateway.auth import ACTOR
 from services.gateway.known_keys import Actor
@@ -180,7 +180,7 @@ def call_of(
         outcome=_outcome(status),
         status=status,
         code=code,
-        request_id=request.get(REQUEST_ID, ""),
+        request_id=request[SEEN].request_id,
     )
 
 
@@ -192,7 +192,7 @@ def user_of(request: web.Request) -> str:
 
 def _whom(request: web.Request, actor: Actor) -> TenantId | None:
     if actor.kind is ActorKind.TENANT:
-        return request[TENANT]
+        return request[SEEN].tenant
     if WHOM in request:
         return request[WHOM]
     try:
