@@ -11,6 +11,7 @@ import logging
 import re
 import sys
 import threading
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import TextIO
 
@@ -60,56 +61,85 @@ class JsonFormatter(logging.Formatter):
         self._service = service
 
     def format(self, record: logging.LogRecord) -> str:
+        given = {field: record.__dict__.get(field) for field in REQUEST_FIELDS}
+        if record.exc_info:
+            given["exception"] = self.formatException(record.exc_info)
+        at = datetime.fromtimestamp(record.created, UTC)
+        return self.line(at, record.levelname, record.name, record.getMessage(), given)
+
+    def line(
+        self, at: datetime, severity: str, name: str, msg: str, given: Mapping[str, object]
+    ) -> str:
+        """What is given and is None is left out."""
         line: dict[str, object] = {
-            "timestamp": datetime.fromtimestamp(record.created, UTC).isoformat(),
-            "severity": record.levelname,
-            "name": record.name,
-            "msg": mask(record.getMessage()),
+            "timestamp": at,
+            "severity": severity,
+            "name": name,
+            "msg": mask(msg),
             "service": self._service,
             **current(),
         }
-        for field in REQUEST_FIELDS:
-            if (value := record.__dict__.get(field)) is not None:
+        for field, value in given.items():
+            if value is not None:
                 line[field] = mask(value) if isinstance(value, str) else value
-        if record.exc_info:
-            line["exception"] = mask(self.formatException(record.exc_info))
         try:
             return orjson.dumps(line, default=str).decode()
         except TypeError:  # a text somewhere in it is none
+            line["timestamp"] = at.isoformat()
             return written(json.dumps(line, default=str, ensure_ascii=False))
 
 
 class BufferedHandler(logging.Handler):
     """Writes lines in batches. Thread-safe; loses nothing but on SIGKILL."""
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO, formatter: JsonFormatter) -> None:
         super().__init__()
+        self.formatter: JsonFormatter = formatter
         self._stream = stream
         self._lines: list[str] = []
         self._timer: threading.Timer | None = None
+        self._holding = self.lock or threading.RLock()
         atexit.register(self.flush)
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._lines.append(self.format(record))
-        if record.levelno >= logging.WARNING or len(self._lines) >= BUFFER_LINES:
-            self.flush()
-        elif self._timer is None:
-            self._timer = threading.Timer(FLUSH_SECONDS, self.flush)
-            self._timer.daemon = True
-            self._timer.start()
+        self.write(self.format(record), record.levelno)
+
+    def write(self, line: str, level: int) -> None:
+        with self._holding:
+            self._lines.append(line)
+            if level >= logging.WARNING or len(self._lines) >= BUFFER_LINES:
+                self.flush()
+            elif self._timer is None:
+                self._timer = threading.Timer(FLUSH_SECONDS, self.flush)
+                self._timer.daemon = True
+                self._timer.start()
 
     def flush(self) -> None:
-        with self.lock or threading.RLock():
+        with self._holding:
             lines, self._lines, self._timer = self._lines, [], None
             if lines and not self._stream.closed:
                 self._stream.write("\n".join(lines) + "\n")
                 self._stream.flush()
 
 
+def write(logger: logging.Logger, level: int, msg: str, given: Mapping[str, object]) -> None:
+    """A line without a record in between, which takes several times as long as all the rest.
+
+    For what is written of every request. Elsewhere than in a service it is a record too.
+    """
+    if not logger.isEnabledFor(level):
+        return
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, BufferedHandler):
+            at, severity = datetime.now(UTC), logging.getLevelName(level)
+            handler.write(handler.formatter.line(at, severity, logger.name, msg, given), level)
+            return
+    logger.log(level, msg, extra=given)
+
+
 def configure(service: str, level: str, stream: TextIO | None = None) -> None:
     """Send every log line of this process to `stream` (standard error) as JSON."""
-    handler = BufferedHandler(stream or sys.stderr)
-    handler.setFormatter(JsonFormatter(service))
+    handler = BufferedHandler(stream or sys.stderr, JsonFormatter(service))
     root = logging.getLogger()
     for old in root.handlers[:]:
         root.removeHandler(old)

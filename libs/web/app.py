@@ -10,7 +10,7 @@ from aiohttp import web
 from multidict import istr
 
 from contracts.identifiers import TenantId
-from libs.telemetry import otel, trace
+from libs.telemetry import logs, otel, trace
 from libs.telemetry.logs import mask
 from libs.web.problem import Handler, problem_of
 
@@ -127,20 +127,13 @@ def _clean(value: str) -> str:
 
 
 def _log(request: web.Request, status: int, started: float) -> None:
-    level = logging.DEBUG if request.path in QUIET else logging.INFO
-    if not LOG.isEnabledFor(level):
-        return
-    LOG.log(
-        level,
-        "%s %s %d",
-        request.method,
-        request.path,
-        status,
-        extra={
-            "tenant_id": request[SEEN].tenant,
-            "method": request.method,
-            "path": request.path,
-            "status_code": status,
-            "duration_ms": round((time.perf_counter() - started) * 1000, 2),
-        },
-    )
+    method, path = request.method, request.path
+    given = {
+        "tenant_id": request[SEEN].tenant,
+        "method": method,
+        "path": path,
+        "status_code": status,
+        "duration_ms": round((time.perf_counter() - started) * 1000, 2),
+    }
+    level = logging.DEBUG if path in QUIET else logging.INFO
+    logs.write(LOG, level, f"{method} {path} {status}", given)

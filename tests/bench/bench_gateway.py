@@ -3,10 +3,10 @@
 python -m tests.bench.bench_gateway [requests]
 
 The bus is scripted at its boundary; all that stands in front of an endpoint is there,
-limits and the audit trail too. Both servers live in this process, on uvloop and with the
-garbage collector as services have them, and take turns; the load comes from a process of
-its own, so that this one's processor time is the server's alone. Both answer a body of
-the same size.
+limits and the audit trail too, and each request has its log line. Both servers live in
+this process, on uvloop and with the garbage collector as services have them, and take
+turns; the load comes from a process of its own, so that this one's processor time is the
+server's alone. Both answer a body of the same size.
 """
 
 import asyncio
@@ -16,6 +16,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 from statistics import quantiles
 from typing import cast
 
@@ -29,6 +30,7 @@ from libs.bus.message import Emit
 from libs.bus.publisher import Publisher
 from libs.service import spare_what_stays
 from libs.settings import GatewaySettings
+from libs.telemetry import logs
 from libs.web.server import serve
 from services.gateway.app import in_front
 from services.gateway.cors import Cors
@@ -172,7 +174,11 @@ def main() -> None:
         sys.stdout.write(json.dumps(took))
         return
     requests = int(sys.argv[1]) if len(sys.argv) > 1 else REQUESTS
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+    with (
+        Path(os.devnull).open("w", encoding="utf-8") as nowhere,
+        asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
+    ):
+        logs.configure("gateway", "INFO", nowhere)
         runner.run(measure(requests))
 
 
