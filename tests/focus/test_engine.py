@@ -263,3 +263,22 @@ def test_a_record_in_a_map_of_products_is_its_json() -> None:
 def test_a_map_that_is_none_is_refused_in_words() -> None:
     with pytest.raises(MappingError, match="aws_cur"):
         convert(FIRST.with_columns(product=pl.Series([["Linux"]])))
+
+
+def test_the_senders_own_columns_of_a_focus_file_are_kept() -> None:
+    ledger = load_ledger("focus_file")
+    frame = ledger.frame(ledger.lines[:1]).with_columns(
+        pl.lit("flex").alias("x_Cost-Model"),
+        pl.Series("X_Discounts", [[{"key": "edp", "value": "0.1"}]]),
+        pl.Series("x_Usage", [{"type": "box", "hours": 2}]),
+        pl.lit("NULL").alias("x_Nothing"),
+        pl.lit("theirs").alias("x_Load_Id"),
+    )
+    found, _ = convert(frame, load_mapping("focus_file"))
+    assert found.select("x_cost_model", "x_discounts", "x_usage", "x_nothing").row(0) == (
+        "flex",
+        '{"edp":"0.1"}',
+        '{"type":"box","hours":2}',
+        None,
+    )
+    assert "x_load_id" not in found.columns

@@ -70,6 +70,15 @@ async def test_every_ledger_conforms(around: Surroundings, name: str) -> None:
     assert {check["name"] for check in cost_rows()} <= set(checks)
 
 
+async def test_what_a_sender_has_of_its_own_reaches_the_table(around: Surroundings) -> None:
+    first, second = load_ledger("focus_file").lines[:2]
+    own = {**first.given, "x_CostModel": "flex", "x_load_id": "theirs"}
+    await loaded(around, "focus_file", [Line("own", own, ()), second])
+    rows = await around.rows("SELECT x_costmodel AS m, x_load_id AS l FROM $.focus_costs")
+    assert sorted(str(row["m"]) for row in rows) == ["None", "flex"]
+    assert "theirs" not in {row["l"] for row in rows}
+
+
 async def test_broken_rules_are_reported_and_the_load_goes_on(around: Surroundings) -> None:
     given = dict(load_ledger("focus_file").lines[0].given)
     wrong = {

@@ -199,6 +199,11 @@ async def test_a_signed_url_is_read_and_its_signature_kept_out_of_the_rows(
     assert await loaded_files(around) == ["web/plain/x.csv"]
 
 
+async def test_both_places_are_named_where_a_file_may_have_been_left(around: Surroundings) -> None:
+    with pytest.raises(StepError, match=r"no file matches .* in your folder of .* and in gs://"):
+        await around.run("ingest.file", config("aws/*.csv"))
+
+
 async def test_https_with_a_key(around: Surroundings, clouds: Clouds) -> None:
     clouds.objects["secret/x.csv"] = BILL
     url = f"{clouds.url}/web/secret/x.csv"

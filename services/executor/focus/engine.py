@@ -15,6 +15,7 @@ from services.executor.focus.errors import MappingError
 from services.executor.focus.expressions import compile_expression, layers
 from services.executor.focus.lookups import load_lookup
 from services.executor.focus.mapping import Mapping
+from services.executor.focus.natives import with_natives
 from services.executor.focus.objects import in_words, types_of_pairs
 from services.executor.focus.pairs import in_pairs, member
 from services.executor.focus.periods import with_period
@@ -39,7 +40,7 @@ class Converter:
         style: Style = PLAIN,
     ) -> None:
         """Adds to the tally if one is given. Raises `MappingError` or `MissingColumnsError`."""
-        self._mapping = mapping
+        self._mapping = mapping = with_natives(mapping, schema.names())
         self.tally = Tally() if tally is None else tally
         found = flattened(schema, headers_of(mapping, "json"))
         found |= _members(mapping, schema)

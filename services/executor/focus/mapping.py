@@ -128,6 +128,8 @@ class Mapping(_Part):
     columns: dict[str, str]
     keep: dict[str, str] = Field(default_factory=dict)
     """Native values kept beside FOCUS's own, as `x_<name>`."""
+    natives: bool = False
+    """Also whatever columns an export has whose names begin with `x_`."""
 
     @model_validator(mode="after")
     def _objects_are_made_of_columns(self) -> "Mapping":

@@ -91,7 +91,7 @@ class Either:
 
     def __init__(self, first: Place, second: Place) -> None:
         self._first, self._second = first, second
-        self.name = second.name
+        self.name = f"{first.name} and in {second.name}"
 
     async def below(self, prefix: str) -> AsyncIterator[FoundFile]:
         found = {file.name: file async for file in self._second.below(prefix)}

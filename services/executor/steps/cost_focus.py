@@ -40,6 +40,7 @@ from services.executor.steps.targets import target_of
 from services.executor.steps.tools import Tools
 
 ENGINE_VERSION = 2
+OWN = frozenset({"x_provider", "x_load_id"})
 PLACE = frozenset({"x_file", "x_row"})
 """Where a row comes from: told when it cannot be read."""
 
@@ -164,7 +165,8 @@ class CostFocus(StepType):
     def _load(self, work: "_Work", parts: PartWriter, tally: Tally) -> SliceLoad:
         given, mapping = work.given, work.mapping
         dataset, _, name = work.target.partition(".")
-        table = costs_table(dataset, name, list(mapping.keep))
+        native = [column.removeprefix("x_") for column in parts.columns if column.startswith("x_")]
+        table = costs_table(dataset, name, [name for name in native if f"x_{name}" not in OWN])
         keys = sorted({f"{account}|{start:%Y-%m-%d}" for start, account, _ in tally.billed})
         return SliceLoad(
             stage_job=given.job_id_of("stage"),
