@@ -67,15 +67,15 @@ def read(name: str) -> Any:
     return yaml.safe_load((TEMPLATES / f"{name}.yml").read_text())
 
 
-async def run(around: Surroundings, name: str, **given: Any) -> int:
-    """The steps of a template with its defaults; the rows of the last."""
+async def run(around: Surroundings, name: str, **given: Any) -> dict[str, int]:
+    """The steps of a template with its defaults; the rows of each."""
     template = read(name)
     said = template["parameters"]["properties"].items()
     parameters = {key: rule["default"] for key, rule in said if "default" in rule} | given
-    rows = 0
-    for step in template["definition"]["steps"]:
-        rows = (await around.run(step["ps_type"], step["config"], **parameters)).rows
-    return rows
+    return {
+        step["id"]: (await around.run(step["ps_type"], step["config"], **parameters)).rows
+        for step in template["definition"]["steps"]
+    }
 
 
 def files_of(name: str) -> Iterator[tuple[str, list[Line]]]:
@@ -118,7 +118,7 @@ async def test_files_become_costs(around: Surroundings, name: str, tmp_path: Pat
         "SELECT SUM(BilledCost) AS billed, SUM(EffectiveCost) AS effective,"
         " MIN(x_provider) AS provider FROM $.focus_costs"
     )
-    assert rows == len(expected)
+    assert rows["focus"] == len(expected)
     assert found == {
         "billed": sum(Decimal(row["BilledCost"]) for row in expected),
         "effective": sum(Decimal(row["EffectiveCost"]) for row in expected),
@@ -133,9 +133,14 @@ async def test_files_become_costs(around: Surroundings, name: str, tmp_path: Pat
 async def test_findings_become_ocsf(around: Surroundings, name: str) -> None:
     record, path = FINDINGS[name]
     around.deliver(path, json.dumps(record).encode())
-    assert await run(around, name) == 1
+    assert (await run(around, name))["findings"] == 1
     (found,) = await around.rows("SELECT finding_uid AS uid FROM $.ocsf_compliance_findings")
     assert found["uid"]
+    assert set(around.heard.checks.items()) >= {
+        ("finding_is_there_once", "PASSED"),
+        ("finding_has_a_time", "PASSED"),
+        ("finding_is_judged", "PASSED"),
+    }
 
 
 @pytest.mark.parametrize("name", ANSWERS)
@@ -144,7 +149,12 @@ async def test_answers_become_tables(around: Surroundings, name: str, provider: 
     more = {"base_url": f"{provider.url}/v1", "credential": "admin", "period": "2026-11"}
     rows = await run(around, name, **more)
     (raw,) = await around.rows(f"SELECT COUNT(*) AS n FROM $.{ANSWERS[name]}")
-    assert raw["n"] == rows > 0
+    assert raw["n"] == rows["raw"] > 0
     if "/cost/" in name:
         (cost,) = await around.rows("SELECT COUNT(*) AS n FROM $.focus_costs WHERE BilledCost > 0")
-        assert cost["n"] == rows
+        assert cost["n"] == rows["focus"] == rows["raw"]
+    else:
+        assert around.heard.checks == {
+            "usage_has_a_day": "PASSED",
+            "usage_is_counted_once": "PASSED",
+        }
