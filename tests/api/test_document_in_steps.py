@@ -27,8 +27,8 @@ from tests.api.conforming import AS_DOCUMENTED
 from tests.pipelines import ONE_STEP
 from tests.stack import ADMIN_KEY, Stack, eventually
 
-KEPT = ("{run_id}", "{backfill_id}")
-"""Of what is cancelled by DELETE, and stays to be looked at."""
+KEPT = ("{run_id}", "{backfill_id}", "{config_id}/backfills")
+"""What stays to be looked at when it was cancelled by DELETE, or its pipeline deleted."""
 SCENARIOS, MANY_SCENARIOS = 12, 400
 STEPS, MANY_STEPS = 10, 15
 LEAST_FOLLOWED, MOST_FOLLOWED = 5, 25
