@@ -90,7 +90,7 @@ class Hashes:
     def __init__(self, kept: int = KEPT) -> None:
         self._secret = os.urandom(32)
         self._kept = kept
-        self._hashes: dict[bytes, KeyHash] = {}
+        self._hashes: OrderedDict[bytes, KeyHash] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._hashes)
@@ -100,7 +100,7 @@ class Hashes:
 
     def keep(self, text: str, key_hash: KeyHash) -> None:
         if len(self._hashes) >= self._kept:
-            del self._hashes[next(iter(self._hashes))]
+            self._hashes.popitem(last=False)
         self._hashes[self._digest(text)] = key_hash
 
     def _digest(self, text: str) -> bytes:

@@ -30,6 +30,7 @@ from tests.scheduler.executors import Executors
 from tests.scheduler.faulty import GROUND, FaultyObjects, Ground
 from tests.scheduler.instances import Broker, Instance
 from tests.scheduler.load import CONFIG, Load
+from tests.scheduler.turns import Turns
 
 __all__ = ["CONFIG", "Instance", "Plan", "World"]
 
@@ -47,6 +48,8 @@ LIMITS = LimitsPart(daily=6, monthly=9, concurrent=2)
 TICK, JUMP = timedelta(seconds=61), timedelta(minutes=10)
 SKEWS = (timedelta(0), timedelta(0), timedelta(seconds=2), JUMP, -JUMP)
 LAST_TICKS, LAST_DAYS = 10, 70
+REST = 10.0
+"""Seconds, in which whoever waited for the log goes on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +99,12 @@ class World:
         self.turns = 0
         self._jumped = timedelta(0)
 
-    async def history(self) -> None:
+    def live(self) -> None:
+        """Its whole history."""
+        with asyncio.Runner(loop_factory=Turns) as runner:
+            runner.run(self._history())
+
+    async def _history(self) -> None:
         """Begin, make trouble, then bring everything to its end."""
         asyncio.get_running_loop().set_task_factory(Instance.owning)
         async with self._trouble():
@@ -122,6 +130,7 @@ class World:
 
     async def _end(self) -> None:
         self.log.trouble = 0.0
+        await asyncio.sleep(REST)
         self.instances = [Instance(self) for _ in self.instances]
         restored = [message for tenant in self.tenants for message in self.load.calm(tenant)]
         for message in restored:

@@ -1,6 +1,5 @@
 """Every promise holds in every history; and histories on sabotaged ground break one by name."""
 
-import asyncio
 import logging
 from collections import Counter
 from collections.abc import Iterator
@@ -45,7 +44,7 @@ def world_of(seed: int, ground: Ground = GROUND) -> World:
 
 def play(seed: int) -> Judge:
     world = world_of(seed)
-    asyncio.run(world.history())
+    world.live()
     judge = Judge(world)
     judge.judge()
     return judge
@@ -103,7 +102,7 @@ def test_a_seed_is_one_history() -> None:
     for seed in (3, 8):
         twice = [world_of(seed), world_of(seed)]
         for world in twice:
-            asyncio.run(world.history())
+            world.live()
         assert moments(twice[0]) == moments(twice[1])
 
 
@@ -121,7 +120,7 @@ def short(seed: int, strikes: set[int]) -> World:
     """The same history, but for when everything is killed."""
     world = World(seed, SHORT)
     world.strikes = strikes
-    asyncio.run(world.history())
+    world.live()
     Judge(world).judge()
     return world
 
@@ -175,7 +174,7 @@ def _broken(world: World) -> Promise | None:
     """The first promise that is not kept; a history that breaks off is judged up to there."""
     judge = Judge(world)
     try:
-        asyncio.run(world.history())
+        world.live()
     except Exception:
         if world.ground == GROUND:
             raise
