@@ -223,7 +223,7 @@ def test_a_line_without_end_is_refused_in_bounded_memory(
     path = tmp_path / "file"
     with gzip.open(path, "wb", compresslevel=1) as file:
         file.write(before)
-        for _ in range(32):
+        for _ in range(64):
             file.write(b"x" * (1 << 20))
         file.write(ends)
     tracemalloc.start()
@@ -232,7 +232,7 @@ def test_a_line_without_end_is_refused_in_bounded_memory(
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert refused.value.line == line
-    assert peak < 20 << 20
+    assert peak < 32 << 20  # some blocks of 2 MB are read ahead
 
 
 def test_a_row_without_end_that_cannot_be_decoded_is_refused(tmp_path: Path) -> None:

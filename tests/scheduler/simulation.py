@@ -30,7 +30,7 @@ from tests.scheduler.executors import Executors
 from tests.scheduler.faulty import GROUND, FaultyObjects, Ground
 from tests.scheduler.instances import Broker, Instance
 from tests.scheduler.load import CONFIG, Load
-from tests.scheduler.turns import Turns
+from tests.turns import Turns
 
 __all__ = ["CONFIG", "Instance", "Plan", "World"]
 

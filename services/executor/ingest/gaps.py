@@ -14,6 +14,9 @@ _LINES, _RETURNS = (
 
 
 UTF_8 = frozenset({"utf-8", "utf-8-sig"})
+LONGEST_CHARACTER = 4
+ASCII, LEADS = 0x80, 0xC0
+"""Below the one, a byte stands alone; from the other on, it begins a character of several."""
 
 
 class Bytes(Protocol):
@@ -44,13 +47,13 @@ class Watched:
         return piece
 
     def _check(self, piece: bytes) -> None:
-        """Whole lines, as no character stands on two. What is ASCII is seen at a glance."""
+        """Whole characters; the last may go on in the next piece. ASCII is seen at a glance."""
         if not self._unchecked and piece.isascii():
             return
         text = self._unchecked + piece
-        end = text.rfind(b"\n") + 1 if piece else len(text)
+        end = _whole(text) if piece else len(text)
         _as_utf_8(text, end)
-        self._unchecked = b"" if text[end:].isascii() else text[end:]
+        self._unchecked = text[end:]
 
     def close(self) -> None:
         """Whoever opened the stream closes it."""
@@ -63,6 +66,16 @@ class Watched:
 
     def seekable(self) -> bool:
         return False
+
+
+def _whole(text: bytes) -> int:
+    """Up to where nothing of it can go on in what follows."""
+    for back, byte in enumerate(reversed(text[-LONGEST_CHARACTER:]), 1):
+        if byte >= LEADS:
+            return len(text) - back
+        if byte < ASCII:
+            break
+    return len(text)
 
 
 def _as_utf_8(text: bytes, end: int) -> None:

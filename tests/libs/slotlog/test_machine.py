@@ -20,10 +20,12 @@ from hypothesis.stateful import (
 from contracts.envelope import Wire
 from libs.bus.router import Delivery
 from libs.bus.service import Bus
+from libs.slotlog.lanes import LONGEST_PAUSE
 from libs.slotlog.log import Record, Taken, UnknownOutcomeError, Written
 from libs.slotlog.writer import Writer
 from tests.libs.slotlog.toy import LIMIT
 from tests.libs.slotlog.world import TURNS, GatedLog, Instance, Kinds, World
+from tests.turns import Turns
 
 ANY = st.integers(0, 10**6)
 INPUTS = LIMIT + 3
@@ -35,7 +37,7 @@ class Machine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         logging.disable(logging.CRITICAL)  # each lost reply is a warning
-        self.loop = asyncio.new_event_loop()
+        self.loop = Turns()
         self.world = World()
         self.instances: list[Instance] = []
         self.sent: list[int] = []
@@ -158,11 +160,12 @@ class Machine(RuleBasedStateMachine):
         self._settle()
 
     def _settle(self) -> None:
-        """Let everyone run until they wait at a gate."""
+        """Let everyone run until they wait at a gate, and those who pause go on."""
 
         async def turns() -> None:
             for _ in range(TURNS):
                 await asyncio.sleep(0)
+            await asyncio.sleep(2 * LONGEST_PAUSE)
 
         self.loop.run_until_complete(turns())
 
