@@ -1,6 +1,7 @@
 """Reading what requests say into models and text; what does not fit becomes a problem."""
 
 import json
+import re
 from typing import TypeVar
 
 from aiohttp import web
@@ -11,6 +12,8 @@ from libs.web.problem import Fault, Problem, invalid
 
 Model = TypeVar("Model", bound=BaseModel)
 MAX_DEPTH = 50
+_STRING = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
+_NO_BRACKET = re.compile(r"[^\[\]{}]+")
 
 
 def parse_model(text: str, model: type[Model]) -> Model:
@@ -53,13 +56,20 @@ def said(request: web.Request, header: str) -> str:
 
 def parse_json(text: str) -> object:
     """Parse JSON of bounded depth; raises `JSONDecodeError` or `Problem`."""
-    try:
-        found = json.loads(text, parse_constant=_no_number)
-    except RecursionError:
-        raise _too_deep() from None
+    if _brackets_left_open(text) > MAX_DEPTH:
+        raise _too_deep()
+    found = json.loads(text, parse_constant=_no_number)
     if _is_deeper(found, MAX_DEPTH):
         raise _too_deep()
     return found
+
+
+def _brackets_left_open(text: str) -> int:
+    """Beyond the first levels, closed or not. Without recursion, at whose end all else breaks."""
+    brackets = _NO_BRACKET.sub("", _STRING.sub("", text))
+    for _ in range(MAX_DEPTH):
+        brackets = brackets.replace("[]", "").replace("{}", "")
+    return brackets.count("[") + brackets.count("{")
 
 
 def _no_number(text: str) -> None:
