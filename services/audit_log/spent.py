@@ -75,12 +75,10 @@ class Spent:
     ) -> tuple[date | None, str]:
         """The first day, and what the page comes after; cursors of older releases name no day."""
         after, bar, first = query.after.rpartition("|")
+        if bar:
+            return date.fromisoformat(first) if first else query.from_date, after
         if query.after:
-            return (
-                (date.fromisoformat(first), after)
-                if bar and first
-                else (query.from_date, after or first)
-            )
+            return query.from_date, query.after
         if query.from_date or query.to_date or run_id:
             return query.from_date, ""
         return earlier(self._clock().date(), SHOWN), ""

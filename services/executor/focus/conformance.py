@@ -8,9 +8,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import BaseModel, ConfigDict
 
+from services.executor.focus.packaged import read_packaged
 from services.executor.focus.specification import focus
 
 HERE = Path(__file__).parent
@@ -40,7 +40,7 @@ class _Rules(_Model):
 
 @cache
 def _rules() -> _Rules:
-    return _Rules.model_validate(yaml.load((HERE / "rules_1_4.yml").read_text(), yaml.CSafeLoader))
+    return _Rules.model_validate(read_packaged(HERE / "rules_1_4.yml"))
 
 
 def conformance() -> list[dict[str, Any]]:

@@ -10,10 +10,10 @@ from functools import cache
 from pathlib import Path
 from typing import Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from services.executor.focus.errors import MappingError
+from services.executor.focus.packaged import read_packaged
 from services.executor.focus.specification import focus
 
 MAPPINGS = Path(__file__).parent / "mappings"
@@ -150,7 +150,7 @@ def load_mapping(name: str) -> Mapping:
         known = ", ".join(sorted(p.stem for p in MAPPINGS.glob("*.yml")))
         raise MappingError(name, f"there is none of that name; there are {known}")
     try:
-        found = Mapping.model_validate(yaml.load(path.read_text(), yaml.CSafeLoader))
+        found = Mapping.model_validate(read_packaged(path))
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(map(str, first["loc"]))

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Literal
 
 import polars as pl
-import yaml
 from pydantic import BaseModel, ConfigDict
 
+from services.executor.focus.packaged import read_packaged
 from services.executor.ingest.values import INSTANT, MONEY
 
 HERE = Path(__file__).parent
@@ -45,6 +45,4 @@ class Specification(BaseModel):
 
 @cache
 def focus() -> Specification:
-    return Specification.model_validate(
-        yaml.load((HERE / "focus_1_4.yml").read_text(), yaml.CSafeLoader)
-    )
+    return Specification.model_validate(read_packaged(HERE / "focus_1_4.yml"))

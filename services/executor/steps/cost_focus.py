@@ -21,6 +21,7 @@ from services.executor.focus.checks import BUDGET, checks_of
 from services.executor.focus.engine import Converter
 from services.executor.focus.errors import BadValueError
 from services.executor.focus.mapping import Mapping, load_mapping
+from services.executor.focus.natives import PREFIX, is_native
 from services.executor.focus.tables import WHERE, history
 from services.executor.focus.tally import Tally
 from services.executor.ingest.deliveries import Deliveries, Delivery, folder_of, load_id_of
@@ -40,7 +41,6 @@ from services.executor.steps.targets import target_of
 from services.executor.steps.tools import Tools
 
 ENGINE_VERSION = 2
-OWN = frozenset({"x_provider", "x_load_id"})
 PLACE = frozenset({"x_file", "x_row"})
 """Where a row comes from: told when it cannot be read."""
 
@@ -165,8 +165,8 @@ class CostFocus(StepType):
     def _load(self, work: "_Work", parts: PartWriter, tally: Tally) -> SliceLoad:
         given, mapping = work.given, work.mapping
         dataset, _, name = work.target.partition(".")
-        native = [column.removeprefix("x_") for column in parts.columns if column.startswith("x_")]
-        table = costs_table(dataset, name, [name for name in native if f"x_{name}" not in OWN])
+        native = [c.removeprefix(PREFIX) for c in parts.columns if is_native(c)]
+        table = costs_table(dataset, name, native)
         keys = sorted({f"{account}|{start:%Y-%m-%d}" for start, account, _ in tally.billed})
         return SliceLoad(
             stage_job=given.job_id_of("stage"),
