@@ -7,6 +7,7 @@ PARTS ?= orchestration conversion loading
 PEERS_OF_orchestration := celery prefect airflow
 PEERS_OF_conversion := focus-converter
 PEERS_OF_loading := load
+OURS_IN_conversion := executor
 PEERS := $(PEERS_OF_orchestration) $(PEERS_OF_conversion) $(PEERS_OF_loading)
 VALIDATOR_PYTHON ?= python3.12
 SERVICES := gateway tenant scheduler executor audit_log
@@ -54,7 +55,7 @@ bench: $(VENV)/ready ## Measure hops, latency and throughput on this machine
 	@$(BIN)/python -m tests.bench.reading
 	@$(BIN)/python -m tests.bench.page
 
-peers: $(foreach part,$(PARTS),$(PEERS_OF_$(part):%=$(VENV)/peers/%/ready)) ## The same work by others, side by side (PARTS=conversion, ROWS, ROUNDS; redis-server)
+peers: $(foreach part,$(PARTS),$(patsubst %,$(VENV)/peers/%/ready,$(PEERS_OF_$(part)) $(OURS_IN_$(part)))) ## The same work by others, side by side (PARTS=conversion, ROWS, ROUNDS; redis-server)
 	@$(BIN)/python -m tests.bench.peers $(PARTS)
 	@$(BIN)/python -m tests.bench.page
 
@@ -124,11 +125,19 @@ $(VENV)/supply: $(VENV)/ready requirements/supply.txt
 	@ln -sf ../supply-tools/bin/pip-audit ../supply-tools/bin/cyclonedx-py $(BIN)/
 	@touch $@
 
-$(VENV)/peers/%/ready: requirements/peers/%.txt $(VENV)/ready
+define environment
 	@echo "making the environment of $* (once)"
 	@$(PYTHON) -m venv --clear $(@D)
 	@$(BIN)/uv pip sync --quiet --python $(@D)/bin/python --require-hashes $<
 	@touch $@
+endef
+
+$(VENV)/peers/%/ready: requirements/peers/%.txt $(VENV)/ready
+	$(environment)
+
+# As a service's image has it: nothing of what development needs.
+$(VENV)/peers/%/ready: services/%/requirements.txt $(VENV)/ready
+	$(environment)
 
 $(VENV)/validator/ready: requirements/validator.txt $(VENV)/ready
 	@$(VALIDATOR_PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 12))' || { echo "the FOCUS validator needs Python 3.12 or newer; say which with make conformance VALIDATOR_PYTHON=/path/to/python3.12"; exit 1; }

@@ -1,11 +1,11 @@
 """Bills into FOCUS, by us and by focus-converter: rows a second, memory, and refusals.
 
-The same file, each in a process of its own; starting Python is counted for both.
+The same file, each in a process and an environment of its own, ours that of the executor's
+image; starting Python is counted for both.
 """
 
 import os
 import shutil
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,7 +35,7 @@ class Pair:
 
     def ours(self, file: Path, out: Path) -> list[str]:
         module = "tests.bench.peers.converting"
-        return [sys.executable, "-m", module, self.mapping, str(file), str(out)]
+        return [tool("executor"), "-m", module, self.mapping, str(file), str(out)]
 
     def theirs(self, file: Path, out: Path) -> list[str]:
         command = [tool("focus-converter", "focus-converter"), "convert"]
@@ -123,7 +123,7 @@ def _refused(what: str, folder: Path, command: Sequence[str], says: str) -> Figu
     took = watched(command, folder, HANGS_WITHIN)
     if took.code in {None, 0} or says not in took.said:
         raise SystemExit(f"{what} was not refused by us: {took}")
-    bare = watched([sys.executable, "-c", "import tests.bench.peers.converting"], folder)
+    bare = watched([tool("executor"), "-c", "import tests.bench.peers.converting"], folder)
     seconds = max(took.seconds - bare.seconds, 0.0)
     name = f"{what}, said by us (after {bare.seconds:.1f} s of imports)"
     return Figure(name, "s", [seconds], aim=ANSWERS_WITHIN, more_is_better=False)
