@@ -242,10 +242,10 @@ def _gathered(parsed: Iterable[pa.RecordBatch]) -> Iterator[pl.DataFrame]:
 
 
 def _frame(batches: list[pa.RecordBatch]) -> pl.DataFrame:
-    frame = pl.from_arrow(pa.Table.from_batches(batches))
-    assert isinstance(frame, pl.DataFrame)  # noqa: S101  a table is a frame
     # In one piece: whatever is made of a batch would be made of each of its pieces.
-    return frame.rechunk()
+    frame = pl.from_arrow(pa.Table.from_batches(batches).combine_chunks())
+    assert isinstance(frame, pl.DataFrame)  # noqa: S101  a table is a frame
+    return frame
 
 
 def _is_known(encoding: str) -> bool:
