@@ -29,6 +29,11 @@ class Identifier(str):
         return super().__new__(cls, value)
 
     @classmethod
+    def made(cls, value: str) -> Self:
+        """Of a text that was made as one: it is not checked."""
+        return super().__new__(cls, value)
+
+    @classmethod
     def __get_pydantic_core_schema__(
         cls, _source: Any, _handler: GetCoreSchemaHandler
     ) -> CoreSchema:

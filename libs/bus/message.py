@@ -6,6 +6,7 @@ from datetime import datetime
 
 from contracts.envelope import Envelope, Wire
 from contracts.message import Message
+from libs.telemetry.trace import Trace
 
 BODY_BYTES = "dead-body-bytes"
 """Attribute of a dead letter that had to be kept without its body: how large that was."""
@@ -46,6 +47,9 @@ class Outgoing:
     sequence: int = 0
     reply_to: str = ""
     """Of a question: the instance that waits for what comes of it, when it is not this one."""
+    at: datetime | None = None
+    """When it happened, where that is told later; and what it was part of then."""
+    span: Trace | None = None
 
 
 Emit = Message | Outgoing | Wire

@@ -5,7 +5,7 @@ from uuid import NAMESPACE_URL, uuid5
 
 from contracts.catalogue import entry_of, topic_of
 from contracts.envelope import Envelope, Wire, seal
-from contracts.message import Event, Kind, Service
+from contracts.message import Kind, Service
 from libs.bus.message import Emit, Outgoing
 from libs.bus.transport import Transport
 from libs.clock import Clock, system_clock
@@ -40,10 +40,6 @@ class Publisher:
             await self._transport.publish(topic_of(self.service), wires)
         return wires
 
-    def seal(self, event: Event) -> Wire:
-        """For sending later, beside others, what belongs to the trace of this moment."""
-        return self._sealed(Outgoing(event), None, "", _derive(None, ""))
-
     def _seal(self, emit: Emit, cause: Envelope | None, reply_to: str, seed: str) -> Wire | None:
         """None for an answer that nobody waits for."""
         if isinstance(emit, Wire):
@@ -64,14 +60,16 @@ class Publisher:
                 type=message.wire_type,
                 kind=message.kind,
                 source=self.service.value,
-                time=self._clock(),
+                time=outgoing.at or self._clock(),
                 tenant_id=message.scope or "",
                 correlation_id=(cause.correlation_id or cause.id) if cause else id_,
                 causation_id=cause.id if cause else "",
                 sequence=outgoing.sequence,
                 to=message.to,
                 reply_to=addressee,
-                traceparent=trace.outgoing(cause.traceparent if cause else ""),
+                traceparent=str(outgoing.span)
+                if outgoing.span
+                else trace.outgoing(cause.traceparent if cause else ""),
             ),
             message,
             entry_of(message.wire_type).ordering_key_of(message),

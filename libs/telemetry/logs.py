@@ -11,9 +11,10 @@ import logging
 import re
 import sys
 import threading
+import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import TextIO
+from typing import NamedTuple, TextIO
 
 import orjson
 
@@ -55,6 +56,20 @@ def _may_hold_a_secret(text: str) -> bool:
     )
 
 
+class Said(NamedTuple):
+    """What a line is made of."""
+
+    at: float
+    level: int
+    name: str
+    msg: str
+    """May speak of what is given: `{path}`."""
+    given: Mapping[str, object]
+    """What of it is None is left out."""
+    doing: Mapping[str, str]
+    """What was worked on."""
+
+
 class JsonFormatter(logging.Formatter):
     def __init__(self, service: str) -> None:
         super().__init__()
@@ -64,29 +79,44 @@ class JsonFormatter(logging.Formatter):
         given = {field: record.__dict__.get(field) for field in REQUEST_FIELDS}
         if record.exc_info:
             given["exception"] = self.formatException(record.exc_info)
-        at = datetime.fromtimestamp(record.created, UTC)
-        return self.line(at, record.levelname, record.name, record.getMessage(), given)
+        said = Said(
+            record.created, record.levelno, record.name, record.getMessage(), given, current()
+        )
+        return self._line(said, said.msg)
 
-    def line(
-        self, at: datetime, severity: str, name: str, msg: str, given: Mapping[str, object]
-    ) -> str:
-        """What is given and is None is left out."""
+    def line(self, said: Said) -> str:
+        return self._line(said, said.msg.format_map(said.given))
+
+    def _line(self, said: Said, msg: str) -> str:
         line: dict[str, object] = {
-            "timestamp": at,
-            "severity": severity,
-            "name": name,
-            "msg": mask(msg),
+            "timestamp": datetime.fromtimestamp(said.at, UTC),
+            "severity": logging.getLevelName(said.level),
+            "name": said.name,
+            "msg": msg,
             "service": self._service,
-            **current(),
+            **said.doing,
         }
-        for field, value in given.items():
-            if value is not None:
-                line[field] = mask(value) if isinstance(value, str) else value
-        try:
-            return orjson.dumps(line, default=str).decode()
-        except TypeError:  # a text somewhere in it is none
-            line["timestamp"] = at.isoformat()
-            return written(json.dumps(line, default=str, ensure_ascii=False))
+        line.update((field, value) for field, value in said.given.items() if value is not None)
+        text = _as_json(line)
+        # One look at all of it: hardly any line has to be masked value by value.
+        return _as_json(_masked(line)) if _may_hold_a_secret(text) else text
+
+
+def _as_json(line: Mapping[str, object]) -> str:
+    try:
+        return orjson.dumps(line, default=str).decode()
+    except TypeError:  # a text somewhere in it is none
+        return written(json.dumps(line, default=_in_words, ensure_ascii=False))
+
+
+def _in_words(value: object) -> str:
+    return value.isoformat() if isinstance(value, datetime) else str(value)
+
+
+def _masked(line: Mapping[str, object]) -> dict[str, object]:
+    return {
+        field: mask(value) if isinstance(value, str) else value for field, value in line.items()
+    }
 
 
 class BufferedHandler(logging.Handler):
@@ -96,7 +126,7 @@ class BufferedHandler(logging.Handler):
         super().__init__()
         self.formatter: JsonFormatter = formatter
         self._stream = stream
-        self._lines: list[str] = []
+        self._lines: list[str | Said] = []
         self._timer: threading.Timer | None = None
         self._holding = self.lock or threading.RLock()
         atexit.register(self.flush)
@@ -104,7 +134,7 @@ class BufferedHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         self.write(self.format(record), record.levelno)
 
-    def write(self, line: str, level: int) -> None:
+    def write(self, line: str | Said, level: int) -> None:
         with self._holding:
             self._lines.append(line)
             if level >= logging.WARNING or len(self._lines) >= BUFFER_LINES:
@@ -118,23 +148,24 @@ class BufferedHandler(logging.Handler):
         with self._holding:
             lines, self._lines, self._timer = self._lines, [], None
             if lines and not self._stream.closed:
-                self._stream.write("\n".join(lines) + "\n")
+                made = (x if isinstance(x, str) else self.formatter.line(x) for x in lines)
+                self._stream.write("\n".join(made) + "\n")
                 self._stream.flush()
 
 
 def write(logger: logging.Logger, level: int, msg: str, given: Mapping[str, object]) -> None:
-    """A line without a record in between, which takes several times as long as all the rest.
+    """A line without a record in between, made together with those beside it.
 
-    For what is written of every request. Elsewhere than in a service it is a record too.
+    For what is written of every request: a record takes several times as long as all the
+    rest, and a line made by itself twice as long. Elsewhere than in a service it is a record.
     """
     if not logger.isEnabledFor(level):
         return
-    for handler in logging.getLogger().handlers:
+    for handler in logging.root.handlers:
         if isinstance(handler, BufferedHandler):
-            at, severity = datetime.now(UTC), logging.getLevelName(level)
-            handler.write(handler.formatter.line(at, severity, logger.name, msg, given), level)
+            handler.write(Said(time.time(), level, logger.name, msg, given, current()), level)
             return
-    logger.log(level, msg, extra=given)
+    logger.log(level, msg.format_map(given), extra=given)
 
 
 def configure(service: str, level: str, stream: TextIO | None = None) -> None:

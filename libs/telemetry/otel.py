@@ -32,6 +32,10 @@ def start(exporting: "Exporting") -> None:
     _STATE.exporting = exporting
 
 
+def exports() -> bool:
+    return _STATE.exporting is not None
+
+
 def entered(name: Callable[[], str], of: Trace) -> AbstractContextManager[None]:
     """Make a span the current one, and record what happens inside of it."""
     if _STATE.exporting is None:

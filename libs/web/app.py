@@ -4,6 +4,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import orjson
 from aiohttp import web
@@ -12,6 +13,7 @@ from multidict import istr
 from contracts.identifiers import TenantId
 from libs.telemetry import logs, otel, trace
 from libs.telemetry.logs import mask
+from libs.telemetry.trace import Trace
 from libs.web.problem import Handler, problem_of
 
 LOG = logging.getLogger("convergence.request")
@@ -33,15 +35,30 @@ class About:
     environment: str
 
 
+class Standing(Protocol):
+    """How a caller stands against a limit."""
+
+    def write(self, headers: dict[str, str]) -> None: ...
+
+
 @dataclass(slots=True)
 class Seen:
     """What is known of a request by now."""
 
+    span: Trace
     request_id: str
     sent_along: dict[str, str]
     """Headers of whatever answers it, a refusal or a failure too."""
     tenant: TenantId | None = None
     """Whose key it carries."""
+    stands: Standing | None = None
+    """Against the limit that counted last; told when it is answered."""
+
+    def headers(self) -> dict[str, str]:
+        """Of its answer, whatever that is."""
+        if self.stands is not None:
+            self.stands.write(self.sent_along)
+        return self.sent_along
 
 
 SEEN = web.RequestKey("seen", Seen)
@@ -90,28 +107,44 @@ def create_app(about: About, waiting_for: Waiting) -> web.Application:
 
 
 @web.middleware
-async def observe(request: web.Request, handler: Handler) -> web.StreamResponse:
+def observe(request: web.Request, handler: Handler) -> Awaitable[web.StreamResponse]:
     """Give the request its ids and its log line, and phrase whatever ends it badly."""
-    started = time.perf_counter()
-    span = trace.continue_trace(request.headers.get(TRACEPARENT, ""))
-    given = request.headers.get(GIVEN_ID)
-    request_id = (given and _clean(mask(given))) or span.trace_id
-    seen = Seen(request_id, {GIVEN_ID: request_id, CONTENT_TYPE_OPTIONS: "nosniff"})
+    started, given = time.perf_counter(), request.headers
+    span = trace.continue_trace(given.get(TRACEPARENT, ""))
+    own_id = given.get(GIVEN_ID)
+    request_id = (own_id and _clean(mask(own_id))) or span.trace_id
+    seen = Seen(span, request_id, {GIVEN_ID: request_id, CONTENT_TYPE_OPTIONS: "nosniff"})
     request[SEEN] = seen
-    with otel.entered(lambda: f"{request.method} {_route(request)}", span):
-        try:
-            response = await handler(request)
-        except Exception as error:  # noqa: BLE001  the one place where errors are phrased
-            response = problem_of(error).response(request.path)
-        if not response.prepared:
-            response.headers.extend(seen.sent_along)
-        _log(request, response.status, started)
+    answered = _answered(request, handler, seen, started)
+    if otel.exports():
+        return _recorded(f"{request.method} {_route(request)}", span, answered)
+    trace.enter(span)  # for as long as the request's own task goes on
+    return answered
+
+
+async def _answered(
+    request: web.Request, handler: Handler, seen: Seen, started: float
+) -> web.StreamResponse:
+    try:
+        response = await handler(request)
+    except Exception as error:  # noqa: BLE001  the one place where errors are phrased
+        response = problem_of(error).response(request.path)
+    if not response.prepared:
+        response.headers.extend(seen.headers())
+    _log(request, seen, response.status, started)
     return response
+
+
+async def _recorded(
+    name: str, span: Trace, answered: Awaitable[web.StreamResponse]
+) -> web.StreamResponse:
+    with otel.entered(lambda: name, span):
+        return await answered
 
 
 async def begin(request: web.Request, response: web.StreamResponse) -> None:
     """Send the head of a stream, with the headers of every answer."""
-    response.headers.extend(request[SEEN].sent_along)
+    response.headers.extend(request[SEEN].headers())
     await response.prepare(request)
 
 
@@ -126,14 +159,14 @@ def _clean(value: str) -> str:
     return value if len(value) <= 128 and value.isascii() and value.isprintable() else ""  # noqa: PLR2004  RFC-like bound
 
 
-def _log(request: web.Request, status: int, started: float) -> None:
-    method, path = request.method, request.path
+def _log(request: web.Request, seen: Seen, status: int, started: float) -> None:
+    path = request.path
     given = {
-        "tenant_id": request[SEEN].tenant,
-        "method": method,
+        "tenant_id": seen.tenant,
+        "method": request.method,
         "path": path,
         "status_code": status,
         "duration_ms": round((time.perf_counter() - started) * 1000, 2),
     }
     level = logging.DEBUG if path in QUIET else logging.INFO
-    logs.write(LOG, level, f"{method} {path} {status}", given)
+    logs.write(LOG, level, "{method} {path} {status_code}", given)

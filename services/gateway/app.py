@@ -83,4 +83,4 @@ async def build(process: Process) -> Parts:
 
 def in_front(cors: Cors, limits: Limits, trail: Trail, once: Idempotency) -> tuple[Middleware, ...]:
     """What every request passes before its endpoint, in this order."""
-    return cors.middleware, trail.middleware, limits.middleware, once.middleware
+    return *cors.middlewares, trail.middleware, limits.middleware, once.middleware

@@ -33,16 +33,17 @@ class Cors:
         return bool(origin) and (self._all or origin in self._origins)
 
     @property
-    def middleware(self) -> Middleware:
+    def middlewares(self) -> tuple[Middleware, ...]:
+        """None where no origin is named: then there is nothing to say to anybody."""
+
         @web.middleware
         def preflight(request: web.Request, handler: Handler) -> Awaitable[web.StreamResponse]:
-            if self._origins:
-                self._tell(request)
+            self._tell(request)
             if request.method == "OPTIONS" and self._asks(request):
                 return _granted(request)
             return handler(request)
 
-        return preflight
+        return (preflight,) if self._origins else ()
 
     def _tell(self, request: web.Request) -> None:
         sent = request[SEEN].sent_along

@@ -10,7 +10,6 @@ from collections.abc import Awaitable, Callable
 from functools import lru_cache
 from ipaddress import ip_address
 from math import ceil
-from typing import NamedTuple
 
 from aiohttp import web
 from aiohttp.typedefs import Middleware
@@ -27,26 +26,29 @@ COST_OF_A_WRONG_KEY = 20
 RATE_POLICY, RATE = istr("RateLimit-Policy"), istr("RateLimit")
 
 
-class Standing(NamedTuple):
-    """How one bucket stands after a request."""
+class Bucket:
+    """What one caller has left."""
 
-    buckets: "Buckets"
-    left: float
-    wait: int = 0
-    """Seconds until there is a token; 0 when there was one."""
+    __slots__ = ("_of", "at", "left", "wait")
+
+    def __init__(self, of: "Buckets", at: float) -> None:
+        self._of = of
+        self.left, self.at = float(of.quota), at
+        self.wait = 0
+        """Seconds until there is a token; 0 when the last request found one."""
 
     def write(self, headers: dict[str, str]) -> None:
         """As the IETF's draft of RateLimit header fields has them."""
-        of, left = self.buckets, self.left
+        of, left = self._of, self.left
         until_full = ceil((of.quota - left) / of.per_second)
         headers[RATE_POLICY] = of.told
-        headers[RATE] = f'"{of.policy}";r={max(0, int(left))};t={until_full}'
+        headers[RATE] = f"{of.named}{int(left) if left > 0 else 0};t={until_full}"
 
     def refusal(self) -> Problem:
         return Problem(
             429,
             "rate_limited",
-            f"More than {self.buckets.quota} requests a minute from one {self.buckets.policy};"
+            f"More than {self._of.quota} requests a minute from one {self._of.policy};"
             f" try again in {self.wait} s, and spread them.",
             headers={"Retry-After": str(self.wait)},
         )
@@ -59,27 +61,34 @@ class Buckets:
         self.policy, self.quota = policy, quota
         self.per_second = quota / WINDOW_SECONDS
         self.told = f'"{policy}";q={quota};w={WINDOW_SECONDS}'
+        self.named = f'"{policy}";r='
         self._clock = clock
-        self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
+        self._buckets: OrderedDict[str, Bucket] = OrderedDict()
 
-    def take(self, who: str, cost: int = 1) -> Standing | None:
+    def take(self, who: str, cost: int = 1) -> Bucket | None:
         """How it stands then; None when there is no limit."""
-        if not self.quota:
+        quota = self.quota
+        if not quota:
             return None
-        now, wait = self._clock(), 0
-        bucket = self._buckets.pop(who, None)
-        left = float(self.quota)
-        if bucket is not None:
-            before, at = bucket
-            left = min(left, before + (now - at) * self.per_second)
-        if left >= 1:
-            left = max(left - cost, -self.quota)
+        now, bucket = self._clock(), self._buckets.get(who)
+        if bucket is None:
+            bucket = self._new(who, now)
         else:
-            wait = max(1, ceil((1 - left) / self.per_second))
-        self._buckets[who] = (left, now)  # as the one used last
+            self._buckets.move_to_end(who)  # as the one used last
+        left = bucket.left + (now - bucket.at) * self.per_second
+        bucket.at = now
+        if left >= 1:
+            left = (min(quota, left)) - cost
+            bucket.left, bucket.wait = max(-quota, left), 0
+        else:
+            bucket.left, bucket.wait = left, ceil((1 - left) / self.per_second) or 1
+        return bucket
+
+    def _new(self, who: str, now: float) -> Bucket:
+        bucket = self._buckets[who] = Bucket(self, now)
         if len(self._buckets) > KEPT:
             self._buckets.popitem(last=False)
-        return Standing(self, left, wait)
+        return bucket
 
 
 class Limits:
@@ -127,7 +136,7 @@ class Limits:
         taken = buckets.take(who, cost)
         if taken is None:
             return
-        taken.write(request[SEEN].sent_along)
+        request[SEEN].stands = taken
         if taken.wait:
             raise taken.refusal()
 

@@ -2,19 +2,22 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import NamedTuple
 
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 from multidict import istr
 
 from contracts.calls import ActorKind, CallAnsweredV1, CallOutcome
-from contracts.envelope import Wire
 from contracts.identifiers import InvalidIdentifierError, TenantId
+from libs.bus.message import Outgoing
 from libs.bus.publisher import Publisher
 from libs.telemetry.logs import mask, written
-from libs.web.app import SEEN
+from libs.web.app import SEEN, Seen
 from libs.web.problem import Handler, problem_of
 from services.gateway.auth import ACTOR
 from services.gateway.known_keys import Actor
@@ -41,13 +44,28 @@ WHOM = web.RequestKey("whom", TenantId)
 """Set by a handler that learns from the body whom a call is about."""
 
 
+class Told(NamedTuple):
+    """Of a call that has been answered, what its event is made of."""
+
+    seen: Seen
+    actor: Actor
+    whom: TenantId | None
+    method: str
+    matched: web.UrlMappingMatchInfo
+    user: str | None
+    status: int
+    code: str
+    at: float
+    times: int = 1
+
+
 @dataclass(slots=True)
 class _Counted:
     """Calls of one key that were turned away for being too many, of which the first is told."""
 
-    first: CallAnsweredV1
+    first: Told
     timer: asyncio.TimerHandle
-    count: int = 1
+    times: int = 1
 
 
 class Trail:
@@ -61,7 +79,7 @@ class Trail:
         self._publisher = publisher
         self._remembered = remembered
         self.counted_seconds = COUNTED_SECONDS
-        self._untold: list[Wire] = []
+        self._untold: list[Told] = []
         self._telling: asyncio.Task[None] | None = None
         self._room = asyncio.Event()
         """Set when what was untold is on its way."""
@@ -101,14 +119,21 @@ class Trail:
             await self._telling
 
     def _tell(self, request: web.Request, status: int, code: str = "") -> None:
-        who = self._who(request, code)
-        if who is None:
-            return  # a stranger, who could change nothing
-        event = call_of(request, *who, status, code)
+        seen = request[SEEN]
+        try:
+            actor = request[ACTOR]
+            whom = seen.tenant if actor.kind is ActorKind.TENANT else _whom(request)
+        except KeyError:
+            who = self._remembered(request) if code in SHUT_OUT else None
+            if who is None:
+                return  # a stranger, who could change nothing
+            actor, whom = who
+        method, matched, user = request.method, request.match_info, request.headers.get(USER_ID)
+        told = Told(seen, actor, whom, method, matched, user, status, code, time.time())
         if code == LIMITED:
-            self._count(event)
+            self._count(told)
         else:
-            self._send(event)
+            self._send(told)
 
     async def _keep_up(self) -> None:
         """No faster than what is told gets away."""
@@ -116,31 +141,24 @@ class Trail:
             self._room.clear()
             await self._room.wait()
 
-    def _who(self, request: web.Request, code: str) -> tuple[Actor, TenantId | None] | None:
-        actor = request.get(ACTOR)
-        if actor is not None:
-            return actor, _whom(request, actor)
-        return self._remembered(request) if code in SHUT_OUT else None
-
-    def _count(self, event: CallAnsweredV1) -> None:
-        who = f"{event.actor}/{event.tenant_id}/{event.key}"
+    def _count(self, told: Told) -> None:
+        who = f"{told.actor.kind}/{told.whom}/{told.actor.key}"
         if who in self._counted:
-            self._counted[who].count += 1
+            self._counted[who].times += 1
             return
         if len(self._counted) >= MOST_COUNTED:
             self._end_count(next(iter(self._counted)))
         loop = asyncio.get_running_loop()
         timer = loop.call_later(self.counted_seconds, self._end_count, who)
-        self._counted[who] = _Counted(event, timer)
+        self._counted[who] = _Counted(told, timer)
 
     def _end_count(self, who: str) -> None:
         counted = self._counted.pop(who)
         counted.timer.cancel()
-        self._send(counted.first.model_copy(update={"count": counted.count}))
+        self._send(counted.first._replace(times=counted.times))
 
-    def _send(self, event: CallAnsweredV1) -> None:
-        """Sealed at once, as it belongs to the trace of its call; sent with those beside it."""
-        self._untold.append(self._publisher.seal(event))
+    def _send(self, told: Told) -> None:
+        self._untold.append(told)
         if self._telling is None:
             self._telling = asyncio.create_task(self._tell_all())
 
@@ -154,45 +172,53 @@ class Trail:
         finally:
             self._telling = None
 
-    async def _publish(self, together: Sequence[Wire]) -> None:
+    async def _publish(self, together: Sequence[Told]) -> None:
         try:
-            await self._publisher.send(*together)
+            await self._publisher.send(*filter(None, map(_event_of, together)))
         except Exception:
             LOG.exception("not told: %d calls, of %s", len(together), _tenants_of(together))
 
 
-def _tenants_of(wires: Sequence[Wire]) -> str:
-    return ", ".join(sorted({wire.ordering_key or "no tenant" for wire in wires})[:10])
+def _event_of(told: Told) -> Outgoing | None:
+    """In the trace and at the time of its own call."""
+    resource = told.matched.route.resource
+    try:
+        event = CallAnsweredV1(
+            tenant_id=told.whom,
+            actor=told.actor.kind,
+            key=told.actor.key[:64],
+            user_id=_plain(told.user),
+            method=told.method,
+            route="" if resource is None else resource.canonical,
+            target={name: mask(text)[:LONGEST_TARGET] for name, text in told.matched.items()},
+            outcome=_outcome(told.status),
+            status=told.status,
+            code=told.code,
+            request_id=told.seen.request_id,
+            count=told.times,
+        )
+    except ValueError:
+        LOG.exception("not told: 1 call, of %s", _tenants_of([told]))
+        return None
+    return Outgoing(event, at=datetime.fromtimestamp(told.at, UTC), span=told.seen.span)
 
 
-def call_of(
-    request: web.Request, actor: Actor, whom: TenantId | None, status: int, code: str
-) -> CallAnsweredV1:
-    resource = request.match_info.route.resource
-    return CallAnsweredV1(
-        tenant_id=whom,
-        actor=actor.kind,
-        key=actor.key[:64],
-        user_id=user_of(request),
-        method=request.method,
-        route=resource.canonical if resource else "",
-        target={name: mask(text)[:LONGEST_TARGET] for name, text in request.match_info.items()},
-        outcome=_outcome(status),
-        status=status,
-        code=code,
-        request_id=request[SEEN].request_id,
-    )
+def _tenants_of(calls: Sequence[Told]) -> str:
+    return ", ".join(sorted({call.whom or "no tenant" for call in calls})[:10])
 
 
 def user_of(request: web.Request) -> str:
-    """What the client says of itself; a key that was put there by mistake goes no further."""
-    given = request.headers.get(USER_ID)
-    return mask(written(given)[:LONGEST_USER]) if given else ""
+    """What the client says of itself."""
+    return _plain(request.headers.get(USER_ID))
 
 
-def _whom(request: web.Request, actor: Actor) -> TenantId | None:
-    if actor.kind is ActorKind.TENANT:
-        return request[SEEN].tenant
+def _plain(user: str | None) -> str:
+    """A key that was put there by mistake goes no further."""
+    return mask(written(user)[:LONGEST_USER]) if user else ""
+
+
+def _whom(request: web.Request) -> TenantId | None:
+    """Whom an operator's call is about."""
     if WHOM in request:
         return request[WHOM]
     try:

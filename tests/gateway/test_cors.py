@@ -27,7 +27,7 @@ async def gateway(*origins: str) -> AsyncIterator["TestClient[web.Request, web.A
 
     cors = Cors(origins)
     app = create_app(About("gateway", "0", "test"), nothing)
-    app.middlewares.append(cors.middleware)
+    app.middlewares.extend(cors.middlewares)
     app.router.add_get("/stream", stream)
     async with TestClient(TestServer(app)) as client:
         yield client

@@ -1,6 +1,7 @@
 """The audit trail: every change that somebody with a key asked for, and its outcome."""
 
 import asyncio
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -197,10 +198,24 @@ async def test_what_waits_is_sent_together_each_in_the_trace_of_its_own_call() -
         traces = [f"{number:032x}" for number in range(1, 6)]
         for trace in traces:
             await visitor.call(key, RUN, "POST", {"traceparent": f"00-{trace}-{1:016x}-01"})
+        answered = datetime.now(UTC)
         slow.let.set()
         await visitor.door.trail.finish()
     assert slow.pages == [1, 4]
     assert [wire.attributes["traceparent"].split("-")[1] for wire in slow.published] == traces
+    assert all(datetime.fromisoformat(w.attributes["ce-time"]) <= answered for w in slow.published)
+
+
+async def test_a_call_whose_event_cannot_be_made_is_logged_and_the_others_are_told(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("services.gateway.trail.LONGEST_USER", 1000)
+    async with visiting() as visitor:
+        key = visitor.door.tenants.issue("acme")
+        for user in ("x" * 300, "maria"):
+            assert (await visitor.call(key, RUN, "POST", {"X-User-ID": user})).status == 200
+        assert [event.user_id for event in await visitor.door.told()] == ["maria"]
+    assert "not told: 1 call, of acme" in caplog.text
 
 
 async def test_what_cannot_be_told_is_logged_and_the_next_is_told(

@@ -175,7 +175,7 @@ def _trigger(
 def _new_run_id(call: Call) -> RunId:
     """A repeated Idempotency-Key names the same run, so it is submitted once."""
     key = call.request.headers.get(HEADER)
-    return RunId(str(uuid5(NAMESPACE, f"{call.tenant}/{key}")) if key else random_uuid())
+    return RunId.made(str(uuid5(NAMESPACE, f"{call.tenant}/{key}")) if key else random_uuid())
 
 
 def _accepted(

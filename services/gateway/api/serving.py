@@ -76,8 +76,10 @@ class Served:
         asked = request.rel_url.raw_query_string
         if asked:
             refuse_keys(unquote(request.query_string), "query string")
+        found: dict[str, Any] = {}
         parts = request.match_info
-        found: dict[str, Any] = {name: parse(parts[name]) for name, parse in self._path}
+        for name, parse in self._path:
+            found[name] = parse(parts[name])
         if self._query:
             name, query = self._query
             found[name] = read_query(request, query)

@@ -13,7 +13,7 @@ LOG = logging.getLogger("of.requests")
 
 
 def line(message: str, **extra: object) -> dict[str, object]:
-    record = logging.makeLogRecord({"msg": message, "levelname": "ERROR", **extra})
+    record = logging.makeLogRecord({"msg": message, "levelno": logging.ERROR, **extra})
     found: dict[str, object] = json.loads(JsonFormatter("gateway").format(record))
     return found
 
@@ -39,14 +39,14 @@ def test_a_line_without_a_record_is_what_one_with_it_is(monkeypatch: pytest.Monk
     stream = StringIO()
     logs.configure("gateway", "INFO", stream)
     given = {"tenant_id": None, "path": f"/acme_api_{'a1B2' * 12}z/\udcfe", "status_code": 202}
-    logs.write(LOG, logging.INFO, "GET \udcfe", given)
-    LOG.info("GET \udcfe", extra=given)
+    logs.write(LOG, logging.INFO, "GET \udcfe {path}", given)
+    LOG.info("GET \udcfe %s", given["path"], extra=given)
     logs.write(LOG, logging.DEBUG, "not asked for", {})
     logging.getLogger().handlers[0].flush()
     first, second = (json.loads(line) for line in stream.getvalue().splitlines())
     del first["timestamp"], second["timestamp"]
     assert first == second
-    assert (first["msg"], first["path"]) == ("GET ?", "/acme_api_…/?")
+    assert (first["msg"], first["path"]) == ("GET ? /acme_api_…/?", "/acme_api_…/?")
 
 
 def test_outside_of_a_service_it_is_a_record(
@@ -54,5 +54,5 @@ def test_outside_of_a_service_it_is_a_record(
 ) -> None:
     caplog.set_level(logging.INFO)
     monkeypatch.setattr(logging.getLogger(), "handlers", [caplog.handler])
-    logs.write(LOG, logging.INFO, "GET /", {"path": "/"})
+    logs.write(LOG, logging.INFO, "GET {path}", {"path": "/"})
     assert caplog.messages == ["GET /"]
