@@ -21,7 +21,7 @@ from libs.bus.sink import BatchBounds
 from libs.bus.transport import Transport
 from libs.settings import VERSION, ServiceSettings
 from libs.telemetry import logs, otel
-from libs.web.app import About, create_app
+from libs.web.app import About, Layer, create_app
 from libs.web.server import run, serve
 
 LOG = logging.getLogger(__name__)
@@ -45,8 +45,8 @@ class Parts:
     before_drain: Sequence[Closer] = ()
     """When no call is left, and the bus still sends and receives."""
     closers: Sequence[Closer] = ()
-    routes: Sequence[web.AbstractRouteDef] = ()
-    middlewares: Sequence[Any] = ()
+    routes: Sequence[web.RouteDef] = ()
+    layers: Sequence[Layer] = ()
 
 
 @dataclass(slots=True)
@@ -160,9 +160,7 @@ async def _live(process: Process, build: Build, stop: asyncio.Event) -> None:
     if process.service is not Service.GATEWAY:
         answer_checks(process, readiness)
     about = About(process.service.value, VERSION, settings.environment.value)
-    app = create_app(about, readiness.waiting_for)
-    app.add_routes(parts.routes)
-    app.middlewares.extend(parts.middlewares)
+    app = create_app(about, readiness.waiting_for, parts.routes, parts.layers)
     async with AsyncExitStack() as stack:
         for closer in parts.closers:
             stack.push_async_callback(closer)

@@ -1,13 +1,12 @@
 """The composition root of the gateway."""
 
-from aiohttp.typedefs import Middleware
-
 from contracts.topology import instance_subscriptions
 from libs.clock import system_clock
 from libs.service import Parts, Process
 from libs.settings import GatewaySettings
 from libs.vault.secrets import Secrets, SecretSettings
 from libs.vault.vault import Vault, VaultSettings
+from libs.web.app import Layer
 from services.gateway.answers import Answers
 from services.gateway.api.edge import Edge
 from services.gateway.api.groups import GROUPS, GUESTS
@@ -76,11 +75,11 @@ async def build(process: Process) -> Parts:
         checks=(PlatformReadiness(requester).check,),
         routes=routes,
         background=(answers.keep_purging, line.watch),
-        middlewares=in_front(cors, limits, trail, Idempotency(caller_of(auth, GUESTS), answers)),
+        layers=in_front(cors, limits, trail, Idempotency(caller_of(auth, GUESTS), answers)),
         closers=(secrets.close, vault.close),
     )
 
 
-def in_front(cors: Cors, limits: Limits, trail: Trail, once: Idempotency) -> tuple[Middleware, ...]:
+def in_front(cors: Cors, limits: Limits, trail: Trail, once: Idempotency) -> tuple[Layer, ...]:
     """What every request passes before its endpoint, in this order."""
-    return *cors.middlewares, trail.middleware, limits.middleware, once.middleware
+    return *cors.layers, trail.layer, limits.layer, once.layer

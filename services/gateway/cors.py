@@ -7,9 +7,8 @@ is let in can do no more than its own user's key.
 from collections.abc import Awaitable, Collection
 
 from aiohttp import web
-from aiohttp.typedefs import Middleware
 
-from libs.web.app import SEEN
+from libs.web.app import SEEN, Layer
 from libs.web.problem import Handler
 from services.gateway.openapi_parts import REQUEST_HEADERS
 
@@ -33,17 +32,15 @@ class Cors:
         return bool(origin) and (self._all or origin in self._origins)
 
     @property
-    def middlewares(self) -> tuple[Middleware, ...]:
+    def layers(self) -> tuple[Layer, ...]:
         """None where no origin is named: then there is nothing to say to anybody."""
+        return (self._preflight,) if self._origins else ()
 
-        @web.middleware
-        def preflight(request: web.Request, handler: Handler) -> Awaitable[web.StreamResponse]:
-            self._tell(request)
-            if request.method == "OPTIONS" and self._asks(request):
-                return _granted(request)
-            return handler(request)
-
-        return (preflight,) if self._origins else ()
+    def _preflight(self, request: web.Request, handler: Handler) -> Awaitable[web.StreamResponse]:
+        self._tell(request)
+        if request.method == "OPTIONS" and self._asks(request):
+            return _granted(request)
+        return handler(request)
 
     def _tell(self, request: web.Request) -> None:
         sent = request[SEEN].sent_along

@@ -24,7 +24,6 @@ from hashlib import sha256
 from uuid import NAMESPACE_URL, UUID, uuid5
 
 from aiohttp import web
-from aiohttp.typedefs import Middleware
 from multidict import istr
 
 from contracts.message import Message
@@ -57,23 +56,18 @@ _SCOPE: ContextVar[_Scope | None] = ContextVar("idempotency", default=None)
 
 
 class Idempotency:
-    """A middleware. For one event loop."""
+    """For one event loop."""
 
     def __init__(self, caller: Caller, answers: Answers) -> None:
         self._caller = caller
         self._answers = answers
         self._running: dict[Slot, str] = {}
 
-    @property
-    def middleware(self) -> Middleware:
-        @web.middleware
-        def serve(request: web.Request, handler: Handler) -> Awaitable[web.StreamResponse]:
-            key = request.headers.get(HEADER)
-            if request.method != "POST" or key is None:
-                return handler(request)
-            return self._named(key, request, handler)
-
-        return serve
+    def layer(self, request: web.Request, handler: Handler) -> Awaitable[web.StreamResponse]:
+        key = request.headers.get(HEADER)
+        if request.method != "POST" or key is None:
+            return handler(request)
+        return self._named(key, request, handler)
 
     async def _named(self, key: str, request: web.Request, handler: Handler) -> web.StreamResponse:
         caller = await self._caller(request)

@@ -12,7 +12,6 @@ from ipaddress import ip_address
 from math import ceil
 
 from aiohttp import web
-from aiohttp.typedefs import Middleware
 from multidict import istr
 
 from contracts.identifiers import TenantId
@@ -122,15 +121,10 @@ class Limits:
                 text = seen[-self._proxies]
         return _counted_as(text)
 
-    @property
-    def middleware(self) -> Middleware:
-        @web.middleware
-        def limited(request: web.Request, handler: Handler) -> Awaitable[web.StreamResponse]:
-            if request.path not in QUIET:
-                self._charge(request, self._addresses, self.address(request))
-            return handler(request)
-
-        return limited
+    def layer(self, request: web.Request, handler: Handler) -> Awaitable[web.StreamResponse]:
+        if request.path not in QUIET:
+            self._charge(request, self._addresses, self.address(request))
+        return handler(request)
 
     def _charge(self, request: web.Request, buckets: Buckets, who: str, cost: int = 1) -> None:
         taken = buckets.take(who, cost)

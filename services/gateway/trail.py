@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 from aiohttp import web
-from aiohttp.typedefs import Middleware
 from multidict import istr
 
 from contracts.calls import ActorKind, CallAnsweredV1, CallOutcome
@@ -17,7 +16,7 @@ from contracts.identifiers import InvalidIdentifierError, TenantId
 from libs.bus.message import Outgoing
 from libs.bus.publisher import Publisher
 from libs.telemetry.logs import mask, written
-from libs.web.app import SEEN, Seen
+from libs.web.app import SEEN, Seen, route_of
 from libs.web.problem import Handler, problem_of
 from services.gateway.auth import ACTOR
 from services.gateway.known_keys import Actor
@@ -85,13 +84,8 @@ class Trail:
         """Set when what was untold is on its way."""
         self._counted: dict[str, _Counted] = {}
 
-    @property
-    def middleware(self) -> Middleware:
-        @web.middleware
-        def told(request: web.Request, handler: Handler) -> Awaitable[web.StreamResponse]:
-            return self._told(request, handler) if request.method in CHANGING else handler(request)
-
-        return told
+    def layer(self, request: web.Request, handler: Handler) -> Awaitable[web.StreamResponse]:
+        return self._told(request, handler) if request.method in CHANGING else handler(request)
 
     async def _told(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         try:
@@ -181,7 +175,6 @@ class Trail:
 
 def _event_of(told: Told) -> Outgoing | None:
     """In the trace and at the time of its own call."""
-    resource = told.matched.route.resource
     try:
         event = CallAnsweredV1(
             tenant_id=told.whom,
@@ -189,7 +182,7 @@ def _event_of(told: Told) -> Outgoing | None:
             key=told.actor.key[:64],
             user_id=_plain(told.user),
             method=told.method,
-            route="" if resource is None else resource.canonical,
+            route=route_of(told.matched),
             target={name: mask(text)[:LONGEST_TARGET] for name, text in told.matched.items()},
             outcome=_outcome(told.status),
             status=told.status,

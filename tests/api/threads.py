@@ -6,12 +6,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 
-from aiohttp.typedefs import Middleware
-
 from contracts.costs import CostV1, GetCostV1
 from contracts.examples import example_part
 from contracts.keys import FindKeyV1
 from contracts.message import Message
+from libs.web.app import Layer
 from services.gateway.api.edge import Edge
 from tests.gateway.edges import ScriptedRequester, found_key, serving, silence
 
@@ -43,12 +42,12 @@ def _grouped(answer: CostV1, by: int) -> CostV1:
 
 
 @contextmanager
-def in_a_thread(edge: Edge, middlewares: Sequence[Middleware] = ()) -> Iterator[str]:
+def in_a_thread(edge: Edge, layers: Sequence[Layer] = ()) -> Iterator[str]:
     """The URL of a gateway that serves until the context ends."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
-    server = serving(edge, middlewares)
+    server = serving(edge, layers)
     try:
         yield asyncio.run_coroutine_threadsafe(server.__aenter__(), loop).result(60)
     finally:

@@ -115,18 +115,15 @@ class Door:
         async def ready() -> list[str]:
             return []
 
-        app = create_app(About("gateway", "1", "test"), ready)
-        app.middlewares.extend([self.trail.middleware, self.limits.middleware])
-        app.add_routes(
-            [
-                web.get("/api/v1/tenants/me", self._me),
-                web.get("/api/v1/tenants/{tenant_id}/credentials", self._me),
-                web.delete("/api/v1/pipelines/configs/{config_id}", self._refuse),
-                web.post("/api/v1/pipelines/run/{config_id}", self._me),
-                web.delete("/api/v1/admin/tenants/{tenant_id}", self._admin),
-            ]
-        )
-        return app
+        routes = [
+            web.get("/api/v1/tenants/me", self._me),
+            web.get("/api/v1/tenants/{tenant_id}/credentials", self._me),
+            web.delete("/api/v1/pipelines/configs/{config_id}", self._refuse),
+            web.post("/api/v1/pipelines/run/{config_id}", self._me),
+            web.delete("/api/v1/admin/tenants/{tenant_id}", self._admin),
+        ]
+        layers = (self.trail.layer, self.limits.layer)
+        return create_app(About("gateway", "1", "test"), ready, routes, layers)
 
     async def _me(self, request: web.Request) -> web.Response:
         return answer({"tenant_id": await self.auth.tenant(request)})

@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 from typing import TypeVar
 
 from aiohttp import web
-from aiohttp.typedefs import Middleware
 from pydantic import SecretStr
 
 from contracts.credentials import SealedPart
@@ -21,7 +20,7 @@ from libs.clock import Clock
 from libs.settings import Environment, GatewaySettings
 from libs.vault.secrets import Secrets, SecretSettings
 from libs.vault.vault import KmsUnavailableError, Purpose
-from libs.web.app import About, create_app
+from libs.web.app import About, Layer, create_app
 from libs.web.server import serve
 from services.gateway import keys
 from services.gateway.answers import Answers
@@ -145,15 +144,14 @@ def routes_on(edge: Edge) -> list[web.RouteDef]:
 
 
 @asynccontextmanager
-async def serving(edge: Edge, middlewares: Sequence[Middleware] = ()) -> AsyncIterator[str]:
+async def serving(edge: Edge, layers: Sequence[Layer] = ()) -> AsyncIterator[str]:
     """The URL of a gateway that listens on loopback."""
 
     async def nothing() -> list[str]:
         return []
 
-    app = create_app(About("gateway", "0", Environment.DEVELOPMENT.value), nothing)
-    app.middlewares.extend(middlewares)
-    app.add_routes(routes_on(edge))
+    about = About("gateway", "0", Environment.DEVELOPMENT.value)
+    app = create_app(about, nothing, routes_on(edge), layers)
     runner, port = await serve(app, host="127.0.0.1", port=0)
     try:
         yield f"http://127.0.0.1:{port}"

@@ -26,9 +26,8 @@ async def gateway(*origins: str) -> AsyncIterator["TestClient[web.Request, web.A
         return response
 
     cors = Cors(origins)
-    app = create_app(About("gateway", "0", "test"), nothing)
-    app.middlewares.extend(cors.middlewares)
-    app.router.add_get("/stream", stream)
+    about = About("gateway", "0", "test")
+    app = create_app(about, nothing, [web.get("/stream", stream)], cors.layers)
     async with TestClient(TestServer(app)) as client:
         yield client
 

@@ -66,9 +66,8 @@ async def told() -> AsyncIterator[Told]:
     )
     edge = edge_on(settings=settings, requester=ExampleRequester())
     found = Told(edge.auth)
-    app = create_app(About("gateway", "0", "test"), nothing)
-    app.middlewares.append(found.trail.middleware)
-    app.add_routes(routes_on(edge))
+    about = About("gateway", "0", "test")
+    app = create_app(about, nothing, routes_on(edge), [found.trail.layer])
     runner, port = await serve(app, host="127.0.0.1", port=0)
     found.url = f"http://127.0.0.1:{port}"
     yield found

@@ -69,12 +69,14 @@ async def start() -> Service:
         return []
 
     found = Service()
-    app = create_app(About("gateway", "1", "test"), never)
     found.remembered = Answers(lambda: found.now)
-    app.middlewares.append(Idempotency(caller, found.remembered).middleware)
-    app.router.add_post("/things", found.handle)
-    app.router.add_post("/others", found.handle)
-    app.router.add_put("/things", found.handle)
+    routes = [
+        web.post("/things", found.handle),
+        web.post("/others", found.handle),
+        web.put("/things", found.handle),
+    ]
+    layers = [Idempotency(caller, found.remembered).layer]
+    app = create_app(About("gateway", "1", "test"), never, routes, layers)
     found.client = TestClient(TestServer(app))
     await found.client.start_server()
     return found

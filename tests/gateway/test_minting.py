@@ -108,7 +108,7 @@ async def gateway(owner: Owner, admin_keys: str = ADMIN_KEY) -> AsyncIterator[st
     settings = GatewaySettings(admin_api_key=SecretStr(admin_keys))
     edge = edge_on(settings=settings, requester=Unreliable(owner))
     once = once_for(edge.auth)
-    async with serving(edge, [once.middleware]) as url:
+    async with serving(edge, [once.layer]) as url:
         yield url
 
 

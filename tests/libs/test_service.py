@@ -69,7 +69,7 @@ async def test_a_change_in_flight_is_told_when_the_service_ends(
             when_stopping=(stopping,),
             before_drain=(trail.finish,),
             routes=[web.post("/changes", change)],
-            middlewares=(trail.middleware,),
+            layers=(trail.layer,),
         )
 
     grace = 60.0 if finishes else 0.5

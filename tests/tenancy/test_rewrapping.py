@@ -154,7 +154,7 @@ async def platform() -> AsyncIterator[Platform]:
     for name in ("one", "two", "three"):
         await gateway.requester.ask(_storing(name), CredentialStoredV1, within=SOON_SECONDS)
     edge = replace(edge_on(), questions=Questions(gateway.requester, SOON_SECONDS))
-    async with serving(edge, [once_for(edge.auth).middleware]) as url:
+    async with serving(edge, [once_for(edge.auth).layer]) as url:
         yield Platform(shelf, kms, url, gateway)
     for one in reversed(buses):
         await one.drain(1)

@@ -108,8 +108,8 @@ async def request(platform: Platform, **headers: str) -> None:
     async def never() -> list[str]:
         return []
 
-    app = create_app(About("gateway", "1", "test"), never)
-    app.router.add_delete("/runs/{run_id}", platform.cancel)
+    routes = [web.delete("/runs/{run_id}", platform.cancel)]
+    app = create_app(About("gateway", "1", "test"), never, routes)
     async with TestClient(TestServer(app)) as client:
         answer = await client.delete(f"/runs/{RUN}", headers=headers)
         assert answer.status == 200

@@ -1,5 +1,6 @@
 """What every service's HTTP side promises, over a real connection."""
 
+import asyncio
 import json
 import logging
 from collections.abc import AsyncIterator, Sequence
@@ -42,8 +43,8 @@ async def url(waiting: list[str]) -> AsyncIterator[str]:
     async def fail(_: web.Request) -> web.Response:
         raise RuntimeError("secret-canary")
 
-    app = create_app(About("gateway", "1.2.3", "development"), waiting_for)
-    app.add_routes([web.post("/echo", echo), web.get("/fail", fail)])
+    routes = [web.post("/echo", echo), web.get("/fail", fail)]
+    app = create_app(About("gateway", "1.2.3", "development"), waiting_for, routes)
     runner, port = await serve(app, host="127.0.0.1", port=0)
     yield f"http://127.0.0.1:{port}"
     await runner.cleanup()
@@ -73,6 +74,20 @@ async def test_readiness_says_what_is_missing(
     waiting.clear()
     async with client.get(f"{url}/readyz") as response:
         assert response.status == 200
+
+
+async def test_what_is_no_path_is_answered_as_what_leads_nowhere_is(url: str) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", int(url.rpartition(":")[2]))
+    writer.write(b"OPTIONS * HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+    head, _, body = (await reader.read()).partition(b"\r\n\r\n")
+    assert b"X-Request-ID" in head
+    assert json.loads(body)["code"] == "not_found"
+    writer.close()
+
+
+async def test_what_is_possible_at_a_path_is_said(url: str, client: aiohttp.ClientSession) -> None:
+    async with client.delete(f"{url}/fail") as response:
+        assert response.headers["Allow"] == "GET, HEAD"
 
 
 @pytest.mark.parametrize(
