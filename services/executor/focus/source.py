@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import cast
+from typing import NamedTuple, cast
 
 import polars as pl
 
@@ -39,6 +39,15 @@ _EMPTY = "empty "
 _TIMES = frozenset({"time", "end", "last_day", "epoch"})
 
 
+class _Plan(NamedTuple):
+    """What is asked of batches with these columns."""
+
+    schema: pl.Schema
+    values: list[pl.Expr]
+    seen: list[pl.Expr]
+    objects: list[pl.Expr]
+
+
 def plain(header: str) -> str:
     """What remains of a header when case and punctuation do not matter."""
     return _PUNCTUATION.sub("", header.removeprefix("\ufeff").lower())
@@ -64,22 +73,34 @@ class Source:
         named = set(self.found.values())
         self.needs = [h for h in header if h in named or h.startswith(tuple(prefixes))]
         """The headers that are read, of all there are."""
+        self._amounts = {
+            name: header
+            for name, header in self.found.items()
+            if mapping.source[name].type == "decimal"
+        }
+        self._plan: _Plan | None = None
 
     def read(self, frame: pl.DataFrame) -> pl.DataFrame:
         """The columns of the mapping, typed, and its objects. Raises `BadValueError`."""
-        typed = frame.select(self._values(frame.schema))
-        typed = typed.with_columns(*self._checked(frame, typed), *self._times(frame))
-        present = [
-            pl.lit(value=name in self.found).alias(f"{HAS}{name}")
-            for name, rule in self._mapping.source.items()
-            if not rule.required
-        ]
-        both = frame.hstack(typed.select(pl.all().name.prefix("\0")))
-        made = [
-            objects.repeated(both, self._object(parts, frame.schema)).alias(name)
-            for name, parts in self._mapping.objects.items()
-        ]
-        return typed.with_columns(*present, *made)
+        plan = self._planned(frame.schema)
+        typed = _selected(frame, plan.values)
+        careful = [*self._checked(frame, typed, plan.seen), *self._times(frame)]
+        typed = typed.with_columns(careful) if careful else typed
+        made = [_made(frame, typed, value) for value in plan.objects]
+        return typed.hstack(made)
+
+    def _planned(self, schema: pl.Schema) -> "_Plan":
+        """The expressions: those of the batch before if it had the same columns."""
+        if self._plan is None or self._plan.schema != schema:
+            values = [*self._values(schema), *self._present()]
+            seen, objects = list(self._seen(schema)), list(self._objects(schema))
+            self._plan = _Plan(schema, values, seen, objects)
+        return self._plan
+
+    def _present(self) -> Iterator[pl.Expr]:
+        for name, rule in self._mapping.source.items():
+            if not rule.required:
+                yield pl.lit(value=name in self.found).alias(f"{HAS}{name}")
 
     def take_rounded(self) -> int:
         """How many values read since the last call had digits too fine to keep."""
@@ -119,33 +140,31 @@ class Source:
                 _refuse_bad(values, found, kind)
                 yield found
 
-    def _checked(self, frame: pl.DataFrame, typed: pl.DataFrame) -> Iterator[pl.Series]:
+    def _seen(self, schema: pl.Schema) -> Iterator[pl.Expr]:
+        """How many amounts are empty, and how long the longest is."""
+        for name, header in self._amounts.items():
+            if schema[header] == pl.String:
+                yield (pl.col(header) == "").sum().alias(f"{_EMPTY}{name}")
+                yield pl.col(header).str.len_bytes().max().alias(name)
+
+    def _checked(
+        self, frame: pl.DataFrame, typed: pl.DataFrame, seen: Sequence[pl.Expr]
+    ) -> Iterator[pl.Series]:
         """The amounts that had to be read more carefully. Raises `BadValueError`."""
-        written = {
-            name: header
-            for name, header in self.found.items()
-            if self._mapping.source[name].type == "decimal"
-        }
-        texts = [name for name, header in written.items() if frame.schema[header] == pl.String]
-        seen = (
-            frame.select(
-                *((pl.col(written[name]) == "").sum().alias(f"{_EMPTY}{name}") for name in texts),
-                *(pl.col(written[name]).str.len_bytes().max().alias(name) for name in texts),
-            ).row(0, named=True)
-            if texts
-            else {}
-        )
-        for name, header in written.items():
+        of = _selected(frame, seen).row(0, named=True) if seen else {}
+        for name, header in self._amounts.items():
             values, found = frame[header].alias(name), typed[name]
-            if found.null_count() > values.null_count() + seen.get(f"{_EMPTY}{name}", 0):
+            if found.null_count() > values.null_count() + of.get(f"{_EMPTY}{name}", 0):
                 found = read(values, "decimal", self._style)
                 _refuse_bad(values, found, "decimal")
                 yield found
-            if (seen.get(name) or 0) > DECIMALS:
+            if (of.get(name) or 0) > DECIMALS:
                 self._rounded += int(values.str.contains(_TOO_FINE).sum())
 
-    def _object(self, parts: Sequence[ObjectPart], schema: pl.Schema) -> pl.Expr:
-        return objects.object_of([m for part in parts for m in self._members(part, schema)])
+    def _objects(self, schema: pl.Schema) -> Iterator[pl.Expr]:
+        for name, parts in self._mapping.objects.items():
+            members = [m for part in parts for m in self._members(part, schema)]
+            yield objects.object_of(members).alias(name)
 
     def _members(self, part: ObjectPart, schema: pl.Schema) -> Iterator[pl.Expr]:
         if part.prefix:
@@ -182,6 +201,19 @@ def _resolve(mapping: FocusMapping, header: Sequence[str]) -> Mapping[str, str]:
     if missing:
         raise MissingColumnsError(mapping.name, missing, header)
     return found
+
+
+def _selected(frame: pl.DataFrame, values: Sequence[pl.Expr]) -> pl.DataFrame:
+    """There is nothing in them that making a better plan would pay for."""
+    return frame.lazy().select(values).collect(optimizations=pl.QueryOptFlags.none())
+
+
+def _made(frame: pl.DataFrame, typed: pl.DataFrame, value: pl.Expr) -> pl.Series:
+    """An object, of columns as they came, and of those that were read."""
+    read_ = {name for name in value.meta.root_names() if name.startswith("\0")}
+    beside = [typed[name.removeprefix("\0")].alias(name) for name in sorted(read_)]
+    made = objects.repeated(frame.hstack(beside), value)
+    return made.alias(value.meta.output_name())
 
 
 def _refuse_bad(values: pl.Series, found: pl.Series, kind: Kind) -> None:
