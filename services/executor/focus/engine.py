@@ -12,7 +12,7 @@ from polars.exceptions import PolarsError
 
 from services.executor.focus.elements import ROW, ElementRows
 from services.executor.focus.errors import MappingError
-from services.executor.focus.expressions import compile_expression, layers
+from services.executor.focus.expressions import compile_expression, evaluated, layers
 from services.executor.focus.lookups import load_lookup
 from services.executor.focus.mapping import Mapping
 from services.executor.focus.natives import with_natives
@@ -162,11 +162,10 @@ class Converter:
         return rows
 
     def _finished(self, rows: pl.DataFrame) -> pl.DataFrame:
-        """One query; there is nothing in it that making a better plan would pay for."""
         query = rows.lazy()
         for group in self._then:
             query = query.with_columns(group)
-        return query.select(self._columns).collect(optimizations=pl.QueryOptFlags.none())
+        return evaluated(query.select(self._columns))
 
     def _compile(self) -> None:
         """Every expression once, against what will be there when it is evaluated."""

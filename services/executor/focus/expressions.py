@@ -35,3 +35,8 @@ def layers(where: str, written: Mapping[str, str], known: Iterable[str]) -> list
         found[level[name]].append(expression.alias(name))
         there.add(name)
     return found
+
+
+def evaluated(query: pl.LazyFrame) -> pl.DataFrame:
+    """Of a batch, which is too small to be streamed, and for a better plan to pay."""
+    return query.collect(engine="in-memory", optimizations=pl.QueryOptFlags.none())

@@ -8,6 +8,7 @@ import polars as pl
 
 from services.executor.focus import objects
 from services.executor.focus.errors import BadValueError, MissingColumnsError
+from services.executor.focus.expressions import evaluated
 from services.executor.focus.mapping import Mapping as FocusMapping
 from services.executor.focus.mapping import ObjectPart
 from services.executor.focus.specification import TIME
@@ -83,7 +84,7 @@ class Source:
     def read(self, frame: pl.DataFrame) -> pl.DataFrame:
         """The columns of the mapping, typed, and its objects. Raises `BadValueError`."""
         plan = self._planned(frame.schema)
-        typed = _selected(frame, plan.values)
+        typed = evaluated(frame.lazy().select(plan.values))
         careful = [*self._checked(frame, typed, plan.seen), *self._times(frame)]
         typed = typed.with_columns(careful) if careful else typed
         made = [_made(frame, typed, value) for value in plan.objects]
@@ -151,7 +152,7 @@ class Source:
         self, frame: pl.DataFrame, typed: pl.DataFrame, seen: Sequence[pl.Expr]
     ) -> Iterator[pl.Series]:
         """The amounts that had to be read more carefully. Raises `BadValueError`."""
-        of = _selected(frame, seen).row(0, named=True) if seen else {}
+        of = evaluated(frame.lazy().select(seen)).row(0, named=True) if seen else {}
         for name, header in self._amounts.items():
             values, found = frame[header].alias(name), typed[name]
             if found.null_count() > values.null_count() + of.get(f"{_EMPTY}{name}", 0):
@@ -201,11 +202,6 @@ def _resolve(mapping: FocusMapping, header: Sequence[str]) -> Mapping[str, str]:
     if missing:
         raise MissingColumnsError(mapping.name, missing, header)
     return found
-
-
-def _selected(frame: pl.DataFrame, values: Sequence[pl.Expr]) -> pl.DataFrame:
-    """There is nothing in them that making a better plan would pay for."""
-    return frame.lazy().select(values).collect(optimizations=pl.QueryOptFlags.none())
 
 
 def _made(frame: pl.DataFrame, typed: pl.DataFrame, value: pl.Expr) -> pl.Series:
