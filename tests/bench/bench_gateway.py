@@ -44,7 +44,7 @@ from tests.gateway.edges import KEY, M, edge_on, once_for, serving
 
 REQUESTS = 4_000
 AT_ONCE = 32
-ROUNDS = 5
+ROUNDS = 9
 BODY = {"date": "2026-03-14", "trigger_by": "bench"}
 ANSWER = {
     "run_id": "8e2fb646-676d-4208-b2ae-aaa13620acb2",
