@@ -1,7 +1,7 @@
 """The page of figures: what was measured anew takes the place of what was, and of nothing else."""
 
 from tests.bench.figures import Figure, Findings
-from tests.bench.page import PAGE, page
+from tests.bench.page import PAGE, WHY, page
 
 
 def measured(area: str, value: float) -> Findings:
@@ -18,3 +18,13 @@ def test_sections_that_were_not_measured_again_stay() -> None:
 def test_the_page_that_is_there_can_be_written_on() -> None:
     there = PAGE.read_text()
     assert page([], there).splitlines()[5:] == there.splitlines()[5:]
+
+
+def test_a_figure_that_is_behind_is_said_to_be_so_and_why() -> None:
+    behind, ahead = (
+        page([Findings("bus", [Figure("publish", "/s", [ours], "Google's", [10], aim=4)])])
+        for ours in (20, 50)
+    )
+    assert "**missed**" in behind
+    assert WHY["bus"] in behind
+    assert WHY["bus"] not in ahead

@@ -32,6 +32,23 @@ TAIL = """\
 """
 
 
+WHY = {
+    "bus": """\
+Messages a second are those of the local Pub/Sub, a process in Python on the same two cores, which
+both sides wait for; the processor time of the client says what ours costs beside Google's. Against
+Pub/Sub itself, whose streams carry some 10 MB a second each, neither would be the limit.""",
+    "gateway": """\
+`docs/decisions/0030-what-a-request-costs.md` says where each microsecond goes. What would change
+it: a server below aiohttp, or commands that are not checked as their contracts say.""",
+    "orchestration-beside-peers": """\
+A chain of Celery keeps nothing: no record of what ran, no tenants, no limits, no audit trail, and a
+worker that dies takes its chain along. Here each run is written to the slot log before it is told
+of and each step is recorded, which is what the difference pays for. What would change it: steps of
+one run that are told together instead of one by one.""",
+}
+"""Where a figure is behind what stands beside it or its aim: why, and what would change it."""
+
+
 def page(findings: Iterable[Findings], before: str = "") -> str:
     """With the sections of an earlier page that nothing was found for since."""
     sections = _sections(before) | dict(_sections("".join(map(_section, findings))))
@@ -54,9 +71,15 @@ def _section(found: Findings) -> str:
         lines += ["| what | measured | beside it | ratio | aim |", "|---|---|---|---|---|"]
         lines += [_row(figure) for figure in found.figures]
         lines.append("")
+    if found.area in WHY and any(map(_is_behind, found.figures)):
+        lines += [WHY[found.area], ""]
     for curve in found.curves:
         lines += [*_plot(curve), ""]
     return "\n".join([*lines, ""])
+
+
+def _is_behind(figure: Figure) -> bool:
+    return figure.reached is False or (figure.ratio is not None and figure.ratio < 1)
 
 
 def _row(figure: Figure) -> str:
