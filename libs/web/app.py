@@ -9,6 +9,7 @@ from typing import Protocol
 
 import orjson
 from aiohttp import web
+from aiohttp.web_urldispatcher import MatchInfoError
 from multidict import istr
 
 from contracts.identifiers import TenantId
@@ -23,9 +24,6 @@ BODY_LIMIT = 1 << 20
 TRACEPARENT, GIVEN_ID = istr("traceparent"), istr("X-Request-ID")
 CONTENT_TYPE_OPTIONS = istr("X-Content-Type-Options")
 QUIET = frozenset({"/health", "/healthz", "/readyz"})
-
-NOTHING = "/{nothing}"
-"""The route of what has none."""
 
 Waiting = Callable[[], Awaitable[Sequence[str]]]
 
@@ -119,39 +117,44 @@ def create_app(
         web.get("/healthz", healthy),
         web.get("/readyz", ready),
     ]
+
+    def behind(handler: Handler) -> Handler:
+        for layer in reversed(layers):
+            handler = partial(layer, handler=handler)
+        return observed(handler)
+
     app = web.Application(client_max_size=BODY_LIMIT)
+    app._router = _Router(behind)  # noqa: SLF001  the argument for it is deprecated
     app.add_routes(
-        web.RouteDef(one.method, one.path, observed(_behind(layers, one.handler)), one.kwargs)
+        web.RouteDef(one.method, one.path, behind(one.handler), one.kwargs)
         for one in (*own, *routes)
     )
-    anything = _Anything(NOTHING)
-    app.router.register_resource(anything)
-    anything.add_route("*", observed(_behind(layers, _nothing_here)))
     return app
 
 
-class _Anything(web.DynamicResource):
-    """Takes what no other resource does, also what is no path at all: `OPTIONS *`."""
+class _Router(web.UrlDispatcher):
+    """Takes what leads nowhere through the layers as well; aiohttp would answer it by itself."""
 
-    def _match(self, path: str) -> dict[str, str]:
-        del path
-        return {}
+    def __init__(self, behind: Callable[[Handler], Handler]) -> None:
+        super().__init__()
+        self._behind = behind
+
+    async def resolve(self, request: web.Request) -> web.UrlMappingMatchInfo:
+        found = await super().resolve(request)
+        error = found.http_exception
+        return found if error is None else _NowhereError(error, self._behind)
 
 
-def _behind(layers: Sequence[Layer], handler: Handler) -> Handler:
-    for layer in reversed(layers):
-        handler = partial(layer, handler=handler)
-    return handler
+class _NowhereError(MatchInfoError):
+    """No such path, or not with this method."""
 
+    def __init__(self, error: web.HTTPException, behind: Callable[[Handler], Handler]) -> None:
+        super().__init__(error)
+        self._behind = behind
 
-async def _nothing_here(request: web.Request) -> web.StreamResponse:
-    allowed: set[str] = set()
-    for resource in request.app.router.resources():
-        allowed |= (await resource.resolve(request))[1]
-    allowed.discard("*")
-    if allowed:
-        raise web.HTTPMethodNotAllowed(request.method, allowed)
-    raise web.HTTPNotFound
+    @property
+    def handler(self) -> Handler:
+        return self._behind(super().handler)
 
 
 def observed(handler: Handler) -> Handler:
@@ -165,25 +168,25 @@ def observed(handler: Handler) -> Handler:
         seen = Seen(span, request_id, {GIVEN_ID: request_id, CONTENT_TYPE_OPTIONS: "nosniff"})
         request[SEEN] = seen
         if otel.exports():
-            name = f"{request.method} {route_of(request.match_info) or '(no route)'}"
-            with otel.entered(lambda: name, span):
-                response = await _phrased(request, handler)
-        else:
-            trace.enter(span)  # for as long as the request's own task goes on
-            response = await _phrased(request, handler)
-        if not response.prepared:
-            response.headers.extend(seen.headers())
-        _log(request, seen, response.status, started)
-        return response
+            with otel.entered(lambda: f"{request.method} {_name_of(request)}", span):
+                return await _answered(request, handler, seen, started)
+        trace.enter(span)  # for as long as the request's own task goes on
+        return await _answered(request, handler, seen, started)
 
     return answer
 
 
-async def _phrased(request: web.Request, handler: Handler) -> web.StreamResponse:
+async def _answered(
+    request: web.Request, handler: Handler, seen: Seen, started: float
+) -> web.StreamResponse:
     try:
-        return await handler(request)
+        response = await handler(request)
     except Exception as error:  # noqa: BLE001  the one place where errors are phrased
-        return problem_of(error).response(request.path)
+        response = problem_of(error).response(request.path)
+    if not response.prepared:
+        response.headers.extend(seen.headers())
+    _log(request, seen, response.status, started)
+    return response
 
 
 async def begin(request: web.Request, response: web.StreamResponse) -> None:
@@ -192,11 +195,10 @@ async def begin(request: web.Request, response: web.StreamResponse) -> None:
     await response.prepare(request)
 
 
-def route_of(matched: web.UrlMappingMatchInfo) -> str:
-    """The path with its parameters unfilled, so that there are few of them; empty for none."""
-    resource = matched.route.resource
-    canonical = "" if resource is None else resource.canonical
-    return "" if canonical == NOTHING else canonical
+def _name_of(request: web.Request) -> str:
+    """The path with its parameters unfilled, so that there are few of them."""
+    resource = request.match_info.route.resource
+    return "(no route)" if resource is None else resource.canonical
 
 
 def _clean(value: str) -> str:

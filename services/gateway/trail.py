@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import NamedTuple
@@ -16,7 +16,7 @@ from contracts.identifiers import InvalidIdentifierError, TenantId
 from libs.bus.message import Outgoing
 from libs.bus.publisher import Publisher
 from libs.telemetry.logs import mask, written
-from libs.web.app import SEEN, Seen, route_of
+from libs.web.app import SEEN, Seen
 from libs.web.problem import Handler, problem_of
 from services.gateway.auth import ACTOR
 from services.gateway.known_keys import Actor
@@ -24,6 +24,8 @@ from services.gateway.known_keys import Actor
 LOG = logging.getLogger(__name__)
 CHANGING = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 MOST_WAITING = 1_000
+AT_ONCE = 250
+"""Made together: other requests wait for so long."""
 USER_ID = istr("X-User-ID")
 LONGEST_USER = 200
 LONGEST_TARGET = 100
@@ -50,7 +52,8 @@ class Told(NamedTuple):
     actor: Actor
     whom: TenantId | None
     method: str
-    matched: web.UrlMappingMatchInfo
+    route: web.AbstractRoute
+    target: Mapping[str, str]
     user: str | None
     status: int
     code: str
@@ -122,8 +125,20 @@ class Trail:
             if who is None:
                 return  # a stranger, who could change nothing
             actor, whom = who
-        method, matched, user = request.method, request.match_info, request.headers.get(USER_ID)
-        told = Told(seen, actor, whom, method, matched, user, status, code, time.time())
+        named, user = request.match_info, request.headers.get(USER_ID)
+        user = user and user[:LONGEST_USER]
+        told = Told(
+            seen,
+            actor,
+            whom,
+            request.method,
+            named.route,
+            named,
+            user,
+            status,
+            code,
+            time.time(),
+        )
         if code == LIMITED:
             self._count(told)
         else:
@@ -144,12 +159,12 @@ class Trail:
             self._end_count(next(iter(self._counted)))
         loop = asyncio.get_running_loop()
         timer = loop.call_later(self.counted_seconds, self._end_count, who)
-        self._counted[who] = _Counted(told, timer)
+        self._counted[who] = _Counted(told._replace(target=_cut(told.target)), timer)
 
     def _end_count(self, who: str) -> None:
         counted = self._counted.pop(who)
         counted.timer.cancel()
-        self._send(counted.first._replace(times=counted.times))
+        self._send(counted.first._replace(times=counted.times, at=time.time()))
 
     def _send(self, told: Told) -> None:
         self._untold.append(told)
@@ -159,10 +174,11 @@ class Trail:
     async def _tell_all(self) -> None:
         try:
             while self._untold:
-                together, self._untold = self._untold, []
+                together, self._untold = self._untold[:AT_ONCE], self._untold[AT_ONCE:]
                 self._room.set()
                 await self._publish(together)
-                await asyncio.sleep(GATHERED_SECONDS)
+                if len(self._untold) < AT_ONCE:
+                    await asyncio.sleep(GATHERED_SECONDS)
         finally:
             self._telling = None
 
@@ -175,6 +191,7 @@ class Trail:
 
 def _event_of(told: Told) -> Outgoing | None:
     """In the trace and at the time of its own call."""
+    resource = told.route.resource
     try:
         event = CallAnsweredV1(
             tenant_id=told.whom,
@@ -182,8 +199,8 @@ def _event_of(told: Told) -> Outgoing | None:
             key=told.actor.key[:64],
             user_id=_plain(told.user),
             method=told.method,
-            route=route_of(told.matched),
-            target={name: mask(text)[:LONGEST_TARGET] for name, text in told.matched.items()},
+            route="" if resource is None else resource.canonical,
+            target=_cut(told.target),
             outcome=_outcome(told.status),
             status=told.status,
             code=told.code,
@@ -194,6 +211,10 @@ def _event_of(told: Told) -> Outgoing | None:
         LOG.exception("not told: 1 call, of %s", _tenants_of([told]))
         return None
     return Outgoing(event, at=datetime.fromtimestamp(told.at, UTC), span=told.seen.span)
+
+
+def _cut(target: Mapping[str, str]) -> dict[str, str]:
+    return {name: mask(text)[:LONGEST_TARGET] for name, text in target.items()}
 
 
 def _tenants_of(calls: Sequence[Told]) -> str:
@@ -207,7 +228,7 @@ def user_of(request: web.Request) -> str:
 
 def _plain(user: str | None) -> str:
     """A key that was put there by mistake goes no further."""
-    return mask(written(user)[:LONGEST_USER]) if user else ""
+    return mask(written(user[:LONGEST_USER])) if user else ""
 
 
 def _whom(request: web.Request) -> TenantId | None:

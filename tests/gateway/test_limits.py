@@ -28,6 +28,12 @@ async def test_a_tenant_is_told_where_it_stands_and_when_to_come_again() -> None
         assert (await visitor.call(key)).status == 200
 
 
+async def test_what_leads_nowhere_counts_too() -> None:
+    async with visiting(rate_limit_address=2) as visitor:
+        statuses = [(await visitor.client.get("/nowhere")).status for _ in range(3)]
+        assert statuses == [404, 404, 429]
+
+
 async def test_two_keys_of_a_tenant_share_its_bucket() -> None:
     async with visiting(rate_limit_tenant=2) as visitor:
         found = [(await visitor.call(visitor.door.tenants.issue("acme"))).status for _ in range(3)]

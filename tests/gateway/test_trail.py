@@ -112,7 +112,11 @@ async def test_calls_that_are_too_many_are_told_once_for_each_key_with_their_num
         for _ in range(10):
             for key in keys:
                 await visitor.call(key, RUN, "POST")
+        ended = datetime.now(UTC)
         told = await visitor.door.told()
+        wires = visitor.door.recorder.published
+        counted = [w.attributes["ce-time"] for w in wires if b'"status":429' in w.data]
+        assert all(datetime.fromisoformat(at) >= ended for at in counted)
         done = [event for event in told if event.status == 200]
         limited = {event.key: event for event in told if event.status == 429}
         assert len(told) == len(done) + len(keys)

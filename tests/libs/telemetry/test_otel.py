@@ -1,8 +1,10 @@
 """What leaves for a collector: spans that hang together, durations, and no secrets."""
 
 import asyncio
+import json
 import logging
 from collections.abc import AsyncIterator, Iterator
+from io import StringIO
 from typing import Any
 
 import pytest
@@ -26,7 +28,7 @@ from libs.bus.memory import MemoryTransport
 from libs.bus.message import Context
 from libs.bus.router import Router
 from libs.bus.service import Bus, BusOptions
-from libs.telemetry import otel, trace
+from libs.telemetry import logs, otel, trace
 from libs.telemetry.exporting import Exporting
 from libs.web.app import About, create_app
 
@@ -141,6 +143,20 @@ async def test_the_trace_of_a_caller_is_continued(platform: Platform, collected:
     asked = (await asyncio.to_thread(collected.spans))["DELETE /runs/{run_id}"]
     assert asked.context.trace_id == int(caller.trace_id, 16)
     assert parent_of(asked) == int(caller.span_id, 16)
+
+
+async def test_the_line_of_a_request_says_its_trace(
+    platform: Platform, collected: Collected, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    del collected
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])
+    stream = StringIO()
+    logs.configure("gateway", "INFO", stream)
+    caller = trace.new_trace()
+    await request(platform, traceparent=str(caller))
+    logging.getLogger().handlers[0].flush()
+    lines = [json.loads(line) for line in stream.getvalue().splitlines()]
+    assert [one["trace_id"] for one in lines if "status_code" in one] == [caller.trace_id]
 
 
 async def test_what_a_caller_does_not_sample_is_not_exported(

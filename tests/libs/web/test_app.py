@@ -76,9 +76,12 @@ async def test_readiness_says_what_is_missing(
         assert response.status == 200
 
 
-async def test_what_is_no_path_is_answered_as_what_leads_nowhere_is(url: str) -> None:
+@pytest.mark.parametrize(
+    "line", ["OPTIONS *", "GET http://host", "POST http://host", "CONNECT h:1"]
+)
+async def test_what_is_no_path_is_answered_as_what_leads_nowhere_is(url: str, line: str) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", int(url.rpartition(":")[2]))
-    writer.write(b"OPTIONS * HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+    writer.write(f"{line} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
     head, _, body = (await reader.read()).partition(b"\r\n\r\n")
     assert b"X-Request-ID" in head
     assert json.loads(body)["code"] == "not_found"
