@@ -11,6 +11,7 @@ The last line sums it up; the exit status is 0 only without a violation.
 import asyncio
 import os
 import random
+import shutil
 import sys
 import tempfile
 import time
@@ -30,7 +31,7 @@ from tests.soak.collector import Collector
 from tests.soak.proxy import Proxy
 from tests.soak.trouble import Trouble
 from tests.soak.workload import PIPELINES, Tenant, Workload
-from tests.stack import Stack, free_port
+from tests.stack import ROOT, Stack, free_port
 
 PROJECT = "convergence-local"
 BUCKET = f"{PROJECT}-convergence-ledger"
@@ -189,9 +190,20 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="soak-") as folder:
         stack = Stack(Path(folder), settings, free_port()).start()
         try:
-            return report(asyncio.run(soak(stack, minutes, seed, moved)), seed)
+            status = report(asyncio.run(soak(stack, minutes, seed, moved)), seed)
         finally:
             stack.stop()
+        if status:
+            say(f"what the platform left is in {kept(Path(folder), seed)}")
+        return status
+
+
+def kept(folder: Path, seed: int) -> Path:
+    """Logs, the slot log, Pub/Sub's and BigQuery's databases: for whoever looks for the cause."""
+    there = ROOT / "build" / f"soak-{seed}"
+    shutil.rmtree(there, ignore_errors=True)
+    shutil.copytree(folder, there, symlinks=True)
+    return there
 
 
 if __name__ == "__main__":

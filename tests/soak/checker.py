@@ -143,7 +143,9 @@ async def _recorded(heard: Collector, warehouse: Warehouse) -> Iterator[Finding]
             Finding(
                 "what was published is an event row",
                 len(heard.recorded),
-                tuple(id_ for id_ in heard.recorded if id_ not in counts),
+                tuple(
+                    f"{id_}: {what}" for id_, what in heard.recorded.items() if id_ not in counts
+                ),
             ),
             Finding(
                 "no event row is doubled",

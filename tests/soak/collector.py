@@ -19,8 +19,8 @@ class Collector:
 
     project: str
     emulator_host: str
-    recorded: set[str] = field(default_factory=set)
-    """Ids of what audit_log must keep."""
+    recorded: dict[str, str] = field(default_factory=dict)
+    """Ids of what audit_log must keep, and what that is."""
     heard: set[str] = field(default_factory=set)
     dead: Counter[str] = field(default_factory=Counter)
     """Dead letters by the id of their message and the subscription that gave up."""
@@ -62,5 +62,6 @@ class Collector:
             return Verdict.ACK
         self.heard.add(id_)
         if not id_.startswith("poison-") and entry_of(received.attributes["ce-type"]).recorded:
-            self.recorded.add(id_)
+            said = f"{received.attributes['ce-type']} of {received.publish_time:%H:%M:%S.%f}"
+            self.recorded[id_] = f"{said}, message {received.message_id}"
         return Verdict.ACK
