@@ -89,7 +89,11 @@ CODES: Mapping[str, Meaning] = {
     "too_many_configs": Meaning(422, "The tenant has as many pipelines as it may; delete one."),
     "quota_exceeded": Meaning(429, "A limit of the plan is reached; `resets_at` says until when."),
     "rate_limited": Meaning(429, "Too many requests a minute; Retry-After says when to go on."),
-    "queue_full": Meaning(429, "As many runs wait as may wait; try again when some have started."),
+    "queue_full": Meaning(
+        429,
+        "As many runs wait as may wait; when some have started, try again with a new "
+        "Idempotency-Key.",
+    ),
     "too_many_streams": Meaning(429, "Too many event streams are open; close some."),
     # the platform
     "internal_error": Meaning(500, "Something went wrong on our side; report the trace_id."),

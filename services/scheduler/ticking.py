@@ -3,9 +3,13 @@
 A tick says only that time has passed. One that comes twice, late, out of order
 or not at all does no harm: reminders are dropped after what they led to has been
 published, and a look under the same reminder is answered by the same record.
+Ticks that wait, as after an outage, are answered by one round together, and what a
+round has published is not published again by those after it.
 """
 
+import asyncio
 import logging
+from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple, Protocol
@@ -29,6 +33,7 @@ LOG = logging.getLogger(__name__)
 NAMESPACE = uuid5(NAMESPACE_URL, "convergence/scheduler/ticks")
 AT_ONCE = 100
 SHOWN = 200
+REMEMBERED = 50_000
 _ADMITTED = {RunRequestedV1.wire_type, RunQueuedV1.wire_type}
 
 
@@ -80,7 +85,19 @@ class Round:
     sparing: Sparing = field(default_factory=Sparing)
 
 
+@dataclass(slots=True)
+class Turns:
+    """Of one job's rounds: one after the other, each for all ticks that came before it began."""
+
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    begun: int = 0
+    done: tuple[int, TickAppliedV1] | None = None
+    """The last round that did all there was to do."""
+
+
 class TickHandler:
+    """For one event loop."""
+
     def __init__(
         self, ledgers: Ledgers, reminders: Reminders, revisions: Revisions, sender: Sender
     ) -> None:
@@ -88,6 +105,9 @@ class TickHandler:
         self._reminders = reminders
         self._revisions = revisions
         self._sender = sender
+        self._turns = {job: Turns() for job in TickJob}
+        self._sent: OrderedDict[str, None] = OrderedDict()
+        """Ids of what is durable."""
 
     def register(self, router: Router) -> None:
         router.on(TickV1)(self.on_tick)
@@ -97,6 +117,18 @@ class TickHandler:
 
         When one of them fails, the others have been looked at before the tick is tried again.
         """
+        turns = self._turns[tick.job]
+        came_after = turns.begun
+        async with turns.lock:
+            if turns.done is not None and turns.done[0] > came_after:
+                return [turns.done[1]]
+            turns.begun += 1
+            number = turns.begun
+            applied = await self._round(tick, context)
+            turns.done = number, applied
+        return [applied]
+
+    async def _round(self, tick: TickV1, context: Context) -> TickAppliedV1:
         round_ = Round(context.envelope)
         counts = round_.counts
         if tick.job is TickJob.TRIGGER:
@@ -114,15 +146,13 @@ class TickHandler:
                 context.envelope, lambda wires: self._publish([wires], round_), round_.sparing
             )
         round_.sparing.check()
-        return [
-            TickAppliedV1(
-                job=tick.job,
-                triggered_count=counts.triggered,
-                queued_count=counts.queued,
-                retried_count=counts.retried,
-                expired_count=counts.expired,
-            )
-        ]
+        return TickAppliedV1(
+            job=tick.job,
+            triggered_count=counts.triggered,
+            queued_count=counts.queued,
+            retried_count=counts.retried,
+            expired_count=counts.expired,
+        )
 
     async def _due(self) -> AsyncIterator[Sequence[Reminder]]:
         after, now = None, self._ledgers.now()
@@ -192,7 +222,7 @@ class TickHandler:
         """What the bus refuses is given up, and holds up nothing else."""
         wires = [wire for answer in answers for wire in answer]
         round_.counts.take(wires)
-        while wires:
+        while wires := [wire for wire in wires if wire.attributes["ce-id"] not in self._sent]:
             refused = await self._send(wires)
             given_up = await round_.sparing.each(
                 refused, _addressed, lambda one: self._give_up(one, round_.cause)
@@ -206,6 +236,9 @@ class TickHandler:
             if not error.wires:
                 raise
             return [Refused(wire, error.reason[:SHOWN]) for wire in error.wires]
+        self._sent.update((wire.attributes["ce-id"], None) for wire in wires)
+        while len(self._sent) > REMEMBERED:
+            self._sent.popitem(last=False)
         return []
 
     async def _give_up(self, refused: Refused, cause: Envelope) -> Sequence[Wire]:
