@@ -147,6 +147,7 @@ async def judge(  # noqa: PLR0913, PLR0917  whatever there is to look at
     """Look until nothing is wrong, or what is wrong can no longer be a matter of time."""
     bucket = Bucket(BucketSettings(PROJECT, BUCKET, f"http://127.0.0.1:{ports['storage']['http']}"))
     end = time.monotonic() + CATCH_UP_SECONDS
+    heard.judge()
     try:
         while True:
             log = CloudStorageSlotLog(bucket)

@@ -26,6 +26,7 @@ class Collector:
     """Dead letters by the id of their message and the subscription that gave up."""
     reasons: dict[str, str] = field(default_factory=dict)
     deliveries: int = 0
+    _judged: bool = False
     _transport: PubSubTransport | None = None
     _running: list[Subscription] = field(default_factory=list)
 
@@ -41,6 +42,10 @@ class Collector:
         for consumer in CONSUMING_SERVICES:
             for subscription in durable_subscriptions(consumer):
                 self._listen(dead_letters_of(subscription.name))
+
+    def judge(self) -> None:
+        """From now on nothing more need be recorded: ticks go on while the judge looks."""
+        self._judged = True
 
     async def stop(self) -> None:
         for subscription in self._running:
@@ -61,7 +66,9 @@ class Collector:
             self.reasons[letter] = received.attributes.get("dead-reason", "")
             return Verdict.ACK
         self.heard.add(id_)
-        if not id_.startswith("poison-") and entry_of(received.attributes["ce-type"]).recorded:
+        if self._judged or id_.startswith("poison-"):
+            return Verdict.ACK
+        if entry_of(received.attributes["ce-type"]).recorded:
             said = f"{received.attributes['ce-type']} of {received.publish_time:%H:%M:%S.%f}"
             self.recorded[id_] = f"{said}, message {received.message_id}"
         return Verdict.ACK
