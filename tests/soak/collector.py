@@ -2,6 +2,7 @@
 
 from collections import Counter
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 from contracts.catalogue import CONSUMING_SERVICES, entry_of, topic_of
 from contracts.message import Service
@@ -9,8 +10,10 @@ from contracts.topology import SubscriptionSpec, dead_letters_of, durable_subscr
 from libs.bus.message import Received
 from libs.bus.pubsub import PubSubSettings, PubSubTransport
 from libs.bus.transport import FlowControl, Subscription, Verdict
+from libs.clock import FIRST
 
 EARS = "soak"
+NEVER = datetime.max.replace(tzinfo=UTC)
 
 
 @dataclass(slots=True)
@@ -26,7 +29,9 @@ class Collector:
     """Dead letters by the id of their message and the subscription that gave up."""
     reasons: dict[str, str] = field(default_factory=dict)
     deliveries: int = 0
-    _judged: bool = False
+    _newest: datetime = FIRST
+    """When what was heard so far was published last, by Pub/Sub's clock."""
+    _until: datetime = NEVER
     _transport: PubSubTransport | None = None
     _running: list[Subscription] = field(default_factory=list)
 
@@ -44,8 +49,8 @@ class Collector:
                 self._listen(dead_letters_of(subscription.name))
 
     def judge(self) -> None:
-        """From now on nothing more need be recorded: ticks go on while the judge looks."""
-        self._judged = True
+        """What is published later need not be recorded: ticks go on while the judge looks."""
+        self._until = self._newest
 
     async def stop(self) -> None:
         for subscription in self._running:
@@ -66,7 +71,8 @@ class Collector:
             self.reasons[letter] = received.attributes.get("dead-reason", "")
             return Verdict.ACK
         self.heard.add(id_)
-        if self._judged or id_.startswith("poison-"):
+        self._newest = max(self._newest, received.publish_time)
+        if received.publish_time > self._until or id_.startswith("poison-"):
             return Verdict.ACK
         if entry_of(received.attributes["ce-type"]).recorded:
             said = f"{received.attributes['ce-type']} of {received.publish_time:%H:%M:%S.%f}"
