@@ -1,6 +1,5 @@
 """W3C trace context, without a tracing library on the hot path."""
 
-import os
 import re
 from contextvars import ContextVar, Token
 from typing import NamedTuple
@@ -9,7 +8,6 @@ from libs.randomness import random_digits
 
 _FORM = re.compile(r"00-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})")
 SAMPLED = "01"
-MADE_TOGETHER = 64
 
 
 class Trace(NamedTuple):
@@ -28,17 +26,8 @@ class Trace(NamedTuple):
         return Trace(self.trace_id, random_digits()[:16], self.flags, self.span_id)
 
 
-_made: list[Trace] = []
-os.register_at_fork(after_in_child=_made.clear)
-
-
 def new_trace() -> Trace:
-    """Given to nobody else. Thread-safe."""
-    try:
-        return _made.pop()
-    except IndexError:
-        _made.extend(Trace(random_digits(), random_digits()[:16]) for _ in range(MADE_TOGETHER))
-        return Trace(random_digits(), random_digits()[:16])
+    return Trace(random_digits(), random_digits()[:16])
 
 
 def parse(traceparent: str) -> Trace | None:

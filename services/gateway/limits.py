@@ -77,7 +77,7 @@ class Buckets:
         left = bucket.left + (now - bucket.at) * self.per_second
         bucket.at = now
         if left >= 1:
-            left = (min(quota, left)) - cost
+            left = min(quota, left) - cost
             bucket.left, bucket.wait = max(-quota, left), 0
         else:
             bucket.left, bucket.wait = left, ceil((1 - left) / self.per_second) or 1

@@ -54,7 +54,7 @@ class Told(NamedTuple):
     method: str
     route: web.AbstractRoute
     target: Mapping[str, str]
-    user: str | None
+    user: str
     status: int
     code: str
     at: float
@@ -125,8 +125,7 @@ class Trail:
             if who is None:
                 return  # a stranger, who could change nothing
             actor, whom = who
-        named, user = request.match_info, request.headers.get(USER_ID)
-        user = user and user[:LONGEST_USER]
+        named = request.match_info
         told = Told(
             seen,
             actor,
@@ -134,7 +133,7 @@ class Trail:
             request.method,
             named.route,
             named,
-            user,
+            _user_in(request),
             status,
             code,
             time.time(),
@@ -223,12 +222,17 @@ def _tenants_of(calls: Sequence[Told]) -> str:
 
 def user_of(request: web.Request) -> str:
     """What the client says of itself."""
-    return _plain(request.headers.get(USER_ID))
+    return _plain(_user_in(request))
 
 
-def _plain(user: str | None) -> str:
+def _user_in(request: web.Request) -> str:
+    """No more of it than is told."""
+    return request.headers.get(USER_ID, "")[:LONGEST_USER]
+
+
+def _plain(user: str) -> str:
     """A key that was put there by mistake goes no further."""
-    return mask(written(user[:LONGEST_USER])) if user else ""
+    return mask(written(user)) if user else ""
 
 
 def _whom(request: web.Request) -> TenantId | None:

@@ -123,9 +123,8 @@ class TickHandler:
             if turns.done is not None and turns.done[0] > came_after:
                 return [turns.done[1]]
             turns.begun += 1
-            number = turns.begun
             applied = await self._round(tick, context)
-            turns.done = number, applied
+            turns.done = turns.begun, applied
         return [applied]
 
     async def _round(self, tick: TickV1, context: Context) -> TickAppliedV1:

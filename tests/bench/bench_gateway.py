@@ -149,24 +149,24 @@ async def under_load(url: str, requests: int) -> tuple[float, list[float]]:
 
 
 async def measure(requests: int) -> None:
-    json_url, stop_json = await bare(of_json)
-    bytes_url, stop_bytes = await bare(of_bytes)
+    servers = {accept: await bare(accept) for accept in (of_json, of_bytes)}
     async with gateway() as url:
         spare_what_stays()
-        rates: dict[str, list[float]] = {"json": [], "bytes": [], "gateway": []}
+        beside: dict[Handler, list[float]] = {accept: [] for accept in servers}
+        ours: list[float] = []
         latencies: list[float] = []
         for _ in range(ROUNDS):
-            rates["json"].append((await under_load(json_url, requests))[0])
-            rates["bytes"].append((await under_load(bytes_url, requests))[0])
+            for accept, (bare_url, _) in servers.items():
+                beside[accept].append((await under_load(bare_url, requests))[0])
             rate, took = await under_load(url, requests)
-            rates["gateway"].append(rate)
+            ours.append(rate)
             latencies += took
-    await stop_json()
-    await stop_bytes()
-    what, ours = "accept a run, of one core", rates["gateway"]
+    for _, stop in servers.values():
+        await stop()
+    what = "accept a run, of one core"
     figures = [
-        Figure(what, "/s", ours, "bare aiohttp POST of JSON", rates["json"], 0.5),
-        Figure(what, "/s", ours, "bare aiohttp POST of bytes", rates["bytes"]),
+        Figure(what, "/s", ours, "bare aiohttp POST of JSON", beside[of_json], 0.5),
+        Figure(what, "/s", ours, "bare aiohttp POST of bytes", beside[of_bytes]),
         *(
             Figure(f"accept a run, {AT_ONCE} at once, {name}", "ms", [value], more_is_better=False)
             for name, value in percentiles(latencies).items()

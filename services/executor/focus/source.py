@@ -90,12 +90,13 @@ class Source:
         made = [_made(frame, typed, value) for value in plan.objects]
         return typed.hstack(made)
 
-    def _planned(self, schema: pl.Schema) -> "_Plan":
+    def _planned(self, schema: pl.Schema) -> _Plan:
         """The expressions: those of the batch before if it had the same columns."""
         if self._plan is None or self._plan.schema != schema:
             values = [*self._values(schema), *self._present()]
-            seen, objects = list(self._seen(schema)), list(self._objects(schema))
-            self._plan = _Plan(schema, values, seen, objects)
+            self._plan = _Plan(
+                schema, values, list(self._seen(schema)), list(self._objects(schema))
+            )
         return self._plan
 
     def _present(self) -> Iterator[pl.Expr]:
