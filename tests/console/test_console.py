@@ -157,5 +157,5 @@ def test_the_keyboard_is_enough_to_sign_in_and_look_around(tab: Tab, key: str) -
     tab.page.keyboard.press("Enter")
     tab.page.get_by_role("link", name="Runs", exact=True).focus()
     tab.page.keyboard.press("Enter")
-    expect(tab.page.get_by_role("heading", name="Runs")).to_be_visible()
+    expect(tab.page.get_by_role("heading", name="Runs", exact=True)).to_be_visible()
     tab.check()
