@@ -11,8 +11,17 @@ WarehouseError
 
 from libs.outages import OutageError
 
+ROWS_GONE = "rowsGone"
+"""Ours: the job ended well, but what it gave is kept no more; only under another id is it had."""
 FAULTS = frozenset(
-    {"backendError", "internalError", "jobBackendError", "jobInternalError", "tableUnavailable"}
+    {
+        "backendError",
+        "internalError",
+        "jobBackendError",
+        "jobInternalError",
+        "tableUnavailable",
+        ROWS_GONE,
+    }
 )
 RETRYABLE_REASONS = FAULTS | {"jobRateLimitExceeded", "quotaExceeded", "rateLimitExceeded"}
 

@@ -1,7 +1,8 @@
 """Query jobs under ids that we make, so that each happens once.
 
 Starting a job whose id exists answers 409: the job is then ours from an
-earlier try, and is adopted instead of being run again.
+earlier try, and is adopted instead of being run again. A job that BigQuery does
+not know raises Google's `NotFound`; a table that a job misses is that job's failure.
 """
 
 import logging
@@ -14,7 +15,7 @@ from typing import Any, Literal, TypeVar
 from google.api_core.exceptions import Conflict, GoogleAPICallError, NotFound, ServerError
 from google.cloud import bigquery
 
-from libs.warehouse.errors import JobFailedError
+from libs.warehouse.errors import ROWS_GONE, JobFailedError
 from libs.warehouse.migrate import RETRY, field_of
 from libs.warehouse.parameters import query_parameters
 from libs.warehouse.schema import Column
@@ -179,11 +180,15 @@ def look(client: bigquery.Client, job: Job, seconds: float) -> Job:
         else:
             time.sleep(min(seconds, LOAD_POLL))
         job = _get(client, job.job_id, type(job))
+    _check(job)
+    return job
+
+
+def _check(job: bigquery.QueryJob | bigquery.LoadJob) -> None:
     if job.state == "DONE" and job.error_result:
         raise JobFailedError(
             job.job_id, job.error_result.get("reason", ""), job.error_result.get("message", "")
         )
-    return job
 
 
 def _wait_for_results(client: bigquery.Client, job: bigquery.QueryJob, seconds: float) -> None:
@@ -251,8 +256,12 @@ def find(client: bigquery.Client, job_id: str) -> bigquery.QueryJob:
 
 def rows(client: bigquery.Client, job_id: str, limit: int) -> list[dict[str, Any]]:
     job = _get(client, job_id, bigquery.QueryJob)
-    found = job.result(max_results=limit, retry=RETRY, timeout=CALL_DEADLINE)
-    return [dict(row.items()) for row in found]
+    _check(job)
+    try:
+        found = job.result(max_results=limit, retry=RETRY, timeout=CALL_DEADLINE)
+        return [dict(row.items()) for row in found]
+    except NotFound as error:
+        raise JobFailedError(job_id, ROWS_GONE, "what it gave is not kept any more") from error
 
 
 def _rows(job: bigquery.QueryJob) -> int:

@@ -1,6 +1,7 @@
 """BigQuery as the services use it. Google's blocking client runs in a bounded pool."""
 
 import asyncio
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -35,8 +36,10 @@ if TYPE_CHECKING:
     from libs.warehouse.appender import Appender
 
 T = TypeVar("T")
+LOG = logging.getLogger(__name__)
 DEADLINE = 30.0
 LOOK_SECONDS = 1.0
+STARTS = 3
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0
 CLOUD = "https://www.googleapis.com/auth/cloud-platform"
 BIGQUERY = "https://www.googleapis.com/auth/bigquery"
@@ -152,19 +155,33 @@ class Warehouse:
         Cancelling the caller leaves the job running: it can be adopted, or ended by `cancel_job`.
         """
         start = partial(jobs.start, self._client, wanted)
-        return await self._follow(wanted.job_id, start, tell)
+        return await self._run_job(wanted.job_id, start, tell)
 
     async def run_load_job(self, wanted: LoadJob) -> JobResult:
         """Load files once under an id, or adopt the job that already has that id.
 
         Raises `JobFailedError`; a load that fails has loaded nothing.
         """
-        return await self._follow(wanted.job_id, partial(jobs.start_load, self._client, wanted))
+        return await self._run_job(wanted.job_id, partial(jobs.start_load, self._client, wanted))
+
+    async def _run_job(
+        self, job_id: str, start: Callable[[], tuple[Any, bool]], tell: Tell | None = None
+    ) -> JobResult:
+        """A job that was accepted and is not known any more is begun anew under its id."""
+        for _ in range(STARTS):
+            try:
+                return await self._follow(job_id, start, tell)
+            except NotFound:
+                LOG.warning("job %s was accepted and is not known any more", job_id)
+        raise UnavailableError(f"job {job_id}", "it is accepted, and not known afterwards")
 
     async def _follow(
         self, job_id: str, start: Callable[[], tuple[Any, bool]], tell: Tell | None = None
     ) -> JobResult:
-        """Start a job and see it to its end, without keeping a thread while it is long."""
+        """Start a job and see it to its end, without keeping a thread while it is long.
+
+        Raises Google's `NotFound` when the job, which may have been known, is not.
+        """
 
         def begin() -> tuple[Any, bool, JobResult | None]:
             job, adopted = start()
@@ -222,13 +239,20 @@ class Warehouse:
         await self._run(f"expiry of {path}", call)
 
     async def rows_of(self, job_id: str, *, limit: int) -> list[dict[str, Any]]:
-        """The first rows that a query job which has ended gave; raises `JobFailedError`."""
+        """The first rows that a query job which has ended gave; raises `JobFailedError`.
+
+        Its reason is `ROWS_GONE` when they are not kept any more, and `UnavailableError` is
+        raised when the job itself is not known: then it can be run again under its id.
+        """
 
         def call() -> list[dict[str, Any]]:
             try:
                 return jobs.rows(self._client, job_id, limit)
             except UNREACHABLE:
                 raise
+            except NotFound as error:
+                reason = "the job is not known any more"
+                raise UnavailableError(f"rows of {job_id}", reason) from error
             except GoogleAPICallError as error:
                 raise jobs.failure(job_id, error) from error
 
