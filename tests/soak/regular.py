@@ -15,7 +15,7 @@ from libs.warehouse.errors import WarehouseError
 from libs.warehouse.warehouse import Warehouse
 from services.scheduler.domain.schedules import scheduled_run_id
 from tests.faults.checker import Finding
-from tests.soak.workload import APPENDING, FINAL, Workload
+from tests.soak.workload import APPENDING, FINAL, Request, Workload
 from tests.stack import Stack, eventually
 
 NAMES = ("regular_0", "regular_1")
@@ -125,17 +125,18 @@ def end(stack: Stack, one: Regular) -> None:
 
 
 async def _load_once(one: Regular, work: Workload, number: int) -> str:
-    key = {"Idempotency-Key": f"load-{number}"}
+    request = Request(f"load-{number}")
     status: int = 0
     body: Any = {}
     while status != 202:
-        status, body = await work.call("POST", _run_path(one), one, key, RUN_BODY)
-        await asyncio.sleep(0.5)
+        status, body = await work.call("POST", _run_path(one), one, request.headers, RUN_BODY)
+        request.heed(body.get("code"))
+        await asyncio.sleep(work.pause)
     while True:
         status, found = await work.call("GET", f"/api/v1/pipelines/runs/{body['run_id']}", one)
         if status == 200 and found["status"] in FINAL:
             return f"{found['status']}{found.get('error') or ''}"
-        await asyncio.sleep(0.5)
+        await asyncio.sleep(work.pause)
 
 
 def minutes(first: datetime, last: datetime) -> Iterator[datetime]:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import random
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -32,6 +33,29 @@ FAILING_SHARE = 0.1
 CANCEL_SHARE = 0.05
 FINAL = frozenset({"COMPLETED", "FAILED", "CANCELLED", "REJECTED"})
 REFUSED = "quota_exceeded"
+FULL = "queue_full"
+LOOK_SECONDS = 0.2
+
+
+@dataclass(slots=True)
+class Request:
+    """What is asked for under one key until it is decided.
+
+    That the queue was full is a decision, which stays: it is asked for anew under another key.
+    """
+
+    name: str
+    pipeline: str = ""
+    found_full: int = 0
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {"Idempotency-Key": f"{self.name}-{self.found_full}"}
+
+    def heed(self, code: str | None) -> bool:
+        """Whether it may be asked for again: under another key, of which this one takes care."""
+        self.found_full += code == FULL
+        return code == FULL
 
 
 class Caller(Protocol):
@@ -67,6 +91,10 @@ class Workload:
     chance: random.Random
     session: aiohttp.ClientSession
     unexpected: list[str] = field(default_factory=list)
+    pause: float = 0.5
+    """Seconds before a request is repeated."""
+    requests: dict[str, Request] = field(default_factory=dict)
+    """What was asked for, by the run that it was told of."""
 
     async def run(self) -> None:
         async with asyncio.TaskGroup() as group:
@@ -83,46 +111,65 @@ class Workload:
     async def _submit(self, tenant: Tenant, number: int) -> None:
         pipeline = "failing" if self.chance.random() < FAILING_SHARE else "ledger"
         cancels = self.chance.random() < CANCEL_SHARE
-        key = {"Idempotency-Key": f"{tenant.name}-{number}"}
-        path = f"/api/v1/pipelines/run/{pipeline}"
+        run_id = await self._obtain(tenant, Request(f"{tenant.name}-{number}", pipeline))
+        if cancels and run_id:
+            await self.call("DELETE", f"/api/v1/pipelines/runs/{run_id}", tenant)
+
+    async def _obtain(self, tenant: Tenant, request: Request) -> str | None:
+        """The run that was begun, if the limits allow one."""
+        path = f"/api/v1/pipelines/run/{request.pipeline}"
         while True:
-            status, body = await self.call("POST", path, tenant, key)
+            status, body = await self.call("POST", path, tenant, request.headers)
             if status == 202:
-                tenant.accepted[body["run_id"]] = pipeline
-                break
+                run_id = str(body["run_id"])
+                tenant.accepted[run_id] = request.pipeline
+                self.requests[run_id] = request
+                return run_id
             if status == 429 and body.get("code") == REFUSED:
                 tenant.refused += 1
-                return
+                return None
+            request.heed(body.get("code"))
             self._note("POST", status, body)
-            await asyncio.sleep(0.5)
-        if cancels:
-            await self.call("DELETE", f"/api/v1/pipelines/runs/{body['run_id']}", tenant)
+            await asyncio.sleep(self.pause)
 
     async def wait_for_ends(self, within: float) -> float:
         """Return how long it took until every accepted run had ended, or `within`."""
         started = asyncio.get_running_loop().time()
-        while asyncio.get_running_loop().time() - started < within:
-            open_runs = [
-                (tenant, run_id)
-                for tenant in self.tenants
-                for run_id in tenant.accepted
-                if run_id not in tenant.ended
-            ]
-            if not open_runs:
-                break
-            for tenant, run_id in open_runs:
-                path = f"/api/v1/pipelines/runs/{run_id}"
-                status, body = await self.call("GET", path, tenant)
-                if status != 200 or body["status"] not in FINAL:
-                    continue
-                if body["status"] == "REJECTED":  # it was only known after the 202
-                    del tenant.accepted[run_id]
-                    tenant.refused += 1
-                else:
-                    tenant.ended[run_id] = body["status"]
-                    tenant.ended_after[run_id] = asyncio.get_running_loop().time() - started
-            await asyncio.sleep(0.2)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(within), asyncio.TaskGroup() as group:
+                anew: list[asyncio.Task[str | None]] = []
+                while (open_runs := self._open_runs) or not all(task.done() for task in anew):
+                    for tenant, run_id in open_runs:
+                        request = await self._look(tenant, run_id, started)
+                        if request is not None:
+                            anew.append(group.create_task(self._obtain(tenant, request)))
+                    await asyncio.sleep(LOOK_SECONDS)
         return asyncio.get_running_loop().time() - started
+
+    @property
+    def _open_runs(self) -> list[tuple[Tenant, str]]:
+        return [
+            (tenant, run_id)
+            for tenant in self.tenants
+            for run_id in tenant.accepted
+            if run_id not in tenant.ended
+        ]
+
+    async def _look(self, tenant: Tenant, run_id: str, started: float) -> Request | None:
+        """Take in a run's end; what found a full queue, as was known only later, is given back."""
+        status, body = await self.call("GET", f"/api/v1/pipelines/runs/{run_id}", tenant)
+        if status != 200 or body["status"] not in FINAL:
+            return None
+        if body["status"] != "REJECTED":
+            tenant.ended[run_id] = body["status"]
+            tenant.ended_after[run_id] = asyncio.get_running_loop().time() - started
+            return None
+        del tenant.accepted[run_id]
+        request = self.requests[run_id]
+        if request.heed((body.get("error") or {}).get("code")):
+            return request
+        tenant.refused += 1
+        return None
 
     async def call(
         self,
@@ -138,7 +185,7 @@ class Workload:
         data = json.dumps(body or {}) if method == "POST" else None
         try:
             async with self.session.request(method, url, headers=headers, data=data) as answer:
-                return answer.status, await answer.json(content_type=None)
+                return answer.status, await answer.json(content_type=None) or {}
         except (aiohttp.ClientError, TimeoutError, ValueError):
             return 0, {}
 
