@@ -5,6 +5,7 @@ that callers are promised are caught here.
 """
 
 import json
+import sys
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -19,13 +20,16 @@ from libs.web.problem import Problem
 from services.executor.steps.guard import check_select
 from services.executor.steps.step import StepError
 from services.gateway import keys
+from services.gateway.api.pages import Cursors
 from services.scheduler.definitions.nodes import DefinitionError
 from services.scheduler.definitions.shapes import parse_definition
+from tests.fuzz.files import FILES
 
 Target = Callable[[bytes], None]
 PUBLISHED = datetime(2026, 1, 1, tzinfo=UTC)
 CONFIG = ConfigId("fuzzed")
 PEPPER = b"pepper"
+CURSORS = Cursors(b"secret")
 
 
 def definition(data: bytes) -> None:
@@ -56,6 +60,17 @@ def body(data: bytes) -> None:
         parse_json(_text(data))
 
 
+def cursor(data: bytes) -> None:
+    """`next_cursor` as it comes back: only what was sealed for this list opens."""
+    text = _text(data)
+    with suppress(Problem):
+        raise AssertionError(f"opened: {CURSORS.open('list', text)}")
+    sealed = CURSORS.seal("list", text)
+    assert CURSORS.open("list", sealed) == text
+    with suppress(Problem):
+        raise AssertionError(f"opened for another list: {CURSORS.open('other', sealed)}")
+
+
 def envelope(data: bytes) -> None:
     """A Pub/Sub message: lines of `attribute: value`, an empty line, and the data."""
     head, _, payload = data.partition(b"\n\n")
@@ -73,5 +88,8 @@ def _text(data: bytes) -> str:
 
 
 TARGETS: dict[str, Target] = {
-    target.__name__: target for target in (definition, sql, api_key, body, envelope)
+    target.__name__: target for target in (definition, sql, api_key, body, cursor, envelope, *FILES)
 }
+
+if __name__ == "__main__":
+    sys.stdout.write("\n".join(TARGETS) + "\n")

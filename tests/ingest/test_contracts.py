@@ -4,8 +4,11 @@ from decimal import Decimal
 from typing import Any
 
 import orjson
+import polars as pl
 import pytest
 
+from services.executor.ingest.contract import Contract
+from services.executor.steps.raw_load import numbers
 from services.executor.steps.step import StepError
 from tests.ingest.surroundings import Surroundings
 
@@ -86,6 +89,14 @@ async def test_rows_that_do_not_fit_are_put_aside_whole(around: Surroundings) ->
     ]
     assert orjson.loads(found[0][3]) == {"account": "008", "cost": "much", "day": "2026-11-02"}
     assert around.heard.checks == {"rows_fit_the_contract": "FAILED"}
+
+
+def test_bytes_are_put_aside_as_bigquery_writes_them_in_json() -> None:
+    frame = pl.DataFrame({"cost": ["much", "1"], "picture": [b"\xff\x00", b""]})
+    contract = Contract("discard_row", {"cost": "decimal", "picture": "text"})
+    rows = contract.sort(frame, "f.parquet", numbers(0, 2), lambda _: None)
+    assert orjson.loads(rows.aside["x_values"].item()) == {"cost": "much", "picture": "/wA="}
+    assert rows.kept.select("cost", "picture").rows() == [(1, b"")]
 
 
 async def test_values_that_do_not_fit_are_left_out_and_kept_aside(around: Surroundings) -> None:

@@ -15,6 +15,9 @@ from services.executor.ingest.places import BadPatternError, checked, matches
 from services.executor.ingest.readers import Format, ParquetFile, open_reader
 
 TABLE = "account,cost\n007,1.5\n008,2\n"
+NEVER_CLOSED = "a quote is opened in this row and never closed"
+PACKED_WRONGLY = gzip.compress(b"", mtime=0)[:10] + b"\xff" * 20
+"""The head of a gzip, and then a block of a kind that there is not."""
 
 
 def read(
@@ -96,6 +99,23 @@ def test_a_header_alone_is_a_delivery_of_nothing(tmp_path: Path) -> None:
             gzip.compress(b"a,b\n" + b"1,2\n" * 99_999)[:-200], None, "", "too early", id="cut gzip"
         ),
         pytest.param(gzip.compress(TABLE.encode())[:15], None, "", "too early", id="hardly a gzip"),
+        pytest.param(PACKED_WRONGLY, None, "", "or is damaged", id="gzip packed wrongly"),
+        pytest.param(
+            "a,b\n1,2\n".encode("utf-16-le"), 1, "number 1", "`encoding`", id="UTF-16 unmarked"
+        ),
+        pytest.param(
+            "a,b\n1,2\n".encode("utf-16")[:-1], 3, "", "it is not UTF-16", id="cut in a character"
+        ),
+        pytest.param(b'a,"b\nc,d\n1,2\n', 1, "", NEVER_CLOSED, id="header left open"),
+        pytest.param(b'a,b\n1,2\n3,"x\n5,6\n', 3, "", NEVER_CLOSED, id="value left open"),
+        pytest.param(b'a,b\n1,"x\ny"\n3,"z', 4, "", NEVER_CLOSED, id="cut in a value"),
+        pytest.param(
+            gzip.compress('a,b\n1,"x\n5,6\n'.encode("utf-16")),
+            2,
+            "",
+            NEVER_CLOSED,
+            id="left open in UTF-16",
+        ),
     ],
 )
 def test_a_bad_csv_is_refused_in_its_place(
@@ -105,6 +125,30 @@ def test_a_bad_csv_is_refused_in_its_place(
         read(tmp_path, content)
     found = caught.value
     assert (found.file, found.line, found.column) == ("bill.csv", line, column)
+
+
+@pytest.mark.parametrize(
+    ("content", "header", "rows"),
+    [
+        (b'a,"b\nc"\n1,2\n', ["a", "b\nc"], [("1", "2")]),
+        (b'a,"b\r\nc ""d"""\n1,"2\n"\n', ["a", 'b\r\nc "d"'], [("1", "2\n")]),
+        (b'a,b\n5" disk,"x\ny"', ["a", "b"], [('5" disk', "x\ny")]),
+        (b'a,b\n1,5" disk', ["a", "b"], [("1", '5" disk')]),
+        (b"a,b", ["a", "b"], []),
+        (b"a,b\n\n", ["a", "b"], []),
+    ],
+)
+def test_what_only_looks_left_open_is_read(
+    tmp_path: Path, content: bytes, header: list[str], rows: list[tuple[str, ...]]
+) -> None:
+    found = read(tmp_path, content)
+    assert (found.columns, found.rows()) == (header, rows)
+
+
+def test_below_a_header_of_several_lines_no_row_tells_its_line(tmp_path: Path) -> None:
+    path = tmp_path / "f.csv"
+    path.write_bytes(b'a,"b\nc"\n1,2\n')
+    assert open_reader(path, "f.csv", None, CsvOptions()).lines is None
 
 
 def test_json_lines_are_read_whatever_fields_they_have(tmp_path: Path) -> None:
@@ -124,6 +168,7 @@ def test_json_lines_are_read_whatever_fields_they_have(tmp_path: Path) -> None:
         (b'{"a": 1}\n[1]\n', 2, "a JSON object was expected"),
         (b'\n{"a": 1}\n\n \n{"a": \n', 5, "this is not JSON"),
         (gzip.compress(b'{"a": 1}\n' * 9999, mtime=0)[:-50], None, "too early"),
+        (PACKED_WRONGLY, None, "or is damaged"),
     ],
 )
 def test_bad_json_lines_are_refused(
@@ -189,6 +234,13 @@ def test_bytes_in_a_column_of_their_own_are_read(tmp_path: Path) -> None:
     pl.DataFrame({"a": [b"x"]}).write_parquet(tmp_path / "file")
     (frame,) = ParquetFile(tmp_path / "file", "f.parquet").batches()
     assert frame["a"].to_list() == [b"x"]
+
+
+def test_text_of_parquet_that_is_none_is_refused(tmp_path: Path) -> None:
+    text = pa.array([b"fine", b"\xff\xfe"]).view(pa.string())
+    pq.write_table(pa.table({"name": text}), tmp_path / "file")
+    with pytest.raises(RefusedFileError, match=r"it is damaged: .*UTF8"):
+        list(ParquetFile(tmp_path / "file", "f.parquet").batches())
 
 
 def test_parquet_is_read_with_its_types_and_refused_when_cut(tmp_path: Path) -> None:

@@ -308,6 +308,7 @@ async def test_the_newest_whole_run_of_azure_is_read(around: Surroundings) -> No
         (b"{}", "not a manifest of aws: KeyError 'dataFiles'"),
         (aws_manifest(), "it lists no file"),
         (aws_manifest("../other/x.csv"), "it names"),
+        (b'{"dataFiles": ["s3://bucket"]}', "not a manifest of aws: IndexError"),
     ],
 )
 async def test_what_is_no_manifest_is_refused(

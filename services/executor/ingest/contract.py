@@ -168,7 +168,7 @@ class Contract:
         for misfit in reversed(misfits):
             reason = pl.when(misfit.rows).then(pl.lit(misfit.why)).otherwise(reason)
             column = pl.when(misfit.rows).then(pl.lit(misfit.column)).otherwise(column)
-        whole = pl.struct(frame.columns).struct.json_encode()
+        whole = pl.struct(_in_json(frame)).struct.json_encode()
         aside = frame.select(
             kept["x_row"], reason.alias(REASON), column.alias(COLUMN), whole.alias(WHOLE)
         ).filter(pl.col(REASON).is_not_null())
@@ -186,6 +186,14 @@ class Contract:
     def _kind(self, header: str) -> Kind | None:
         name = column_name(header).lower()
         return next((_KINDS.get(t) for n, t in self.types.items() if n.lower() == name), None)
+
+
+def _in_json(frame: pl.DataFrame) -> list[pl.Expr]:
+    """Bytes as BigQuery writes them in JSON, which has none."""
+    return [
+        pl.col(name).bin.encode("base64") if type_ == pl.Binary else pl.col(name)
+        for name, type_ in frame.schema.items()
+    ]
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ import gzip
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from itertools import count
+from itertools import chain, count
 from pathlib import Path
 from typing import IO, Any, Literal
 
@@ -18,7 +18,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.csv as pa_csv
 
-from services.executor.ingest.errors import RefusedFileError
+from services.executor.ingest.errors import DAMAGED, RefusedFileError
 from services.executor.ingest.gaps import UTF_8, Watched
 
 BLOCK = 2 << 20
@@ -29,11 +29,15 @@ csv.field_size_limit(BLOCK)
 _BOMS = ((b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"), (b"\xef\xbb\xbf", "utf-8-sig"))
 
 
+_END = "\0"
+"""A last line that is put behind a file's own."""
+
+
 class _EndlessError(Exception):
     """A line does not end within what a row may have."""
 
 
-_UNREADABLE = (UnicodeError, OSError, EOFError, csv.Error, _EndlessError)
+_UNREADABLE = (*DAMAGED, UnicodeError, csv.Error, _EndlessError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +57,13 @@ class CsvFile:
         if options.encoding and not _is_known(options.encoding):
             raise RefusedFileError(name, f"encoding {options.encoding!r} is not known")
         self.encoding = options.encoding or self._guess()
-        self.header = self._header()
+        self.header, self._is_alone = self._header()
         self._gaps = False
 
     @property
     def lines(self) -> Literal["csv"] | None:
-        """A row's line is told by the rows before it, unless there are empty lines."""
-        return None if self._gaps else "csv"
+        """A row's line is told by the rows before it, if there is but one line more."""
+        return None if self._gaps or any(map(_breaks, self.header)) else "csv"
 
     def batches(self, columns: Collection[str] | None = None) -> Iterator[pl.DataFrame]:
         """The columns first, without rows. Raises `RefusedFileError`: then use none of it."""
@@ -72,14 +76,22 @@ class CsvFile:
 
         try:
             yield pl.DataFrame(schema=dict.fromkeys(only, pl.String()))
+            if self._is_alone:
+                return
             with pa.input_stream(str(self._path), compression=self._compression) as stream:
                 watched = Watched(stream, self.encoding)
                 source = pa.PythonFile(watched, mode="r")
-                yield from _gathered(pa_csv.open_csv(source, **self._how(refuse, only)))
+                last = pl.DataFrame()
+                for last in _gathered(pa_csv.open_csv(source, **self._how(refuse, only))):
+                    yield last
                 self._gaps = watched.gaps
+            if watched.odd or _goes_on(last.tail(1)):
+                self._refuse_open()
         except pa.ArrowInvalid as error:
             raise self._refusal(error, bad) from None
-        except (OSError, EOFError) as error:
+        except UnicodeError as error:
+            raise self._undecodable(error) from None
+        except DAMAGED as error:
             raise self._broken(error) from None
 
     def line_of(self, row: int) -> int | None:
@@ -106,7 +118,10 @@ class CsvFile:
         encoding = "utf8" if self.encoding in UTF_8 else self.encoding
         return {
             "read_options": pa_csv.ReadOptions(
-                block_size=BLOCK, encoding=encoding, column_names=self.header, skip_rows=1
+                block_size=BLOCK,
+                encoding=encoding,
+                column_names=self.header,
+                skip_rows_after_names=1,  # the header, which may have several lines
             ),
             "parse_options": pa_csv.ParseOptions(
                 delimiter=self._options.delimiter,
@@ -121,30 +136,40 @@ class CsvFile:
             ),
         }
 
-    def _header(self) -> list[str]:
+    def _header(self) -> tuple[list[str], bool]:
+        """The names, and whether nothing follows them."""
         try:
             with self._text() as text:
                 reader = csv.reader(_lines(text), delimiter=self._options.delimiter)
-                header = next(reader, None)
+                header = next(reader, [])
+                is_alone = not text.read(1)
         except _EndlessError:
             raise self._endless() from None
         except UnicodeError as error:
             raise self._undecodable(error) from None
-        except (OSError, EOFError) as error:
+        except DAMAGED as error:
             raise self._broken(error) from None
         except csv.Error as error:
             raise RefusedFileError(self._name, f"its header cannot be read: {error}") from None
-        if not header or not any(header):
+        self._check_names(header)
+        if is_alone:
+            self._refuse_open()
+        return header, is_alone
+
+    def _check_names(self, header: list[str]) -> None:
+        if not any(header):
             raise RefusedFileError(self._name, "it is empty; a header line was expected", line=1)
         if "" in header:
             place = f"number {header.index('') + 1}"
             raise RefusedFileError(self._name, "this column has no name", line=1, column=place)
-        for name in header:
+        for number, name in enumerate(header, 1):
+            if "\0" in name:
+                problem = "its name has a character 0; say the file's `encoding`, e.g. utf-16-le"
+                raise RefusedFileError(self._name, problem, line=1, column=f"number {number}")
             if header.count(name) > 1:
                 raise RefusedFileError(
                     self._name, "two columns have this name", line=1, column=name
                 )
-        return header
 
     def _refusal(self, error: pa.ArrowInvalid, bad: list[Any]) -> RefusedFileError:
         if bad:
@@ -178,6 +203,22 @@ class CsvFile:
                     return None
         return None
 
+    def _refuse_open(self) -> None:
+        """Such a value would swallow all rows behind it."""
+        if (line := self._open_line()) is not None:
+            problem = "a quote is opened in this row and never closed"
+            raise RefusedFileError(self._name, problem, line=line)
+
+    def _open_line(self) -> int | None:
+        """The line on which the last row begins, if the end of the file is within a value."""
+        with suppress(*_UNREADABLE), self._text() as text:
+            reader = csv.reader(chain(_lines(text), [_END]), delimiter=self._options.delimiter)
+            begun = before = 0
+            for _ in reader:
+                begun, before = before, reader.line_num
+            return begun + 1 if before - begun > 1 else None
+        return None
+
     def _undecodable(self, error: BaseException) -> RefusedFileError:
         reason = f"it is not {self.encoding.upper()} text ({type(error).__name__}); "
         hint = "say which encoding it has with `encoding`, e.g. latin-1"
@@ -185,7 +226,7 @@ class CsvFile:
 
     def _undecodable_line(self) -> int | None:
         decoder, line = codecs.getincrementaldecoder(self.encoding)(), 1
-        with suppress(OSError, EOFError), self._bytes() as raw:
+        with suppress(*DAMAGED), self._bytes() as raw:
             while True:
                 piece = raw.read(BLOCK)
                 try:
@@ -205,7 +246,7 @@ class CsvFile:
         try:
             with self._bytes() as raw:
                 first = raw.read(4)
-        except (OSError, EOFError) as error:
+        except DAMAGED as error:
             raise self._broken(error) from None
         return next((name for bom, name in _BOMS if first.startswith(bom)), "utf-8")
 
@@ -226,6 +267,15 @@ def _lines(text: IO[str]) -> Iterator[str]:
         if len(line) == BLOCK and not line.endswith(("\n", "\r")):
             raise _EndlessError
         yield line
+
+
+def _goes_on(row: pl.DataFrame) -> bool:
+    """Whether a value of the row has more than one line."""
+    return any(map(_breaks, chain.from_iterable(row.rows())))
+
+
+def _breaks(value: str) -> bool:
+    return "\n" in value or "\r" in value
 
 
 def _gathered(parsed: Iterable[pa.RecordBatch]) -> Iterator[pl.DataFrame]:

@@ -6,6 +6,11 @@ IngestError
 └── RefusedFileError        a file cannot be read as it should be: file, line, column
 """
 
+import zlib
+
+DAMAGED = (OSError, EOFError, zlib.error)
+"""What Python raises where a file is not whole, or was packed wrongly."""
+
 
 class IngestError(Exception):
     """Base; `code` is stable. Nothing of the delivery has been loaded."""

@@ -36,9 +36,17 @@ class Watched:
         self.gaps = not "\n\n".encode(encoding).endswith(b"\n\n")
         """Also for encodings whose line breaks do not look so."""
         self._checks, self._unchecked = encoding in UTF_8, b""
+        self._newest = b""
+
+    @property
+    def odd(self) -> bool:
+        """Whether a quote of the last line has no other."""
+        newest = self._newest.rstrip(b"\r\n\0")
+        return newest.count(b'"', newest.rfind(b"\n") + 1) % 2 == 1
 
     def read(self, size: int) -> bytes:
         piece = self._stream.read(size)
+        self._newest = piece or self._newest
         if self._checks:
             self._check(piece)
         if not self.gaps and piece:

@@ -96,7 +96,7 @@ async def _read(place: Place, kind: Kind, file: FoundFile, spool: Path) -> Liste
         return _azure(file, said) if kind == "azure" else _aws(file, said)
     except orjson.JSONDecodeError as error:
         raise RefusedFileError(file.name, f"this is not JSON: {error}") from None
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
+    except (LookupError, TypeError, AttributeError, ValueError) as error:
         problem = f"it is not a manifest of {kind}: {type(error).__name__} {str(error)[:100]}"
         raise RefusedFileError(file.name, problem) from None
 

@@ -32,7 +32,10 @@ def read_page(path: Path, name: str) -> Page:
         raise RefusedFileError(name, f"it is larger than {LARGEST} bytes: no page of OpenAI")
     try:
         said: Any = orjson.loads(path.read_bytes())
-        buckets = [{**bucket, "results": list(bucket["results"])} for bucket in said["data"]]
+        buckets = [
+            {**bucket, "results": [{**result} for result in bucket["results"]]}
+            for bucket in said["data"]
+        ]
         found = Page(buckets, str(said["next_page"]) if said["has_more"] else None)
         _ = found.begins
     except orjson.JSONDecodeError as error:

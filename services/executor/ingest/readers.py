@@ -10,16 +10,19 @@ import orjson
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
+from polars.exceptions import PanicException
 
 from services.executor.ingest.arrow_types import problem_of
 from services.executor.ingest.csv_reader import CsvFile, CsvOptions
-from services.executor.ingest.errors import RefusedFileError
+from services.executor.ingest.errors import DAMAGED, RefusedFileError
 from services.executor.ingest.openai_pages import OpenAIPage
 
 Lines = Literal["csv", "ndjson"]
 Format = Literal["csv", "parquet", "ndjson", "openai"]
 ROWS = 50_000
 JSON_BLOCK = 16 << 20
+_NO_PARQUET = (pa.ArrowException, OSError, UnicodeDecodeError, PanicException)
+"""What is raised where a file's bytes are not those of Parquet, its names included."""
 _SUFFIXES: dict[str, Format] = {
     ".csv": "csv",
     ".parquet": "parquet",
@@ -63,7 +66,7 @@ class ParquetFile:
         self._name = name
         try:
             self._file = pq.ParquetFile(path, memory_map=True)
-        except (pa.ArrowException, OSError) as error:
+        except _NO_PARQUET as error:
             problem = f"it is not a whole Parquet file: {str(error)[:200]}"
             raise RefusedFileError(name, problem) from None
         for field in self._file.schema_arrow:
@@ -78,8 +81,10 @@ class ParquetFile:
         only = None if columns is None else sorted(columns)
         try:
             for batch in self._file.iter_batches(batch_size=ROWS, columns=only):
+                # What says text may hold any bytes, which Polars takes for UTF-8 unseen.
+                batch.validate(full=True)
                 yield _frame(batch)
-        except (pa.ArrowException, OSError) as error:
+        except _NO_PARQUET as error:
             problem = f"it is damaged: {str(error)[:200]}"
             raise RefusedFileError(self._name, problem) from None
 
@@ -161,7 +166,7 @@ class JsonLines:
                     if size >= JSON_BLOCK:
                         yield block
                         block, size = [], 0
-        except (OSError, EOFError) as error:
+        except DAMAGED as error:
             problem = f"it ends too early or is damaged ({error}); send it again"
             raise RefusedFileError(self._name, problem) from None
         if block:

@@ -1,0 +1,173 @@
+"""The parsers of what tenants deliver: read, held against a contract, and written as parts.
+
+As steps do it, but that nothing is uploaded or loaded.
+"""
+
+import asyncio
+import csv
+import io
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import polars as pl
+
+from services.executor.focus.engine import Converter
+from services.executor.focus.errors import FocusError
+from services.executor.focus.mapping import load_mapping
+from services.executor.ingest.contract import Contract, Declared, Rows
+from services.executor.ingest.csv_reader import CsvOptions
+from services.executor.ingest.errors import IngestError
+from services.executor.ingest.manifests import Kind, delivered
+from services.executor.ingest.parts import ColumnConflictError, PartWriter, tabular
+from services.executor.ingest.places import FoundFile
+from services.executor.ingest.readers import Format, Reader, open_reader
+from services.executor.steps.raw_load import Target, numbers, with_own
+
+TYPES: dict[str, Declared] = {
+    "amount": "decimal",
+    "at": "time",
+    "day": "date",
+    "number": "int",
+    "flag": "bool",
+}
+CONTRACT = Contract("discard_value", TYPES)
+TARGET = Target("raw.fuzzed", "2026-11", "load", ("file",))
+BILLS = ("aws_cur", "azure_export", "focus_file")
+MANIFESTS: tuple[Kind, ...] = ("aws", "azure", "openai")
+
+
+def csv_file(data: bytes) -> None:
+    """CSV, gzipped or not; what Python's reader makes of it is what ours makes of it."""
+    with refused(), on_disk(data) as path:
+        reader = opened(path, "csv")
+        rows = loaded(reader, path.parent)
+        if reader.lines and data.isascii() and b"\0" not in data:
+            text = io.StringIO(data.decode(), newline="")
+            assert rows == sum(1 for row in csv.reader(text) if row) - 1
+
+
+def ndjson_file(data: bytes) -> None:
+    """JSON objects, one to a line, gzipped or not."""
+    with refused(), on_disk(data) as path:
+        loaded(opened(path, "ndjson"), path.parent)
+
+
+def openai_file(data: bytes) -> None:
+    """A saved page of OpenAI's costs or usage."""
+    with refused(), on_disk(data) as path:
+        loaded(opened(path, "openai"), path.parent)
+
+
+def parquet_file(data: bytes) -> None:
+    """Parquet, whole or not."""
+    with refused(), on_disk(data) as path:
+        loaded(opened(path, "parquet"), path.parent)
+
+
+def manifest(data: bytes) -> None:
+    """What a provider says it has delivered: the same bytes taken for one of each."""
+    for kind in MANIFESTS:
+        with refused(), on_disk(data) as path:
+            file = FoundFile("bills/manifest.json", len(data), "checksum")
+            asyncio.run(delivered(_Alone(path), kind, [file], path.parent / "spool"))
+
+
+def bill(data: bytes) -> None:
+    """A bill as CSV below the name of its mapping: whatever becomes FOCUS adds up to the bill."""
+    name, _, text = data.partition(b"\n")
+    said = name.decode(errors="replace")
+    if said not in BILLS:
+        return
+    with refused(), on_disk(text) as path:
+        batches = list(opened(path, "csv").batches())
+        converter = Converter(load_mapping(said), batches[0].schema)
+        for batch in batches:
+            converter.convert(batch)
+        assert converter.tally.rows_accounted
+
+
+def opened(path: Path, format_: Format) -> Reader:
+    return open_reader(path, path.name, format_, CsvOptions())
+
+
+def loaded(reader: Reader, folder: Path) -> int:
+    """How many rows were read, each of which is in a part."""
+    read = asyncio.run(_load(reader, folder))
+    assert read == sum(pl.read_parquet(part).height for part in sorted(folder.glob("kept-*")))
+    return read
+
+
+async def _load(reader: Reader, folder: Path) -> int:
+    row = 0
+    async with PartWriter(_Folder(folder), "parts", folder) as parts:
+        for batch in reader.batches():
+            rows = CONTRACT.sort(batch, "file", numbers(row, batch.height), reader.line_of)
+            await parts.add(tabular(_whole(rows)))
+            row += batch.height
+        await parts.finish()
+    return row
+
+
+def _whole(rows: Rows) -> pl.DataFrame:
+    return with_own(rows, TARGET, "file").kept
+
+
+@contextmanager
+def refused() -> Iterator[None]:
+    """What tenants are told of in words."""
+    with suppress(IngestError, FocusError, ColumnConflictError):
+        yield
+
+
+@contextmanager
+def on_disk(data: bytes) -> Iterator[Path]:
+    with TemporaryDirectory(prefix="fuzzed-") as folder:
+        path = Path(folder, "file")
+        path.write_bytes(data)
+        yield path
+
+
+class _Folder:
+    """Parts stay beside the file."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder, self._kept = folder, 0
+
+    def uri(self, name: str) -> str:
+        return name
+
+    async def upload(self, name: str, path: Path) -> None:
+        del name
+        (self._folder / f"kept-{self._kept}").hardlink_to(path)
+        self._kept += 1
+
+
+class _Alone:
+    """A place that holds a manifest, and nothing of what it lists."""
+
+    name = "a place"
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    async def below(self, prefix: str) -> AsyncIterator[FoundFile]:
+        files: tuple[FoundFile, ...] = ()
+        for file in files:
+            if file.name.startswith(prefix):
+                yield file
+
+    async def fetch(self, file: FoundFile, spool: Path) -> Path:
+        del file, spool
+        return self._path
+
+
+FILES: tuple[Callable[[bytes], None], ...] = (
+    csv_file,
+    ndjson_file,
+    openai_file,
+    parquet_file,
+    manifest,
+    bill,
+)
