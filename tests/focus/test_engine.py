@@ -139,6 +139,19 @@ def test_tags_of_a_repeated_column_are_read_like_columns_of_their_own() -> None:
     assert convert(frame)[0]["Tags"].to_list() == ['{"Team":"a\\"b","env":""}']
 
 
+def test_rows_that_say_the_same_have_the_same_tags_and_others_their_own() -> None:
+    teams, stages = ["a", "b", None, "", "a"] * 4, ["1", "1", None, "1", "2"] * 4
+    one = without_tags()
+    frame = pl.concat([one] * len(teams)).with_columns(
+        pl.Series("resourceTags/user:Team", teams), pl.Series("resourceTags/user:Stage", stages)
+    )
+    said = ['{"Team":"a","Stage":"1"}', '{"Team":"b","Stage":"1"}', None]
+    assert convert(frame)[0]["Tags"].to_list() == [
+        *said, '{"Stage":"1"}', '{"Team":"a","Stage":"2"}'
+    ] * 4  # fmt: skip
+    assert convert(pl.concat([one] * 3))[0]["Tags"].to_list() == [None] * 3
+
+
 @pytest.mark.parametrize(
     ("column", "text"),
     [

@@ -4,8 +4,6 @@ from collections.abc import Mapping, Sequence
 
 import polars as pl
 
-from services.executor.ingest.values import spread
-
 _CONTROL = [chr(n) for n in range(0x20)]
 _RAW = ["\\", '"', *_CONTROL]
 _ESCAPED = ["\\\\", '\\"', *(f"\\u{n:04x}" for n in range(0x20))]
@@ -108,15 +106,19 @@ def _filled(text: pl.Expr) -> pl.Expr:
 def repeated(frame: pl.DataFrame, made: pl.Expr) -> pl.Series:
     """What an expression makes of each row; once for all rows that say the same."""
     of = list(dict.fromkeys(made.meta.root_names()))
-    said = frame.select(_as_text(pl.col(name), frame.schema[name]) for name in of)
-    different = said.unique()
-    if different.height > frame.height // 2 or not of:
+    said = frame.select(
+        pl.int_range(pl.len(), dtype=pl.UInt32).alias(MADE),
+        *(_as_text(pl.col(name), frame.schema[name]) for name in of),
+    )
+    first = said.select(pl.col(MADE).first().over(of)).to_series() if of else said[MADE]
+    different = first.unique()
+    if different.len() > frame.height // 2:
         return frame.with_columns(made.alias(MADE))[MADE]
-    if len(of) == 1 and said.dtypes == [pl.String]:
-        text = different.drop_nulls()
-        return spread(said[of[0]], text[of[0]], text.select(made.alias(MADE))[MADE]).alias(MADE)
-    known = different.with_columns(made.alias(MADE))
-    return said.join(known, on=of, how="left", nulls_equal=True, maintain_order="left")[MADE]
+    # In one piece: it takes a sixth of the time to look anything up in.
+    known = said[different].select(made.alias(MADE)).to_series().rechunk()
+    places = pl.zeros(frame.height, dtype=pl.UInt32, eager=True)
+    places = places.scatter(different, pl.int_range(different.len(), eager=True))
+    return known.gather(places.gather(first))
 
 
 def _as_text(value: pl.Expr, type_: pl.DataType) -> pl.Expr:
