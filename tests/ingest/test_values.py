@@ -7,11 +7,11 @@ from typing import Any
 import polars as pl
 import pytest
 
-from services.executor.ingest.values import PLAIN, Kind, Style, bad, read
+from services.executor.ingest.values import PLAIN, Bad, Kind, Style, bad, read
 
 LAST = datetime.max.replace(tzinfo=UTC)
 COMMA, DAY_FIRST = Style(decimal_comma=True), Style(day_first=True)
-WRONG = "wrong"
+WRONG, BEFORE = "wrong", "1969-12-31T23:59:58"
 
 
 @pytest.mark.parametrize(
@@ -59,6 +59,29 @@ def test_a_value_is_read(written: str, kind: Kind, style: Style, expected: Any) 
         assert (wrong.row, wrong.value, found[1]) == (1, written, None)
     else:
         assert (found[1], wrong) == (expected, None)
+
+
+@pytest.mark.parametrize(
+    ("written", "kind", "expected"),
+    [
+        (["2026-11-05T23:59:59Z", "2026-11-05T22:00:00Z"], "end", ["2026-11-06", "2026-11-05T22"]),
+        (["2026-11-05T23:59:59Z"] * 3, "end", ["2026-11-06"] * 3),
+        (["1969-12-31T23:59:59Z", "1969-12-31T23:59:58Z"], "end", ["1970-01-01", BEFORE]),
+        (["11/30/2026"] * 3, "last_day", ["2026-12-01"] * 3),
+        (["2026-11-05", None, "2026-11-05"], "time", ["2026-11-05", None, "2026-11-05"]),
+        ([""] * 3, "time", [None] * 3),
+        (["November"] * 3, "time", WRONG),
+        ([], "time", []),
+    ],
+)  # fmt: skip
+def test_a_column_of_times_is_read(written: list[str | None], kind: Kind, expected: Any) -> None:
+    values = pl.Series("v", written, dtype=pl.String)
+    found = read(values, kind)
+    if expected == WRONG:
+        assert bad(values, found) == Bad(0, written[0])
+        return
+    times = [None if t is None else datetime.fromisoformat(t).replace(tzinfo=UTC) for t in expected]
+    assert (found.to_list(), found.name, bad(values, found)) == (times, "v", None)
 
 
 @pytest.mark.parametrize(

@@ -32,6 +32,8 @@ _COMMA_NUMBER = r"^[+-]?(\d{1,3}(\.\d{3})+|\d+)(,\d+)?$"
 _INSTANT, _INSTANT_SIZE = "%Y-%m-%dT%H:%M:%SZ", len("2026-01-31T23:59:59Z")
 LAST_SECOND = 59
 """Of a period whose end is meant to be in it."""
+_SECOND, _MINUTE = 10**6, 60 * 10**6
+"""In the unit of `INSTANT`."""
 _FIRST, _LAST = datetime(1, 1, 2, tzinfo=UTC), datetime(9999, 12, 30, tzinfo=UTC)
 """Between them every time has a next second, in every zone."""
 _BOOLS = {"true": True, "false": False, "1": True, "0": False, "yes": True, "no": False}
@@ -132,6 +134,18 @@ def _bools(values: pl.Series) -> pl.Series:
 
 
 def _times(values: pl.Series, kind: Kind, style: Style) -> pl.Series:
+    if _is_one_text(values):
+        return _quick_or_different(values.head(1), kind, style).new_from_index(0, values.len())
+    return _quick_or_different(values, kind, style)
+
+
+def _is_one_text(values: pl.Series) -> bool:
+    """The same in all rows, as a bill's period is."""
+    there = values.dtype == pl.String and values.len() > 0 and not values.has_nulls()
+    return there and bool((values == values.head(1)).all())
+
+
+def _quick_or_different(values: pl.Series, kind: Kind, style: Style) -> pl.Series:
     quick = _instants(values, kind)
     return quick if quick is not None else _different(values, kind, style)
 
@@ -163,7 +177,7 @@ def _ended(found: pl.Series, kind: Kind) -> pl.Series | None:
     """Nothing when a time is none of Python's: such are looked at one by one."""
     if not found.drop_nulls().is_between(_FIRST, _LAST).all():
         return None
-    if kind == "time":
+    if kind == "time" or (found.to_physical() % _MINUTE < _MINUTE - _SECOND).all():
         return found
     at = pl.col(found.name)
     next_second = at.dt.truncate("1s") + pl.duration(seconds=1)
