@@ -78,6 +78,8 @@ class LiveRun:
     """Whether its beginning was fetched, so that something between may be missing."""
     exists: bool = False
     """Whether it is known to have been asked for at least."""
+    told_late: bool = False
+    """Whether it was first heard of when more may have been said of it already."""
     lease: timedelta = timedelta(seconds=60)
     counted: int | None = 0
     """How many of its bytes are counted; None once it is forgotten."""
@@ -89,8 +91,9 @@ class LiveRun:
 
     def is_silent(self, now: datetime) -> bool:
         """Whether what it did since may have passed this instance by."""
-        ended = self.run is not None and self.run.status.is_final
-        return not ended and now - self.heard_at > self.lease * SILENT_LEASES
+        if self.run is not None and self.run.status.is_final:
+            return False
+        return self.told_late or now - self.heard_at > self.lease * SILENT_LEASES
 
     def tell(self) -> None:
         """Wake whoever waits, with news."""
@@ -157,11 +160,18 @@ class LiveRuns:
         if live.run is not None and live.is_silent(now) and not begins(message):
             self.drop(tenant, run_id)
             live = self.followed(tenant, run_id)
-        live.journal.whole = live.journal.whole or (live.version == 0 and begins(message))
+        if live.version == 0:
+            live.told_late = self._is_late(live, envelope, now)
+            live.journal.whole = begins(message) and not live.told_late
         self._take(live, [(Heard.of(envelope, message, now), message)])
+
+    def _is_late(self, live: LiveRun, envelope: Envelope, now: datetime) -> bool:
+        """A client that repeats an old request makes the scheduler repeat what it said then."""
+        return envelope.time < max(self.since, now - live.lease * SILENT_LEASES)
 
     def fill(self, live: LiveRun, recorded: Iterable[tuple[Heard, Message]]) -> None:
         """Take in what was recorded; what is known already changes nothing."""
+        live.told_late = False
         self._take(live, recorded)
 
     def release(self, live: LiveRun) -> None:

@@ -166,6 +166,27 @@ async def test_a_run_that_ended_while_the_gateway_was_cut_off_is_looked_up() -> 
         assert (await client.get(PATH))[2]["status"] == RunStatus.FAILED
 
 
+@pytest.mark.parametrize(
+    ("since", "listens"),
+    [(1, 0), (LEASE * live.SILENT_LEASES * 2, 3600)],
+    ids=["before this instance listened", "long ago"],
+)
+async def test_what_is_told_again_of_a_run_is_not_taken_for_how_it_is_now(
+    since: float, listens: float
+) -> None:
+    """As when a client repeats a request of whose run this instance has not heard, or no more."""
+    platform = Platform(now=NOW + timedelta(seconds=since - listens))
+    platform.now = NOW + timedelta(seconds=since)
+    queued = said(RunQueuedV1)
+    platform.hear(queued)
+    for number, message in enumerate((queued, STARTED, FINISHED)):
+        platform.record(message, number)
+    async with visiting(platform) as client:
+        for _ in range(2):
+            assert (await client.get(PATH))[2]["status"] == RunStatus.FAILED
+    assert len([one for one in platform.asked if isinstance(one, ListEventsV1)]) == 1
+
+
 async def test_a_stream_finds_an_end_that_was_missed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(events, "HEARTBEAT_SECONDS", 0.1)
     platform = Platform()

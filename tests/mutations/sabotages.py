@@ -452,8 +452,15 @@ SABOTAGES = (
     Sabotage(
         "what was heard long ago passes for what is",
         "services/gateway/live.py",
-        "return not ended and now - self.heard_at > self.lease * SILENT_LEASES",
+        "return self.told_late or now - self.heard_at > self.lease * SILENT_LEASES",
         "return False",
+        "tests/gateway/test_live.py",
+    ),
+    Sabotage(
+        "what a run was when it was asked for passes for what it is",
+        "services/gateway/live.py",
+        "return self.told_late or now",
+        "return now",
         "tests/gateway/test_live.py",
     ),
     Sabotage(
