@@ -134,6 +134,7 @@ RUNS: dict[str, Any] = {
     "attempt": 1,
     "max_bytes_billed": 107_374_182_400,
     "lease_seconds": 45.0,
+    "begin_seconds": 90.0,
     "retry_of": None,
     "retry_of_attempts": 0,
     "submitted_at": SUBMITTED_AT,

@@ -87,8 +87,9 @@ class Runs:
             self._claimed.popitem(last=False)
 
     def _is_late(self, event: RunRequestedV1, envelope: Envelope) -> bool:
-        """Its lease has ended before anybody began, so another attempt is requested."""
-        late = (self._clock() - envelope.time).total_seconds() > event.lease_seconds
+        """Its time has passed before anybody began, so another attempt is requested."""
+        allowed = event.begin_seconds or event.lease_seconds
+        late = (self._clock() - envelope.time).total_seconds() > allowed
         if late:
             LOG.warning("attempt %d of run %s came too late", event.attempt, event.run_id)
         return late

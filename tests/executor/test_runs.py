@@ -89,6 +89,20 @@ async def test_a_duplicate_that_comes_after_the_end_does_nothing() -> None:
     assert stage.acting.ran == ["it"]
 
 
+@pytest.mark.parametrize(
+    ("age", "begin_seconds", "ran"),
+    [(59, None, ["it"]), (61, None, []), (119, 120.0, ["it"]), (121, 120.0, [])],
+)
+async def test_an_attempt_is_begun_while_it_may_be(
+    age: float, begin_seconds: float | None, ran: list[str]
+) -> None:
+    stage, request = Stage(), requested(step("act"), lease_seconds=60, begin_seconds=begin_seconds)
+    runs = runs_of(stage, Claimed())
+    await hear(runs, request, age=age)
+    await runs.finish(60)
+    assert stage.acting.ran == ran
+
+
 async def test_an_executor_without_room_gives_back_what_it_cannot_begin_in_time() -> None:
     stage, runs = await full(Claimed())
     late = requested(step("act", id="late"), lease_seconds=2)

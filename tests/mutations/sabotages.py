@@ -407,6 +407,13 @@ SABOTAGES = (
         "tests/scheduler/test_schedules.py",
     ),
     Sabotage(
+        "what nobody begins is requested again and again",
+        "services/scheduler/domain/attempts.py",
+        "min(1 << max(0, unheard - 1), MOST_LEASES)",
+        "1",
+        "tests/scheduler/test_ledger.py",
+    ),
+    Sabotage(
         "what just began when it was stopped goes on in BigQuery",
         "services/executor/tries.py",
         "            await asyncio.sleep(STOP_AGAIN)\n            await self.stop()\n",

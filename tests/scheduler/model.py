@@ -17,6 +17,8 @@ SAVED, DELETED = "config.saved.v1", "config.deleted.v1"
 PLANNED, UNPLANNED, MISSED = "schedule.saved.v1", "schedule.deleted.v1", "schedule.missed.v1"
 ADVANCED = "schedule.advanced.v1"
 STARTED, CHANGED = "backfill.started.v1", "backfill.changed.v1"
+PATIENCE = (1, 1, 2, 4, *[4] * 100)
+"""Leases that a request may wait, by how many in a row nobody took up before it."""
 
 
 @dataclass
@@ -40,6 +42,7 @@ class Run:
     fill: Fill | None = None
     attempt: int = 0
     returned: int = 0
+    silences: int = 0
     until: datetime = START
     cancelling: bool = False
 
@@ -117,11 +120,12 @@ class Model:
 
     def start(self, run: Run) -> None:
         run.attempt += 1
-        self.extend(run)
+        run.until = self.now + timedelta(seconds=RULES.lease_seconds * PATIENCE[run.silences])
         if run not in self.going:
             self.going.append(run)
 
     def extend(self, run: Run) -> None:
+        run.silences = 0
         run.until = self.now + timedelta(seconds=RULES.lease_seconds)
 
     def order(self) -> list[Run]:
@@ -250,6 +254,7 @@ class Model:
         if run.cancelling:
             return self.end(run) + self.settle()
         run.returned += 1
+        run.silences = 0
         self.start(run)
         return [REQUESTED]
 
@@ -277,6 +282,7 @@ class Model:
             elif run.attempt - run.returned >= RULES.max_attempts:
                 said += self.end(run, refund=True)
             else:
+                run.silences += 1
                 self.start(run)
                 said.append(REQUESTED)
         said += self.drain()

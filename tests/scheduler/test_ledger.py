@@ -8,6 +8,7 @@ from contracts.quota import QuotaReachedV1
 from contracts.runs import (
     AttemptFinishedV1,
     AttemptHeartbeatV1,
+    AttemptReturnedV1,
     AttemptStartedV1,
     CancelRunV1,
     ErrorPart,
@@ -18,7 +19,7 @@ from contracts.runs import (
     RunStatus,
 )
 from contracts.tenants import TenantResumedV1, TenantSuspendedV1
-from services.scheduler.domain.deciding import Look, TenantUnknownError
+from services.scheduler.domain.deciding import Look, Rules, TenantUnknownError
 from services.scheduler.domain.ledger import Ledger
 from services.scheduler.domain.periods import next_reset
 from services.scheduler.domain.quota import quota
@@ -113,6 +114,42 @@ def test_a_lost_attempt_is_requested_again_and_its_late_words_change_nothing() -
     assert platform.finish(0, attempt=2) == []
 
 
+PATIENT = Rules(lease_seconds=60, max_attempts=100)
+
+
+def test_what_nobody_begins_may_wait_longer_each_time_until_somebody_says_a_word() -> None:
+    platform = Platform(rules=PATIENT)
+    platform.tell(submit(0))
+    allowed = []
+    for patience in (60, 60, 120, 240, 240):
+        platform.now += timedelta(seconds=patience - 1)
+        assert platform.look() == []
+        platform.now += timedelta(seconds=2)
+        (again,) = platform.look()
+        assert isinstance(again, RunRequestedV1)
+        assert again.reason == f"attempt {again.attempt - 1} was silent for {patience} s"
+        allowed.append(again.begin_seconds)
+    assert allowed == [60, 120, 240, 240, 240]
+    alive = AttemptHeartbeatV1(tenant_id=TENANT, run_id=run_id(0), attempt=1 + len(allowed))
+    platform.tell(alive)
+    platform.now += timedelta(seconds=61)
+    (anew,) = platform.look()
+    assert isinstance(anew, RunRequestedV1)
+    assert anew.begin_seconds == 60
+
+
+def test_what_was_given_back_is_to_be_begun_within_a_lease() -> None:
+    platform = Platform(rules=PATIENT)
+    platform.tell(submit(0))
+    for _ in range(2):
+        platform.now += timedelta(seconds=61)
+        platform.look()
+    back = AttemptReturnedV1(tenant_id=TENANT, run_id=run_id(0), attempt=3)
+    (again,) = platform.tell(back)
+    assert isinstance(again, RunRequestedV1)
+    assert again.begin_seconds == 60
+
+
 def test_a_heartbeat_keeps_the_attempt() -> None:
     platform = Platform()
     platform.tell(submit(0))
@@ -129,7 +166,7 @@ def test_a_run_the_platform_keeps_losing_fails_and_is_refunded() -> None:
     for _ in range(2):
         platform.now += timedelta(seconds=61)
         assert kinds(platform.look()) == ["run.requested.v1"]
-    platform.now += timedelta(seconds=61)
+    platform.now += timedelta(seconds=121)
     (ended,) = platform.look()
     assert isinstance(ended, RunFinishedV1)
     assert (ended.status, ended.error and ended.error.code) == ("FAILED", "platform_lost_run")

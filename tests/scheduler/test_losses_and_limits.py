@@ -40,7 +40,7 @@ def test_attempts_that_were_given_back_do_not_count_as_losses() -> None:
         give_back(platform, attempt)
     for _ in range(RULES.max_attempts - 1):
         assert kinds(platform.pass_time(seconds=61)) == ["run.requested.v1"]
-    (ended,) = platform.pass_time(seconds=61)
+    (ended,) = platform.pass_time(seconds=121)
     assert isinstance(ended, RunFinishedV1)
     assert ended.error is not None
     assert "was lost 3 times by the platform" in ended.error.detail

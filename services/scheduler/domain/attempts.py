@@ -32,6 +32,9 @@ from services.scheduler.domain.queue import drain
 from services.scheduler.domain.schedules import start_due
 from services.scheduler.domain.settling import settle
 
+MOST_LEASES = 4
+"""So much longer a request waits for somebody to begin it when those before it found nobody."""
+
 
 def attempt_started(state: Ledger, event: AttemptStartedV1, now: datetime, rules: Rules) -> Outcome:
     lease = _current(state, event.run_id, event.attempt)
@@ -180,20 +183,31 @@ def _expire(lease: Lease, now: datetime, rules: Rules) -> Outcome:
         lost = f"the run was lost {lease.lost} times by the platform and is not charged"
         error = ErrorPart(code="platform_lost_run", detail=lost)
         return _end(lease, RunStatus.FAILED, now, error, refund=True, reason=lost)
-    return _request_again(lease, now, rules, f"was silent for {rules.lease_seconds:g} s")
+    silence = f"was silent for {_patience(lease.unheard, rules):g} s"
+    return _request_again(lease, now, rules, silence)
 
 
 def _request_again(
     lease: Lease, now: datetime, rules: Rules, fault: str, *, returned: bool = False
 ) -> Outcome:
     request = lease.request
-    reason = f"attempt {request.attempt} {fault}"
-    again = request.model_copy(update={"attempt": request.attempt + 1, "reason": reason})
-    until = lease_until(now, rules)
+    waits = _patience(0 if returned else lease.unheard + 1, rules)
+    update = {
+        "attempt": request.attempt + 1,
+        "reason": f"attempt {request.attempt} {fault}",
+        "begin_seconds": waits,
+    }
+    again = request.model_copy(update=update)
+    until = now + timedelta(seconds=waits)
     fact = Requested(
         run_id=request.run_id, attempt=again.attempt, lease_until=until, returned=returned
     )
     return (fact,), (again,)
+
+
+def _patience(unheard: int, rules: Rules) -> float:
+    """Seconds to wait for somebody to begin: nobody is there, or has much to catch up with."""
+    return rules.lease_seconds * min(1 << max(0, unheard - 1), MOST_LEASES)
 
 
 def _end(  # noqa: PLR0913  all that is said of an end

@@ -131,6 +131,8 @@ def _requested(state: Ledger, fact: facts.Requested) -> Changes:
     request = lease.request.model_copy(update={"attempt": fact.attempt})
     update: Changes = {"request": request, "queued": False, "until": fact.lease_until}
     update["returned"] = lease.returned + fact.returned
+    is_first = fact.returned or fact.attempt == 1
+    update["unheard"] = 0 if is_first else lease.unheard + 1
     if fact.place is not None:
         update["platform_place"] = fact.place
     return {"runs": {**state.runs, fact.run_id: lease.model_copy(update=update)}}
@@ -142,7 +144,8 @@ def _place_seen(state: Ledger, fact: facts.PlaceSeen) -> Changes:
 
 def _lease_extended(state: Ledger, fact: facts.LeaseExtended) -> Changes:
     lease = state.runs[fact.run_id]
-    update = {"until": fact.until, "started_at": lease.started_at or fact.started_at}
+    started = lease.started_at or fact.started_at
+    update = {"until": fact.until, "started_at": started, "unheard": 0}
     return {"runs": {**state.runs, fact.run_id: lease.model_copy(update=update)}}
 
 

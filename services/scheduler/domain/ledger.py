@@ -40,6 +40,8 @@ class Lease(Fact):
     """The place of the platform's that it has."""
     returned: int = 0
     """How many of its attempts were given back in good order."""
+    unheard: int = 0
+    """How many times it was requested again since somebody last said that it goes on."""
     of_template: bool | None = None
 
     @property
