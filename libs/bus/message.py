@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 from contracts.envelope import Envelope, Wire
 from contracts.message import Message
@@ -34,8 +35,7 @@ class Context:
     attempt: int = 1
 
 
-@dataclass(frozen=True, slots=True)
-class Outgoing:
+class Outgoing(NamedTuple):
     """A message with something of its envelope decided by the handler.
 
     An absent `id` is derived from the message that is being handled, so that a

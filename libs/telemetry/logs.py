@@ -63,9 +63,7 @@ class Said(NamedTuple):
     level: int
     name: str
     msg: str
-    """May speak of what is given: `{path}`."""
     given: Mapping[str, object]
-    """What of it is None is left out."""
     doing: Mapping[str, str]
     """What was worked on."""
 
@@ -76,27 +74,24 @@ class JsonFormatter(logging.Formatter):
         self._service = service
 
     def format(self, record: logging.LogRecord) -> str:
-        given = {field: record.__dict__.get(field) for field in REQUEST_FIELDS}
+        extra = record.__dict__
+        given = {field: extra[field] for field in REQUEST_FIELDS if field in extra}
         if record.exc_info:
             given["exception"] = self.formatException(record.exc_info)
-        said = Said(
-            record.created, record.levelno, record.name, record.getMessage(), given, current()
+        return self.line(
+            Said(record.created, record.levelno, record.name, record.getMessage(), given, current())
         )
-        return self._line(said, said.msg)
 
     def line(self, said: Said) -> str:
-        return self._line(said, said.msg.format_map(said.given))
-
-    def _line(self, said: Said, msg: str) -> str:
         line: dict[str, object] = {
             "timestamp": datetime.fromtimestamp(said.at, UTC),
             "severity": logging.getLevelName(said.level),
             "name": said.name,
-            "msg": msg,
+            "msg": said.msg,
             "service": self._service,
             **said.doing,
+            **said.given,
         }
-        line.update((field, value) for field, value in said.given.items() if value is not None)
         text = _as_json(line)
         # One look at all of it: hardly any line has to be masked value by value.
         return _as_json(_masked(line)) if _may_hold_a_secret(text) else text
@@ -165,7 +160,7 @@ def write(logger: logging.Logger, level: int, msg: str, given: Mapping[str, obje
         if isinstance(handler, BufferedHandler):
             handler.write(Said(time.time(), level, logger.name, msg, given, current()), level)
             return
-    logger.log(level, msg.format_map(given), extra=given)
+    logger.log(level, msg, extra=given)
 
 
 def configure(service: str, level: str, stream: TextIO | None = None) -> None:

@@ -207,13 +207,15 @@ def _clean(value: str) -> str:
 
 
 def _log(request: web.Request, seen: Seen, status: int, started: float) -> None:
-    path = request.path
+    method, path = request.method, request.path
     given = {
         "tenant_id": seen.tenant,
-        "method": request.method,
+        "method": method,
         "path": path,
         "status_code": status,
-        "duration_ms": round((time.perf_counter() - started) * 1000, 2),
+        "duration_ms": int((time.perf_counter() - started) * 100_000) / 100,
     }
+    if seen.tenant is None:
+        del given["tenant_id"]
     level = logging.DEBUG if path in QUIET else logging.INFO
-    logs.write(LOG, level, "{method} {path} {status_code}", given)
+    logs.write(LOG, level, f"{method} {path} {status}", given)
