@@ -37,6 +37,17 @@ def _needs_a_look(text: str) -> bool:
     return deep or "NaN" in text or "Infinity" in text
 
 
+def at_hand(request: web.Request) -> bytes:
+    """The body, if all of it has come, as it mostly has; otherwise nothing: `read()` has it.
+
+    That has a loop and a buffer for what comes in parts, which take several times as long.
+    """
+    content = request.content
+    if not content.is_eof() or content.at_eof() or content.total_bytes > request.client_max_size:
+        return b""
+    return content.read_nowait()
+
+
 def text_of(data: bytes) -> str:
     """Raises `Problem`."""
     try:

@@ -100,7 +100,8 @@ class Call:
 class Answer(NamedTuple, Generic[T]):
     """A body with headers or a status of its own."""
 
-    body: T
+    body: T | bytes
+    """Bytes are the JSON of one, where a model would only be made to be written."""
     headers: Mapping[str, str] = MappingProxyType({})
     status: int = 0
     """0 for the declared one."""

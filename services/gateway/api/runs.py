@@ -1,7 +1,10 @@
 """Endpoints that change runs, or say why one waits. Looking at them: `history.py`."""
 
+from functools import lru_cache
 from uuid import NAMESPACE_URL, uuid5
 
+import orjson
+from aiohttp import hdrs
 from pydantic import Field, JsonValue
 
 from contracts.identifiers import ConfigId, RunId, TenantId
@@ -169,7 +172,13 @@ class RunRoutes:
 def _trigger(
     call: Call, body: RunBody | RetryBody, kind: TriggerType = TriggerType.API
 ) -> TriggerPart:
-    return TriggerPart(type=kind, by=body.trigger_by, user_id=call.user_id)
+    return _trigger_of(kind, body.trigger_by, call.user_id)
+
+
+@lru_cache(maxsize=1_000)
+def _trigger_of(kind: TriggerType, by: str, user_id: str) -> TriggerPart:
+    """Whoever starts runs starts many."""
+    return TriggerPart(type=kind, by=by, user_id=user_id)
 
 
 def _new_run_id(call: Call) -> RunId:
@@ -181,15 +190,15 @@ def _new_run_id(call: Call) -> RunId:
 def _accepted(
     command: SubmitRunV1 | RetryRunV1, config_id: ConfigId | None, status: RunStatus
 ) -> Answer[Accepted]:
-    body = Accepted(
-        pipeline_logging_id=command.run_id,
-        run_id=command.run_id,
-        tenant_id=command.tenant_id,
-        pipeline_id=config_id,
-        retry_of=None if isinstance(command, SubmitRunV1) else command.retry_of,
-        status=status,
-    )
-    return Answer(body, {"Location": f"{RUNS}/{command.run_id}"})
+    body = {
+        "pipeline_logging_id": command.run_id,
+        "run_id": command.run_id,
+        "tenant_id": command.tenant_id,
+        "pipeline_id": config_id,
+        "status": status,
+        "retry_of": None if isinstance(command, SubmitRunV1) else command.retry_of,
+    }
+    return Answer(orjson.dumps(body), {hdrs.LOCATION: f"{RUNS}/{command.run_id}"})
 
 
 def _rejected(event: RunRejectedV1) -> Problem:

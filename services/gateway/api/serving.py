@@ -2,15 +2,15 @@
 
 import logging
 from collections.abc import Callable, Iterator, Mapping
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 from urllib.parse import unquote
 
-from aiohttp import web
+from aiohttp import hdrs, web
 from pydantic import BaseModel, ValidationError
 
 from contracts.identifiers import Identifier, InvalidIdentifierError, TenantId
-from libs.web.body import parse_model, text_of
+from libs.web.body import at_hand, parse_model, text_of
 from libs.web.problem import Fault, Problem, invalid
 from libs.web.reply import Reply
 from services.gateway.api.codes import codes_of
@@ -22,6 +22,7 @@ from services.gateway.errors import CODES
 from services.gateway.misplaced import refuse_keys
 
 LOG = logging.getLogger(__name__)
+PARSED = 1_000
 
 
 def routes_of(group: Any, edge: Edge) -> Iterator[web.RouteDef]:
@@ -55,7 +56,7 @@ class Served:
             found = self._from_url(request)
             if self._body:
                 name, read = self._body
-                found[name] = read(await request.read())
+                found[name] = read(at_hand(request) or await request.read())
             return self._respond(await self._handler(Call(request, caller), **found))
         except Problem as problem:
             if problem.code not in self._codes:
@@ -97,16 +98,21 @@ class Served:
         status = answer.status or self._status
         if answer.body is None:
             return web.Response(status=status, headers=answer.headers)
-        headers = {"Content-Type": "application/json", **answer.headers}
+        headers = {hdrs.CONTENT_TYPE: "application/json", **answer.headers}
         return Reply(status=status, body=_json(answer.body), headers=headers)
 
 
-def _json(body: BaseModel) -> bytes:
+def _json(body: BaseModel | bytes) -> bytes:
+    if isinstance(body, bytes):
+        return body
     return body.__pydantic_serializer__.to_json(body, by_alias=True)
 
 
 def _parser_of(name: str, kind: type) -> Callable[[str], Any]:
-    return partial(identifier, kind, f"/{name}") if issubclass(kind, Identifier) else str
+    """Callers name the same few again and again: those are checked once."""
+    if not issubclass(kind, Identifier):
+        return str
+    return lru_cache(maxsize=PARSED)(partial(identifier, kind, f"/{name}"))
 
 
 def identifier(kind: type[Identifier], pointer: str, text: str) -> Identifier:
