@@ -94,7 +94,7 @@ lock: $(VENV)/ready ## Resolve all dependencies anew, once, and write every lock
 	@for p in $(PEERS); do $(LOCK) --group pyproject.toml:peer-$$p $$(ls requirements/peers/$$p.overrides 2>/dev/null | sed "s/^/--override /") -o requirements/peers/$$p.txt || exit 1; done
 	@$(LOCK:3.11=3.12) --group pyproject.toml:validator -o requirements/validator.txt
 	@for s in $(SERVICES); do $(LOCK) services/$$s/pyproject.toml -c requirements/dev.txt -o services/$$s/requirements.txt || exit 1; done
-	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements/dev.txt
+	@$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --require-hashes -r requirements/dev.txt
 	@$(BIN)/python -m deploy.licences
 
 audit: $(VENV)/supply ## What is known to be wrong with locked dependencies (asks the network), and their licences
@@ -114,7 +114,7 @@ $(VENV)/ready: requirements/bootstrap.txt requirements/dev.txt
 	@echo "making the environment in $(VENV) (once; takes a moment)"
 	@$(PYTHON) -m venv --clear $(VENV) || { echo "$(PYTHON) cannot make a virtual environment: install its venv module"; exit 1; }
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bootstrap.txt
-	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements/dev.txt
+	@$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --require-hashes -r requirements/dev.txt
 	@printf '#!/bin/sh\nPYTHONPATH="%s" exec "%s" -m convergence "$$@"\n' "$(CURDIR)" "$(CURDIR)/$(BIN)/python" > $(BIN)/convergence
 	@chmod +x $(BIN)/convergence
 	@touch $@
