@@ -41,11 +41,11 @@ Pub/Sub itself, whose streams carry some 10 MB a second each, neither would be t
 `docs/decisions/0030-what-a-request-costs.md` says where each microsecond goes. What would change
 it: a server below aiohttp, or commands that are not checked as their contracts say.""",
     "conversion-beside-peers": """\
-Told to leave the columns of the bill out, focus-converter writes 24 to 34 columns; ours
-are the 65 of FOCUS 1.4 and some of the bill's own, exact to the last digit, with the sum of the result
-held against that of the bill. As it comes, it keeps all columns of the bill. Of our processor time a
-third is reading, a fifth writing, a tenth starting Python. What would change it: another core, as
-reading, converting and writing go on side by side, or fewer columns.""",
+Told to leave the columns of the bill out, focus-converter writes 24 to 34 columns; ours are the 65
+of FOCUS 1.4 and some of the bill's own, exact to the last digit, with the sum of the result held
+against that of the bill. As it comes, it keeps all columns of the bill. Of our processor time for
+CSV a third is reading, a fifth writing, a tenth starting Python. What would change it: another
+core, as reading, converting and writing go on side by side, or fewer columns.""",
     "orchestration-beside-peers": """\
 A chain of Celery keeps nothing: no record of what ran, no tenants, no limits, no audit trail, and a
 worker that dies takes its chain along. Here each run is written to the slot log before it is told
