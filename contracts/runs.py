@@ -94,8 +94,8 @@ class RunRequestedV1(Event, type="run.requested.v1"):
     """The only datasets that steps may read or write."""
     max_bytes_billed: int = Field(ge=0)
     lease_seconds: float = Field(gt=0)
-    """Without a heartbeat for this long, the attempt is given up and the next requested."""
-    begin_seconds: float | None = Field(default=None, gt=0)
+    """Once begun, without a heartbeat for this long, it is given up and the next requested."""
+    begin_seconds: float | None = Field(default=None, gt=0, exclude_if=lambda it: it is None)
     """So much later it may still be begun; as long as the lease, unless said."""
     generation: int = Field(default=1, ge=1)
     """Grows when a person asks for the run again; only jobs of one generation are shared."""

@@ -37,7 +37,10 @@ HELD_BYTES = 1024
 """About what an event takes that is not told yet."""
 QUIET = frozenset({"attempt.heartbeat.v1"})
 """Counted, for the order, and not told."""
-_UNTOLD = {"definition", "datasets", "tenant_id", "max_bytes_billed", "lease_seconds"}
+_UNTOLD = {
+    *("definition", "datasets", "tenant_id"),
+    *("max_bytes_billed", "lease_seconds", "begin_seconds"),
+}
 
 
 @dataclass(frozen=True, slots=True)

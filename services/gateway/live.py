@@ -226,7 +226,9 @@ def _take_in_run(
     status, error = _status_and_error(message)
     attempt = getattr(message, "attempt", 0)
     if isinstance(message, RunRequestedV1):
-        live.lease = timedelta(seconds=message.lease_seconds)
+        # Nothing is missed while nobody has begun it that still may.
+        may_begin = (message.begin_seconds or 0) / SILENT_LEASES
+        live.lease = timedelta(seconds=max(message.lease_seconds, may_begin))
     if live.run is not None and not _is_news(live.run, status, attempt):
         return
     started = getattr(message, "started_at", None)

@@ -111,13 +111,13 @@ class LedgerDecider:
         return evolve(state, fact)
 
     def load_fact(self, data: Any) -> BaseModel:
-        return FACTS.validate_python(data)
+        return FACTS.validate_python(data, extra="ignore")
 
     def dump_state(self, state: Ledger) -> Any:
         return state.model_dump(mode="json")
 
     def load_state(self, data: Any) -> Ledger:
-        return compact(Ledger.model_validate(data))
+        return compact(Ledger.model_validate(data, extra="ignore"))
 
 
 class PlaceDecider:
@@ -140,10 +140,10 @@ class PlaceDecider:
         return evolve_places(state, fact)
 
     def load_fact(self, data: Any) -> BaseModel:
-        return PLACE_FACTS.validate_python(data)
+        return PLACE_FACTS.validate_python(data, extra="ignore")
 
     def dump_state(self, state: Places) -> Any:
         return state.model_dump(mode="json")
 
     def load_state(self, data: Any) -> Places:
-        return Places.model_validate(data)
+        return Places.model_validate(data, extra="ignore")

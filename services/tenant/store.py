@@ -58,10 +58,10 @@ class TenantDecider:
         return evolve(state, fact)
 
     def load_fact(self, data: Any) -> BaseModel:
-        return FACTS.validate_python(data)
+        return FACTS.validate_python(data, extra="ignore")
 
     def dump_state(self, state: Tenant) -> Any:
         return state.model_dump(mode="json")
 
     def load_state(self, data: Any) -> Tenant:
-        return Tenant.model_validate(data)
+        return Tenant.model_validate(data, extra="ignore")

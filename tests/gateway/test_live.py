@@ -218,6 +218,16 @@ async def test_what_was_known_before_a_long_silence_is_not_built_on() -> None:
     assert platform.edge.live.find(TENANT, RUN) is None
 
 
+async def test_nothing_is_missed_of_a_run_while_somebody_may_still_begin_it() -> None:
+    platform = Platform()
+    platform.hear(said(RunRequestedV1, attempt=1, begin_seconds=LEASE * 4))
+    platform.now += timedelta(seconds=LEASE * 4 - 1)
+    platform.hear(STARTED, 1)
+    found = platform.edge.live.find(TENANT, RUN)
+    assert found is not None
+    assert found.is_complete
+
+
 async def test_a_queued_run_may_be_silent_for_long() -> None:
     platform = Platform()
     platform.hear(said(RunQueuedV1))

@@ -3,6 +3,7 @@
 import gzip
 import tracemalloc
 from pathlib import Path
+from time import process_time
 
 import polars as pl
 import pyarrow as pa
@@ -145,6 +146,37 @@ def test_what_only_looks_left_open_is_read(
     assert (found.columns, found.rows()) == (header, rows)
 
 
+@pytest.mark.parametrize("columns", [["a"], ["b"], ["a", "b"]])
+def test_a_value_left_open_is_refused_whoever_reads_it(tmp_path: Path, columns: list[str]) -> None:
+    path = tmp_path / "f.csv"
+    path.write_bytes(b'a,b\n1,"open\n2,3\n4,5\n')
+    with pytest.raises(RefusedFileError, match=NEVER_CLOSED):
+        list(open_reader(path, "f.csv", None, CsvOptions()).batches(columns))
+
+
+@pytest.mark.parametrize("beyond", [-2, -1, 0, 1, 2])
+def test_a_quote_left_open_where_pieces_meet_is_seen(tmp_path: Path, beyond: int) -> None:
+    """The last line has no end, and is read in two pieces."""
+    last = b'1,"xyz'
+    rows = (BLOCK + beyond - len(last)) // 4 - 1
+    head = b"a,b\n" + b"1,2\n" * rows
+    padding = b"1" * (BLOCK + beyond - len(head) - len(last))
+    path = tmp_path / "f.csv"
+    path.write_bytes(head + padding + last)
+    with pytest.raises(RefusedFileError, match=NEVER_CLOSED) as caught:
+        list(open_reader(path, "f.csv", None, CsvOptions()).batches())
+    assert caught.value.line == rows + 2
+
+
+def test_a_header_of_very_many_columns_is_read_once(tmp_path: Path) -> None:
+    names = [f"c{number}" for number in range(100_000)]
+    path = tmp_path / "f.csv"
+    path.write_text(",".join(names) + "\n")
+    started = process_time()
+    assert open_reader(path, "f.csv", None, CsvOptions()).header == names  # type: ignore[attr-defined]
+    assert process_time() - started < 5
+
+
 def test_below_a_header_of_several_lines_no_row_tells_its_line(tmp_path: Path) -> None:
     path = tmp_path / "f.csv"
     path.write_bytes(b'a,"b\nc"\n1,2\n')
@@ -241,6 +273,12 @@ def test_text_of_parquet_that_is_none_is_refused(tmp_path: Path) -> None:
     pq.write_table(pa.table({"name": text}), tmp_path / "file")
     with pytest.raises(RefusedFileError, match=r"it is damaged: .*UTF8"):
         list(ParquetFile(tmp_path / "file", "f.parquet").batches())
+
+
+def test_parquet_that_polars_cannot_take_is_refused_when_opened(tmp_path: Path) -> None:
+    kept = Path(__file__).parents[1] / "fuzz" / "corpus" / "parquet_file" / "panics.parquet"
+    with pytest.raises(RefusedFileError, match="not a whole Parquet file"):
+        ParquetFile(kept, "f.parquet")
 
 
 def test_parquet_is_read_with_its_types_and_refused_when_cut(tmp_path: Path) -> None:

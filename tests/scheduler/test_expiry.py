@@ -12,6 +12,7 @@ from contracts.quota import GetQuotaV1
 from contracts.runs import SubmitRunV1
 from contracts.ticks import TickJob, TickV1
 from services.scheduler.domain.deciding import Rules
+from services.scheduler.domain.facts import Admitted
 from services.scheduler.objects import Revisions
 from services.scheduler.store import LedgerDecider
 from tests.pipelines import ONE_STEP
@@ -104,3 +105,33 @@ def _holds(found: Any, kept: Any) -> bool:
     if isinstance(kept, dict):
         return all(name in found and _holds(found[name], one) for name, one in kept.items())
     return bool(found == kept)
+
+
+def test_what_a_later_release_has_written_beside_is_passed_over() -> None:
+    """So that it can be deployed beside this one, and taken back."""
+    decider = LedgerDecider(Rules())
+    state = json.loads(KEPT.read_text())["state"]
+    ledger = decider.load_state(state)
+    lease = next(iter(ledger.runs.values()))
+    admitted = Admitted(
+        request=lease.request,
+        queued=False,
+        priority=0,
+        day=lease.day,
+        lease_until=lease.until,
+    )
+    fact = json.loads(admitted.model_dump_json())
+    for part in (fact, fact["request"], fact["request"]["trigger"], state):
+        part["later"] = 1
+    for run in state["runs"].values():
+        run["later"] = run["request"]["later"] = run["request"]["definition"]["later"] = 1
+    assert decider.load_fact(fact) == admitted
+    assert decider.load_state(state) == ledger
+
+
+def test_a_ledger_holds_nothing_that_the_release_before_would_refuse() -> None:
+    """What it read was read strictly: a request that says nothing new is written as before."""
+    ledger = LedgerDecider(Rules()).load_state(json.loads(KEPT.read_text())["state"])
+    for lease in ledger.runs.values():
+        assert "begin_seconds" not in lease.request.model_dump(mode="json")
+        assert "begin_seconds" not in json.loads(lease.request.encode())

@@ -81,11 +81,14 @@ class CsvFile:
             with pa.input_stream(str(self._path), compression=self._compression) as stream:
                 watched = Watched(stream, self.encoding)
                 source = pa.PythonFile(watched, mode="r")
-                last = pl.DataFrame()
-                for last in _gathered(pa_csv.open_csv(source, **self._how(refuse, only))):
-                    yield last
+                # The last column tells how the file ends, also when nobody asks for it.
+                end, last = self.header[-1], ""
+                how = self._how(refuse, list(dict.fromkeys([*only, end])))
+                for batch in _gathered(pa_csv.open_csv(source, **how)):
+                    last = batch[end][-1] if batch.height else last
+                    yield batch[only]
                 self._gaps = watched.gaps
-            if watched.odd or _goes_on(last.tail(1)):
+            if watched.odd or _breaks(last):
                 self._refuse_open()
         except pa.ArrowInvalid as error:
             raise self._refusal(error, bad) from None
@@ -162,14 +165,16 @@ class CsvFile:
         if "" in header:
             place = f"number {header.index('') + 1}"
             raise RefusedFileError(self._name, "this column has no name", line=1, column=place)
+        seen: set[str] = set()
         for number, name in enumerate(header, 1):
             if "\0" in name:
                 problem = "its name has a character 0; say the file's `encoding`, e.g. utf-16-le"
                 raise RefusedFileError(self._name, problem, line=1, column=f"number {number}")
-            if header.count(name) > 1:
+            if name in seen:
                 raise RefusedFileError(
                     self._name, "two columns have this name", line=1, column=name
                 )
+            seen.add(name)
 
     def _refusal(self, error: pa.ArrowInvalid, bad: list[Any]) -> RefusedFileError:
         if bad:
@@ -267,11 +272,6 @@ def _lines(text: IO[str]) -> Iterator[str]:
         if len(line) == BLOCK and not line.endswith(("\n", "\r")):
             raise _EndlessError
         yield line
-
-
-def _goes_on(row: pl.DataFrame) -> bool:
-    """Whether a value of the row has more than one line."""
-    return any(map(_breaks, chain.from_iterable(row.rows())))
 
 
 def _breaks(value: str) -> bool:

@@ -36,17 +36,13 @@ class Watched:
         self.gaps = not "\n\n".encode(encoding).endswith(b"\n\n")
         """Also for encodings whose line breaks do not look so."""
         self._checks, self._unchecked = encoding in UTF_8, b""
-        self._newest = b""
-
-    @property
-    def odd(self) -> bool:
-        """Whether a quote of the last line has no other."""
-        newest = self._newest.rstrip(b"\r\n\0")
-        return newest.count(b'"', newest.rfind(b"\n") + 1) % 2 == 1
+        self.odd = False
+        """Whether a quote behind the last line break has no other."""
 
     def read(self, size: int) -> bytes:
         piece = self._stream.read(size)
-        self._newest = piece or self._newest
+        end = piece.rfind(b"\n") + 1
+        self.odd = (self.odd and not end) != (piece.count(b'"', end) % 2 == 1)
         if self._checks:
             self._check(piece)
         if not self.gaps and piece:

@@ -66,16 +66,13 @@ class ParquetFile:
         self._name = name
         try:
             self._file = pq.ParquetFile(path, memory_map=True)
+            for field in self._file.schema_arrow:
+                if problem := problem_of(field.type):
+                    raise RefusedFileError(name, problem, column=field.name)
+            self.schema = _frame(self._file.schema_arrow.empty_table()).schema
         except _NO_PARQUET as error:
             problem = f"it is not a whole Parquet file: {str(error)[:200]}"
             raise RefusedFileError(name, problem) from None
-        for field in self._file.schema_arrow:
-            if problem := problem_of(field.type):
-                raise RefusedFileError(name, problem, column=field.name)
-
-    @property
-    def schema(self) -> pl.Schema:
-        return _frame(self._file.schema_arrow.empty_table()).schema
 
     def batches(self, columns: Collection[str] | None = None) -> Iterator[pl.DataFrame]:
         only = None if columns is None else sorted(columns)

@@ -142,7 +142,7 @@ def rounds_until(state: Places, tenant: TenantId, nth: int, most: int) -> float:
 def evolve_places(state: Places, fact: BaseModel) -> Places:
     match fact:
         case Demanded():
-            demand = Demand.model_validate(fact.demand)
+            demand = Demand.model_validate(fact.demand, extra="ignore")
             name, claim = demand.tenant_id, _demanded(state, demand)
             return state.model_copy(update={"claims": {**state.claims, name: claim}})
         case PlaceGiven(tenant_id=name, start=start):
