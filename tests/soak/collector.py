@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 from contracts.catalogue import CONSUMING_SERVICES, entry_of, topic_of
 from contracts.message import Service
+from contracts.runs import RunFinishedV1
 from contracts.topology import SubscriptionSpec, dead_letters_of, durable_subscriptions
 from libs.bus.message import Received
 from libs.bus.pubsub import PubSubSettings, PubSubTransport
@@ -28,6 +29,8 @@ class Collector:
     dead: Counter[str] = field(default_factory=Counter)
     """Dead letters by the id of their message and the subscription that gave up."""
     reasons: dict[str, str] = field(default_factory=dict)
+    ended: dict[str, datetime] = field(default_factory=dict)
+    """When the end of each run was first told, by Pub/Sub's clock."""
     deliveries: int = 0
     _newest: datetime = FIRST
     """When what was heard so far was published last, by Pub/Sub's clock."""
@@ -71,6 +74,10 @@ class Collector:
             self.reasons[letter] = received.attributes.get("dead-reason", "")
             return Verdict.ACK
         self.heard.add(id_)
+        if received.attributes.get("ce-type") == RunFinishedV1.wire_type:
+            run_id = RunFinishedV1.decode(received.data).run_id
+            told = min(self.ended.get(run_id, NEVER), received.publish_time)
+            self.ended[run_id] = told
         self._newest = max(self._newest, received.publish_time)
         if received.publish_time > self._until or id_.startswith("poison-"):
             return Verdict.ACK
