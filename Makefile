@@ -80,7 +80,7 @@ containers: $(VENV)/ready ## Build all images, compose them, and check them unde
 	@$(BIN)/python -m tests.containers
 
 fuzz: $(VENV)/ready $(VENV)/fuzz ## Fuzz the parsers that strangers feed, guided by coverage (SECONDS=60 each)
-	@for t in $$($(BIN)/python -m tests.fuzz.targets); do $(BIN)/python -m tests.fuzz.run $$t $(or $(SECONDS),60) || exit 1; done
+	@targets=$$($(BIN)/python -m tests.fuzz.targets) || exit 1; for t in $$targets; do $(BIN)/python -m tests.fuzz.run $$t $(or $(SECONDS),60) || exit 1; done
 
 screenshots: $(VENV)/ready ## Pictures of the console in docs/pictures, from the running demo (needs Chromium)
 	@$(BIN)/python -m tests.console.pictures

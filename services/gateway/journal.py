@@ -38,8 +38,12 @@ HELD_BYTES = 1024
 QUIET = frozenset({"attempt.heartbeat.v1"})
 """Counted, for the order, and not told."""
 _UNTOLD = {
-    *("definition", "datasets", "tenant_id"),
-    *("max_bytes_billed", "lease_seconds", "begin_seconds"),
+    "definition",
+    "datasets",
+    "tenant_id",
+    "max_bytes_billed",
+    "lease_seconds",
+    "begin_seconds",
 }
 
 

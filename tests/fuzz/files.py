@@ -6,7 +6,7 @@ As steps do it, but that nothing is uploaded or loaded.
 import asyncio
 import csv
 import io
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,14 +16,15 @@ import polars as pl
 from services.executor.focus.engine import Converter
 from services.executor.focus.errors import FocusError
 from services.executor.focus.mapping import load_mapping
-from services.executor.ingest.contract import Contract, Declared, Rows
+from services.executor.ingest.contract import Contract, Declared
 from services.executor.ingest.csv_reader import CsvOptions
 from services.executor.ingest.errors import IngestError
 from services.executor.ingest.manifests import Kind, delivered
 from services.executor.ingest.parts import ColumnConflictError, PartWriter, tabular
-from services.executor.ingest.places import FoundFile
+from services.executor.ingest.places import FoundFile, LocalFolder
 from services.executor.ingest.readers import Format, Reader, open_reader
 from services.executor.steps.raw_load import Target, numbers, with_own
+from tests.bench.peers.folder import KeptHere
 
 TYPES: dict[str, Declared] = {
     "amount": "decimal",
@@ -70,12 +71,13 @@ def manifest(data: bytes) -> None:
     """What a provider says it has delivered: the same bytes taken for one of each."""
     for kind in MANIFESTS:
         with refused(), on_disk(data) as path:
-            file = FoundFile("bills/manifest.json", len(data), "checksum")
-            asyncio.run(delivered(_Alone(path), kind, [file], path.parent / "spool"))
+            place = LocalFolder(path.parent.parent, path.parent.name)
+            file = FoundFile(path.name, len(data), "checksum")
+            asyncio.run(delivered(place, kind, [file], path.parent / "spool"))
 
 
 def bill(data: bytes) -> None:
-    """A bill as CSV below the name of its mapping: whatever becomes FOCUS adds up to the bill."""
+    """A bill as CSV below the name of its mapping: no row gets lost on the way to FOCUS."""
     name, _, text = data.partition(b"\n")
     said = name.decode(errors="replace")
     if said not in BILLS:
@@ -95,23 +97,19 @@ def opened(path: Path, format_: Format) -> Reader:
 def loaded(reader: Reader, folder: Path) -> int:
     """How many rows were read, each of which is in a part."""
     read = asyncio.run(_load(reader, folder))
-    assert read == sum(pl.read_parquet(part).height for part in sorted(folder.glob("kept-*")))
+    assert read == sum(pl.read_parquet(part).height for part in folder.glob("kept/parts/*"))
     return read
 
 
 async def _load(reader: Reader, folder: Path) -> int:
     row = 0
-    async with PartWriter(_Folder(folder), "parts", folder) as parts:
+    async with PartWriter(KeptHere(folder), "parts", folder) as parts:
         for batch in reader.batches():
             rows = CONTRACT.sort(batch, "file", numbers(row, batch.height), reader.line_of)
-            await parts.add(tabular(_whole(rows)))
+            await parts.add(tabular(with_own(rows, TARGET, "file").kept))
             row += batch.height
         await parts.finish()
     return row
-
-
-def _whole(rows: Rows) -> pl.DataFrame:
-    return with_own(rows, TARGET, "file").kept
 
 
 @contextmanager
@@ -127,40 +125,6 @@ def on_disk(data: bytes) -> Iterator[Path]:
         path = Path(folder, "file")
         path.write_bytes(data)
         yield path
-
-
-class _Folder:
-    """Parts stay beside the file."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder, self._kept = folder, 0
-
-    def uri(self, name: str) -> str:
-        return name
-
-    async def upload(self, name: str, path: Path) -> None:
-        del name
-        (self._folder / f"kept-{self._kept}").hardlink_to(path)
-        self._kept += 1
-
-
-class _Alone:
-    """A place that holds a manifest, and nothing of what it lists."""
-
-    name = "a place"
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-
-    async def below(self, prefix: str) -> AsyncIterator[FoundFile]:
-        files: tuple[FoundFile, ...] = ()
-        for file in files:
-            if file.name.startswith(prefix):
-                yield file
-
-    async def fetch(self, file: FoundFile, spool: Path) -> Path:
-        del file, spool
-        return self._path
 
 
 FILES: tuple[Callable[[bytes], None], ...] = (

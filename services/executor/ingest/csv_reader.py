@@ -27,8 +27,6 @@ BATCH_ROWS, BATCH_BYTES = 50_000, 32 << 20
 """Handed on at once: each batch has a price of its own in whatever is made of it."""
 csv.field_size_limit(BLOCK)
 _BOMS = ((b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"), (b"\xef\xbb\xbf", "utf-8-sig"))
-
-
 _END = "\0"
 """A last line that is put behind a file's own."""
 

@@ -112,27 +112,30 @@ async def count(warehouse: Warehouse, table: str) -> int:
     return int(row["n"])
 
 
-async def test_a_query_that_is_not_known_any_more_is_begun_again(
-    mortal: Mortal, warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    dying = DiesOnceAccepted(jobs.start, mortal.kill_and_return)
-    monkeypatch.setattr(jobs, "start", dying)
-    done = await warehouse.run_query_job(SLOW)
-    assert dying.states == ["RUNNING", "RUNNING"]
-    assert (done.job_id, done.rows) == ("slow", ROWS)
-    assert await count(warehouse, "books.made") == ROWS
-
-
 @pytest.mark.usefixtures("slow_files")
-async def test_a_load_that_is_not_known_any_more_is_begun_again(
-    mortal: Mortal, warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("start", "wanted", "table", "rows"),
+    [("start", SLOW, "books.made", ROWS), ("start_load", LOAD, "books.loaded", 2)],
+    ids=["query", "load"],
+)
+async def test_a_job_that_is_not_known_any_more_is_begun_again(  # noqa: PLR0913, PLR0917  fixtures, and one case
+    mortal: Mortal,
+    warehouse: Warehouse,
+    monkeypatch: pytest.MonkeyPatch,
+    start: str,
+    wanted: QueryJob | LoadJob,
+    table: str,
+    rows: int,
 ) -> None:
-    dying = DiesOnceAccepted(jobs.start_load, mortal.kill_and_return)
-    monkeypatch.setattr(jobs, "start_load", dying)
-    done = await warehouse.run_load_job(LOAD)
+    dying = DiesOnceAccepted(getattr(jobs, start), mortal.kill_and_return)
+    monkeypatch.setattr(jobs, start, dying)
+    if isinstance(wanted, QueryJob):
+        done = await warehouse.run_query_job(wanted)
+    else:
+        done = await warehouse.run_load_job(wanted)
     assert dying.states == ["RUNNING", "RUNNING"]
-    assert (done.job_id, done.rows) == ("load", 2)
-    assert await count(warehouse, "books.loaded") == 2
+    assert (done.job_id, done.rows) == (wanted.job_id, rows)
+    assert await count(warehouse, table) == rows
 
 
 async def test_a_job_that_gets_lost_again_and_again_may_be_asked_for_later(
