@@ -39,6 +39,14 @@ class Part(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
+    @classmethod
+    def decode(cls, data: bytes) -> Self:
+        """Parse JSON, ignoring unknown fields at every depth; raises `ValidationError`."""
+        return cls.model_validate_json(data, extra="ignore")
+
+    def encode(self) -> bytes:
+        return self.model_dump_json().encode()
+
 
 class Message(Part):
     """Base of all messages. Subclasses name their wire type: `class X(Event, type="x.v1")`."""
@@ -57,14 +65,6 @@ class Message(Part):
     @classmethod
     def __pydantic_init_subclass__(cls, **rest: Any) -> None:
         """Take the class keywords that `__init_subclass__` has already used."""
-
-    @classmethod
-    def decode(cls, data: bytes) -> Self:
-        """Parse JSON, ignoring unknown fields at every depth; raises `ValidationError`."""
-        return cls.model_validate_json(data, extra="ignore")
-
-    def encode(self) -> bytes:
-        return self.model_dump_json().encode()
 
     @property
     def scope(self) -> TenantId | None:

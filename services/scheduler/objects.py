@@ -87,7 +87,7 @@ class Revisions:
 
     async def keep(self, tenant: TenantId, config: ConfigPart) -> None:
         name = _revision(tenant, config.config_id, config.revision)
-        await self._objects.replace(name, config.model_dump_json().encode())
+        await self._objects.replace(name, config.encode())
 
     async def configs(self, tenant: TenantId) -> set[ConfigId]:
         """Whose revisions there are."""
@@ -111,7 +111,7 @@ class Revisions:
 
     async def find(self, tenant: TenantId, config_id: ConfigId, revision: int) -> ConfigPart | None:
         body = await self._objects.fetch(_revision(tenant, config_id, revision))
-        return None if body is None else ConfigPart.model_validate_json(body)
+        return None if body is None else ConfigPart.decode(body)
 
 
 def _second(at: datetime, later: int = 0) -> str:

@@ -33,14 +33,14 @@ class Ciphertexts:
     ) -> str:
         """Put it away and return where; the same cause has the same place."""
         ref = f"ciphertexts/{tenant}/{credential}/{cause}.json"
-        await self._objects.put(ref, sealed.model_dump_json().encode())
+        await self._objects.put(ref, sealed.encode())
         return ref
 
     async def read(self, ref: str) -> SealedPart:
         body = await self._objects.fetch(ref)
         if body is None:
             raise CiphertextMissingError(ref)
-        return SealedPart.model_validate_json(body)
+        return SealedPart.decode(body)
 
     async def destroy(self, ref: str) -> None:
         """One that is gone already is fine."""

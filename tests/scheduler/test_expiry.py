@@ -129,6 +129,21 @@ def test_what_a_later_release_has_written_beside_is_passed_over() -> None:
     assert decider.load_state(state) == ledger
 
 
+async def test_a_revision_that_a_later_release_kept_is_read() -> None:
+    world, _ = await calm()
+    (name,) = [
+        one
+        for one in world.objects.bodies
+        if one.startswith(f"revisions/{world.tenants[0]}/{CONFIG}/")
+    ]
+    kept = json.loads(world.objects.bodies[name])
+    kept["later"] = kept["definition"]["later"] = 1
+    world.objects.bodies[name] = json.dumps(kept).encode()
+    found = await Revisions(world.objects).find(world.tenants[0], CONFIG, 1)
+    assert found is not None
+    assert found.source == kept["source"]
+
+
 def test_a_ledger_holds_nothing_that_the_release_before_would_refuse() -> None:
     """What it read was read strictly: a request that says nothing new is written as before."""
     ledger = LedgerDecider(Rules()).load_state(json.loads(KEPT.read_text())["state"])
