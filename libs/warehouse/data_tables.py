@@ -107,7 +107,11 @@ def data_tables(dataset: str) -> tuple[Table, ...]:
 
 
 def costs_table(dataset: str, name: str = COSTS, kept: Sequence[str] = ()) -> Table:
-    """FOCUS, with native columns that are kept beside; a day's partition holds a period."""
+    """FOCUS, with native columns that are kept beside; a day's partition holds a period.
+
+    Costs are asked for by when they were charged, which need not be in the period that bills
+    them; so rows lie in that order within it, and what else a period holds is not read.
+    """
     native = [Column(f"x_{column}", "STRING") for column in kept]
     own = (Column("x_provider", "STRING"), Column("x_load_id", "STRING"))
     return Table(
@@ -115,7 +119,7 @@ def costs_table(dataset: str, name: str = COSTS, kept: Sequence[str] = ()) -> Ta
         name,
         (*FOCUS, *native, *own),
         partition_by="BillingPeriodStart",
-        cluster_by=("x_provider", "ServiceName"),
+        cluster_by=("ChargePeriodStart", "x_provider", "ServiceName"),
         description=f"FOCUS {FOCUS_VERSION} Cost and Usage",
     )
 

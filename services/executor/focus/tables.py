@@ -1,13 +1,34 @@
-"""The statement that keeps the history of FOCUS tables' periods."""
+"""Which rows of FOCUS tables a load replaces, and the statement that keeps their history."""
 
+from collections.abc import Collection
+from datetime import UTC, date, datetime, time, timedelta
+
+from libs.clock import later
 from libs.warehouse.data_tables import LOADS
 from libs.warehouse.schema import Table
+from services.executor.focus.tally import Key
 
 WHERE = (
-    "x_provider = @provider AND CONCAT(BillingAccountId, '|',"
+    "x_provider = @provider"
+    # Constants by which BigQuery reads these periods' partitions and no others.
+    " AND BillingPeriodStart >= @first_period AND BillingPeriodStart < @after_periods"
+    " AND CONCAT(BillingAccountId, '|',"
     " FORMAT_TIMESTAMP('%Y-%m-%d', BillingPeriodStart)) IN UNNEST(@keys)"
 )
 """What a load replaces: its billing periods of its billing accounts."""
+
+
+def replaced(provider: str, billed: Collection[Key]) -> dict[str, object]:
+    """The parameters of `WHERE`."""
+    days = [start.astimezone(UTC).date() for start, _, _ in billed]
+    keys = {f"{account}|{day}" for day, (_, account, _) in zip(days, billed, strict=True)}
+    first, last = min(days, default=date.min), max(days, default=date.min)
+    return {
+        "provider": provider,
+        "first_period": datetime.combine(first, time(), UTC),
+        "after_periods": later(datetime.combine(last, time(), UTC), timedelta(days=1)),
+        "keys": sorted(keys) or [""],
+    }
 
 
 def history(project: str, target: Table) -> str:

@@ -22,7 +22,7 @@ from services.executor.focus.engine import Converter
 from services.executor.focus.errors import BadValueError
 from services.executor.focus.mapping import Mapping, load_mapping
 from services.executor.focus.natives import PREFIX, is_native
-from services.executor.focus.tables import WHERE, history
+from services.executor.focus.tables import WHERE, history, replaced
 from services.executor.focus.tally import Tally
 from services.executor.ingest.deliveries import Deliveries, Delivery, folder_of, load_id_of
 from services.executor.ingest.errors import RefusedFileError
@@ -167,7 +167,6 @@ class CostFocus(StepType):
         dataset, _, name = work.target.partition(".")
         native = [c.removeprefix(PREFIX) for c in parts.columns if is_native(c)]
         table = costs_table(dataset, name, native)
-        keys = sorted({f"{account}|{start:%Y-%m-%d}" for start, account, _ in tally.billed})
         return SliceLoad(
             stage_job=given.job_id_of("stage"),
             swap_job=given.job_id_of("swap"),
@@ -178,8 +177,7 @@ class CostFocus(StepType):
             rows=parts.rows,
             where=WHERE,
             parameters={
-                "provider": mapping.provider,
-                "keys": keys or [""],
+                **replaced(mapping.provider, tally.billed),
                 "load_id": work.load_id,
                 "mapping": f"{mapping.name}@{mapping.version}",
                 "source": work.source,

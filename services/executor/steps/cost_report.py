@@ -10,7 +10,7 @@ from libs.warehouse.jobs import JobResult, QueryJob
 from libs.warehouse.warehouse import Warehouse
 from services.executor.focus.conformance import conformance, cost_rows
 from services.executor.focus.history import LOOKBACK, history_checks
-from services.executor.focus.tables import WHERE
+from services.executor.focus.tables import WHERE, replaced
 from services.executor.focus.tally import Key, Tally
 from services.executor.ingest.slices import SliceLoad
 from services.executor.steps.checks import Config, compile_checks
@@ -28,7 +28,9 @@ class CostReport:
     async def compared(self, load: SliceLoad, tally: Tally, now: datetime) -> list[CheckPart]:
         """Against what the target holds; it is made if it is not there."""
         await self._warehouse.ensure(load.target)
-        return history_checks(tally, await self._before(load), await self._days(load, tally), now)
+        return history_checks(
+            tally, await self._before(load, tally), await self._days(load, tally), now
+        )
 
     async def conforms(
         self, given: StepRun, target: str, staged: str, now: datetime
@@ -48,12 +50,12 @@ class CostReport:
         given.tell.say("conformance", quality(given, target, now, found))
         return [done]
 
-    async def _before(self, load: SliceLoad) -> Mapping[Key, Decimal]:
+    async def _before(self, load: SliceLoad, tally: Tally) -> Mapping[Key, Decimal]:
         rows = await self._rows(
             "SELECT BillingPeriodStart AS p, BillingAccountId AS a, BillingCurrency AS c,"
             " SUM(BilledCost) AS billed FROM {table} WHERE {where} GROUP BY 1, 2, 3",
             load,
-            {name: load.parameters[name] for name in ("provider", "keys")},
+            replaced(str(load.parameters["provider"]), tally.billed),
             WHERE,
         )
         return {(row["p"], row["a"], row["c"]): row["billed"] for row in rows}
@@ -73,7 +75,7 @@ class CostReport:
             load,
             parameters,
             "x_provider = @provider AND ChargeCategory = 'Usage'"
-            " AND DATE(ChargePeriodStart) >= @first AND DATE(ChargePeriodStart) < @last",
+            " AND ChargePeriodStart >= TIMESTAMP(@first) AND ChargePeriodStart < TIMESTAMP(@last)",
         )
         return {row["d"]: row["cost"] for row in rows}
 
