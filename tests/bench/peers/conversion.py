@@ -10,8 +10,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from services.executor.focus.engine import Converter
+from services.executor.focus.mapping import load_mapping
+from services.executor.ingest.csv_reader import CsvOptions
+from services.executor.ingest.readers import open_reader
 from tests.bench.figures import Figure
 from tests.bench.peers import made
+from tests.bench.peers.converting import schema_of
 from tests.bench.peers.peer import tool
 from tests.bench.peers.watching import Took, finished, watched
 
@@ -36,6 +41,13 @@ class Pair:
     def ours(self, file: Path, out: Path) -> list[str]:
         module = "tests.bench.peers.converting"
         return [tool("executor"), "-m", module, self.mapping, str(file), str(out)]
+
+    def unconverted(self, file: Path, out: Path) -> list[str]:
+        """The columns that ours reads, written as they are, by Polars alone."""
+        reader = open_reader(file, file.name, None, CsvOptions())
+        reads = Converter(load_mapping(self.mapping), schema_of(reader)).reads
+        module = "tests.bench.peers.copying"
+        return [tool("executor"), "-m", module, str(file), str(out), *sorted(reads)]
 
     def theirs(self, file: Path, out: Path) -> list[str]:
         return [*self.theirs_as_it_comes(file, out), "--no-export-include-source-columns"]
@@ -64,11 +76,10 @@ def _beside(folder: Path, name: str, pair: Pair) -> list[Figure]:
     small = pair.bill.make(folder, WARM_UP)
     for command in (pair.ours, pair.theirs):
         _run(folder, command, small)
-    # In turns, so that whatever else the machine does meets both.
-    turns = [
-        (_run(folder, pair.ours, file), _run(folder, pair.theirs, file)) for _ in range(ROUNDS)
-    ]
-    ours, theirs = zip(*turns, strict=True)
+    # In turns, so that whatever else the machine does meets all.
+    commands = (pair.ours, pair.theirs, pair.unconverted)
+    turns = [[_run(folder, command, file) for command in commands] for _ in range(ROUNDS)]
+    ours, theirs, unconverted = zip(*turns, strict=True)
     as_it_comes = [_run(folder, pair.theirs_as_it_comes, file)]
     file.unlink()
     long = pair.bill.make(folder, ROWS * LONGER)
@@ -84,6 +95,13 @@ def _beside(folder: Path, name: str, pair: Pair) -> list[Figure]:
             _rate(ours),
             peer,
             _rate(as_it_comes),
+        ),
+        Figure(
+            f"{size}: read and written by Polars alone, nothing converted",
+            "rows/s",
+            _rate(unconverted),
+            peer,
+            _rate(theirs),
         ),
         Figure(f"{size}: processor", "s", _cpu(ours), peer, _cpu(theirs), more_is_better=False),
         Figure(f"{size}: memory", "MB", _peak(ours), peer, _peak(theirs), more_is_better=False),
