@@ -91,21 +91,24 @@ async def soak(stack: Stack, minutes: float, seed: int, moved: timedelta) -> lis
         say(f"{work_count(tenants)} requests and trouble for {minutes:g} minutes")
         stop = asyncio.Event()
         looking = [asyncio.create_task(r.keep_looking(warehouse, stop)) for r in regulars]
+
+        async def until_calm() -> datetime:
+            kills = max(3, int(KILLS_PER_MINUTE * minutes))
+            await trouble.run(seconds, kills, max(1, int(min(1, minutes / 20) * POISON)))
+            for proxy in proxies:
+                proxy.is_bad = False
+            return calendar.now(moved)
+
         async with asyncio.TaskGroup() as group:
             group.create_task(work.run())
             for one in regulars:
                 group.create_task(one.keep_loading(work, seconds))
-            kills = max(3, int(KILLS_PER_MINUTE * minutes))
-            group.create_task(
-                trouble.run(seconds, kills, max(1, int(min(1, minutes / 20) * POISON)))
-            )
+            calm = group.create_task(until_calm())
         for proxy in proxies:
-            proxy.is_bad = False
             trouble.done.update(proxy.done)
         say(", ".join(f"{n} {what}" for what, n in trouble.done.items()))
-        calm = calendar.now(moved)
         seen = await work.wait_for_ends(DRAIN_SECONDS)
-        say(f"every run was seen to have ended {seen:.1f} s after the last fault, looked at by GET")
+        say(f"every run was looked at by GET until it was seen to have ended: {seen:.1f} s")
         for one in regulars:
             await asyncio.to_thread(regular.end, stack, one)
         stop.set()
@@ -120,7 +123,7 @@ async def soak(stack: Stack, minutes: float, seed: int, moved: timedelta) -> lis
             "no request was refused that should not be", work_count(tenants), tuple(work.unexpected)
         )
     )
-    return [*found, in_time(tenants, heard, calm)]
+    return [*found, in_time(tenants, heard, calm.result())]
 
 
 def in_time(tenants: list[Tenant], heard: Collector, calm: datetime) -> Finding:
