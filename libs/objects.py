@@ -105,6 +105,20 @@ class Objects:
 
         return await self._run(f"reading {name}", call)
 
+    async def tail(self, name: str, length: int) -> bytes:
+        """The last bytes of an object, or all that it has; raises `FileNotFoundError`."""
+
+        def call() -> bytes:
+            try:
+                blob = self._bucket.blob(name)
+                return bytes(blob.download_as_bytes(start=-length, timeout=TIMEOUT))
+            except google_errors.NotFound:
+                raise FileNotFoundError(name) from None
+            except google_errors.RequestRangeNotSatisfiable:
+                return b""  # it is empty
+
+        return await self._run(f"reading {name}", call)
+
     async def write(self, name: str, body: bytes) -> None:
         def call() -> None:
             self._bucket.blob(name).upload_from_string(body, timeout=TIMEOUT)

@@ -84,6 +84,7 @@ class JobResult:
     ended: datetime | None
     slot_ms: int = 0
     """Slot time that is paid for: loads take none."""
+    labels: Mapping[str, str] = field(default_factory=dict)
 
 
 def job_config(client: bigquery.Client, wanted: QueryJob) -> bigquery.QueryJobConfig:
@@ -166,6 +167,7 @@ def _loaded(job: bigquery.LoadJob, *, adopted: bool) -> JobResult:
         adopted=adopted,
         started=job.started,
         ended=job.ended,
+        labels=job.labels,
     )
 
 
@@ -246,6 +248,7 @@ def result_of(job: bigquery.QueryJob | bigquery.LoadJob, *, adopted: bool) -> Jo
         started=job.started,
         ended=job.ended,
         slot_ms=job.slot_millis or 0,
+        labels=job.labels,
     )
 
 

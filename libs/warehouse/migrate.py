@@ -10,7 +10,7 @@ from libs.warehouse.errors import (
     MissingObjectError,
     SchemaConflictError,
 )
-from libs.warehouse.schema import Column, Dataset, Object, Table, View
+from libs.warehouse.schema import Column, Dataset, Found, Object, Table, View
 
 # Names under which the REST interface gives the same types back.
 SAME = {"INTEGER": "INT64", "FLOAT": "FLOAT64", "BOOLEAN": "BOOL"}
@@ -112,11 +112,11 @@ def _extend(client: bigquery.Client, found: bigquery.Table, wanted: Table) -> Ob
 
 
 def _check_same(wanted: Table, column: Column, found: bigquery.SchemaField) -> None:
-    type_ = SAME.get(found.field_type, found.field_type)
-    mode = found.mode or "NULLABLE"
-    if type_ != column.type or (mode != column.mode and "REPEATED" in {mode, column.mode}):
+    there = found_of(found)
+    modes = {there.mode, column.mode}
+    if there.type != column.type or (len(modes) > 1 and "REPEATED" in modes):
         raise SchemaConflictError(
-            wanted.path, column.name, f"{column.mode} {column.type}", f"{mode} {type_}"
+            wanted.path, column.name, f"{column.mode} {column.type}", f"{there.mode} {there.type}"
         )
 
 
@@ -147,6 +147,11 @@ def made_like(client: bigquery.Client, source: str, target: str) -> bool:
     wanted.clustering_fields = found.clustering_fields
     made = client.create_table(wanted, exists_ok=True, retry=RETRY, timeout=DEADLINE)
     return bool(found.created and made.created and found.created <= made.created)
+
+
+def found_of(field: bigquery.SchemaField) -> Found:
+    type_ = SAME.get(field.field_type, field.field_type)
+    return Found(field.name, type_, field.mode or "NULLABLE")
 
 
 def field_of(column: Column) -> bigquery.SchemaField:

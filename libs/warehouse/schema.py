@@ -28,6 +28,15 @@ class Column:
 
 
 @dataclass(frozen=True, slots=True)
+class Found:
+    """A column as a table has it: its type may be one that nothing declared here has."""
+
+    name: str
+    type: str
+    mode: str
+
+
+@dataclass(frozen=True, slots=True)
 class Dataset:
     name: str
     description: str = ""

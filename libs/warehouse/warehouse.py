@@ -30,7 +30,7 @@ from libs.warehouse import jobs, migrate
 from libs.warehouse.errors import UnavailableError
 from libs.warehouse.jobs import NO_RETRY, JobProgress, JobResult, LoadJob, QueryJob
 from libs.warehouse.parameters import query_parameters
-from libs.warehouse.schema import Dataset, Object, Table
+from libs.warehouse.schema import Dataset, Found, Object, Table
 
 if TYPE_CHECKING:
     from libs.warehouse.appender import Appender
@@ -213,17 +213,17 @@ class Warehouse:
         except NotFound:
             return None
 
-    async def columns(self, path: str) -> tuple[str, ...] | None:
-        """Names of a table's columns; None when there is no such table."""
+    async def columns(self, path: str) -> tuple[Found, ...] | None:
+        """A table's columns; None when there is no such table."""
 
-        def call() -> tuple[str, ...] | None:
+        def call() -> tuple[Found, ...] | None:
             try:
                 table = self._client.get_table(
                     f"{self.project}.{path}", retry=migrate.RETRY, timeout=DEADLINE
                 )
             except NotFound:
                 return None
-            return tuple(field.name for field in table.schema)
+            return tuple(migrate.found_of(field) for field in table.schema)
 
         return await self._run(f"columns of {path}", call)
 

@@ -14,10 +14,10 @@ async def tell_drift(
     there = await tools.warehouse.columns(table)
     if there is None:
         return
-    found = tuple(delivered)
-    known, come = {name.lower() for name in there}, {name.lower() for name in found}
+    found, names = tuple(delivered), tuple(column.name for column in there)
+    known, come = {name.lower() for name in names}, {name.lower() for name in found}
     added = tuple(name for name in found if name.lower() not in known)
-    missing = () if sparse else tuple(name for name in there if name.lower() not in come)
+    missing = () if sparse else tuple(name for name in names if name.lower() not in come)
     if added or missing:
         say_drift(given, tools, table, added=added, missing=missing)
 

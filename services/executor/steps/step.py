@@ -175,6 +175,8 @@ class StepRun:
 
 
 STAGING_PREFIX = "_convergence_staging_"
+STAGING_HOURS = 24
+"""How long a table of rows that are not in their place is kept at most."""
 
 
 @dataclass(frozen=True, slots=True)

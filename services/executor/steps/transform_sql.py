@@ -20,6 +20,7 @@ from services.executor.steps.drift import say_drift
 from services.executor.steps.isolation import failed_job, unavailable
 from services.executor.steps.merge import days_of, doubled_keys, merge, quoted, replace_days
 from services.executor.steps.step import (
+    STAGING_HOURS,
     WHOLE,
     Span,
     StepError,
@@ -34,7 +35,6 @@ from services.executor.steps.tools import Tools
 from services.executor.steps.variables import BoundSql, bind_sql
 
 MOST_DAYS = 4_000
-STAGING_HOURS = 24
 SPANS = {
     "stage": Span(0.0, 0.6, "its rows are staged"),
     "look": Span(0.6, 0.7, "staged rows are looked at"),
@@ -177,8 +177,8 @@ class TransformSql(StepType):
         return await self._write(given, "commit", statement)
 
     async def _columns(self, given: StepRun, target: str, staging: str) -> tuple[str, ...]:
-        staged = await self._of(given).columns(staging) or ()
-        there = {name.lower() for name in await self._of(given).columns(target) or ()}
+        staged = [column.name for column in await self._of(given).columns(staging) or ()]
+        there = {column.name.lower() for column in await self._of(given).columns(target) or ()}
         new = [name for name in staged if name.lower() not in there]
         if new:
             say_drift(given, self._tools, target, added=tuple(new), refused=True)
@@ -187,7 +187,7 @@ class TransformSql(StepType):
                 "or make the model anew with materialized: table"
             )
             raise StepError("schema_changed", detail)
-        return staged
+        return tuple(staged)
 
     async def _check_keys(self, given: StepRun, staging: str, keys: tuple[str, ...]) -> None:
         await self._write(given, "look", BoundSql(doubled_keys(staging, keys)))
