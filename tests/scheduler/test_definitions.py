@@ -107,6 +107,42 @@ steps:
     assert "did you mean 'pipeline'" in caught.value.problems[0].detail
 
 
+@pytest.mark.parametrize(
+    ("config", "line", "pointer", "detail"),
+    [
+        ("load_by: nobody", 5, "load_by", "'nobody' loads no files; expected executor or bigquery"),
+        (
+            "load_by: bigquery\n      contract: freeze",
+            6,
+            "contract",
+            "expected evolve; or leave out",
+        ),
+        ("load_by: bigquery\n      format: csv", 6, "format", "expected parquet"),
+        ("load_by: bigquery\n      columns: {a: int}", 6, "columns", "expected nothing"),
+        ("files: [a.parquet, 's3://b/c']\n      load_by: bigquery", 5, "files", "landing folder"),
+    ],
+    ids=["nobody", "contract", "format", "columns", "files"],
+)
+def test_what_bigquery_cannot_load_itself_is_told_before_it_is_saved(
+    config: str, line: int, pointer: str, detail: str
+) -> None:
+    text = f"steps:\n  - id: raw\n    type: ingest.file\n    config:\n      {config}\n"
+    with pytest.raises(DefinitionError) as caught:
+        parse_definition(text, NAME)
+    (told,) = caught.value.problems
+    assert (told.pointer, told.line) == (f"/steps/0/config/{pointer}", line)
+    assert told.detail.startswith(f"{pointer}: ")
+    assert detail in told.detail
+
+
+def test_what_bigquery_may_load_itself_can_be_saved() -> None:
+    fit = "{load_by: bigquery, files: '${parameters.files}', format: parquet, contract: evolve}"
+    text = f"steps:\n  - id: raw\n    type: ingest.file\n    config: {fit}\n"
+    assert parse_definition(text, NAME).steps[0].config["load_by"] == "bigquery"
+    read = text.replace("bigquery", "executor").replace("evolve", "freeze")
+    assert parse_definition(read, NAME).steps[0].config["contract"] == "freeze"
+
+
 def test_an_unknown_step_type_is_refused_with_the_one_that_was_meant() -> None:
     with pytest.raises(DefinitionError) as caught:
         parse_definition("steps:\n  - id: a\n    ps_type: bq_etl.qery\n", NAME)

@@ -6,10 +6,12 @@ Its parts stay, so that later steps can read what was delivered.
 
 import hashlib
 from collections.abc import Iterable, Mapping
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
 from libs.objects import Objects
+from services.executor.ingest.errors import NotKeptError
 from services.executor.ingest.places import FoundFile
 
 
@@ -25,6 +27,8 @@ class Delivery(BaseModel):
     aside: int = 0
     """Rows that did not fit the contract and are in quarantine."""
     facts: dict[str, str] = {}
+    loaded_by: Literal["executor", "bigquery"] = "executor"
+    """BigQuery leaves no parts: what it loaded is in the table alone."""
 
 
 class Deliveries:
@@ -36,6 +40,13 @@ class Deliveries:
     async def current(self, tenant: str, table: str, slice_: str) -> Delivery | None:
         body = await self._objects.read(_pointer(tenant, table, slice_))
         return Delivery.model_validate_json(body) if body is not None else None
+
+    async def readable(self, tenant: str, table: str, slice_: str) -> Delivery | None:
+        """The current one, for whoever reads its parts. Raises `NotKeptError`."""
+        found = await self.current(tenant, table, slice_)
+        if found is not None and found.loaded_by != "executor":
+            raise NotKeptError(table, slice_)
+        return found
 
     async def commit(self, tenant: str, table: str, slice_: str, delivery: Delivery) -> None:
         """Point to a delivery; the parts of the one before it are deleted."""

@@ -3,10 +3,14 @@
 IngestError
 ├── NothingDeliveredError   no file, or only empty ones
 ├── ChangedError            a file was replaced while it was read; trying again may help
+├── NotKeptError            a delivery is in BigQuery alone, where no step can read it
+├── RefusedColumnError      BigQuery made a column of a file that its table cannot have
 └── RefusedFileError        a file cannot be read as it should be: file, line, column
 """
 
 import zlib
+
+from contracts.loading import WAY_OUT
 
 DAMAGED = (OSError, EOFError, zlib.error)
 """What Python raises where a file is not whole, or was packed wrongly."""
@@ -29,8 +33,25 @@ class NothingDeliveredError(IngestError):
 class ChangedError(IngestError):
     code = "delivery_changed"
 
-    def __init__(self, file: str) -> None:
-        super().__init__(f"{file} was replaced or deleted after it was listed")
+    def __init__(self, file: str, how: str = "replaced or deleted after it was listed") -> None:
+        super().__init__(f"{file} was {how}")
+
+
+class NotKeptError(IngestError):
+    code = "not_kept"
+
+    def __init__(self, table: str, slice_: str) -> None:
+        super().__init__(
+            f"{table}, slice {slice_}: BigQuery loaded its files itself, and nothing of them is"
+            f" kept that a step could read; {WAY_OUT}, and run that step again"
+        )
+
+
+class RefusedColumnError(IngestError):
+    code = "column_refused"
+
+    def __init__(self, column: str, problem: str) -> None:
+        super().__init__(f"column {column}: {problem}; {WAY_OUT}")
 
 
 class RefusedFileError(IngestError):

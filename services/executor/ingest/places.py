@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import Protocol
 
 from libs.objects import Objects
-from services.executor.ingest.errors import IngestError, NothingDeliveredError
+from services.executor.ingest.errors import ChangedError, IngestError, NothingDeliveredError
 
 MOST_FILES = 10_000
 MOST_LISTED = 200_000
@@ -66,6 +66,17 @@ class LandingBucket:
         except FileNotFoundError:
             raise NothingDeliveredError(file.name, "the landing bucket", "it has gone") from None
         return spool
+
+    def uri(self, file: FoundFile) -> str:
+        """Whatever it is called, it is below the tenant's folder."""
+        return self._objects.uri(self._root + file.name)
+
+    async def tail(self, file: FoundFile, length: int) -> bytes:
+        """Its last bytes. Raises `ChangedError`."""
+        try:
+            return await self._objects.tail(self._root + file.name, length)
+        except FileNotFoundError:
+            raise ChangedError(file.name) from None
 
 
 class LocalFolder:

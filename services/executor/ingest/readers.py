@@ -21,7 +21,7 @@ Lines = Literal["csv", "ndjson"]
 Format = Literal["csv", "parquet", "ndjson", "openai"]
 ROWS = 50_000
 JSON_BLOCK = 16 << 20
-_NO_PARQUET = (pa.ArrowException, OSError, UnicodeDecodeError, PanicException)
+NO_PARQUET = (pa.ArrowException, OSError, UnicodeDecodeError, PanicException)
 """What is raised where a file's bytes are not those of Parquet, its names included."""
 _SUFFIXES: dict[str, Format] = {
     ".csv": "csv",
@@ -70,7 +70,7 @@ class ParquetFile:
                 if problem := problem_of(field.type):
                     raise RefusedFileError(name, problem, column=field.name)
             self.schema = _frame(self._file.schema_arrow.empty_table()).schema
-        except _NO_PARQUET as error:
+        except NO_PARQUET as error:
             problem = f"it is not a whole Parquet file: {str(error)[:200]}"
             raise RefusedFileError(name, problem) from None
 
@@ -81,7 +81,7 @@ class ParquetFile:
                 # What says text may hold any bytes, which Polars takes for UTF-8 unseen.
                 batch.validate(full=True)
                 yield _frame(batch)
-        except _NO_PARQUET as error:
+        except NO_PARQUET as error:
             problem = f"it is damaged: {str(error)[:200]}"
             raise RefusedFileError(self._name, problem) from None
 

@@ -6,7 +6,9 @@ from dataclasses import dataclass, field
 from libs.warehouse.jobs import JobResult, LoadJob, QueryJob
 from libs.warehouse.schema import Column, Table
 from libs.warehouse.warehouse import Warehouse
+from services.executor.ingest.errors import ChangedError
 
+LOAD = "load"
 Inspect = Callable[[str], Awaitable[Sequence[JobResult]]]
 """Given `dataset.table`; gives what its jobs did."""
 
@@ -20,12 +22,15 @@ class SliceLoad:
     staged: str
     """`dataset.table` for the rows until they are in their place."""
     target: Table
-    """Its columns are those of the parts."""
+    """Its columns are those of the parts; none where the parts say them."""
     uris: tuple[str, ...]
-    rows: int
+    rows: int | None
+    """How many there are in the parts; None where only the load tells."""
     where: str
     """Which rows give way; may speak of `{staged}` and `{target}`."""
     parameters: Mapping[str, object]
+    filled: Mapping[str, str] = field(default_factory=dict)
+    """Columns of the target that the staged rows have not: what stands there instead."""
     only: str = ""
     """Which of the staged rows take their place: all, unless said."""
     before: Sequence[str] = ()
@@ -35,6 +40,7 @@ class SliceLoad:
     beside: Sequence[Table] = ()
     """Tables that these statements need."""
     labels: Mapping[str, str] = field(default_factory=dict)
+    """`LOAD` names what is loaded, where the same try may find something else to load."""
 
 
 class RowsLostError(Exception):
@@ -58,20 +64,13 @@ class SliceLoader:
         Raises `JobFailedError`, `UnavailableError`, `RowsLostError`, and what `inspect` raises.
         """
         await self._warehouse.ensure(load.target, *load.beside)
-        jobs = [await self._stage(load)] if load.uris else []
+        jobs = [await self.stage(load)] if load.uris else []
         if inspect is not None and load.uris:
             jobs += await inspect(load.staged)
-        swap = QueryJob(
-            job_id=load.swap_job,
-            sql=self._swap(load),
-            parameters=load.parameters,
-            labels=load.labels,
-        )
-        jobs.append(await self._warehouse.run_query_job(swap))
-        await self._warehouse.drop(load.staged)
-        return tuple(jobs)
+        return (*jobs, await self._swap(load))
 
-    async def _stage(self, load: SliceLoad) -> JobResult:
+    async def stage(self, load: SliceLoad) -> JobResult:
+        """The rows beside their place. Raises as `replace` does."""
         job = LoadJob(
             job_id=load.stage_job,
             uris=load.uris,
@@ -81,14 +80,32 @@ class SliceLoader:
             schema=(*load.target.columns, *load.staged_only),
             labels=load.labels,
         )
-        done = await self._warehouse.run_load_job(job)
-        if done.rows != load.rows:
+        done = _of_this(load, await self._warehouse.run_load_job(job))
+        if load.rows is not None and done.rows != load.rows:
             raise RowsLostError(load.target.path, load.rows, done.rows)
         return done
 
-    def _swap(self, load: SliceLoad) -> str:
+    async def swap(self, load: SliceLoad) -> JobResult:
+        """Rows that were staged take their place. Raises as `replace` does."""
+        await self._warehouse.ensure(load.target, *load.beside)
+        return await self._swap(load)
+
+    async def _swap(self, load: SliceLoad) -> JobResult:
+        swap = QueryJob(
+            job_id=load.swap_job,
+            sql=self._statements(load),
+            parameters=load.parameters,
+            labels=load.labels,
+        )
+        done = _of_this(load, await self._warehouse.run_query_job(swap))
+        await self._warehouse.drop(load.staged)
+        return done
+
+    def _statements(self, load: SliceLoad) -> str:
         project, target = self._warehouse.project, load.target.path
-        names = ", ".join(f"`{column.name}`" for column in load.target.columns)
+        columns = [column.name for column in load.target.columns]
+        names = ", ".join(f"`{name}`" for name in columns)
+        values = ", ".join(load.filled.get(name, f"`{name}`") for name in columns)
         there, here = f"`{project}.{load.staged}`", f"`{project}.{target}`"
 
         def filled(text: str) -> str:
@@ -98,6 +115,13 @@ class SliceLoader:
         statements.append(f"DELETE FROM {here} WHERE {filled(load.where)}")  # noqa: S608  checked
         if load.uris:
             statements.append(
-                f"INSERT INTO {here} ({names}) SELECT {names} FROM {there} {filled(load.only)}"  # noqa: S608  as above
+                f"INSERT INTO {here} ({names}) SELECT {values} FROM {there} {filled(load.only)}"  # noqa: S608  as above
             )
         return f"BEGIN TRANSACTION; {'; '.join(statements)}; COMMIT TRANSACTION;"
+
+
+def _of_this(load: SliceLoad, done: JobResult) -> JobResult:
+    """A job that was adopted may be of an earlier try, which found other files."""
+    if done.adopted and done.labels.get(LOAD) != load.labels.get(LOAD):
+        raise ChangedError(load.target.path, "begun to be loaded from files that changed since")
+    return done

@@ -56,7 +56,7 @@ class ComplianceOcsf(StepType):
         tenant, made_of = str(request.tenant_id), f"{source}.{slice_}"
         with phrased():
             deliveries = self._loader.deliveries
-            delivery = await deliveries.current(tenant, source, slice_)
+            delivery = await deliveries.readable(tenant, source, slice_)
             if delivery is None:
                 detail = f"{source} holds no slice {slice_}: let an ingest step fill it first"
                 raise StepError("nothing_delivered", detail)

@@ -114,7 +114,7 @@ class CostFocus(StepType):
             await self._warehouse.cancel_job(given.job_id_of(part))
 
     async def _delivered(self, tenant: str, table: str, slice_: str) -> Delivery:
-        found = await self._deliveries.current(tenant, table, slice_)
+        found = await self._deliveries.readable(tenant, table, slice_)
         if found is None:
             detail = f"{table} holds no slice {slice_}: let an ingest step fill it first"
             raise StepError("nothing_delivered", detail)

@@ -51,7 +51,7 @@ class IngestApi(StepType):
         slice_ = slice_of(config.slice, request)
         with phrased(), spooled("answers") as spool:
             store = PageStore(self._tools.files, given.work_folder)
-            current = await self._loader.deliveries.current(str(request.tenant_id), table, slice_)
+            current = await self._before(given, config, table, slice_)
             cursor = await self._cursor(given, config, current)
             pages = await self._collect(given, config, _query(config, given, slice_, cursor), store)
             load_id = await _content_of(store, pages, cursor)
@@ -77,6 +77,15 @@ class IngestApi(StepType):
         outgoing = self._tools.outgoing
         let_in = authorizer(config.auth, fields, outgoing, self._tools.azure_login)
         return await Collector(config, ApiClient(config, outgoing, let_in), store).collect(query)
+
+    async def _before(
+        self, given: StepRun, config: Config, table: str, slice_: str
+    ) -> Delivery | None:
+        """What is read on from."""
+        if config.incremental is None:
+            return None
+        tenant = str(given.request.tenant_id)
+        return await self._loader.deliveries.readable(tenant, table, slice_)
 
     async def _cursor(
         self, given: StepRun, config: Config, current: Delivery | None

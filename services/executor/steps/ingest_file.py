@@ -5,16 +5,20 @@ same files read in the same way are not loaded again.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal, Self
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, model_validator
 
+from contracts.loading import unfit
 from services.executor.ingest.contract import Contract, Contracted, Rows
 from services.executor.ingest.csv_reader import CsvOptions
 from services.executor.ingest.deliveries import load_id_of
+from services.executor.ingest.direct import check_columns, check_same, uris_of
+from services.executor.ingest.errors import ChangedError, NothingDeliveredError
 from services.executor.ingest.lines import said_of
 from services.executor.ingest.manifests import Kind, delivered, kind_of
 from services.executor.ingest.parts import each
@@ -33,12 +37,13 @@ from services.executor.steps.months import fill_month
 from services.executor.steps.opened import fields_of
 from services.executor.steps.phrasing import phrased
 from services.executor.steps.raw_load import RawLoader, Target, numbers, slice_of, with_own
-from services.executor.steps.step import StepResult, StepRun, StepType
+from services.executor.steps.step import StepError, StepPlan, StepResult, StepRun, StepType
 from services.executor.steps.targets import target_of
 from services.executor.steps.tools import Tools
 from services.executor.steps.variables import fill_name
 
 READER_VERSION = 1
+FindAll = Callable[[], Awaitable[Mapping[FoundFile, Place]]]
 Files = Annotated[str, Field(min_length=1, max_length=2000)]
 
 
@@ -62,6 +67,21 @@ class Config(Contracted):
     format: Format | None = None
     delimiter: str = Field(default=",", min_length=1, max_length=1)
     encoding: str = Field(default="", max_length=40, pattern=r"^[A-Za-z0-9_-]*$")
+    load_by: Literal["executor", "bigquery"] = "executor"
+    """`bigquery`: Parquet of the landing folder is loaded as it is, without the executor."""
+
+    @model_validator(mode="after")
+    def _fits_who_is_to_load(self) -> Self:
+        for name, detail in unfit(self.model_dump()):
+            msg = f"{name}: {detail}"
+            raise ValueError(msg)
+        return self
+
+    @property
+    def reading(self) -> dict[str, object]:
+        """How the files are read, of which their load is named."""
+        usual = {"load_by"} if self.load_by == "executor" else set[str]()  # older loads say nothing
+        return {**self.model_dump(exclude=usual), "reader": READER_VERSION}
 
 
 class IngestFile(StepType):
@@ -77,12 +97,15 @@ class IngestFile(StepType):
         slice_ = slice_of(config.slice, request)
         with phrased(), spooled("fetch") as spool:
             kind = kind_of(fill_name(config.manifest, request))
-            found = await self._found(given, config, slice_, kind, spool / "manifest")
+            find_all = partial(self._found, given, config, slice_, kind, spool / "manifest")
+            found = await find_all()
             files = list(found)
-            load_id = load_id_of(files, {**config.model_dump(), "reader": READER_VERSION})
+            load_id = load_id_of(files, config.reading)
             target = Target(table, slice_, load_id, tuple(file.name for file in files))
             if (done := await self._loader.unchanged(given, target)) is not None:
                 return done
+            if config.load_by == "bigquery":
+                return await self._by_bigquery(given, target, files, find_all)
             contract = await self._loader.contract(given, table, config)
             format_ = "openai" if kind == "openai" else config.format
             reading = _Reading(config, target, contract, format_)
@@ -91,6 +114,26 @@ class IngestFile(StepType):
 
     async def cancel(self, given: StepRun) -> None:
         await self._loader.cancel(given)
+
+    async def plan(self, given: StepRun) -> StepPlan:
+        given.config(Config)
+        return await super().plan(given)
+
+    async def _by_bigquery(
+        self, given: StepRun, target: Target, files: list[FoundFile], find_all: FindAll
+    ) -> StepResult:
+        landing = self._landing(given)
+        uris = uris_of(landing, files, given.config(Config).format)
+        await check_columns(landing, files)
+
+        async def check() -> None:
+            try:
+                now = await find_all()
+            except NothingDeliveredError:
+                raise ChangedError(files[0].name) from None
+            check_same(files, list(now))
+
+        return await self._loader.replace_by_bigquery(given, target, uris, check)
 
     async def _found(
         self, given: StepRun, config: Config, slice_: str, kind: Kind, spool: Path
@@ -110,6 +153,10 @@ class IngestFile(StepType):
 
     async def _place(self, given: StepRun, config: Config, files: str) -> tuple[Place, str]:
         tools, request = self._tools, given.request
+        if config.load_by == "bigquery":
+            for _, detail in unfit({"load_by": config.load_by, "files": files}):
+                raise StepError("invalid_config", f"files: {detail}")
+            return self._landing(given), files
         if is_remote(files):
             reach = Reach(
                 tools.outgoing,
@@ -120,10 +167,13 @@ class IngestFile(StepType):
                 unknown=f"unknown at {tools.clock().isoformat()}",
             )
             return remote(files, reach)
-        landing: Place = LandingBucket(tools.data, str(request.tenant_id))
+        landing: Place = self._landing(given)
         if tools.landing_folder:
             landing = Either(LocalFolder(tools.landing_folder, str(request.tenant_id)), landing)
         return landing, files
+
+    def _landing(self, given: StepRun) -> LandingBucket:
+        return LandingBucket(self._tools.data, str(given.request.tenant_id))
 
     async def _rows(
         self, reading: "_Reading", found: Mapping[FoundFile, Place], spool: Path

@@ -51,7 +51,7 @@ class IngestReplay(StepType):
         table = target_of(config.target_table, request)
         slice_ = slice_of(config.slice, request)
         with phrased(), spooled("replay") as spool:
-            current = await self._loader.deliveries.current(str(request.tenant_id), table, slice_)
+            current = await self._loader.deliveries.readable(str(request.tenant_id), table, slice_)
             if current is None:
                 raise StepError("nothing_delivered", f"{table} holds no slice {slice_}")
             if not current.aside:

@@ -5,7 +5,7 @@ nested values and all, in the data bucket, for the steps that make something of 
 """
 
 import re
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,6 +13,7 @@ import polars as pl
 
 from contracts.quality import CheckPart, CheckStatus, Severity
 from contracts.runs import RunRequestedV1
+from libs.warehouse.errors import ROWS_GONE, JobFailedError
 from libs.warehouse.schema import Column, Table
 from services.executor.ingest.contract import (
     MOST_ASIDE,
@@ -24,6 +25,7 @@ from services.executor.ingest.contract import (
     TooManyAsideError,
 )
 from services.executor.ingest.deliveries import Deliveries, Delivery, folder_of
+from services.executor.ingest.direct import columns_of
 from services.executor.ingest.parts import PartWriter, tabular
 from services.executor.ingest.quarantine import (
     KEPT,
@@ -34,11 +36,11 @@ from services.executor.ingest.quarantine import (
     putting,
     quarantine_of,
 )
-from services.executor.ingest.slices import SliceLoad, SliceLoader
+from services.executor.ingest.slices import LOAD, SliceLoad, SliceLoader
 from services.executor.ingest.spool import spooled
 from services.executor.steps.drift import say_drift, tell_drift
 from services.executor.steps.quality import quality
-from services.executor.steps.step import StepError, StepResult, StepRun
+from services.executor.steps.step import STAGING_HOURS, StepError, StepResult, StepRun
 from services.executor.steps.tools import Tools
 from services.executor.steps.variables import fill_name
 
@@ -51,6 +53,13 @@ OWN = (
 )
 _STAGED = frozenset(column.name for column in STAGED)
 _PLATFORMS = _STAGED | {column.name for column in OWN}
+_FILLED = {
+    "x_slice": "@slice",
+    "x_load_id": "@load_id",
+    "x_file": "CAST(NULL AS STRING)",
+    "x_row": "CAST(NULL AS INT64)",
+}
+"""What rows have of their own that BigQuery loads itself: it knows no file, and no order."""
 DECEMBER = 12
 
 
@@ -110,15 +119,11 @@ class RawLoader:
             except FrozenError as error:
                 say_drift(given, self._tools, target.table, added=error.unknown, refused=True)
                 raise
-        before = await self.deliveries.current(tenant, target.table, target.slice)
-        load = _slice_load(given, target, flat)
-        if flat.rows:
-            names = [column.name for column in load.target.columns]
-            await tell_drift(given, self._tools, target.table, names, sparse=target.sparse)
+        columns = [c for name, c in flat.columns.items() if name not in _STAGED]
+        load = _slice_load(given, target, columns or OWN, flat.uris, flat.rows)
+        load = await self._ready(given, target, load, flat.rows)
         if aside:
             load = self._putting_aside(load, target, contract)
-        elif before is not None and before.aside:
-            load = self._emptying_quarantine(load, target)
         given.spent.add(*await self._slices.replace(load))
         await self._data.delete(*flat.names)
         done = Delivery(
@@ -129,10 +134,61 @@ class RawLoader:
             aside=aside,
             facts={**contract.style.said(), **facts()},
         )
-        await self.deliveries.commit(tenant, target.table, target.slice, done)
-        await self._contracts.learn(tenant, target.table, _names(flat))
+        await self._commit(given, target, load, done)
         self._tell(given, target, contract, done)
-        return StepResult(raw.rows)
+        return StepResult(done.rows)
+
+    async def replace_by_bigquery(
+        self,
+        given: StepRun,
+        target: Target,
+        uris: tuple[str, ...],
+        check: Callable[[], Awaitable[None]],
+    ) -> StepResult:
+        """BigQuery loads the files itself. Raises what `phrased` knows.
+
+        `check`, asked when they are staged, raises for files that have changed.
+        """
+        load = _slice_load(given, target, (), uris, None)
+        staged = await self._slices.stage(load)
+        given.spent.add(staged)
+        given.tell.progress(rows=staged.rows)
+        await self._warehouse.expire(load.staged, hours=STAGING_HOURS)
+        await check()
+        found = await self._warehouse.columns(load.staged)
+        if found is None:
+            raise JobFailedError(load.stage_job, ROWS_GONE, "what it staged is not kept any more")
+        load = replace(
+            load,
+            target=replace(load.target, columns=(*columns_of(found, _PLATFORMS), *OWN)),
+            filled=_FILLED,
+            parameters={**load.parameters, "load_id": target.load_id},
+        )
+        load = await self._ready(given, target, load, staged.rows)
+        given.spent.add(await self._slices.swap(load))
+        done = Delivery(
+            load_id=target.load_id, files=target.files, rows=staged.rows, loaded_by="bigquery"
+        )
+        await self._commit(given, target, load, done)
+        return StepResult(done.rows)
+
+    async def _ready(self, given: StepRun, target: Target, load: SliceLoad, rows: int) -> SliceLoad:
+        """Tells of columns that come or go; what the slice had in quarantine goes with it."""
+        if rows:
+            names = [column.name for column in load.target.columns]
+            await tell_drift(given, self._tools, target.table, names, sparse=target.sparse)
+        tenant = str(given.request.tenant_id)
+        before = await self.deliveries.current(tenant, target.table, target.slice)
+        if before is None or not before.aside:
+            return load
+        return self._emptying_quarantine(load, target)
+
+    async def _commit(
+        self, given: StepRun, target: Target, load: SliceLoad, done: Delivery
+    ) -> None:
+        tenant = str(given.request.tenant_id)
+        await self.deliveries.commit(tenant, target.table, target.slice, done)
+        await self._contracts.learn(tenant, target.table, _names(load.target.columns))
 
     async def cancel(self, given: StepRun) -> None:
         for part in ("stage", "swap"):
@@ -208,8 +264,8 @@ def numbers(first: int, height: int) -> pl.Series:
     return pl.int_range(first, first + height, dtype=pl.Int64, eager=True)
 
 
-def _names(flat: PartWriter) -> tuple[str, ...]:
-    return tuple(name for name in flat.columns if name not in _PLATFORMS)
+def _names(columns: Iterable[Column]) -> tuple[str, ...]:
+    return tuple(column.name for column in columns if column.name not in _PLATFORMS)
 
 
 def slice_of(written: str, request: RunRequestedV1) -> str:
@@ -228,17 +284,22 @@ def slice_of(written: str, request: RunRequestedV1) -> str:
     return text
 
 
-def _slice_load(given: StepRun, target: Target, parts: PartWriter) -> SliceLoad:
+def _slice_load(
+    given: StepRun,
+    target: Target,
+    columns: Iterable[Column],
+    uris: tuple[str, ...],
+    rows: int | None,
+) -> SliceLoad:
     dataset, _, name = target.table.partition(".")
-    columns = tuple(c for n, c in parts.columns.items() if n not in _STAGED) or OWN
     return SliceLoad(
         stage_job=given.job_id_of("stage"),
         swap_job=given.job_id_of("swap"),
         staged=given.staging_table,
-        target=Table(dataset, name, columns, cluster_by=("x_slice",)),
-        uris=parts.uris,
-        rows=parts.rows,
+        target=Table(dataset, name, tuple(columns), cluster_by=("x_slice",)),
+        uris=uris,
+        rows=rows,
         where="x_slice = @slice",
         parameters={"slice": target.slice},
-        labels=given.labels,
+        labels={**given.labels, LOAD: target.load_id},
     )

@@ -14,6 +14,7 @@ import yaml
 from pydantic import ValidationError
 
 from contracts.identifiers import ConfigId
+from contracts.loading import unfit
 from contracts.pipelines import STEP_TYPES, DefinitionPart, StepPart
 from contracts.platform import ProblemPart
 from services.scheduler.definitions.graph import graph_problems
@@ -129,6 +130,10 @@ def _step_problems(
         detail = f"{kind[:80]!r} is not a step type; {hints.on(kind, STEP_TYPES)}"
         written = next(name for name in _TYPES if step.get(name))
         yield problem(f"{pointer}/{written}", detail, at(place, written))
+    if kind == "ingest.file" and isinstance(config := step.get("config"), dict):
+        for name, detail in unfit(config):
+            where = at(place, "config", name)
+            yield problem(f"{pointer}/config/{name}", f"{name}: {detail}", where)
 
 
 def _level_problems(
