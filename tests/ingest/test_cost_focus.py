@@ -4,6 +4,7 @@ import gzip
 from decimal import Decimal
 from typing import Any
 
+import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -140,6 +141,21 @@ def ledger_with(amount: str, note: str = "") -> list[Line]:
     before = {**LEDGER.lines[1].given, "line_item_line_item_description": note}
     bad = {**LEDGER.lines[0].given, "line_item_unblended_cost": amount}
     return [Line("before", before, ()), Line("bad", bad, ())]
+
+
+async def test_credits_that_are_none_are_refused_with_file_line_and_column(
+    around: Surroundings,
+) -> None:
+    bill = load_ledger("gcp_billing")
+    lists = ("labels", "system_labels", "project_labels", "tags")
+    frame = bill.frame([bill.lines[0]] * 2).drop(lists)
+    frame = frame.with_columns(credits=pl.Series(["[]", "{amount=-1}"]))
+    around.deliver(f"aws/{PERIOD}/gcp.csv.gz", gzip.compress(frame.write_csv().encode()))
+    await around.run("ingest.file", RAW, period=PERIOD)
+    with pytest.raises(StepError) as caught:
+        await around.run("cost.focus", {**FOCUS, "mapping": "gcp_billing"}, period=PERIOD)
+    said = str(caught.value)
+    assert "gcp.csv.gz" in said and "line 3" in said and "credits" in said  # noqa: PT018
 
 
 @pytest.mark.parametrize(("note", "line"), [("", 3), ("a\nnote of\nthree lines", 5)])

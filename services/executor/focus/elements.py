@@ -1,14 +1,19 @@
 """Elements of a repeated column: their sums, and those that become rows of their own."""
 
+from typing import Any
+
 import polars as pl
 
-from services.executor.focus.errors import MappingError
+from services.executor.focus.errors import BadValueError, MappingError
 from services.executor.focus.expressions import compile_expression
 from services.executor.focus.mapping import Elements
-from services.executor.ingest.values import MONEY
+from services.executor.focus.source import too_fine
+from services.executor.focus.written import in_text, read_texts, records
+from services.executor.ingest.values import EXPECTED, MONEY, bad, read
 
 ROW = "\0row"
 _TYPES: dict[str, pl.DataType] = {"text": pl.String(), "decimal": MONEY}
+_RECORDS = "a list of records"
 
 
 class ElementRows:
@@ -30,21 +35,66 @@ class ElementRows:
             for name, pick in said.pick.items()
         }
         self.moved, self.left = f"{said.list}_moved", f"{said.list}_left"
+        self._dtype = pl.List(pl.Struct(dict.fromkeys(said.fields, pl.String())))
+        self._rounded = 0
 
     def of(self, frame: pl.DataFrame) -> pl.DataFrame:
-        """One row per element, with the number of the row it comes from."""
-        values = frame[self.said.list]
-        if not isinstance(values.dtype, pl.List) or not isinstance(values.dtype.inner, pl.Struct):
-            schema: dict[str, pl.DataType] = {ROW: pl.UInt32()}
-            schema |= {name: _TYPES[kind] for name, kind in self._kinds()}
-            return pl.DataFrame(schema=schema)
+        """One row per element, with the number of the row it comes from. Raises `BadValueError`."""
+        values = self._records(frame[self.said.list])
+        rows = pl.int_range(values.len(), dtype=pl.UInt32, eager=True).alias(ROW)
+        exploded = pl.DataFrame([rows, values]).explode(values.name).drop_nulls(values.name)
         fields = [
-            _field(values.dtype.inner, name, kind).alias(f"element_{name}")
+            self._field(exploded, name, kind).alias(f"element_{name}")
             for name, kind in self.said.fields.items()
         ]
-        exploded = frame.select(pl.int_range(pl.len(), dtype=pl.UInt32).alias(ROW), values)
-        exploded = exploded.explode(self.said.list).drop_nulls(self.said.list)
-        return exploded.rename({self.said.list: "\0element"}).select(ROW, *fields)
+        return pl.DataFrame([exploded[ROW], *fields])
+
+    def take_rounded(self) -> int:
+        """How many amounts read since the last call had digits too fine to keep."""
+        found, self._rounded = self._rounded, 0
+        return found
+
+    def _records(self, values: pl.Series) -> pl.Series:
+        """As lists of records, whatever an export has instead."""
+        match values.dtype:
+            case pl.List(inner=pl.Struct()):
+                return values
+            case pl.Struct():
+                one = pl.when(pl.col(values.name).is_not_null()).then(
+                    pl.concat_list(pl.col(values.name))
+                )
+                return values.to_frame().select(one.alias(values.name)).to_series()
+            case pl.String():
+                return read_texts(values, self._dtype, self._elements, _RECORDS)
+            case _:
+                return self._nothing(values)
+
+    def _elements(self, found: Any) -> list[dict[str, str | None]]:
+        names = self.said.fields
+        return [{name: in_text(each.get(name)) for name in names} for each in records(found)]
+
+    def _nothing(self, values: pl.Series) -> pl.Series:
+        there = values.is_not_null()
+        if isinstance(values.dtype, pl.List):
+            there &= values.list.drop_nulls().list.len() > 0
+        if there.any():
+            row = int(there.arg_max() or 0)
+            raise BadValueError(values.name, row, values[row], _RECORDS)
+        return pl.Series(values.name, [None] * values.len(), dtype=self._dtype)
+
+    def _field(self, exploded: pl.DataFrame, name: str, kind: str) -> pl.Series:
+        records = exploded[self.said.list].struct
+        if name not in records.fields:
+            return pl.Series([None] * exploded.height, dtype=_TYPES[kind])
+        found = records.field(name)
+        if kind == "text" or found.dtype == MONEY:
+            return found.cast(_TYPES[kind])
+        amounts = read(found, "decimal")
+        if wrong := bad(found, amounts):
+            row = exploded[ROW][wrong.row]
+            raise BadValueError(self.said.list, row, wrong.value, EXPECTED["decimal"])
+        self._rounded += too_fine(found)
+        return amounts
 
     def sums(self, height: int, elements: pl.DataFrame) -> pl.DataFrame:
         """What the elements of each row add up to: those that move, those that stay."""
@@ -75,13 +125,3 @@ class ElementRows:
 
     def _kinds(self) -> list[tuple[str, str]]:
         return [(f"element_{name}", kind) for name, kind in self.said.fields.items()]
-
-
-def _field(struct: pl.Struct, name: str, kind: str) -> pl.Expr:
-    types = {field.name: field.dtype for field in struct.fields}
-    if name not in types:
-        return pl.lit(None, dtype=_TYPES[kind])
-    value = pl.col("\0element").struct.field(name)
-    if kind == "decimal" and types[name] != MONEY:
-        return value.cast(pl.String).cast(MONEY)
-    return value.cast(_TYPES[kind])

@@ -42,7 +42,7 @@ class Converter:
         """Adds to the tally if one is given. Raises `MappingError` or `MissingColumnsError`."""
         self._mapping = mapping = with_natives(mapping, schema.names())
         self.tally = Tally() if tally is None else tally
-        found = flattened(schema, headers_of(mapping, "json"))
+        found = flattened(schema, headers_of(mapping, "json") | headers_of(mapping, "list"))
         found |= _members(mapping, schema)
         self._source = Source(mapping, list(found), style)
         self._flattened = {name: found[name] for name in self._source.needs}
@@ -85,6 +85,7 @@ class Converter:
         tally = self.tally
         tally.rows_in += rows.height
         tally.rounded += self._source.take_rounded()
+        tally.rounded += sum(each.take_rounded() for each, _ in found)
         # Not in one query, which would leave the columns in pieces of different sizes: whatever
         # is asked of such a frame copies all of it first.
         for group in self._let:

@@ -39,7 +39,8 @@ def members_of_pairs(
         begins = pair.field("key").cast(pl.String).str.starts_with(old)
         instead = pl.lit(new) + pair.field("key").cast(pl.String).str.strip_prefix(old)
         key = pl.when(begins).then(instead).otherwise(key)
-    outer = [escaped(pair.field(within).fill_null("")), pl.lit("/")] if within else []
+    # A key without a namespace stands alone.
+    outer = [_before(pair.field(within))] if within in types else []
     name = pl.concat_str([pl.lit(f'"{prefix}'), *outer, escaped(key), pl.lit('":"')])
     value = escaped(in_words(pair.field("value"), types.get("value", pl.String())).fill_null(""))
     one = pl.concat_str([name, value, pl.lit('"')])
@@ -49,6 +50,10 @@ def members_of_pairs(
     some = pl.when(doubled).then(pairs).list.eval(one.filter(name.is_first_distinct()))
     made = pl.when(doubled).then(some).otherwise(pairs.list.eval(one))
     return _filled(made.list.join(",", ignore_nulls=True))
+
+
+def _before(namespace: pl.Expr) -> pl.Expr:
+    return pl.concat_str(escaped(namespace).replace("", None), pl.lit("/")).fill_null("")
 
 
 def of_nested(column: str, type_: pl.DataType) -> pl.Expr:

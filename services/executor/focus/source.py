@@ -62,6 +62,11 @@ def headers_of(mapping: FocusMapping, kind: str) -> frozenset[str]:
     )
 
 
+def too_fine(values: pl.Series) -> int:
+    """How many texts have digits beyond those that are kept."""
+    return int(values.str.contains(_TOO_FINE).sum()) if values.dtype == pl.String else 0
+
+
 class Source:
     """One export's header, resolved once; `read` takes its rows batch by batch."""
 
@@ -161,7 +166,7 @@ class Source:
                 _refuse_bad(values, found, "decimal")
                 yield found
             if (of.get(name) or 0) > DECIMALS:
-                self._rounded += int(values.str.contains(_TOO_FINE).sum())
+                self._rounded += too_fine(values)
 
     def _objects(self, schema: pl.Schema) -> Iterator[pl.Expr]:
         for name, parts in self._mapping.objects.items():

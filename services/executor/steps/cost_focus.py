@@ -40,7 +40,7 @@ from services.executor.steps.step import StepError, StepResult, StepRun, StepTyp
 from services.executor.steps.targets import target_of
 from services.executor.steps.tools import Tools
 
-ENGINE_VERSION = 2
+ENGINE_VERSION = 3
 PLACE = frozenset({"x_file", "x_row"})
 """Where a row comes from: told when it cannot be read."""
 
