@@ -15,7 +15,7 @@ from services.executor.focus.mapping import load_mapping
 from services.executor.ingest.csv_reader import CsvOptions
 from services.executor.ingest.readers import open_reader
 from tests.bench.figures import Figure
-from tests.bench.peers import made
+from tests.bench.peers import made, refusing
 from tests.bench.peers.converting import schema_of
 from tests.bench.peers.peer import tool
 from tests.bench.peers.watching import Took, finished, watched
@@ -26,7 +26,7 @@ LONGER = 5
 WARM_UP = 1000
 OVER_PEER = 4.0
 MOST_MB, FLAT = 1000.0, 1.2
-HANGS_WITHIN, ANSWERS_WITHIN = 20.0, 1.0
+HANGS_WITHIN = 20.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ PAIRS = {"AWS, CSV": AWS, "Azure, CSV": AZURE, "Google Cloud, Parquet": GCP}
 
 def measured(folder: Path) -> list[Figure]:
     found = [figure for name, pair in PAIRS.items() for figure in _beside(folder, name, pair)]
-    return [*found, *_refusals(folder)]
+    return [*found, *refusing.measured(folder), *_hangs(folder)]
 
 
 def _beside(folder: Path, name: str, pair: Pair) -> list[Figure]:
@@ -135,28 +135,16 @@ def _peak(runs: Sequence[Took]) -> list[float]:
     return [took.peak_mb for took in runs]
 
 
-def _refusals(folder: Path) -> list[Figure]:
-    """A file that is not there, and one that lacks a column: how long until that is said."""
+def _hangs(folder: Path) -> list[Figure]:
+    """A file that is not there, and one that lacks a column, as focus-converter takes them."""
     lines = AZURE.bill.make(folder, WARM_UP).read_text().splitlines()
     without = folder / "without-cost.csv"
     without.write_text("\n".join([lines[0].replace("CostInBillingCurrency", "Amount"), *lines[1:]]))
     out = folder / "out"
     return [
-        _refused("a missing file", folder, AZURE.ours(folder / "no.csv", out), "no file"),
-        _refused("a missing column", folder, AZURE.ours(without, out), "column cost"),
         _hung("a missing file", folder, AZURE.theirs(folder / "no.csv", out)),
         _hung("a missing column", folder, AZURE.theirs(without, out)),
     ]
-
-
-def _refused(what: str, folder: Path, command: Sequence[str], says: str) -> Figure:
-    took = watched(command, folder, HANGS_WITHIN)
-    if took.code in {None, 0} or says not in took.said:
-        raise SystemExit(f"{what} was not refused by us: {took}")
-    bare = watched([tool("executor"), "-c", "import tests.bench.peers.converting"], folder)
-    seconds = max(took.seconds - bare.seconds, 0.0)
-    name = f"{what}, said by us (after {bare.seconds:.1f} s of imports)"
-    return Figure(name, "s", [seconds], aim=ANSWERS_WITHIN, more_is_better=False)
 
 
 def _hung(what: str, folder: Path, command: Sequence[str]) -> Figure:
