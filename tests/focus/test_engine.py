@@ -80,6 +80,23 @@ def test_digits_beyond_the_eighteenth_decimal_are_counted() -> None:
     assert result["BilledCost"].to_list() == [Decimal("0.123456789012345678")]
 
 
+@pytest.mark.parametrize(
+    ("cents", "rounded"),
+    [
+        ("0.123456789012345678", 1),
+        (Decimal("0.123456789012345678"), 1),
+        ("0.1234567890123456", 0),
+        (Decimal("12.5"), 0),
+    ],
+)
+def test_digits_that_cents_have_no_room_for_are_counted(cents: str | Decimal, rounded: int) -> None:
+    ledger = load_ledger("anthropic_costs")
+    frame = ledger.frame(ledger.lines[:1]).with_columns(amount=pl.lit(cents))
+    result, converter = convert(frame, load_mapping("anthropic_costs"))
+    assert converter.tally.rounded == rounded
+    assert (result["BilledCost"][0] * 100 == Decimal(cents)) is not bool(rounded)
+
+
 def test_spaces_around_an_amount_are_not_part_of_it() -> None:
     frame = pl.concat([FIRST, FIRST]).with_columns(
         line_item_unblended_cost=pl.Series([" 0.5 ", "1"])

@@ -158,3 +158,26 @@ async def test_answers_become_tables(around: Surroundings, name: str, provider: 
             "usage_has_a_day": "PASSED",
             "usage_is_counted_once": "PASSED",
         }
+
+
+@pytest.mark.parametrize("name", [name for name in ANSWERS if "/cost/" in name])
+async def test_organisations_are_accounts_of_their_own(
+    around: Surroundings, name: str, provider: Provider
+) -> None:
+    around.credentials.known["admin"] = Credential("OPENAI", {"api_key": ADMIN_KEY})
+    given = {"base_url": f"{provider.url}/v1", "credential": "admin", "period": "2026-11"}
+    template = json.dumps(read(name)["definition"]["steps"])
+    for organization in ("one", "two", ""):
+        # Each in a raw table of its own.
+        table = f".{ANSWERS[name]}"
+        for step in json.loads(template.replace(table, f"{table}_{organization}")):
+            more: dict[str, Any] = {**given, "organization": organization}
+            await around.run(step["ps_type"], step["config"], **more)
+    accounts = await around.rows(
+        "SELECT BillingAccountId AS id, BillingAccountName AS name, SUM(BilledCost) AS cost"
+        " FROM $.focus_costs GROUP BY 1, 2 ORDER BY 1 DESC"
+    )
+    by_default = {"openai": "OpenAI organization", "anthropic": "Anthropic organization"}
+    names = ["two", "one", by_default[name.split("/", maxsplit=1)[0]]]
+    assert [row["id"] for row in accounts] == [row["name"] for row in accounts] == names
+    assert len({row["cost"] for row in accounts}) == 1

@@ -31,6 +31,8 @@ class SourceColumn(_Part):
     required: bool = False
     names: tuple[str, ...] = ()
     """Other headers for the same thing; case and punctuation never matter."""
+    decimals: int = Field(default=18, ge=0, le=18)
+    """How many an amount may have; of what is in cents two fewer than are kept."""
 
 
 class ObjectPart(_Part):

@@ -34,7 +34,6 @@ _NULLS: dict[str, pl.DataType] = {
     "list": pl.Null(),
 }
 DECIMALS = 18
-_TOO_FINE = rf"[.,]\d{{{DECIMALS}}}\d*[1-9]"
 HAS = "has_"
 _EMPTY = "empty "
 _TIMES = frozenset({"time", "end", "last_day", "epoch"})
@@ -62,9 +61,12 @@ def headers_of(mapping: FocusMapping, kind: str) -> frozenset[str]:
     )
 
 
-def too_fine(values: pl.Series) -> int:
-    """How many texts have digits beyond those that are kept."""
-    return int(values.str.contains(_TOO_FINE).sum()) if values.dtype == pl.String else 0
+def too_fine(values: pl.Series, decimals: int = DECIMALS) -> int:
+    """How many amounts have digits beyond those that are kept."""
+    if values.dtype != pl.String and decimals == DECIMALS:
+        return 0
+    finer = rf"[.,]\d{{{decimals}}}\d*[1-9]"
+    return int(values.cast(pl.String).str.contains(finer).sum())
 
 
 class Source:
@@ -165,8 +167,9 @@ class Source:
                 found = read(values, "decimal", self._style)
                 _refuse_bad(values, found, "decimal")
                 yield found
-            if (of.get(name) or 0) > DECIMALS:
-                self._rounded += too_fine(values)
+            decimals = self._mapping.source[name].decimals
+            if (of.get(name, DECIMALS + 1) or 0) > decimals:
+                self._rounded += too_fine(values, decimals)
 
     def _objects(self, schema: pl.Schema) -> Iterator[pl.Expr]:
         for name, parts in self._mapping.objects.items():

@@ -168,12 +168,11 @@ def _flat(record: Mapping[str, Any], prefix: str = "") -> dict[str, str | None]:
 
 
 def _filled(given: StepRun) -> Config:
-    """Its address too may be a parameter."""
-    config = given.config(Config)
-    address = {
-        name: fill_name(getattr(config, name), given.request) for name in ("base_url", "path")
-    }
-    return config.model_copy(update=address)
+    """Its address too may be a parameter, and what is added to each record."""
+    config, request = given.config(Config), given.request
+    address = {name: fill_name(getattr(config, name), request) for name in ("base_url", "path")}
+    constant = {name: fill_name(value, request) for name, value in config.constant.items()}
+    return config.model_copy(update={**address, "constant": constant})
 
 
 def _query(config: Config, given: StepRun, slice_: str, cursor: Cursor | None) -> dict[str, Any]:
