@@ -31,6 +31,8 @@ def unfit(config: Mapping[str, object]) -> Iterator[tuple[str, str]]:
     if by != "bigquery":
         return
     files = config.get("files", "")
+    if isinstance(files, Mapping):
+        yield "files", _wrong(files, "paths without roles")
     for written in files if isinstance(files, list | tuple) else (files,):
         if _ELSEWHERE in str(written):
             yield "files", _wrong(written, "a path below your landing folder")

@@ -12,6 +12,7 @@ from services.executor.focus.engine import Converter
 from services.executor.focus.mapping import load_mapping
 from services.executor.focus.money import total
 from services.executor.focus.tally import Tally, add_sums
+from services.executor.focus.twice import SAMPLE, Twice
 from tests.focus.ledger import load_ledger
 
 LEDGER = load_ledger("aws_cur")
@@ -138,3 +139,33 @@ def test_what_is_conserved_does_not_depend_on_where_a_bill_is_cut(cut: int) -> N
     assert tally.raw == whole.raw
     assert tally.turnover == {"USD": total(tally.raw.values())}
     assert [f"{amount:f}" for amount in tally.raw.values()] == ["24691357802.000000000000000032"]
+
+
+def test_a_credit_that_stands_twice_in_its_row_is_told() -> None:
+    bill = load_ledger("gcp_billing")
+    line = next(line for line in bill.lines if line.given.get("credits"))
+    credit = {"id": "c-1", "name": "Trial", "type": "PROMOTION", "amount": "-1"}
+    other = {**credit, "id": "c-2"}
+    credits_ = [[credit, other], [credit], [credit, credit, credit], [], [other, credit, other]]
+    frame = pl.concat([bill.frame([line])] * len(credits_)).with_columns(
+        credits=pl.Series(credits_)
+    )
+    converter = Converter(load_mapping("gcp_billing"), frame.schema)
+    converter.convert(frame)
+    (found,) = (c for c in checks_of(converter.tally) if c.name == "credits_stand_once")
+    assert (found.status, found.observed) == (CheckStatus.FAILED, "3")
+
+
+@pytest.mark.parametrize("number", [10, 5 * SAMPLE])
+@pytest.mark.parametrize("of", [0.0, 0.5, 1.0])
+def test_the_share_of_rows_in_two_files_is_told_from_a_sample(number: int, of: float) -> None:
+    """However the files are cut into batches, and whatever order their rows have."""
+    ids, begin = pl.Series(range(number)), int(number * (1 - of))
+    first = pl.DataFrame({"id": ids, "file": "a"})
+    second = pl.DataFrame({"id": ids + begin, "file": "b"}).reverse()
+    twice = Twice()
+    for file in (first, second):
+        for batch in file.iter_slices(max(number // 3, 1)):
+            twice.add(batch, "file")
+    alike = number - begin
+    assert twice.share == pytest.approx(alike / (2 * number - alike), abs=0.03)

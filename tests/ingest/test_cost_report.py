@@ -4,7 +4,6 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-import polars as pl
 import pytest
 
 from contracts.costs import CostSourcesV1, CostV1, GetCostSourcesV1, GetCostV1
@@ -37,23 +36,13 @@ async def loaded(around: Surroundings, name: str, lines: Any = None) -> dict[str
     table = {"target_table": "${tenant_id}.raw", "slice": "2026-11"}
     path = around.landing / str(around.tenant) / "bill.parquet"
     path.parent.mkdir(parents=True, exist_ok=True)
-    # the path of a line says which of Azure's exports it is of
-    for file, part in _by_file(frame):
-        part.write_parquet(path.with_name(file))
+    # Azure's lines keep the role that their ledger gives them: its own column, in one file
+    frame.write_parquet(path)
     await around.run("ingest.file", {"files": "*.parquet", **table})
     focus = {"mapping": bill.mapping, "source_table": "${tenant_id}.raw", "slice": "2026-11"}
     await around.run("cost.focus", focus)
     told = [event for event in around.heard.events if isinstance(event, QualityCheckedV1)]
     return {check.name: check for event in told for check in event.checks}
-
-
-def _by_file(frame: pl.DataFrame) -> list[tuple[str, pl.DataFrame]]:
-    if "x_file" not in frame.columns:
-        return [("bill.parquet", frame)]
-    return [
-        (f"{str(file).replace('/', '_') or 'all'}.parquet", part)
-        for (file,), part in frame.group_by("x_file", maintain_order=True)
-    ]
 
 
 @pytest.mark.parametrize("name", LEDGERS)

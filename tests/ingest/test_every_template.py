@@ -85,7 +85,7 @@ def files_of(name: str) -> Iterator[tuple[str, list[Line]]]:
         yield path, list(lines)
         return
     for kind in ("actual", "amortized"):
-        yield path.format(kind), [line for line in lines if kind in line.given["x_file"]]
+        yield path.format(kind), [line for line in lines if line.given["x_role"] == kind]
 
 
 def written(frame: pl.DataFrame, path: str, folder: Path) -> bytes:
@@ -109,7 +109,7 @@ async def test_files_become_costs(around: Surroundings, name: str, tmp_path: Pat
     ledger, period, _, raw_table = FILES[name]
     lines: list[Line] = []
     for path, some in files_of(name):
-        frame = load_ledger(ledger).frame(some).drop("x_file", strict=False)
+        frame = load_ledger(ledger).frame(some).drop("x_role", strict=False)
         around.deliver(path, written(frame, path, tmp_path))
         lines += some
     rows = await run(around, name, period=period)

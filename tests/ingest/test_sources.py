@@ -81,6 +81,23 @@ async def test_azure_blobs_are_read_by_a_principal_or_a_shared_signature(
     assert clouds.tokens == (1 if credential == "azure" else 0)
 
 
+async def test_files_of_one_name_in_two_containers_are_told_apart(
+    around: Surroundings, clouds: Clouds
+) -> None:
+    def said(roles: dict[str, str]) -> dict[str, Any]:
+        return {**azure(clouds), "files": roles}
+
+    clouds.objects["export/run/part_0.csv"] = BILL
+    files = {kind: f"az://account1/{kind}/export/run/*" for kind in ("first", "second")}
+    assert (await around.run("ingest.file", said(files))).rows == 4
+    rows = await around.rows("SELECT DISTINCT x_file AS f, x_role AS r FROM $.raw ORDER BY 1")
+    assert [tuple(row.values()) for row in rows] == [
+        (f"az://account1/{kind}/export/run/part_0.csv", kind) for kind in ("first", "second")
+    ]
+    with pytest.raises(StepError, match="is found as first and as second"):
+        await around.run("ingest.file", said({**files, "second": files["first"]}))
+
+
 async def test_cloud_storage_is_read_by_a_service_account(
     around: Surroundings, clouds: Clouds
 ) -> None:

@@ -1,13 +1,17 @@
 """What must hold of a load before it takes its place, as quality checks with figures."""
 
+from collections.abc import Iterator
 from decimal import Decimal
 
 from contracts.quality import CheckPart, CheckStatus, Severity
 from services.executor.focus.money import EXACT, NOTHING, shown, total
 from services.executor.focus.tally import Tally, Unmapped
+from services.executor.focus.twice import Twice
 
 MOST_SHOWN, MOST_OF_VALUE = 5, 100
 LEAST_SHOWN = Decimal("0.0001")
+MOST_TWICE = Decimal("0.1")
+"""The share of rows that may be alike by chance in two files of a delivery."""
 BUDGET = Decimal("0.05")
 """The share of the costs that may be unmapped before a check warns."""
 
@@ -15,7 +19,10 @@ BUDGET = Decimal("0.05")
 def checks_of(tally: Tally, unmapped_budget: Decimal = BUDGET) -> list[CheckPart]:
     """Conservation first: it alone says that nothing was lost or counted twice."""
     mapped = _mapped(tally, unmapped_budget)
-    return [_conservation(tally), _rows(tally), _rounded(tally), *mapped]
+    once = [_once(tally, tally.twice)] if tally.twice is not None else []
+    # What stands twice is told first: its costs may be missing elsewhere for that alone.
+    whole = [_conservation(tally), _rows(tally), _left(tally)]
+    return [*once, *whole, *_elements(tally), _rounded(tally), *mapped]
 
 
 def _conservation(tally: Tally) -> CheckPart:
@@ -49,6 +56,52 @@ def _rows(tally: Tally) -> CheckPart:
         expected=f"{tally.rows_in} less {dropped or 'nothing'} plus {added or 'nothing'}",
         row_count=tally.rows_in,
     )
+
+
+def _left(tally: Tally) -> CheckPart:
+    """Rows that cost something may add up to nothing, and be dropped: that is no bill."""
+    gone = not tally.rows_out and any(tally.turnover.values())
+    dropped = ", ".join(f"{name} {n}" for name, n in sorted(tally.dropped.items()) if n)
+    return CheckPart(
+        name="costs_are_left",
+        kind="rows_out_where_rows_in_have_costs",
+        severity=Severity.FAIL,
+        status=CheckStatus.FAILED if gone else CheckStatus.PASSED,
+        observed=str(tally.rows_out),
+        expected="at least 1" if any(tally.turnover.values()) else "0",
+        row_count=tally.rows_in,
+        detail=f"every row was dropped: {dropped}; deliver what they belong to" if gone else "",
+    )
+
+
+def _once(tally: Tally, twice: Twice) -> CheckPart:
+    share = Decimal(twice.share)
+    found = share > MOST_TWICE
+    return CheckPart(
+        name="no_row_stands_in_two_files",
+        kind="share_of_rows_that_stand_in_two_files",
+        severity=Severity.FAIL,
+        status=CheckStatus.FAILED if found else CheckStatus.PASSED,
+        observed=_percent(share),
+        expected=f"at most {_percent(MOST_TWICE)}",
+        row_count=tally.rows_in,
+        detail=twice.otherwise if found else "",
+    )
+
+
+def _elements(tally: Tally) -> Iterator[CheckPart]:
+    for name, repeated in tally.repeated.items():
+        yield CheckPart(
+            name=f"{name}_stand_once",
+            kind="elements_that_stand_in_their_row_a_second_time",
+            column=name,
+            severity=Severity.WARN,
+            status=CheckStatus.FAILED if repeated else CheckStatus.PASSED,
+            observed=str(repeated),
+            expected="0",
+            row_count=tally.rows_in,
+            failing_rows=repeated,
+        )
 
 
 def _rounded(tally: Tally) -> CheckPart:

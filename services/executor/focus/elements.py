@@ -112,6 +112,15 @@ class ElementRows:
         zero = pl.lit(0).cast(MONEY)
         return joined.with_columns(pl.col(self.moved, self.left).fill_null(zero).cast(MONEY))
 
+    def repeated(self, elements: pl.DataFrame) -> int:
+        """How many stand in their row a second time, alike in every field."""
+        after = elements[ROW] == elements[ROW].shift()
+        beside = (after | after.shift(-1)).fill_null(value=False)
+        if not beside.any():
+            return 0
+        several = elements.filter(beside)
+        return several.height - several.unique().height
+
     @property
     def added(self) -> set[str]:
         """The columns that `sums` adds."""

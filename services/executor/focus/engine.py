@@ -77,6 +77,7 @@ class Converter:
         found = [(each, each.of(rows)) for each in self._elements]
         for each, elements in found:
             rows = rows.hstack(each.sums(rows.height, elements))
+            self.tally.repeated[each.said.list] += each.repeated(elements)
         return self._rows_to_focus(rows, found)
 
     def _rows_to_focus(
@@ -92,6 +93,8 @@ class Converter:
             rows = rows.with_columns(group)
         charged = rows.select(self._conserved)
         tally.add_charged(charged)
+        if tally.twice is not None and tally.twice.looking:
+            tally.twice.add(rows.select("x_file", *self._once), "x_file")
         rows = self._look_up(rows, charged)
         moved = [(each, self._moving(each, elements, rows)) for each, elements in found]
         rows = self._with_elements(self._left(rows), moved)
@@ -183,6 +186,8 @@ class Converter:
             self._one("currency", mapping.currency, there).alias(CURRENCY),
             self._one("conserve", mapping.conserve, there).alias(AMOUNT),
         ]
+        once = mapping.once.by if mapping.once else ()
+        self._once = [self._one("once", text, there).alias(f"\0{n}") for n, text in enumerate(once)]
         self._keys = {}
         for name, said in mapping.lookups.items():
             self._keys[name] = self._one(f"lookups.{name}", said.by, there)
@@ -191,6 +196,8 @@ class Converter:
             name: (self._one(f"known.{name}", said.value, there), list(said.of))
             for name, said in mapping.known.items()
         }
+        for each in self._elements:
+            self.tally.repeated.setdefault(each.said.list, 0)
         for name in (*mapping.lookups, *mapping.known):
             self.tally.unmapped.setdefault(name, Unmapped())
         self._drops = [self._one(f"drop.{r.name}", r.when, there) for r in mapping.drop]

@@ -74,6 +74,15 @@ class Rule(_Part):
     when: str
 
 
+class Once(_Part):
+    """What a row is known by that may stand in one file of a delivery only."""
+
+    by: tuple[str, ...] = Field(min_length=1)
+    """Expressions, as `let` sees them."""
+    otherwise: str
+    """What whoever delivered it can do."""
+
+
 class Split(_Part):
     """A row that becomes several; `part` tells them apart, and is null in other rows."""
 
@@ -120,6 +129,10 @@ class Mapping(_Part):
     known: dict[str, KnownValues] = Field(default_factory=dict)
     then: dict[str, str] = Field(default_factory=dict)
     """As `let`, after look-ups and splits."""
+    roles: tuple[str, ...] = ()
+    """What a file of a delivery may be (`x_role`), where there are several kinds."""
+    once: Once | None = None
+    """Asked of deliveries that do not say what each of their files is."""
     drop: tuple[Rule, ...] = ()
     split: tuple[Split, ...] = ()
     elements: tuple[Elements, ...] = ()

@@ -8,6 +8,7 @@ from decimal import Decimal
 import polars as pl
 
 from services.executor.focus.money import NOTHING, added, less
+from services.executor.focus.twice import Twice
 
 MOST_UNMAPPED = 200
 CURRENCY, AMOUNT = "\0currency", "\0amount"
@@ -61,6 +62,8 @@ class Tally:
     rows_out: int = 0
     dropped: Counter[str] = field(default_factory=Counter)
     added: Counter[str] = field(default_factory=Counter)
+    repeated: dict[str, int] = field(default_factory=dict)
+    """By list of elements: those that stand in a row a second time."""
     unmapped: dict[str, Unmapped] = field(default_factory=dict)
     """By look-up: also of those that miss nothing."""
     turnover: dict[str, Decimal] = field(default_factory=dict)
@@ -74,6 +77,8 @@ class Tally:
     """When the last charge ends."""
     period_end: datetime | None = None
     commitments: dict[tuple[datetime, str], "Commitment"] = field(default_factory=dict)
+    twice: Twice | None = None
+    """Of a mapping whose rows may stand in one file only."""
     rounded: int = 0
     """Values with digits beyond the eighteenth decimal."""
 

@@ -22,6 +22,8 @@ Mode = Literal["evolve", "freeze", "discard_row", "discard_value"]
 Declared = Literal["text", "int", "decimal", "time", "date", "bool"]
 Columns = Annotated[dict[str, Declared], Field(max_length=1000)]
 OWN_PREFIX = "x_"
+ROLE = "x_role"
+"""What a row's file is in its delivery: a column only where that is said."""
 REASON, COLUMN, WHOLE = "x_reason", "x_column", "x_values"
 MOST_ASIDE = 100_000
 ASIDE_SCHEMA: Mapping[str, pl.DataType] = {

@@ -22,6 +22,8 @@ class Delivery(BaseModel):
 
     load_id: str
     files: tuple[str, ...] = ()
+    roles: dict[str, str] = {}
+    """What each of the files is in the delivery, where that was said."""
     parts: tuple[str, ...] = ()
     rows: int = 0
     aside: int = 0

@@ -24,6 +24,7 @@ from services.executor.focus.mapping import Mapping, load_mapping
 from services.executor.focus.natives import PREFIX, is_native
 from services.executor.focus.tables import WHERE, history, replaced
 from services.executor.focus.tally import Tally
+from services.executor.focus.twice import Twice
 from services.executor.ingest.deliveries import Deliveries, Delivery, folder_of, load_id_of
 from services.executor.ingest.errors import RefusedFileError
 from services.executor.ingest.lines import Place, line_of
@@ -81,6 +82,7 @@ class CostFocus(StepType):
             if config.provider:
                 mapping = mapping.model_copy(update={"provider": config.provider})
             delivery = await self._delivered(tenant, source, slice_)
+            _check_roles(delivery, mapping)
             load_id = load_id_of((), _identity(delivery, mapping))
             current = await self._deliveries.current(tenant, target, made_of)
             if current is not None and current.load_id == load_id:
@@ -122,6 +124,9 @@ class CostFocus(StepType):
 
     async def _convert(self, work: "_Work", delivery: Delivery, parts: PartWriter) -> Tally:
         tally, converter, schema = Tally(), None, pl.Schema()
+        if work.mapping.once is not None:
+            several = len(delivery.files) > 1 and not delivery.roles
+            tally.twice = Twice(several, work.mapping.once.otherwise)
         style = Style.of(delivery.facts)
         own = {"x_provider": work.mapping.provider, "x_load_id": work.load_id}
         for name in delivery.parts:
@@ -198,6 +203,14 @@ class _Work:
     source: str
     load_id: str
     now: datetime
+
+
+def _check_roles(delivery: Delivery, mapping: Mapping) -> None:
+    unknown = sorted(set(delivery.roles.values()) - set(mapping.roles))
+    if unknown and mapping.roles:
+        known = ", ".join(mapping.roles)
+        detail = f"mapping {mapping.name}, role {unknown[0]!r}: there are {known}"
+        raise StepError("unknown_role", detail)
 
 
 def _identity(delivery: Delivery, mapping: Mapping) -> dict[str, object]:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from contracts.quality import SchemaDriftedV1
+from services.executor.ingest.contract import ROLE
 from services.executor.steps.step import StepRun
 from services.executor.steps.tools import Tools
 
@@ -14,8 +15,9 @@ async def tell_drift(
     there = await tools.warehouse.columns(table)
     if there is None:
         return
+    # Whether roles are said is the tenant's choice, and nothing that was delivered.
     found, names = tuple(delivered), tuple(column.name for column in there)
-    known, come = {name.lower() for name in names}, {name.lower() for name in found}
+    known, come = ({ROLE, *(name.lower() for name in some)} for some in (names, found))
     added = tuple(name for name in found if name.lower() not in known)
     missing = () if sparse else tuple(name for name in names if name.lower() not in come)
     if added or missing:

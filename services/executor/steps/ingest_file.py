@@ -5,7 +5,8 @@ same files read in the same way are not loaded again.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -43,16 +44,19 @@ from services.executor.steps.tools import Tools
 from services.executor.steps.variables import fill_name
 
 READER_VERSION = 1
-FindAll = Callable[[], Awaitable[Mapping[FoundFile, Place]]]
+FindAll = Callable[[], Awaitable[Sequence["_Found"]]]
 Files = Annotated[str, Field(min_length=1, max_length=2000)]
+Some = Files | Annotated[tuple[Files, ...], Field(min_length=1)]
+Role = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,40}$")]
 
 
 class Config(Contracted):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    files: Files | tuple[Files, ...] = Field(min_length=1)
+    files: Some | dict[Role, Some] = Field(min_length=1)
     """Below the tenant's landing folder, with wild cards: `aws/cur/2026-11/*.csv.gz`; or with
-    `s3://`, `gs://`, `az://` or `https://` in front. `{period.month}` is that of the slice."""
+    `s3://`, `gs://`, `az://` or `https://` in front. `{period.month}` is that of the slice.
+    Or by role, `{actual: …, amortized: …}`: each row says in `x_role` which its file has."""
     credential: str = Field(default="", max_length=200)
     """A stored credential that lets us into a bucket."""
     region: str = Field(default="", max_length=200)
@@ -99,9 +103,11 @@ class IngestFile(StepType):
             kind = kind_of(fill_name(config.manifest, request))
             find_all = partial(self._found, given, config, slice_, kind, spool / "manifest")
             found = await find_all()
-            files = list(found)
+            files = [one.file for one in found]
             load_id = load_id_of(files, config.reading)
-            target = Target(table, slice_, load_id, tuple(file.name for file in files))
+            roles = {one.name: one.role for one in found if one.role}
+            names = tuple(one.name for one in found)
+            target = Target(table, slice_, load_id, names, roles)
             if (done := await self._loader.unchanged(given, target)) is not None:
                 return done
             if config.load_by == "bigquery":
@@ -131,25 +137,29 @@ class IngestFile(StepType):
                 now = await find_all()
             except NothingDeliveredError:
                 raise ChangedError(files[0].name) from None
-            check_same(files, list(now))
+            check_same(files, [one.file for one in now])
 
         return await self._loader.replace_by_bigquery(given, target, uris, check)
 
     async def _found(
         self, given: StepRun, config: Config, slice_: str, kind: Kind, spool: Path
-    ) -> dict[FoundFile, Place]:
+    ) -> list["_Found"]:
         """What is to be read, each file once, and where."""
-        found: dict[FoundFile, Place] = {}
-        for written in [config.files] if isinstance(config.files, str) else config.files:
-            wanted = fill_month(fill_name(written, given.request), slice_)
-            if not wanted:
-                continue
-            place, pattern = await self._place(given, config, wanted)
-            files = await find(place, pattern)
+        filled = [
+            (role, fill_month(fill_name(written, given.request), slice_))
+            for role, written in _written(config.files)
+        ]
+        wanted = [(role, files) for role, files in filled if files]
+        # What is delivered alone is all there is: its role tells it from nothing.
+        several = len({role for role, _ in wanted}) > 1
+        found: dict[tuple[str, FoundFile], Place] = {}
+        for role, files in wanted:
+            place, pattern = await self._place(given, config, files)
+            there = await find(place, pattern)
             if kind:
-                files = await delivered(place, kind, files, spool)
-            found |= dict.fromkeys(files, place)
-        return found
+                there = await delivered(place, kind, there, spool)
+            found |= {(role if several else "", file): place for file in there}
+        return _named(found)
 
     async def _place(self, given: StepRun, config: Config, files: str) -> tuple[Place, str]:
         tools, request = self._tools, given.request
@@ -176,22 +186,53 @@ class IngestFile(StepType):
         return LandingBucket(self._tools.data, str(given.request.tenant_id))
 
     async def _rows(
-        self, reading: "_Reading", found: Mapping[FoundFile, Place], spool: Path
+        self, reading: "_Reading", found: Sequence["_Found"], spool: Path
     ) -> AsyncIterator[Rows]:
         config, sort = reading.config, reading.contract.sort
-        for file, place in found.items():
-            path = await place.fetch(file, spool / "file")
+        for one in found:
+            path = await one.place.fetch(one.file, spool / "file")
             reader = open_reader(
-                path, file.name, reading.format, CsvOptions(config.delimiter, config.encoding)
+                path, one.name, reading.format, CsvOptions(config.delimiter, config.encoding)
             )
             row = 0
             async for batch in each(reader.batches()):
                 which = numbers(row, batch.height)
-                rows = await asyncio.to_thread(sort, batch, file.name, which, reader.line_of)
-                yield with_own(rows, reading.target, file.name)
+                rows = await asyncio.to_thread(sort, batch, one.name, which, reader.line_of)
+                yield with_own(rows, reading.target, one.name)
                 row += batch.height
             reading.ways.add(reader.lines)
             (spool / "file").unlink(missing_ok=True)
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """A file of the delivery: where it is, what its rows call it, and its role."""
+
+    file: FoundFile
+    place: Place
+    name: str
+    role: str
+
+
+def _written(files: Some | dict[str, Some]) -> Iterator[tuple[str, str]]:
+    """Every pattern with its role."""
+    for role, some in files.items() if isinstance(files, dict) else [("", files)]:
+        for one in [some] if isinstance(some, str) else some:
+            yield role, one
+
+
+def _named(found: dict[tuple[str, FoundFile], Place]) -> list[_Found]:
+    """Files of one name in several places have their place's name in front of it."""
+    times = Counter(file.name for _, file in found)
+    roles: dict[str, str] = {}
+    named = []
+    for (role, file), place in found.items():
+        name = file.name if times[file.name] == 1 else f"{place.name}/{file.name}"
+        if roles.setdefault(name, role) != role:
+            detail = f"{name} is found as {roles[name]} and as {role}: give each role its own files"
+            raise StepError("invalid_config", detail)
+        named.append(_Found(file, place, name, role))
+    return named
 
 
 @dataclass(frozen=True, slots=True)

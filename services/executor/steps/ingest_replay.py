@@ -15,7 +15,7 @@ import orjson
 import polars as pl
 from pydantic import ConfigDict, Field
 
-from services.executor.ingest.contract import MOST_ASIDE, Contract, Contracted, Rows
+from services.executor.ingest.contract import MOST_ASIDE, ROLE, Contract, Contracted, Rows
 from services.executor.ingest.deliveries import Delivery
 from services.executor.ingest.parts import each
 from services.executor.ingest.quarantine import quarantine_of
@@ -28,7 +28,7 @@ from services.executor.steps.targets import target_of
 from services.executor.steps.tools import Tools
 
 KEY = ("x_file", "x_row")
-_OWN = [column.name for column in OWN]
+_OWN = [*(column.name for column in OWN), ROLE]
 
 
 class Config(Contracted):
@@ -60,7 +60,7 @@ class IngestReplay(StepType):
             aside = await self._aside(table, slice_)
             said = f"{current.load_id} {config.model_dump_json()}".encode()
             load_id = hashlib.sha256(said).hexdigest()[:32]
-            target = Target(table, slice_, load_id, current.files)
+            target = Target(table, slice_, load_id, current.files, current.roles)
             contract = await self._loader.contract(given, table, config)
             rows = self._rows(current, aside, _Trial(target, contract), spool / "part")
             return await self._loader.replace(given, target, contract, rows)
@@ -90,7 +90,7 @@ class IngestReplay(StepType):
             async for batch in each(ParquetFile(spool, name).batches()):
                 left = batch.join(again, on=list(KEY), how="anti", maintain_order="left")
                 for (file,), rows in left.group_by("x_file", maintain_order=True):
-                    yield trial.of(rows.drop(_OWN), str(file), rows["x_row"])
+                    yield trial.of(rows.drop(_OWN, strict=False), str(file), rows["x_row"])
         for file, group in groupby(aside, key=lambda row: row["x_file"]):
             listed = list(group)
             values = [orjson.loads(row["row_values"]) for row in listed]

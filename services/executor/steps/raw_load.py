@@ -6,7 +6,7 @@ nested values and all, in the data bucket, for the steps that make something of 
 
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import polars as pl
@@ -17,6 +17,7 @@ from libs.warehouse.errors import ROWS_GONE, JobFailedError
 from libs.warehouse.schema import Column, Table
 from services.executor.ingest.contract import (
     MOST_ASIDE,
+    ROLE,
     Contract,
     Contracted,
     Contracts,
@@ -52,7 +53,7 @@ OWN = (
     Column("x_row", "INT64"),
 )
 _STAGED = frozenset(column.name for column in STAGED)
-_PLATFORMS = _STAGED | {column.name for column in OWN}
+_PLATFORMS = _STAGED | {column.name for column in OWN} | {ROLE}
 _FILLED = {
     "x_slice": "@slice",
     "x_load_id": "@load_id",
@@ -71,6 +72,8 @@ class Target:
     slice: str
     load_id: str
     files: tuple[str, ...] = ()
+    roles: Mapping[str, str] = field(default_factory=dict)
+    """What each of the files is in the delivery, if anything is said."""
     sparse: bool = False
     """Its records leave out what they have no value for."""
 
@@ -129,6 +132,7 @@ class RawLoader:
         done = Delivery(
             load_id=target.load_id,
             files=target.files,
+            roles=dict(target.roles),
             parts=tuple(raw.names),
             rows=raw.rows,
             aside=aside,
@@ -251,11 +255,13 @@ class RawLoader:
 
 def with_own(rows: Rows, target: Target, file: str) -> Rows:
     """The rows, and in each of them where it comes from."""
-    own = (
+    own = [
         pl.lit(target.slice).alias("x_slice"),
         pl.lit(target.load_id).alias("x_load_id"),
         pl.lit(file).alias("x_file"),
-    )
+    ]
+    if file in target.roles:
+        own.append(pl.lit(target.roles[file]).alias(ROLE))
     return Rows(rows.kept.with_columns(own), rows.aside.with_columns(own))
 
 
