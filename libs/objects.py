@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import TypeVar
 
@@ -45,6 +46,8 @@ class StoredObject:
     size: int
     checksum: str
     """Changes whenever the content does."""
+    updated: datetime | None = None
+    """When its content was last written."""
 
 
 class Objects:
@@ -67,7 +70,12 @@ class Objects:
                 self._bucket, prefix=prefix, max_results=limit, timeout=TIMEOUT
             )
             return [
-                StoredObject(blob.name, blob.size or 0, blob.crc32c or str(blob.generation))
+                StoredObject(
+                    blob.name,
+                    blob.size or 0,
+                    blob.crc32c or str(blob.generation),
+                    blob.updated,
+                )
                 for blob in blobs
             ]
 

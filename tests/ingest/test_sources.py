@@ -1,8 +1,10 @@
 """Files of a tenant's own buckets: listed, let in, fetched whole, or refused in words."""
 
 import gzip
-from collections.abc import AsyncIterator
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 import orjson
@@ -13,6 +15,7 @@ from services.executor.steps.step import Credential, StepError, StepRetryError
 from tests.ingest.clouds import AWS_KEYS, PRINCIPAL, SIGNATURE, Clouds, serve_clouds
 from tests.ingest.surroundings import Surroundings, emulators
 
+START = 1793491200  # of November 2026, in seconds
 BILL = b"account,cost\n007,1.5\n008,2\n"
 OBJECTS = {
     "cur/2026-11/a b+c.csv": BILL,
@@ -290,6 +293,41 @@ async def test_an_export_of_aws_and_a_copied_folder_are_found_by_their_manifest(
     done = await around.run("ingest.file", config("e/*-Manifest.json", manifest="aws"))
     assert done.rows == 2
     assert await loaded_files(around) == ["e/e-1.csv"]
+
+
+async def left_in_folder(around: Surroundings, name: str, content: bytes, turn: int) -> None:
+    around.deliver(name, content)
+    os.utime(around.landing / str(around.tenant) / name, (START + turn, START + turn))
+
+
+async def left_in_bucket(around: Surroundings, name: str, content: bytes, turn: int) -> None:
+    """Written until its time is later than that of all that was there, which may take a while."""
+    data, root = around.tools.data, f"landing/{around.tenant}/"
+
+    async def times() -> dict[str, datetime]:
+        return {e.name: e.updated for e in await data.list(root, 10) if e.updated is not None}
+
+    before = await times()
+    assert (not before) is (turn == 0)
+    while True:
+        await data.write(f"{root}{name}", content)
+        now = (await times())[f"{root}{name}"]
+        if all(now > each for each in before.values()):
+            return
+
+
+@pytest.mark.parametrize("leave", [left_in_folder, left_in_bucket])
+async def test_the_newest_manifest_of_a_landing_place_counts_whatever_it_is_called(
+    around: Surroundings, leave: Callable[[Surroundings, str, bytes, int], Awaitable[None]]
+) -> None:
+    """AWS writes a folder for each assembly, of which the names tell no order."""
+    for turn, assembly in enumerate(("zz-old", "aa-new", "mm-newest")):
+        await leave(around, f"r/{assembly}/r-1.csv", BILL, 3 * turn)
+        said = aws_manifest(f"r/{assembly}/r-1.csv")
+        await leave(around, f"r/{assembly}/r-Manifest.json", said, 3 * turn + 1)
+        done = await around.run("ingest.file", config("r/*/*-Manifest.json", manifest="aws"))
+        assert done.rows == 2
+        assert await loaded_files(around) == [f"r/{assembly}/r-1.csv"]
 
 
 def azure_manifest(at: str, *blobs: tuple[str, int]) -> bytes:

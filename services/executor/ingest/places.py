@@ -6,7 +6,8 @@ A pattern never leaves the tenant's folder, whatever dots and slashes it has.
 import hashlib
 import re
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 
@@ -32,7 +33,7 @@ class FoundFile:
     name: str
     size: int
     checksum: str
-    modified: str = ""
+    modified: str = field(default="", compare=False)
     """When, as its place writes times; empty where that is not known."""
 
 
@@ -58,7 +59,8 @@ class LandingBucket:
 
     async def below(self, prefix: str) -> AsyncIterator[FoundFile]:
         for found in await self._objects.list(self._root + prefix, MOST_LISTED):
-            yield FoundFile(found.name.removeprefix(self._root), found.size, found.checksum)
+            name = found.name.removeprefix(self._root)
+            yield FoundFile(name, found.size, found.checksum, _written(found.updated))
 
     async def fetch(self, file: FoundFile, spool: Path) -> Path:
         try:
@@ -91,7 +93,9 @@ class LocalFolder:
             name = path.relative_to(self._folder).as_posix()
             inside = path.resolve().is_relative_to(self._folder)
             if path.is_file() and inside and name.startswith(prefix):
-                yield FoundFile(name, path.stat().st_size, _digest(path))
+                known = path.stat()
+                modified = _written(datetime.fromtimestamp(known.st_mtime, UTC))
+                yield FoundFile(name, known.st_size, _digest(path), modified)
 
     async def fetch(self, file: FoundFile, spool: Path) -> Path:  # noqa: ARG002
         return self._folder / file.name
@@ -148,6 +152,11 @@ def matches(name: str, parts: Sequence[str]) -> bool:
     return len(names) == len(parts) and all(
         PurePosixPath(n).match(p) for n, p in zip(names, parts, strict=True)
     )
+
+
+def _written(at: datetime | None) -> str:
+    """So that texts come in the order of their times."""
+    return f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%fZ}" if at is not None else ""
 
 
 def _digest(path: Path) -> str:
