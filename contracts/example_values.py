@@ -119,6 +119,21 @@ PIPELINES: dict[str, Any] = {
         "additionalProperties": False,
         "properties": {"minimum_cost": {"type": "number", "minimum": 0, "default": 0}},
     },
+    "TemplatePart.credentials": [
+        {
+            "parameter": "credential",
+            "required": False,
+            "any_of": [
+                {
+                    "to": "s3://",
+                    "provider": "AWS",
+                    "fields": ["access_key_id", "secret_access_key"],
+                }
+            ],
+        }
+    ],
+    "TemplatePart.tables": ["gcp_cost_by_service"],
+    "TemplatePart.checks": ["cost_is_conserved"],
     "ListConfigsV1.after": "bill_import",
     "ConfigListV1.next_after": "cost_by_service",
 }

@@ -2,6 +2,7 @@
 
 from pydantic import Field, JsonValue
 
+from contracts.credentials import Provider
 from contracts.identifiers import ConfigId, TenantId
 from contracts.message import Part, Query, Reply, Service
 from contracts.pipelines import DefinitionPart
@@ -25,6 +26,25 @@ class TemplateRefPart(Part):
         return ConfigId(f"{self.provider}-{self.domain}-{self.template}")
 
 
+class CredentialWayPart(Part):
+    """A kind of credential by which a template is let in."""
+
+    to: str
+    """Where: how `files` begin, or the address of an API."""
+    provider: Provider
+    """What it is stored as."""
+    fields: tuple[str, ...]
+    """Those that it cannot be without."""
+
+
+class CredentialNeedPart(Part):
+    """A parameter that names a stored credential."""
+
+    parameter: str
+    required: bool
+    any_of: tuple[CredentialWayPart, ...]
+
+
 class TemplatePart(Part):
     ref: TemplateRefPart
     version: int
@@ -32,6 +52,11 @@ class TemplatePart(Part):
     description: str
     parameters: dict[str, JsonValue]
     """JSON Schema 2020-12 of the parameters, which are one object."""
+    credentials: tuple[CredentialNeedPart, ...] = ()
+    tables: tuple[str, ...] = ()
+    """What it makes, in the tenant's own dataset."""
+    checks: tuple[str, ...] = ()
+    """The quality checks that come with it, by name; `focus_1_4` are the rules of FOCUS 1.4."""
 
 
 class ListTemplatesV1(Query, type="template.list.v1", to=Service.SCHEDULER):

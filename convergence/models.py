@@ -99,6 +99,18 @@ class TriedCredential(Model):
     detail: str = ""
 
 
+class CredentialWay(Model):
+    to: str
+    provider: str
+    fields: Sequence[str]
+
+
+class CredentialNeed(Model):
+    parameter: str
+    required: bool
+    any_of: Sequence[CredentialWay]
+
+
 class Template(Model):
     template_id: str
     provider: str
@@ -108,6 +120,9 @@ class Template(Model):
     title: str
     description: str
     parameters: dict[str, Any]
+    credentials: Sequence[CredentialNeed] = ()
+    tables: Sequence[str] = ()
+    checks: Sequence[str] = ()
 
 
 class Templates(Model):

@@ -34,7 +34,8 @@ def one(name: Name, output: Output = None) -> None:
     """Show a template and the parameters it takes."""
     with connected() as client:
         found = client(ask.template(*parts(name)))
-        show(found, ("template_id", "title", "description", "parameters"), form=output)
+        columns = ("template_id", "title", "description", "parameters", "tables", "checks")
+        show(found, columns, form=output)
 
 
 @app.command()

@@ -11,7 +11,11 @@ import polars as pl
 import pytest
 import yaml
 
+from contracts.templates import TemplatePart, TemplateRefPart
+from services.executor.focus.conformance import conformance
 from services.executor.steps.step import Credential
+from services.scheduler.templates.library import Library
+from services.scheduler.templates.means import FOCUS_RULES
 from tests.focus.ledger import Line, load_ledger
 from tests.ingest.providers import ADMIN_KEY, USAGE, Provider, serve
 from tests.ingest.surroundings import Surroundings
@@ -53,6 +57,7 @@ ANSWERS = {
     "anthropic/cost/report": "raw_anthropic_costs",
     **{f"openai/usage/{kind}": f"raw_openai_{kind}" for kind in USAGE},
 }
+REF = ("provider", "domain", "template")
 QUERIES = {"gcp/cost/billing_by_service"}
 PROVIDERS = {"aws/cost/focus": "aws", "azure/cost/focus": "azure"}
 
@@ -76,6 +81,21 @@ async def run(around: Surroundings, name: str, **given: Any) -> dict[str, int]:
         step["id"]: (await around.run(step["ps_type"], step["config"], **parameters)).rows
         for step in template["definition"]["steps"]
     }
+
+
+def about(name: str) -> TemplatePart:
+    found = Library.packaged().find(TemplateRefPart(**dict(zip(REF, name.split("/"), strict=True))))
+    assert found is not None
+    return found.about
+
+
+async def keeps_its_word(around: Surroundings, name: str) -> None:
+    """It makes the tables and tells the checks that the catalogue says, and no others."""
+    rules = {check["name"] for check in conformance()}
+    told = {FOCUS_RULES if check in rules else check for check in around.heard.checks}
+    tables = await around.rows("SELECT table_name AS t FROM $.INFORMATION_SCHEMA.TABLES")
+    assert told == set(about(name).checks)
+    assert {row["t"] for row in tables} == set(about(name).tables)
 
 
 def files_of(name: str) -> Iterator[tuple[str, list[Line]]]:
@@ -127,6 +147,7 @@ async def test_files_become_costs(around: Surroundings, name: str, tmp_path: Pat
     (raw,) = await around.rows(f"SELECT COUNT(*) AS n FROM $.{raw_table}")
     assert raw["n"] == len(lines)
     assert around.heard.checks["cost_is_conserved"] == "PASSED"
+    await keeps_its_word(around, name)
 
 
 @pytest.mark.parametrize("name", FINDINGS)
@@ -141,6 +162,7 @@ async def test_findings_become_ocsf(around: Surroundings, name: str) -> None:
         ("finding_has_a_time", "PASSED"),
         ("finding_is_judged", "PASSED"),
     }
+    await keeps_its_word(around, name)
 
 
 @pytest.mark.parametrize("name", ANSWERS)
@@ -158,6 +180,7 @@ async def test_answers_become_tables(around: Surroundings, name: str, provider: 
             "usage_has_a_day": "PASSED",
             "usage_is_counted_once": "PASSED",
         }
+    await keeps_its_word(around, name)
 
 
 @pytest.mark.parametrize("name", [name for name in ANSWERS if "/cost/" in name])

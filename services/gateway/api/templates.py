@@ -8,6 +8,7 @@ from contracts.identifiers import TenantId
 from contracts.message import Part
 from contracts.pipelines import DefinitionPart
 from contracts.templates import (
+    CredentialNeedPart,
     GetTemplateV1,
     ListTemplatesV1,
     TemplateListV1,
@@ -35,6 +36,12 @@ class TemplateShown(Part):
     description: str
     parameters: dict[str, Any]
     """JSON Schema 2020-12 of the parameters."""
+    credentials: tuple[CredentialNeedPart, ...] = ()
+    """The parameters that name a stored credential, and which kinds let the template in."""
+    tables: tuple[str, ...] = ()
+    """What it makes, in your own dataset."""
+    checks: tuple[str, ...] = ()
+    """The quality checks that come with it; `focus_1_4` are the rules of FOCUS 1.4."""
 
 
 class TemplatesShown(Part):

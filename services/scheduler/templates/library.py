@@ -18,6 +18,7 @@ from services.scheduler.definitions.hints import Hints
 from services.scheduler.definitions.nodes import DefinitionError, escape
 from services.scheduler.definitions.shapes import read_definition
 from services.scheduler.definitions.tree import compose
+from services.scheduler.templates.means import checks_of, credentials_of, tables_of
 
 HERE = Path(__file__).parent
 _PARAMETER = re.compile(r"\$\{parameters\.([A-Za-z0-9_]+)\}")
@@ -115,6 +116,9 @@ def _template(text: str, provider: str, domain: str, name: str) -> Template:
         title=raw["title"],
         description=raw["description"],
         parameters=raw["parameters"],
+        credentials=tuple(credentials_of(ref, raw["parameters"], definition)),
+        tables=tables_of(definition),
+        checks=checks_of(definition),
     )
     _check_parameters(raw["parameters"], definition)
     return Template(about, definition.model_copy(update={"version": str(raw["version"])}))

@@ -5,10 +5,11 @@ python -m services.scheduler.templates.page [--check]
 
 import argparse
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from contracts.templates import TemplatePart
 from services.scheduler.templates.library import Library, Template
 
 PAGE = Path(__file__).parents[3] / "docs" / "templates.md"
@@ -47,8 +48,24 @@ def _told(one: Template) -> Iterator[str]:
         about = " ".join(str(part.get("description", "")).split()).replace("|", "\\|")
         yield f"| `{name}` | {'needed' if name in needed else default} | {about} |"
     yield ""
+    for line in _means(one.about):
+        yield from (line, "")
     steps = [f"`{step.step_id}` ({step.type})" for step in one.definition.steps]
     yield f"Steps: {', '.join(steps)}."
+
+
+def _means(about: TemplatePart) -> Iterator[str]:
+    for need in about.credentials:
+        ways = [f"{_named(way.fields)} ({way.provider}; `{way.to}`)" for way in need.any_of]
+        needed = "needed" if need.required else "for files outside your landing folder"
+        yield f"`{need.parameter}`, {needed}: a credential with {'; or '.join(ways)}."
+    yield f"Makes {_named(about.tables)}."
+    if about.checks:
+        yield f"Checks: {_named(about.checks)}."
+
+
+def _named(names: Iterable[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
 
 
 def main(argv: list[str] | None = None) -> int:

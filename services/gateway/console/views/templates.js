@@ -5,6 +5,7 @@ export async function show(place, { signal }) {
   const [{ templates }, me] = await Promise.all([get("/api/v1/templates", { signal }), get("/api/v1/tenants/me", { signal })]);
   const cards = templates.map((one) => card(one.title, h("p", {}, one.description),
     h("p", { class: "soft" }, h("code", {}, one.template_id), ` version ${one.version}`),
+    h("p", { class: "soft" }, `Makes ${one.tables.join(", ")}`, one.checks.length ? `; ${one.checks.length} quality checks` : ""),
     button("Run", () => run(one, me.tenant_id), "first")));
   place.replaceChildren(h("h1", {}, "Templates"),
     cards.length ? h("div", { class: "grid" }, cards) : h("p", { class: "soft" }, "This platform has no templates."));
