@@ -6,6 +6,7 @@ import polars as pl
 from polars.exceptions import PolarsError
 
 from services.executor.focus.errors import MappingError
+from services.executor.focus.mapping import Product
 
 
 def compile_expression(where: str, text: str, known: Collection[str]) -> pl.Expr:
@@ -21,13 +22,15 @@ def compile_expression(where: str, text: str, known: Collection[str]) -> pl.Expr
     return found
 
 
-def layers(where: str, written: Mapping[str, str], known: Iterable[str]) -> list[list[pl.Expr]]:
+def layers(
+    where: str, written: Mapping[str, str | Product], known: Iterable[str]
+) -> list[list[pl.Expr]]:
     """Named expressions in groups: those of a group need nothing of one another."""
     there = set(known)
     found: list[list[pl.Expr]] = []
     level: dict[str, int] = {}
     for name, text in written.items():
-        expression = compile_expression(f"{where}.{name}", text, there)
+        expression = _compiled(f"{where}.{name}", text, there)
         needs = [level[root] for root in expression.meta.root_names() if root in level]
         level[name] = max(needs, default=-1) + 1
         while len(found) <= level[name]:
@@ -35,6 +38,13 @@ def layers(where: str, written: Mapping[str, str], known: Iterable[str]) -> list
         found[level[name]].append(expression.alias(name))
         there.add(name)
     return found
+
+
+def _compiled(where: str, said: str | Product, known: Collection[str]) -> pl.Expr:
+    if isinstance(said, str):
+        return compile_expression(where, said, known)
+    one, other = (compile_expression(where, factor, known) for factor in said.times)
+    return one * other
 
 
 def evaluated(query: pl.LazyFrame) -> pl.DataFrame:

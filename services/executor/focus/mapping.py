@@ -33,6 +33,8 @@ class SourceColumn(_Part):
     """Other headers for the same thing; case and punctuation never matter."""
     decimals: int = Field(default=18, ge=0, le=18)
     """How many an amount may have; of what is in cents two fewer than are kept."""
+    of: tuple[str, ...] = ()
+    """Texts that are found in any case and punctuation, and then are as they are here."""
 
 
 class ObjectPart(_Part):
@@ -97,6 +99,13 @@ class Pick(_Part):
     when: str
 
 
+class Product(_Part):
+    """To the eighteenth decimal: the `*` of SQL keeps thirty-six, and has no room before them."""
+
+    times: tuple[str, str]
+    """Two columns of amounts."""
+
+
 class Elements(_Part):
     """More rows out of a row: one for each element of a list that is as `when` says."""
 
@@ -127,7 +136,7 @@ class Mapping(_Part):
     let: dict[str, str] = Field(default_factory=dict)
     lookups: dict[str, Lookup] = Field(default_factory=dict)
     known: dict[str, KnownValues] = Field(default_factory=dict)
-    then: dict[str, str] = Field(default_factory=dict)
+    then: dict[str, str | Product] = Field(default_factory=dict)
     """As `let`, after look-ups and splits."""
     roles: tuple[str, ...] = ()
     """What a file of a delivery may be (`x_role`), where there are several kinds."""

@@ -9,6 +9,10 @@ _RAW = ["\\", '"', *_CONTROL]
 _ESCAPED = ["\\\\", '\\"', *(f"\\u{n:04x}" for n in range(0x20))]
 OPEN, CLOSE = pl.lit("{"), pl.lit("}")
 MADE = "\0made"
+_CHARACTERS = r'(?:[^"\\]|\\.)*'
+_SINGLE = rf'(?:"{_CHARACTERS}"|-?[0-9]+(?:[.][0-9]+)?(?:[eE][+-]?[0-9]+)?|true|false|null)'
+_MEMBER = rf'"({_CHARACTERS})"\s*:\s*({_SINGLE})'
+_MEMBERS = rf"^{_MEMBER}(?:\s*,\s*{_MEMBER})*$"
 _Type = pl.DataType | pl.datatypes.DataTypeClass
 
 
@@ -89,10 +93,17 @@ def _encoded(value: pl.Expr) -> pl.Expr:
     return pl.when(value.is_not_null()).then(text)
 
 
-def members_of_json(column: str) -> pl.Expr:
-    """What stands between the braces, which some exports leave out."""
+def members_of_json(column: str, prefix: str = "") -> pl.Expr:
+    """What stands between the braces, which some exports leave out.
+
+    With a prefix before each key, where all values are single ones; otherwise null.
+    """
     inner = pl.col(column).str.strip_chars().str.strip_prefix("{").str.strip_suffix("}")
-    return _filled(inner.str.strip_chars())
+    inner = inner.str.strip_chars()
+    if prefix:
+        named = inner.str.replace_all(_MEMBER, f'"{prefix}${{1}}":${{2}}')
+        inner = pl.when(inner.str.contains(_MEMBERS)).then(named)
+    return _filled(inner)
 
 
 def object_of(members: Sequence[pl.Expr]) -> pl.Expr:

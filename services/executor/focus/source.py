@@ -21,6 +21,7 @@ from services.executor.ingest.values import (
     bad,
     bare_decimals,
     read,
+    spread,
 )
 
 _PUNCTUATION = re.compile(r"[^a-z0-9]")
@@ -93,6 +94,7 @@ class Source:
         plan = self._planned(frame.schema)
         typed = evaluated(frame.lazy().select(plan.values))
         careful = [*self._checked(frame, typed, plan.seen), *self._times(frame)]
+        careful += self._spelled(typed)
         typed = typed.with_columns(careful) if careful else typed
         made = [_made(frame, typed, value) for value in plan.objects]
         return typed.hstack(made)
@@ -149,6 +151,16 @@ class Source:
                 _refuse_bad(values, found, kind)
                 yield found
 
+    def _spelled(self, typed: pl.DataFrame) -> Iterator[pl.Series]:
+        """The texts that are not written as the mapping has them."""
+        for name, rule in self._mapping.source.items():
+            if rule.of and name in self.found:
+                different = typed[name].unique().drop_nulls()
+                known = {plain(text): text for text in rule.of}
+                meant = [known.get(plain(text), text) for text in different]
+                if meant != different.to_list():
+                    yield spread(typed[name], different, pl.Series(meant, dtype=pl.String()))
+
     def _seen(self, schema: pl.Schema) -> Iterator[pl.Expr]:
         """How many amounts are empty, and how long the longest is."""
         for name, header in self._amounts.items():
@@ -189,7 +201,7 @@ class Source:
                 column, schema[column], part.key, part.within, part.prefixes
             )
         elif part.json_text and part.json_text in self.found:
-            yield objects.members_of_json(self.found[part.json_text])
+            yield objects.members_of_json(self.found[part.json_text], part.key)
         for key, name in part.columns.items():
             if name in self.found:
                 yield objects.member(part.key + key, pl.col(f"\0{name}").cast(pl.String))
