@@ -149,6 +149,20 @@ async def test_what_was_put_aside_is_tried_again(
     assert (len(await accounts(around)), len(await aside(around))) == (kept, 1)
 
 
+async def test_the_same_files_again_do_not_undo_a_replay(around: Surroundings) -> None:
+    said, bill = config("discard_row", columns=TYPES), BAD.replace("much", '"2,50"')
+    assert await load(around, bill, said) == 1
+    replay = {"target_table": "${tenant_id}.raw", "slice": "2026-11", "contract": "discard_row"}
+    for _ in range(2):
+        again = await around.run("ingest.replay", {**replay, "columns": TYPES, **COMMA})
+        assert again.rows == 2
+        assert await load(around, bill, said) == 2
+        assert around.heard.notes[-1] == "the same files are loaded already"
+        assert await accounts(around) == ["007", "008"]
+    assert await load(around, BILL.replace("007", "006"), said) == 2
+    assert await accounts(around) == ["006", "008"]
+
+
 async def test_a_replay_without_anything_aside_changes_nothing(around: Surroundings) -> None:
     replay = {"target_table": "${tenant_id}.raw", "slice": "2026-11"}
     with pytest.raises(StepError, match="holds no slice"):

@@ -14,6 +14,9 @@ from libs.objects import Objects
 from services.executor.ingest.errors import NotKeptError
 from services.executor.ingest.places import FoundFile
 
+ORIGIN = "origin"
+"""Kept with a replay: which load brought the files."""
+
 
 class Delivery(BaseModel):
     """A load that has been committed."""
@@ -31,6 +34,11 @@ class Delivery(BaseModel):
     facts: dict[str, str] = {}
     loaded_by: Literal["executor", "bigquery"] = "executor"
     """BigQuery leaves no parts: what it loaded is in the table alone."""
+
+    @property
+    def origin(self) -> str:
+        """The load that brought the files, whatever was tried again of them since."""
+        return self.facts.get(ORIGIN, self.load_id)
 
 
 class Deliveries:

@@ -16,7 +16,7 @@ import polars as pl
 from pydantic import ConfigDict, Field
 
 from services.executor.ingest.contract import MOST_ASIDE, ROLE, Contract, Contracted, Rows
-from services.executor.ingest.deliveries import Delivery
+from services.executor.ingest.deliveries import ORIGIN, Delivery
 from services.executor.ingest.parts import each
 from services.executor.ingest.quarantine import quarantine_of
 from services.executor.ingest.readers import ParquetFile
@@ -63,7 +63,8 @@ class IngestReplay(StepType):
             target = Target(table, slice_, load_id, current.files, current.roles)
             contract = await self._loader.contract(given, table, config)
             rows = self._rows(current, aside, _Trial(target, contract), spool / "part")
-            return await self._loader.replace(given, target, contract, rows)
+            facts = {ORIGIN: current.origin}
+            return await self._loader.replace(given, target, contract, rows, facts=lambda: facts)
 
     async def cancel(self, given: StepRun) -> None:
         await self._loader.cancel(given)

@@ -92,7 +92,7 @@ class RawLoader:
         """What the table holds, if that is this delivery already."""
         tenant = str(given.request.tenant_id)
         current = await self.deliveries.current(tenant, target.table, target.slice)
-        if current is None or current.load_id != target.load_id:
+        if current is None or current.origin != target.load_id:
             return None
         given.tell.progress(rows=current.rows, note="the same files are loaded already")
         return StepResult(current.rows)
