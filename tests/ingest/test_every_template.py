@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import re
 from collections.abc import AsyncIterator, Iterator
 from decimal import Decimal
 from pathlib import Path
@@ -58,6 +59,7 @@ ANSWERS = {
     **{f"openai/usage/{kind}": f"raw_openai_{kind}" for kind in USAGE},
 }
 REF = ("provider", "domain", "template")
+RAW_TABLES = {table for _, _, _, table in FILES.values()} | {*ANSWERS.values()}
 QUERIES = {"gcp/cost/billing_by_service"}
 PROVIDERS = {"aws/cost/focus": "aws", "azure/cost/focus": "azure"}
 
@@ -72,14 +74,17 @@ def read(name: str) -> Any:
     return yaml.safe_load((TEMPLATES / f"{name}.yml").read_text())
 
 
+def defaults(name: str) -> dict[str, Any]:
+    said = read(name)["parameters"]["properties"].items()
+    return {key: rule["default"] for key, rule in said if "default" in rule}
+
+
 async def run(around: Surroundings, name: str, **given: Any) -> dict[str, int]:
     """The steps of a template with its defaults; the rows of each."""
-    template = read(name)
-    said = template["parameters"]["properties"].items()
-    parameters = {key: rule["default"] for key, rule in said if "default" in rule} | given
+    parameters = {**defaults(name), **given}
     return {
         step["id"]: (await around.run(step["ps_type"], step["config"], **parameters)).rows
-        for step in template["definition"]["steps"]
+        for step in read(name)["definition"]["steps"]
     }
 
 
@@ -150,6 +155,39 @@ async def test_files_become_costs(around: Surroundings, name: str, tmp_path: Pat
     await keeps_its_word(around, name)
 
 
+@pytest.mark.parametrize("name", [*FILES, *FINDINGS, *ANSWERS])
+def test_the_raw_table_may_be_another(name: str) -> None:
+    template = read(name)
+    rule = template["parameters"]["properties"]["raw_table"]
+    assert re.fullmatch(rule["pattern"], rule["default"])
+    assert re.fullmatch(rule["pattern"], f"{rule['default']}_europe")
+    assert not re.fullmatch(rule["pattern"], "focus_costs")
+    assert not re.fullmatch(rule["pattern"], f"{rule['default']}_")
+    written = json.dumps(template["definition"])
+    assert "raw_" not in written.replace("${parameters.raw_table}", "")
+    others = {other for other in RAW_TABLES if other != rule["default"]}
+    assert not [other for other in others if re.fullmatch(rule["pattern"], other)]
+
+
+async def test_two_payers_loaded_at_once_are_both_there(around: Surroundings) -> None:
+    bill, payers = load_ledger("aws_cur"), {"raw_aws_cur": "1", "raw_aws_cur_europe": "2"}
+    for table, payer in payers.items():
+        lines = [
+            Line(line.title, {**line.given, "bill_payer_account_id": payer}, ())
+            for line in bill.lines[: int(payer)]
+        ]
+        around.deliver(f"{table}/bill.csv", bill.frame(lines).write_csv().encode())
+    for step in read("aws/cost/cur")["definition"]["steps"]:
+        for table in payers:
+            given = {"raw_table": table, "files": f"{table}/*", "period": "2026-11"}
+            parameters = {**defaults("aws/cost/cur"), **given}
+            await around.run(step["ps_type"], step["config"], **parameters)
+    rows = await around.rows(
+        "SELECT BillingAccountId AS a, COUNT(*) AS n FROM $.focus_costs GROUP BY 1 ORDER BY 1"
+    )
+    assert [(row["a"], row["n"]) for row in rows] == [("1", 1), ("2", 2)]
+
+
 @pytest.mark.parametrize("name", FINDINGS)
 async def test_findings_become_ocsf(around: Surroundings, name: str) -> None:
     record, path = FINDINGS[name]
@@ -189,13 +227,9 @@ async def test_organisations_are_accounts_of_their_own(
 ) -> None:
     around.credentials.known["admin"] = Credential("OPENAI", {"api_key": ADMIN_KEY})
     given = {"base_url": f"{provider.url}/v1", "credential": "admin", "period": "2026-11"}
-    template = json.dumps(read(name)["definition"]["steps"])
-    for organization in ("one", "two", ""):
-        # Each in a raw table of its own.
-        table = f".{ANSWERS[name]}"
-        for step in json.loads(template.replace(table, f"{table}_{organization}")):
-            more: dict[str, Any] = {**given, "organization": organization}
-            await around.run(step["ps_type"], step["config"], **more)
+    for table, organization in (("_one", "one"), ("_two", "two"), ("", "")):
+        raw_table = f"{ANSWERS[name]}{table}"
+        await run(around, name, **given, organization=organization, raw_table=raw_table)
     accounts = await around.rows(
         "SELECT BillingAccountId AS id, BillingAccountName AS name, SUM(BilledCost) AS cost"
         " FROM $.focus_costs GROUP BY 1, 2 ORDER BY 1 DESC"

@@ -117,7 +117,7 @@ def _template(text: str, provider: str, domain: str, name: str) -> Template:
         description=raw["description"],
         parameters=raw["parameters"],
         credentials=tuple(credentials_of(ref, raw["parameters"], definition)),
-        tables=tables_of(definition),
+        tables=tables_of(raw["parameters"], definition),
         checks=checks_of(definition),
     )
     _check_parameters(raw["parameters"], definition)

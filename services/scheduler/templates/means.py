@@ -83,9 +83,10 @@ def credentials_of(
         yield CredentialNeedPart(parameter=name, required=name in needed, any_of=any_of)
 
 
-def tables_of(definition: DefinitionPart) -> tuple[str, ...]:
-    """In the tenant's own dataset."""
-    return _once(name for step in definition.steps for name in _made(step))
+def tables_of(schema: Mapping[str, Any], definition: DefinitionPart) -> tuple[str, ...]:
+    """In the tenant's own dataset, called as they are unless a parameter says otherwise."""
+    made = [name for step in definition.steps for name in _made(step)]
+    return _once(_by_default(name, schema) for name in made)
 
 
 def checks_of(definition: DefinitionPart) -> tuple[str, ...]:
@@ -95,14 +96,22 @@ def checks_of(definition: DefinitionPart) -> tuple[str, ...]:
 def _of_api(
     ref: TemplateRefPart, auth: Mapping[str, Any], base_url: str, schema: Mapping[str, Any]
 ) -> CredentialWayPart:
-    for name in _PARAMETER.findall(base_url):
-        base_url = str(schema["properties"][name].get("default", base_url))
+    base_url = _by_default(base_url, schema)
     known = _OF_APIS.get(auth["kind"])
     if known is not None:
         return known.model_copy(update={"to": base_url})
     of = ref.provider.upper()
     provider = Provider(of) if of in Provider.__members__ else Provider.GENERIC
     return CredentialWayPart(to=base_url, provider=provider, fields=(auth.get("field", "api_key"),))
+
+
+def _by_default(text: str, schema: Mapping[str, Any]) -> str:
+    """As it is when no parameter is given; one without a default stays."""
+
+    def default(match: re.Match[str]) -> str:
+        return str(schema["properties"][match.group(1)].get("default", match.group()))
+
+    return _PARAMETER.sub(default, text)
 
 
 def _made(step: StepPart) -> Iterator[str]:
