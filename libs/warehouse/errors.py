@@ -23,6 +23,8 @@ FAULTS = frozenset(
         ROWS_GONE,
     }
 )
+CONFLICT = "due to concurrent update"
+"""In what BigQuery says of a transaction that lost against another on its table: no reason does."""
 RETRYABLE_REASONS = FAULTS | {"jobRateLimitExceeded", "quotaExceeded", "rateLimitExceeded"}
 
 
@@ -71,7 +73,7 @@ class JobFailedError(WarehouseError):
 
     @property
     def retryable(self) -> bool:
-        return self.reason in RETRYABLE_REASONS
+        return self.reason in RETRYABLE_REASONS or CONFLICT in self.message
 
     @property
     def is_fault(self) -> bool:

@@ -175,18 +175,16 @@ async def test_sources_are_those_that_were_loaded_since(around: Surroundings) ->
 
 def test_a_month_may_be_the_last_there_is() -> None:
     last = (datetime(9999, 12, 1, tzinfo=UTC), "acc", "USD")
-    checks = named(history_checks(Tally(), {last: Decimal(10)}, {}, NOW))
+    checks = named(history_checks(Tally(), {last: (Decimal(10), Decimal(0))}, {}, NOW))
     assert checks["closed_periods_stay"].status == "PASSED"
 
 
 def test_a_closed_month_that_changes_is_told_with_the_difference() -> None:
-    found = Tally()
     key = (datetime(2026, 10, 1, tzinfo=UTC), "acc", "USD")
-    found.billed = {key: Decimal("10.25")}
-    checks = named(history_checks(found, {key: Decimal(10)}, {}, NOW))
+    change = {key: (Decimal(10), Decimal("10.25"))}
+    checks = named(history_checks(Tally(), change, {}, NOW))
     assert checks["closed_periods_stay"].detail == "2026-10 account acc: 0.25 USD"
-    found.billed = {key: Decimal(10)}
-    checks = named(history_checks(found, {key: Decimal(10)}, {}, NOW))
+    checks = named(history_checks(Tally(), {key: (Decimal(10), Decimal(10))}, {}, NOW))
     assert checks["closed_periods_stay"].status == "PASSED"
 
 

@@ -19,11 +19,14 @@ MOST_SHOWN = 5
 
 
 def history_checks(
-    tally: Tally, before: Mapping[Key, Decimal], days: Mapping[date, Decimal], now: datetime
+    tally: Tally,
+    changes: Mapping[Key, tuple[Decimal, Decimal]],
+    days: Mapping[date, Decimal],
+    now: datetime,
 ) -> list[CheckPart]:
-    """`before` is what the table holds of the same periods, `days` what the days before cost."""
+    """`changes` is what the table holds of periods, and will; `days` what the days before cost."""
     return [
-        _restated(tally, before, now),
+        _restated(tally, changes, now),
         _covered(tally),
         _complete(tally),
         _fresh(tally, now),
@@ -31,12 +34,14 @@ def history_checks(
     ]
 
 
-def _restated(tally: Tally, before: Mapping[Key, Decimal], now: datetime) -> CheckPart:
+def _restated(
+    tally: Tally, changes: Mapping[Key, tuple[Decimal, Decimal]], now: datetime
+) -> CheckPart:
     """A month that was closed and changes all the same."""
     changed = {
-        key: less(tally.billed.get(key, NOTHING), billed)
-        for key, billed in before.items()
-        if tally.billed.get(key, NOTHING) != billed and _month_after(key[0]) <= now
+        key: less(after, before)
+        for key, (before, after) in changes.items()
+        if before != after and _month_after(key[0]) <= now
     }
     restated = "; ".join(
         f"{start:%Y-%m} account {account}: {shown(delta)} {currency}"

@@ -33,6 +33,8 @@ class SliceLoad:
     """Columns of the target that the staged rows have not: what stands there instead."""
     only: str = ""
     """Which of the staged rows take their place: all, unless said."""
+    declared: str = ""
+    """A statement ahead of the transaction, for the variables that the others use."""
     before: Sequence[str] = ()
     """Statements for the same transaction, ahead of the swap; `{staged}` is the new rows' table."""
     staged_only: Sequence[Column] = ()
@@ -117,7 +119,8 @@ class SliceLoader:
             statements.append(
                 f"INSERT INTO {here} ({names}) SELECT {values} FROM {there} {filled(load.only)}"  # noqa: S608  as above
             )
-        return f"BEGIN TRANSACTION; {'; '.join(statements)}; COMMIT TRANSACTION;"
+        begin = [*filter(None, [load.declared]), "BEGIN TRANSACTION"]
+        return f"{'; '.join([*begin, *statements])}; COMMIT TRANSACTION;"
 
 
 def _of_this(load: SliceLoad, done: JobResult) -> JobResult:

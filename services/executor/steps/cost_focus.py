@@ -1,7 +1,8 @@
-"""`cost.focus`: a delivery becomes FOCUS 1.4 rows, which replace its billing periods.
+"""`cost.focus`: a delivery becomes FOCUS 1.4 rows, which replace those of the one before it.
 
-Correction style *Replacement*: per provider, billing account and billing period
-the newest delivery holds alone. Nothing takes its place before it is checked.
+Correction style *Replacement*: what was made of a slice of a raw table gives way to what is made
+of it now, and so does the same bill from another raw table. Nothing takes its place before it is
+checked.
 """
 
 import asyncio
@@ -22,7 +23,7 @@ from services.executor.focus.engine import Converter
 from services.executor.focus.errors import BadValueError
 from services.executor.focus.mapping import Mapping, load_mapping
 from services.executor.focus.natives import PREFIX, is_native
-from services.executor.focus.tables import WHERE, history, replaced
+from services.executor.focus.tables import VARIABLES, Replacement, Source
 from services.executor.focus.tally import Tally
 from services.executor.focus.twice import Twice
 from services.executor.ingest.deliveries import Deliveries, Delivery, folder_of, load_id_of
@@ -30,7 +31,7 @@ from services.executor.ingest.errors import RefusedFileError
 from services.executor.ingest.lines import Place, line_of
 from services.executor.ingest.parts import PartWriter, each
 from services.executor.ingest.readers import ParquetFile
-from services.executor.ingest.slices import SliceLoad, SliceLoader
+from services.executor.ingest.slices import LOAD, SliceLoad, SliceLoader
 from services.executor.ingest.spool import spooled
 from services.executor.ingest.values import Style
 from services.executor.steps.cost_report import CostReport
@@ -73,22 +74,25 @@ class CostFocus(StepType):
 
     async def run(self, given: StepRun) -> StepResult:
         request, config = given.request, given.config(Config)
-        source = target_of(config.source_table, request)
+        source = Source(target_of(config.source_table, request), slice_of(config.slice, request))
         target = target_of(config.target_table, request)
-        slice_ = slice_of(config.slice, request)
-        tenant, made_of = str(request.tenant_id), f"{source}.{slice_}"
+        tenant, made_of = str(request.tenant_id), str(source)
         with phrased():
             mapping = load_mapping(config.mapping)
             if config.provider:
                 mapping = mapping.model_copy(update={"provider": config.provider})
-            delivery = await self._delivered(tenant, source, slice_)
+            delivery = await self._delivered(tenant, source.table, source.slice)
             _check_roles(delivery, mapping)
-            load_id = load_id_of((), _identity(delivery, mapping))
+            load_id = load_id_of((), {**_identity(delivery, mapping), "source": made_of})
             current = await self._deliveries.current(tenant, target, made_of)
-            if current is not None and current.load_id == load_id:
+            work = _Work(given, mapping, target, source, load_id, self._clock())
+            if (
+                current is not None
+                and current.load_id == load_id
+                and await self._report.holds(self._replacement(work), current)
+            ):
                 given.tell.progress(rows=current.rows, note="nothing new was delivered")
                 return StepResult(current.rows)
-            work = _Work(given, mapping, target, made_of, load_id, self._clock())
             folder = folder_of(tenant, target, made_of, load_id)
             with spooled("focus") as spool:
                 async with PartWriter(self._data, folder, spool) as parts:
@@ -102,9 +106,13 @@ class CostFocus(StepType):
     async def _replace(
         self, work: "_Work", parts: PartWriter, tally: Tally
     ) -> tuple[JobResult, ...]:
-        load = self._load(work, parts, tally)
+        native = [c.removeprefix(PREFIX) for c in parts.columns if is_native(c)]
+        replacement = self._replacement(work, native)
+        replaced = replacement.parameters(work.mapping.provider, tally.billed)
         own = checks_of(tally, work.given.config(Config).unmapped_budget)
-        self._check(work, own + await self._report.compared(load, tally, work.now))
+        compared = await self._report.compared(replacement, replaced, tally, work.now)
+        self._check(work, own + compared)
+        load = self._load(work, parts, replacement, replaced)
 
         async def inspect(staged: str) -> Sequence[JobResult]:
             return await self._report.conforms(work.given, work.target, staged, work.now)
@@ -167,29 +175,37 @@ class CostFocus(StepType):
             found = f"{bad[0].observed} instead of {bad[0].expected}; {bad[0].detail}"
             raise StepError(bad[0].name, f"{work.target} was left as it was: {found}")
 
-    def _load(self, work: "_Work", parts: PartWriter, tally: Tally) -> SliceLoad:
-        given, mapping = work.given, work.mapping
+    def _replacement(self, work: "_Work", native: Sequence[str] = ()) -> Replacement:
         dataset, _, name = work.target.partition(".")
-        native = [c.removeprefix(PREFIX) for c in parts.columns if is_native(c)]
         table = costs_table(dataset, name, native)
+        return Replacement(self._warehouse.project, table, work.source)
+
+    def _load(
+        self,
+        work: "_Work",
+        parts: PartWriter,
+        replacement: Replacement,
+        replaced: dict[str, object],
+    ) -> SliceLoad:
+        given, mapping, table = work.given, work.mapping, replacement.target
         return SliceLoad(
             stage_job=given.job_id_of("stage"),
             swap_job=given.job_id_of("swap"),
             staged=given.staging_table,
             target=table,
-            beside=(loads_table(dataset),),
+            beside=(loads_table(table.dataset),),
             uris=parts.uris,
             rows=parts.rows,
-            where=WHERE,
+            where=replacement.where,
             parameters={
-                **replaced(mapping.provider, tally.billed),
+                **replaced,
                 "load_id": work.load_id,
                 "mapping": f"{mapping.name}@{mapping.version}",
-                "source": work.source,
                 "loaded_at": work.now,
             },
-            before=(history(self._warehouse.project, table),) if parts.rows else (),
-            labels=given.labels,
+            declared=VARIABLES,
+            before=replacement.before(staged=bool(parts.uris)),
+            labels={**given.labels, LOAD: work.load_id},
         )
 
 
@@ -200,7 +216,7 @@ class _Work:
     given: StepRun
     mapping: Mapping
     target: str
-    source: str
+    source: Source
     load_id: str
     now: datetime
 

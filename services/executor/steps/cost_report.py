@@ -3,16 +3,17 @@
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Any
 
 from contracts.quality import CheckPart
+from libs.warehouse.data_tables import loads_table
 from libs.warehouse.jobs import JobResult, QueryJob
 from libs.warehouse.warehouse import Warehouse
 from services.executor.focus.conformance import conformance, cost_rows
 from services.executor.focus.history import LOOKBACK, history_checks
-from services.executor.focus.tables import WHERE, replaced
+from services.executor.focus.money import NOTHING, added, less
+from services.executor.focus.tables import WITHIN_PARAMETERS, Replacement
 from services.executor.focus.tally import Key, Tally
-from services.executor.ingest.slices import SliceLoad
+from services.executor.ingest.deliveries import Delivery
 from services.executor.steps.checks import Config, compile_checks
 from services.executor.steps.findings import findings_of
 from services.executor.steps.quality import quality
@@ -25,12 +26,39 @@ class CostReport:
     def __init__(self, warehouse: Warehouse) -> None:
         self._warehouse = warehouse
 
-    async def compared(self, load: SliceLoad, tally: Tally, now: datetime) -> list[CheckPart]:
-        """Against what the target holds; it is made if it is not there."""
-        await self._warehouse.ensure(load.target)
-        return history_checks(
-            tally, await self._before(load, tally), await self._days(load, tally), now
+    async def holds(self, replacement: Replacement, delivery: Delivery) -> bool:
+        """Whether all that is there of the source is this load, and the whole of it.
+
+        Others may have replaced it since, in part even. Tables that are not there are made.
+        """
+        await self._ensure(replacement)
+        given = await self._bounded(replacement, replacement.parameters("", ()))
+        (row,) = await self._warehouse.query(
+            "SELECT COUNT(*) AS held, COUNTIF(x_load_id = @load_id) AS whole"  # noqa: S608  our own
+            f" FROM {replacement.there} WHERE {WITHIN_PARAMETERS} AND {replacement.ours}",
+            {**given, "load_id": delivery.load_id},
         )
+        return bool(row["held"] == row["whole"] == delivery.rows)
+
+    async def compared(
+        self, replacement: Replacement, given: Mapping[str, object], tally: Tally, now: datetime
+    ) -> list[CheckPart]:
+        """Against what the target holds; it is made if it is not there."""
+        await self._ensure(replacement)
+        changes = await self._changes(replacement, given, tally)
+        days = await self._days(replacement, given, tally)
+        return history_checks(tally, changes, days, now)
+
+    async def _ensure(self, replacement: Replacement) -> None:
+        target = replacement.target
+        await self._warehouse.ensure(target, loads_table(target.dataset))
+
+    async def _bounded(
+        self, replacement: Replacement, given: Mapping[str, object]
+    ) -> dict[str, object]:
+        first, last = replacement.bounds
+        (row,) = await self._warehouse.query(f"SELECT {first} AS first, {last} AS last", given)
+        return {**given, "first_period": row["first"], "last_period": row["last"]}
 
     async def conforms(
         self, given: StepRun, target: str, staged: str, now: datetime
@@ -50,38 +78,40 @@ class CostReport:
         given.tell.say("conformance", quality(given, target, now, found))
         return [done]
 
-    async def _before(self, load: SliceLoad, tally: Tally) -> Mapping[Key, Decimal]:
-        rows = await self._rows(
-            "SELECT BillingPeriodStart AS p, BillingAccountId AS a, BillingCurrency AS c,"
-            " SUM(BilledCost) AS billed FROM {table} WHERE {where} GROUP BY 1, 2, 3",
-            load,
-            replaced(str(load.parameters["provider"]), tally.billed),
-            WHERE,
+    async def _changes(
+        self, replacement: Replacement, given: Mapping[str, object], tally: Tally
+    ) -> Mapping[Key, tuple[Decimal, Decimal]]:
+        """What each period that is there holds, and what it will."""
+        rows = await self._warehouse.query(
+            "SELECT BillingPeriodStart AS p, BillingAccountId AS a, BillingCurrency AS c,"  # noqa: S608  our own
+            " COALESCE(SUM(BilledCost), 0) AS billed,"
+            f" COALESCE(SUM(IF({replacement.gives_way}, BilledCost, NULL)), 0) AS gone"
+            f" FROM {replacement.there} WHERE {WITHIN_PARAMETERS} AND x_provider = @provider"
+            " GROUP BY 1, 2, 3",
+            await self._bounded(replacement, given),
         )
-        return {(row["p"], row["a"], row["c"]): row["billed"] for row in rows}
+        keys = [((row["p"], row["a"], row["c"]), row["billed"], row["gone"]) for row in rows]
+        return {
+            key: (billed, added(less(billed, gone), tally.billed.get(key, NOTHING)))
+            for key, billed, gone in keys
+        }
 
-    async def _days(self, load: SliceLoad, tally: Tally) -> Mapping[date, Decimal]:
+    async def _days(
+        self, replacement: Replacement, given: Mapping[str, object], tally: Tally
+    ) -> Mapping[date, Decimal]:
         if not tally.days:
             return {}
         first = min(day for _, day in tally.days)
         parameters = {
-            "provider": load.parameters["provider"],
+            "provider": given["provider"],
             "first": first - LOOKBACK,
             "last": first,
         }
-        rows = await self._rows(
-            "SELECT DATE(ChargePeriodStart) AS d, SUM(EffectiveCost) AS cost FROM {table}"
-            " WHERE {where} GROUP BY 1",
-            load,
+        rows = await self._warehouse.query(
+            "SELECT DATE(ChargePeriodStart) AS d, SUM(EffectiveCost) AS cost"  # noqa: S608  our own
+            f" FROM {replacement.there} WHERE x_provider = @provider AND ChargeCategory = 'Usage'"
+            " AND ChargePeriodStart >= TIMESTAMP(@first) AND ChargePeriodStart < TIMESTAMP(@last)"
+            " GROUP BY 1",
             parameters,
-            "x_provider = @provider AND ChargeCategory = 'Usage'"
-            " AND ChargePeriodStart >= TIMESTAMP(@first) AND ChargePeriodStart < TIMESTAMP(@last)",
         )
         return {row["d"]: row["cost"] for row in rows}
-
-    async def _rows(
-        self, sql: str, load: SliceLoad, parameters: Mapping[str, Any], where: str
-    ) -> list[dict[str, Any]]:
-        table = f"`{self._warehouse.project}.{load.target.path}`"
-        text = sql.replace("{table}", table).replace("{where}", where)
-        return await self._warehouse.query(text, parameters)

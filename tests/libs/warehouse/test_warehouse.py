@@ -268,6 +268,12 @@ def url(storage: EmulatorProcess) -> str:
     return f"http://127.0.0.1:{storage.ports['http']}"
 
 
+def test_a_transaction_that_lost_against_another_is_worth_another_try() -> None:
+    said = "Transaction is aborted due to concurrent update against table p:books.entries."
+    lost = JobFailedError("swap", "invalidQuery", said)
+    assert (lost.retryable, lost.is_fault) == (True, False)
+
+
 @pytest.mark.parametrize(
     ("sql", "reason"),
     [("SELECT nope FROM books.entries", "invalidQuery"), ("SELEC 1", "invalidQuery")],
