@@ -312,3 +312,62 @@ def test_the_senders_own_columns_of_a_focus_file_are_kept() -> None:
         None,
     )
     assert "x_load_id" not in found.columns
+
+
+def test_columns_of_a_bill_are_kept_under_one_name_however_they_are_written() -> None:
+    kept = AWS.model_copy(
+        update={"kept": ("lineItem/LineItemId", "cost_category*", "bill_bill_type", "no_such")}
+    )
+    own = {
+        "identity/TimeInterval": "t",
+        "lineItem/LineItemId": "l-1",
+        "costCategory/Cost Center": "c",
+        "costCategory/Team": "",
+    }
+    frame = FIRST.with_columns(pl.lit(value).alias(name) for name, value in own.items())
+    found, converter = convert(frame, kept)
+    more = set(found.columns) - set(convert(FIRST)[0].columns)
+    assert more == {
+        "x_line_item_line_item_id",
+        "x_cost_category_cost_center",
+        "x_cost_category_team",
+        "x_bill_bill_type",
+    }
+    assert found.row(0, named=True) | {
+        "x_line_item_line_item_id": "l-1",
+        "x_cost_category_cost_center": "c",
+        "x_cost_category_team": None,
+        "x_bill_bill_type": FIRST["bill_bill_type"][0],
+    } == found.row(0, named=True)
+    assert converter.tally.absent == frozenset({"no_such"})
+
+
+def test_all_columns_are_kept_but_tags_and_what_the_platform_says() -> None:
+    every = AWS.model_copy(update={"kept": ("*",)})
+    own = {
+        "x_file": "f",
+        "provider": "sender's",
+        "product/someThing": "s",
+        "resourceTags/user:a": "b",
+    }
+    frame = FIRST.with_columns(pl.lit(value).alias(name) for name, value in own.items())
+    found, _ = convert(frame, every)
+    row = found.row(0, named=True)
+    assert row["x_product_some_thing"] == "s"
+    assert row["x_line_item_unblended_cost"] == FIRST["line_item_unblended_cost"][0]
+    assert not {"x_file", "x_provider", "x_resource_tags_user_a"} & set(found.columns)
+    assert found.drop(c for c in found.columns if c.startswith("x_")).equals(
+        convert(frame)[0].drop(c for c in convert(frame)[0].columns if c.startswith("x_"))
+    )
+
+
+def test_fields_of_records_are_kept_by_themselves_and_lists_as_json() -> None:
+    bill = load_ledger("gcp_billing")
+    lines = [line for line in bill.lines if line.given.get("credits")]
+    frame = bill.frame(lines[:1])
+    project = pl.struct(pl.col("project_id").alias("id"), pl.lit("7").alias("number"))
+    frame = frame.with_columns(project.alias("project")).drop("project_id")
+    every = load_mapping("gcp_billing").model_copy(update={"kept": ("*",)})
+    row = convert(frame, every)[0].row(0, named=True)
+    assert (row["x_project_id"], row["x_project_number"]) == (frame["project"][0]["id"], "7")
+    assert orjson.loads(row["x_credits"])[0]["type"] == frame["credits"][0][0]["type"]

@@ -224,3 +224,18 @@ async def test_tables_of_others_are_refused(around: Surroundings, name: str) -> 
     config = {**FOCUS, name: "somebody_else.raw_aws"}
     with pytest.raises(StepError, match="is not yours"):
         await around.run("cost.focus", config, period=PERIOD)
+
+
+async def test_columns_that_are_kept_stay_beside_the_costs(around: Surroundings) -> None:
+    first = await load(around, LEDGER.lines)
+    for keep in ("bill_bill_type, line_item*, no_such", ["line_item_line_item_type"]):
+        config = {**FOCUS, "keep": "${parameters.keep}" if isinstance(keep, str) else keep}
+        done = await around.run("cost.focus", config, period=PERIOD, keep=keep)
+        assert done.rows == first
+        (row,) = await around.rows(
+            "SELECT COUNT(x_line_item_line_item_type) AS n, COUNT(x_bill_bill_type) AS m"
+            " FROM $.focus_costs"
+        )
+        assert row == {"n": first, "m": first if isinstance(keep, str) else 0}
+    assert around.heard.checks["columns_to_be_kept_are_there"] == "FAILED"
+    assert around.heard.checks["cost_is_conserved"] == "PASSED"

@@ -22,7 +22,7 @@ def checks_of(tally: Tally, unmapped_budget: Decimal = BUDGET) -> list[CheckPart
     once = [_once(tally, tally.twice)] if tally.twice is not None else []
     # What stands twice is told first: its costs may be missing elsewhere for that alone.
     whole = [_conservation(tally), _rows(tally), _left(tally)]
-    return [*once, *whole, *_elements(tally), _rounded(tally), *mapped]
+    return [*once, *whole, *_elements(tally), *_kept(tally), _rounded(tally), *mapped]
 
 
 def _conservation(tally: Tally) -> CheckPart:
@@ -101,6 +101,20 @@ def _elements(tally: Tally) -> Iterator[CheckPart]:
             expected="0",
             row_count=tally.rows_in,
             failing_rows=repeated,
+        )
+
+
+def _kept(tally: Tally) -> Iterator[CheckPart]:
+    if tally.absent:
+        yield CheckPart(
+            name="columns_to_be_kept_are_there",
+            kind="columns_that_the_export_has_not",
+            severity=Severity.WARN,
+            status=CheckStatus.FAILED,
+            observed=str(len(tally.absent)),
+            expected="0",
+            row_count=tally.rows_in,
+            detail=f"not in the export: {', '.join(sorted(tally.absent)[:MOST_SHOWN])}",
         )
 
 

@@ -15,7 +15,7 @@ from services.executor.focus.errors import MappingError
 from services.executor.focus.expressions import compile_expression, evaluated, layers
 from services.executor.focus.lookups import load_lookup
 from services.executor.focus.mapping import Mapping
-from services.executor.focus.natives import with_natives
+from services.executor.focus.natives import with_kept, with_natives
 from services.executor.focus.objects import in_words, types_of_pairs
 from services.executor.focus.pairs import in_pairs, member
 from services.executor.focus.periods import with_period
@@ -44,6 +44,9 @@ class Converter:
         self.tally = Tally() if tally is None else tally
         found = flattened(schema, headers_of(mapping, "json") | headers_of(mapping, "list"))
         found |= _members(mapping, schema)
+        self._mapping, absent = with_kept(mapping, list(found))
+        mapping = self._mapping
+        self.tally.miss(absent)
         self._source = Source(mapping, list(found), style)
         self._flattened = {name: found[name] for name in self._source.needs}
         paired = headers_of(mapping, "pairs") | {plain(name) for name in mapping.maps}

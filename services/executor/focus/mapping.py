@@ -152,6 +152,8 @@ class Mapping(_Part):
     columns: dict[str, str]
     keep: dict[str, str] = Field(default_factory=dict)
     """Native values kept beside FOCUS's own, as `x_<name>`."""
+    kept: tuple[str, ...] = ()
+    """Columns of the export that a tenant wants kept as well; `a*` are all that begin with `a`."""
     natives: bool = False
     """Also whatever columns an export has whose names begin with `x_`."""
 

@@ -54,6 +54,12 @@ def plain(header: str) -> str:
     return _PUNCTUATION.sub("", header.removeprefix("\ufeff").lower())
 
 
+def english(header: str) -> str:
+    """Without its translation."""
+    in_parentheses = _TRANSLATED.search(header)
+    return in_parentheses.group(1) if in_parentheses else header
+
+
 def headers_of(mapping: FocusMapping, kind: str) -> frozenset[str]:
     """The headers of columns of a kind, as `plain` has them."""
     columns = mapping.source.items()

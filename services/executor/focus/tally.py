@@ -77,6 +77,8 @@ class Tally:
     """When the last charge ends."""
     period_end: datetime | None = None
     commitments: dict[tuple[datetime, str], "Commitment"] = field(default_factory=dict)
+    absent: frozenset[str] | None = None
+    """What was to be kept and is in no part of the export; None where nothing was said."""
     twice: Twice | None = None
     """Of a mapping whose rows may stand in one file only."""
     rounded: int = 0
@@ -99,6 +101,10 @@ class Tally:
     @property
     def conserved(self) -> bool:
         return not self.lost
+
+    def miss(self, absent: frozenset[str]) -> None:
+        """What one part of the export has not."""
+        self.absent = absent if self.absent is None else self.absent & absent
 
     def add_charged(self, charged: pl.DataFrame) -> None:
         """What is kept of an export's rows: of period, account, currency and amount."""

@@ -11,18 +11,20 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
+from typing import Annotated
 
 import polars as pl
 from pydantic import BaseModel, ConfigDict, Field
 
 from contracts.quality import CheckPart, CheckStatus, Severity
+from contracts.runs import RunRequestedV1
 from libs.warehouse.data_tables import COSTS, costs_table, loads_table
 from libs.warehouse.jobs import JobResult
 from services.executor.focus.checks import BUDGET, checks_of
 from services.executor.focus.engine import Converter
 from services.executor.focus.errors import BadValueError
 from services.executor.focus.mapping import Mapping, load_mapping
-from services.executor.focus.natives import PREFIX, is_native
+from services.executor.focus.natives import EVERY, PREFIX, is_native
 from services.executor.focus.tables import VARIABLES, Replacement, Source
 from services.executor.focus.tally import Tally
 from services.executor.focus.twice import Twice
@@ -41,8 +43,11 @@ from services.executor.steps.raw_load import slice_of
 from services.executor.steps.step import StepError, StepResult, StepRun, StepType
 from services.executor.steps.targets import target_of
 from services.executor.steps.tools import Tools
+from services.executor.steps.variables import fill_name
 
 ENGINE_VERSION = 3
+ALL = "all"
+Kept = Annotated[str, Field(max_length=2000)]
 PLACE = frozenset({"x_file", "x_row"})
 """Where a row comes from: told when it cannot be read."""
 
@@ -57,6 +62,9 @@ class Config(BaseModel):
     """Whose bill it is, where the mapping fits several."""
     slice: str = Field(min_length=1, max_length=300)
     target_table: str = Field(default=f"${{tenant_id}}.{COSTS}", min_length=3, max_length=1400)
+    keep: Kept | Annotated[tuple[Kept, ...], Field(max_length=500)] = ""
+    """Columns of the bill that are kept as `x_…` beside the mapping's own: `all`, or names,
+    with commas between them in one text; with `*` at the end, all that begin so."""
     unmapped_budget: Decimal = Field(default=BUDGET, ge=0, le=1)
     """The share of the costs whose service, region, unit or type of line we may not know."""
 
@@ -81,6 +89,7 @@ class CostFocus(StepType):
             mapping = load_mapping(config.mapping)
             if config.provider:
                 mapping = mapping.model_copy(update={"provider": config.provider})
+            mapping = mapping.model_copy(update={"kept": _kept(config, request)})
             delivery = await self._delivered(tenant, source.table, source.slice)
             _check_roles(delivery, mapping)
             load_id = load_id_of((), {**_identity(delivery, mapping), "source": made_of})
@@ -219,6 +228,13 @@ class _Work:
     source: Source
     load_id: str
     now: datetime
+
+
+def _kept(config: Config, request: RunRequestedV1) -> tuple[str, ...]:
+    written = [config.keep] if isinstance(config.keep, str) else config.keep
+    texts = ",".join(fill_name(text, request) for text in written).split(",")
+    names = dict.fromkeys(text.strip() for text in texts)
+    return (EVERY,) if ALL in names else tuple(name for name in names if name)
 
 
 def _check_roles(delivery: Delivery, mapping: Mapping) -> None:

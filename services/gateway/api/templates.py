@@ -39,7 +39,7 @@ class TemplateShown(Part):
     credentials: tuple[CredentialNeedPart, ...] = ()
     """The parameters that name a stored credential, and which kinds let the template in."""
     tables: tuple[str, ...] = ()
-    """What it makes, in your own dataset."""
+    """What it makes, in your own dataset, unless parameters say others."""
     checks: tuple[str, ...] = ()
     """The quality checks that come with it; `focus_1_4` are the rules of FOCUS 1.4."""
 
