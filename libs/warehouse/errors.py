@@ -73,9 +73,9 @@ class JobFailedError(WarehouseError):
 
     @property
     def retryable(self) -> bool:
-        return self.reason in RETRYABLE_REASONS or CONFLICT in self.message
+        return self.is_fault or self.reason in RETRYABLE_REASONS
 
     @property
     def is_fault(self) -> bool:
-        """Whether BigQuery, or what it reads, is to blame and nothing that was asked of it."""
-        return self.reason in FAULTS
+        """Whether BigQuery, or what else goes on there, is to blame and nothing that was asked."""
+        return self.reason in FAULTS or CONFLICT in self.message

@@ -268,10 +268,10 @@ def url(storage: EmulatorProcess) -> str:
     return f"http://127.0.0.1:{storage.ports['http']}"
 
 
-def test_a_transaction_that_lost_against_another_is_worth_another_try() -> None:
+def test_a_transaction_that_lost_against_another_is_not_to_blame() -> None:
     said = "Transaction is aborted due to concurrent update against table p:books.entries."
     lost = JobFailedError("swap", "invalidQuery", said)
-    assert (lost.retryable, lost.is_fault) == (True, False)
+    assert (lost.retryable, lost.is_fault) == (True, True)
 
 
 @pytest.mark.parametrize(
