@@ -2,8 +2,8 @@
 
 `make conformance MODEL=model-1.4.json[.gz]`: the requirements model that the FOCUS project
 publishes with its releases. The validator wants another Python than ours, so it has an
-environment of its own. Of each provider: its golden ledger, and a made bill where there is one.
-A FOCUS file's gaps are its sender's, so that the file read again is one of ours.
+environment of its own. Of each provider: its golden ledger, and a made bill where there is one;
+of FOCUS files those that older versions of FOCUS allow, with the gaps that they have.
 """
 
 import gzip
@@ -26,7 +26,7 @@ from services.executor.focus.specification import focus
 from services.executor.ingest.csv_reader import CsvOptions
 from services.executor.ingest.readers import open_reader
 from tests.bench.peers.conversion import PAIRS
-from tests.focus.ledger import LEDGERS, load_ledger
+from tests.focus.ledger import LEDGERS, exports_of, load_ledger
 
 MOST_ROWS = 50_000
 CYCLE = "CAU-CommitmentDiscountUnit-C-004-C"
@@ -42,7 +42,6 @@ KNOWN = frozenset(
 one has its condition the wrong way round. Without the letter for how binding they are."""
 NOT_ASCII = r"[^\x00-\x7F]"
 """The validator refuses such letters as no strings; the specification asks for Unicode."""
-FOCUS_FILE = "focus_file"
 JOINING = frozenset({"AND", "OR", "CheckModelRule"})
 _FAILED = re.compile(r"❌\s*(CAU-[A-Za-z]+-[A-Z]-\d+-[A-Z])")
 _TOTAL = re.compile(r"Total:.*")
@@ -102,7 +101,7 @@ def read_model(path: Path) -> Any:
 
 def written(mapping: str, path: Path) -> int:
     """How many rows of FOCUS are there to be judged."""
-    rows = read_again(path) if mapping == FOCUS_FILE else rows_of(mapping, path)
+    rows = rows_of(mapping, path)
     rows.with_columns(pl.col(pl.String).str.replace_all(NOT_ASCII, "?")).write_parquet(path)
     return rows.height
 
@@ -113,12 +112,9 @@ def rows_of(mapping: str, path: Path) -> pl.DataFrame:
     for pair in PAIRS.values():
         if pair.mapping == mapping:
             found += made(mapping, pair.bill.make(path.parent, MOST_ROWS))
+    for file in exports_of(mapping):
+        found += made(mapping, file)
     return pl.concat(found).head(MOST_ROWS)
-
-
-def read_again(path: Path) -> pl.DataFrame:
-    rows = rows_of("aws_cur", path)
-    return Converter(load_mapping(FOCUS_FILE), rows.schema).convert(rows).select(rows.columns)
 
 
 def made(mapping: str, file: Path) -> Iterator[pl.DataFrame]:

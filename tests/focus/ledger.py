@@ -19,6 +19,7 @@ from services.executor.focus.engine import Converter
 from services.executor.focus.mapping import load_mapping
 
 LEDGERS = Path(__file__).parent / "ledgers"
+EXPORTS = Path(__file__).parent / "exports"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +65,11 @@ def load_ledger(name: str) -> Ledger:
             given |= kinds[kind]
         lines.append(Line(item["line"], given | item["in"], item["out"]))
     return Ledger(raw["mapping"], lines, raw["totals"])
+
+
+def exports_of(mapping: str) -> list[Path]:
+    """Files as senders of older versions of FOCUS write them; of other mappings none."""
+    return sorted(EXPORTS.glob("*.csv")) if mapping == "focus_file" else []
 
 
 def shown(value: object) -> str:
