@@ -36,6 +36,7 @@ class Clouds(Provider):
     """`objects` are what every bucket of every cloud here holds."""
 
     objects: dict[str, bytes] = field(default_factory=dict)
+    findings: list[dict[str, object]] = field(default_factory=list)
     modified: dict[str, str] = field(default_factory=dict)
     key: RSAPrivateKey = field(default_factory=lambda: generate_private_key(65537, 2048))
 
@@ -55,6 +56,12 @@ class Clouds(Provider):
             app.router.add_get(path, handler)
         app.router.add_post("/login/{tenant}/oauth2/v2.0/token", self.azure_token)
         app.router.add_post("/google/token", self.google_token)
+        app.router.add_post("/hub/findings", self.hub_findings)
+        app.router.add_post(
+            "/subscriptions/{id}/providers/Microsoft.PolicyInsights/policyStates/latest/queryResults",
+            self.policy_states,
+        )
+        app.router.add_get("/v1/{kind}/{parent}/sources/-/findings", self.scc_findings)
         return app
 
     @property
@@ -94,6 +101,48 @@ class Clouds(Provider):
 
     async def aws_items(self, request: web.Request) -> web.Response:
         return _aws_refusal(request, "ce") or web.json_response([{"id": 1}])
+
+    async def hub_findings(self, request: web.Request) -> web.Response:
+        """GetFindings: what is asked for, and for which page, is in the body."""
+        body = await request.read()
+        if refused := _aws_refusal(request, "securityhub", body):
+            return refused
+        asked = json.loads(body)
+        if unknown := set(asked) - {"Filters", "MaxResults", "NextToken", "SortCriteria"}:
+            return web.json_response({"Message": f"no {unknown}"}, status=400)
+        assert request.content_type == "application/json"
+        assert 1 <= asked["MaxResults"] <= 100
+        at = int(asked.get("NextToken", "0"))
+        answer: dict[str, object] = {"Findings": self.findings[at : at + PER_PAGE]}
+        if at + PER_PAGE < len(self.findings):
+            answer["NextToken"] = str(at + PER_PAGE)
+        return web.json_response(answer)
+
+    async def policy_states(self, request: web.Request) -> web.Response:
+        """The next page's address is in the answer; it is asked for by POST as well."""
+        if refused := self._azure_refusal(request):
+            return refused
+        if request.query["api-version"] != "2019-10-01" or await request.read():
+            return web.json_response({"error": "bad request"}, status=400)
+        at = int(request.query.get("$skiptoken", "0"))
+        found = self.findings[at : at + PER_PAGE]
+        more = f"{self.url}{request.path}?api-version=2019-10-01&$skiptoken={at + PER_PAGE}"
+        following = more if at + PER_PAGE < len(self.findings) else None
+        body = {"@odata.nextLink": following, "@odata.count": len(found), "value": found}
+        return web.json_response(body)
+
+    async def scc_findings(self, request: web.Request) -> web.Response:
+        """As Google answers: an empty list is left out."""
+        if refused := self._bearer_refusal(request):
+            return refused
+        at = int(request.query.get("pageToken", "0"))
+        found = self.findings[at : at + PER_PAGE]
+        answer: dict[str, object] = {"readTime": "2026-12-01T00:00:00Z"}
+        if found:
+            answer["listFindingsResults"] = found
+        if at + PER_PAGE < len(self.findings):
+            answer["nextPageToken"] = str(at + PER_PAGE)
+        return web.json_response(answer)
 
     async def azure_list(self, request: web.Request) -> web.Response:
         if refused := self._azure_refusal(request):
@@ -195,7 +244,7 @@ class Clouds(Provider):
         return web.json_response({"error": "not let in"}, status=401)
 
 
-def _aws_refusal(request: web.Request, service: str) -> web.Response | None:
+def _aws_refusal(request: web.Request, service: str, body: bytes = b"") -> web.Response | None:
     """The signature worked out as AWS documents it, from what arrived."""
     said = request.headers.get("Authorization", "")
     if not said.startswith("AWS4-HMAC-SHA256 "):
@@ -213,7 +262,7 @@ def _aws_refusal(request: web.Request, service: str) -> web.Response | None:
             *(f"{name}:{request.headers[name].strip()}" for name in names),
             "",
             parts["SignedHeaders"],
-            request.headers.get("X-Amz-Content-SHA256") or hashlib.sha256(b"").hexdigest(),
+            request.headers.get("X-Amz-Content-SHA256") or hashlib.sha256(body).hexdigest(),
         ]
     )
     digest = hashlib.sha256(canonical.encode()).hexdigest()

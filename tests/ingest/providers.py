@@ -25,6 +25,9 @@ class Provider:
     url: str = ""
     faults: deque[int | str | None] = field(default_factory=deque)
     asked: list[str] = field(default_factory=list)
+    posted: list[dict[str, Any]] = field(default_factory=list)
+    elsewhere: str = ""
+    """Where the next page is said to be."""
     tokens: int = 0
     days: int = 30
     per_page: int = 7
@@ -37,6 +40,7 @@ class Provider:
         app.router.add_get("/v1/organizations/cost_report", self.anthropic_costs)
         app.router.add_get("/items/{kind}", self.items)
         app.router.add_post("/token", self.token)
+        app.router.add_post("/posted", self.items_posted)
         return app
 
     @web.middleware
@@ -126,6 +130,18 @@ class Provider:
         if kind == "link" and at + 4 < 10:
             headers["Link"] = f'<{self.url}/items/link?from={at + 4}>; rel="next"'
         return web.json_response(found, headers=headers)
+
+    async def items_posted(self, request: web.Request) -> web.Response:
+        """Ten items; which page is wanted is in the body, or in the address that was given."""
+        said = await request.json()
+        self.posted.append(said)
+        at = int(said.get("after", said.get("skip", request.query.get("from", 0))))
+        found = [{"of": {"id": number}} for number in range(at, min(at + said["size"], 10))]
+        answer: dict[str, Any] = {"found": found, "more": None, "@next": None}
+        if (after := at + said["size"]) < 10:
+            address = self.elsewhere or f"{self.url}/posted"
+            answer |= {"more": str(after), "@next": f"{address}?from={after}"}
+        return web.json_response(answer)
 
     async def token(self, request: web.Request) -> web.Response:
         form = await request.post()

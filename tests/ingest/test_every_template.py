@@ -4,6 +4,7 @@ import gzip
 import json
 import re
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from services.executor.steps.step import Credential
 from services.scheduler.templates.library import Library
 from services.scheduler.templates.means import FOCUS_RULES
 from tests.focus.ledger import Line, load_ledger
+from tests.ingest.clouds import AWS_KEYS, PRINCIPAL, serve_clouds
 from tests.ingest.providers import ADMIN_KEY, USAGE, Provider, serve
 from tests.ingest.surroundings import Surroundings
 from tests.ingest.test_compliance_ocsf import ASSESSMENT, HUB, POLICY, SCC
@@ -60,6 +62,16 @@ ANSWERS = {
 }
 REF = ("provider", "domain", "template")
 RAW_TABLES = {table for _, _, _, table in FILES.values()} | {*ANSWERS.values()}
+ASKED = {
+    "aws/compliance/security_hub_api": (HUB, "Id", AWS_KEYS),
+    "azure/compliance/policy_api": (POLICY, "resourceId", PRINCIPAL),
+    "gcp/compliance/scc_api": (SCC["finding"], "name", {}),
+}
+GIVEN = {
+    "aws/compliance/security_hub_api": {"region": "eu-west-1"},
+    "azure/compliance/policy_api": {"subscription": "11111111-2222-3333-4444-555555555555"},
+    "gcp/compliance/scc_api": {"parent": "organizations/1"},
+}
 QUERIES = {"gcp/cost/billing_by_service"}
 PROVIDERS = {"aws/cost/focus": "aws", "azure/cost/focus": "azure"}
 
@@ -126,7 +138,7 @@ def test_every_template_is_run_here() -> None:
         file.relative_to(TEMPLATES).with_suffix("").as_posix() for file in TEMPLATES.rglob("*.yml")
     }
     # What one query of the tenant's own export sums up is run by the platform's own tests.
-    assert {*FILES, *FINDINGS, *ANSWERS, *QUERIES} == packaged
+    assert {*FILES, *FINDINGS, *ANSWERS, *ASKED, *QUERIES} == packaged
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -200,6 +212,29 @@ async def test_findings_become_ocsf(around: Surroundings, name: str) -> None:
         ("finding_has_a_time", "PASSED"),
         ("finding_is_judged", "PASSED"),
     }
+    await keeps_its_word(around, name)
+
+
+@pytest.mark.parametrize("name", ASKED)
+async def test_findings_are_asked_for_page_by_page(around: Surroundings, name: str) -> None:
+    record, key, fields = ASKED[name]
+    async with serve_clouds({}) as clouds:
+        around.tools = replace(around.tools, azure_login=f"{clouds.url}/login")
+        known = Credential("GENERIC", fields or clouds.service_account)
+        around.credentials.known["mine"] = known
+        base = f"{clouds.url}/hub" if name.startswith("aws") else clouds.url
+        more = {"credential": "mine", "base_url": base, **GIVEN[name]}
+        assert (await run(around, name, **more))["findings"] == 0
+        found = [{**record, key: f"{record[key]}/{number}"} for number in range(5)]
+        clouds.findings = [{"finding": one} if "scc" in name else one for one in found]
+        assert (await run(around, name, **more))["findings"] == 5
+        clouds.findings = clouds.findings[1:4]
+        assert (await run(around, name, **more))["findings"] == 3
+    rows = await around.rows(
+        "SELECT finding_uid AS uid, compliance_status AS status FROM $.ocsf_compliance_findings"
+    )
+    assert len({row["uid"] for row in rows}) == len(rows) == 5
+    assert {row["status"] for row in rows} == {"Pass" if "scc" in name else "Fail"}
     await keeps_its_word(around, name)
 
 

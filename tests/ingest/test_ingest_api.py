@@ -1,5 +1,6 @@
 """Declared sources against providers' own behaviour: pages, limits, crashes, bad answers."""
 
+import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from decimal import Decimal
@@ -12,7 +13,7 @@ from services.executor.ingest.api_source import ApiSource
 from services.executor.steps.step import Credential, StepError, StepRetryError
 from tests.ingest.clouds import AWS_KEYS, PRINCIPAL, serve_clouds
 from tests.ingest.providers import ADMIN_KEY, DAY, Provider, serve
-from tests.ingest.surroundings import Surroundings
+from tests.ingest.surroundings import NUMBERS, Surroundings
 
 SLICE = "2026-11"
 START = 1793491200  # of November 2026, in seconds
@@ -314,3 +315,79 @@ async def test_a_record_without_its_time_is_said(around: Surroundings, provider:
         await around.run("ingest.api", changed(provider))
     with pytest.raises(StepError, match="does not go with incremental"):
         await around.run("ingest.api", changed(provider, contract="discard_row"))
+
+
+@pytest.mark.parametrize(
+    ("said", "problem"),
+    [
+        ({"body": {"a": 1}}, "method: POST"),
+        ({"pages": {"kind": "token", "in_body": True}}, "method: POST"),
+        (
+            {"whole": "r", "incremental": {"field": "at", "first": "2026-01-01T00:00:00Z"}},
+            "does not go with `incremental`",
+        ),
+    ],
+)
+def test_what_cannot_be_asked_so_is_refused(said: dict[str, Any], problem: str) -> None:
+    with pytest.raises(ValueError, match=problem):
+        TypeAdapter(ApiSource).validate_python({"base_url": "https://example.com", **said})
+
+
+@pytest.mark.parametrize(
+    ("pages", "asked"),
+    [
+        (
+            {"kind": "token", "parameter": "after", "next": "more", "in_body": True},
+            [{"month": "2026-11", "size": 4}, {"after": "4"}, {"after": "8"}],
+        ),
+        (
+            {"kind": "offset", "parameter": "skip", "size": 4, "in_body": True},
+            [{"skip": 0}, {"skip": 4}, {"skip": 8}],
+        ),
+        ({"kind": "link", "next": "@next"}, [{"size": 4}, {"size": 4}, {"size": 4}]),
+    ],
+    ids=["token", "offset", "link"],
+)
+async def test_pages_are_asked_for_by_what_is_posted(
+    around: Surroundings, provider: Provider, pages: dict[str, Any], asked: list[dict[str, Any]]
+) -> None:
+    body = {"month": "{period.month}", "size": 4, "of": [{"tenant": "${tenant_id}"}]}
+    said = items(provider, "posted", pages, path="/posted", records=["found"], whole="item")
+    config = {**said, "method": "POST", "body": body, "slice": "2026-11"}
+    provider.faults.extend([None, None, 400])
+    run = next(NUMBERS)
+    with pytest.raises(StepError, match="answered 400"):
+        await around.run("ingest.api", config, run=run)
+    assert (await around.run("ingest.api", config, run=run)).rows == 10
+    # The one that failed was asked again; those before it were kept.
+    assert len(provider.posted) == 3
+    for found, part in zip(provider.posted, asked, strict=True):
+        assert found["of"] == [{"tenant": str(around.tenant)}]
+        assert found["month"] == "2026-11"
+        assert part.items() <= found.items()
+    rows = await around.rows("SELECT item FROM $.items")
+    assert {json.loads(row["item"])["of"]["id"] for row in rows} == set(range(10))
+
+
+async def test_an_address_in_an_answer_leads_to_no_other_host(
+    around: Surroundings, provider: Provider
+) -> None:
+    provider.elsewhere = "https://example.com/posted"
+    said = items(provider, "posted", {"kind": "link", "next": "@next"}, path="/posted")
+    config = {**said, "method": "POST", "body": {"size": 4}, "records": ["found"]}
+    with pytest.raises(StepError, match="its next page is on another host"):
+        await around.run("ingest.api", config)
+
+
+async def test_the_region_of_a_signature_is_that_of_the_address(around: Surroundings) -> None:
+    async with serve_clouds({}) as clouds:
+        with_key(around, **{**AWS_KEYS, "region": "us-east-2"})
+        auth = {"kind": "aws", "service": "ce", "credential": "openai"}
+        config = {
+            **items(clouds, "none", {"kind": "none"}, path="/items"),
+            "base_url": f"{clouds.url}/{{region}}",
+            "auth": {**auth, "region": "${parameters.region}"},
+        }
+        with pytest.raises(StepError, match="404"):
+            await around.run("ingest.api", config, region="eu-west-1")
+        assert clouds.asked == ["/eu-west-1/items"]

@@ -27,6 +27,7 @@ from services.executor.ingest.authorize import Authorizer
 
 MOST_BYTES = 64 << 20
 UNAUTHORIZED = 401
+JSON = "application/json"
 _NEXT = re.compile(r'<([^<>]+)>\s*;[^,]*\brel="?next"?')
 Parameters = Mapping[str, Any]
 
@@ -40,7 +41,9 @@ class ApiClient:
         self._host = urlsplit(self.first_url).hostname or ""
         self._next_at = 0.0
 
-    async def get(self, url: str, query: Parameters) -> tuple[Any, str]:
+    async def ask(
+        self, url: str, query: Parameters, body: Parameters | None = None
+    ) -> tuple[Any, str]:
         """The answer's JSON, and the URL of the next page if its `Link` header has one.
 
         Raises `SourceRefusedError` and `SourceUnavailableError`.
@@ -48,14 +51,17 @@ class ApiClient:
 
         async def once() -> tuple[Any, str]:
             await self._pace()
-            return await self._once(url, query)
+            return await self._once(url, query, body)
 
         return await patiently(self._host, self._source.attempts, once)
 
-    async def _once(self, url: str, query: Parameters) -> tuple[Any, str]:
+    async def _once(self, url: str, query: Parameters, body: Parameters | None) -> tuple[Any, str]:
         whole = f"{url}{'&' if '?' in url else '?'}{_encoded(query)}" if query else url
-        call = await self._authorizer.authorized(Call("GET", whole, self._source.headers))
-        answer = await self._send(call)
+        headers, posted = dict(self._source.headers), None
+        if body is not None:
+            headers, posted = {"Content-Type": JSON, **headers}, orjson.dumps(body)
+        call = Call(self._source.method, whole, headers, posted)
+        answer = await self._send(await self._authorizer.authorized(call))
         return self._meaning(answer), _next_link(answer, whole)
 
     async def _send(self, call: Call) -> Answered:

@@ -5,7 +5,7 @@ its records and what asks for the page after it.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
@@ -46,6 +46,13 @@ class Ask:
 
     url: str
     query: Mapping[str, Any]
+    body: Mapping[str, Any] | None = None
+
+    def following(self, value: Any, pages: TokenPages | NumberedPages) -> "Ask":
+        """The same question for another page."""
+        if pages.in_body:
+            return replace(self, body={**(self.body or {}), pages.parameter: value})
+        return replace(self, query={**self.query, pages.parameter: value})
 
 
 class PageStore:
@@ -59,7 +66,7 @@ class PageStore:
         return None if body is None else orjson.loads(body)
 
     async def keep(self, number: int, records: Sequence[Any], next_: Ask | None) -> None:
-        page = {"records": records, "next": next_ and {"url": next_.url, "query": next_.query}}
+        page = {"records": records, "next": next_ and asdict(next_)}
         await self._files.create(self._name(number), orjson.dumps(page))
 
     async def forget(self, pages: int) -> None:
@@ -77,9 +84,9 @@ class Collector:
         self._source, self._client, self._store = source, client, store
         self.fetched = 0
 
-    async def collect(self, query: Mapping[str, Any]) -> int:
+    async def collect(self, query: Mapping[str, Any], body: Mapping[str, Any] | None = None) -> int:
         """How many pages there are, all of them kept. Raises `IngestError`."""
-        ask: Ask | None = Ask(self._client.first_url, {**query, **self._first()})
+        ask: Ask | None = self._first(Ask(self._client.first_url, query, body))
         number = 0
         while ask is not None:
             if number >= self._source.most_pages:
@@ -91,7 +98,7 @@ class Collector:
         return number
 
     async def _fetch(self, number: int, ask: Ask) -> Ask | None:
-        answer, link = await self._client.get(ask.url, ask.query)
+        answer, link = await self._client.ask(ask.url, ask.query, ask.body)
         try:
             records = records_of(self._source, answer)
         except SelectionError as error:
@@ -103,36 +110,43 @@ class Collector:
         self.fetched += 1
         return after
 
-    def _first(self) -> dict[str, Any]:
+    def _first(self, ask: Ask) -> Ask:
         pages = self._source.pages
         if isinstance(pages, NumberedPages):
-            return {pages.parameter: pages.first if pages.kind == "page" else 0}
-        return {}
+            return ask.following(pages.first if pages.kind == "page" else 0, pages)
+        return ask
 
     def _after(self, number: int, ask: Ask, answer: Any, records: int, link: str) -> Ask | None:
         match self._source.pages:
             case TokenPages() as pages:
                 token = _at(answer, pages.next)
-                return Ask(ask.url, {**ask.query, pages.parameter: token}) if token else None
+                return ask.following(token, pages) if token else None
             case NumberedPages() as pages if records >= pages.size:
                 after = (
                     pages.first + number + 1 if pages.kind == "page" else (number + 1) * pages.size
                 )
-                return Ask(ask.url, {**ask.query, pages.parameter: after})
-            case LinkedPages() if link:
-                if urlsplit(link).netloc != urlsplit(ask.url).netloc:
+                return ask.following(after, pages)
+            case LinkedPages() as pages if link := _link(answer, link, pages.next):
+                said, asked = urlsplit(link), urlsplit(ask.url)
+                if (said.scheme, said.netloc) != (asked.scheme, asked.netloc):
                     raise BadAnswerError(number + 1, "its next page is on another host")
-                return Ask(link, {})
+                return Ask(link, {}, ask.body)
             case _:
                 return None
 
 
 def _ask_of(page: Mapping[str, Any]) -> Ask | None:
     said = page["next"]
-    return Ask(said["url"], said["query"]) if said else None
+    return Ask(**said) if said else None
+
+
+def _link(answer: Any, header: str, path: str) -> str:
+    return str(_at(answer, path) or "") if path else header
 
 
 def _at(answer: Any, path: str) -> Any:
+    if isinstance(answer, dict) and path in answer:
+        return answer[path]  # such as @odata.nextLink
     for name in path.split("."):
         answer = answer.get(name) if isinstance(answer, dict) else None
     return answer

@@ -1,8 +1,8 @@
 """A source that answers by HTTP, as declared: where, who, how it pages, what its records are."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue, model_validator
 
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 
@@ -88,6 +88,8 @@ class TokenPages(_Part):
     parameter: Name = "page"
     next: Name = "next_page"
     """Path of the token in the answer, dots between names."""
+    in_body: bool = False
+    """The token goes into the body of the question."""
 
 
 class NumberedPages(_Part):
@@ -97,12 +99,16 @@ class NumberedPages(_Part):
     parameter: Name
     first: int = Field(default=1, ge=0)
     size: int = Field(ge=1, le=10_000)
+    in_body: bool = False
+    """The number goes into the body of the question."""
 
 
 class LinkedPages(_Part):
     """The `Link` header names the next page; it must be on the same host."""
 
     kind: Literal["link"]
+    next: str = Field(default="", max_length=200)
+    """Path of the page's address in the answer, where that says it instead of a header."""
 
 
 Pages = Annotated[NoPages | TokenPages | NumberedPages | LinkedPages, Field(discriminator="kind")]
@@ -126,6 +132,9 @@ class ApiSource(_Part):
 
     base_url: Name
     path: str = Field(default="", max_length=1000)
+    method: Literal["GET", "POST"] = "GET"
+    body: dict[str, JsonValue] | None = None
+    """What is posted, as JSON; texts in it may use what `query` may."""
     auth: Auth | None = None
     headers: dict[str, str] = Field(default_factory=dict, max_length=20)
     query: dict[str, str | int | tuple[str, ...]] = Field(default_factory=dict, max_length=50)
@@ -134,15 +143,30 @@ class ApiSource(_Part):
     pages: Pages = NoPages()
     records: tuple[str, ...] = Field(default=(), max_length=5)
     """Names on the way to the records, lists within lists; none: the answer is the list."""
+    may_lack_records: bool = False
+    """An answer leaves its records out where there are none, as Google's do."""
     inherit: tuple[str, ...] = Field(default=(), max_length=20)
     """What every record takes over from what it lies in."""
     constant: dict[str, str] = Field(default_factory=dict, max_length=20)
     """Added to every record."""
+    whole: str = Field(default="", pattern=r"^([a-z][a-z0-9_]{0,99})?$")
+    """A column for each record as JSON, instead of a column for each of its fields."""
     requests_per_second: float = Field(default=5.0, gt=0, le=100)
     attempts: int = Field(default=6, ge=1, le=20)
     """How often one page is asked for before the step gives up."""
     timeout_seconds: float = Field(default=60.0, gt=0, le=600)
     most_pages: int = Field(default=10_000, ge=1, le=100_000)
+
+    @model_validator(mode="after")
+    def _bodies_are_posted(self) -> Self:
+        in_body = getattr(self.pages, "in_body", False)
+        if self.method != "POST" and (self.body is not None or in_body):
+            msg = "a body is sent by `method: POST` only"
+            raise ValueError(msg)
+        if self.whole and self.incremental is not None:
+            msg = "`whole` does not go with `incremental`, which looks into records"
+            raise ValueError(msg)
+        return self
 
 
 class SelectionError(Exception):
@@ -169,6 +193,8 @@ def _records(
     inherited = {name: node.get(name, value) for name, value in inherited.items()}
     if not path:
         return [{**inherited, **node, **source.constant}]
+    if source.may_lack_records and path[0] not in node:
+        return []
     if path[0] not in node or not isinstance(node[path[0]], list | dict):
         raise SelectionError(source.records, node.get(path[0]))
     return _records(source, node[path[0]], path[1:], inherited)

@@ -7,6 +7,7 @@ import asyncio
 from datetime import datetime
 from typing import Literal
 
+import orjson
 from pydantic import BaseModel, ConfigDict, Field
 
 from libs.warehouse.data_tables import FINDINGS, findings_table
@@ -34,6 +35,8 @@ class Config(BaseModel):
     source: Literal["aws_security_hub", "gcp_scc", "azure_assessment", "azure_policy"]
     source_table: str = Field(min_length=3, max_length=1400)
     slice: str = Field(min_length=1, max_length=300)
+    whole: str = Field(default="", pattern=r"^([a-z][a-z0-9_]{0,99})?$")
+    """The column that holds each finding as JSON, where its fields have none of their own."""
     target_table: str = Field(default=f"${{tenant_id}}.{FINDINGS}", min_length=3, max_length=1400)
 
 
@@ -65,7 +68,8 @@ class ComplianceOcsf(StepType):
             folder = folder_of(tenant, target, made_of, load_id)
             with spooled("ocsf") as spool:
                 async with PartWriter(self._data, folder, spool) as parts:
-                    await self._convert(READERS[config.source], delivery, parts, load_id)
+                    reader = _of_json(config.whole, READERS[config.source])
+                    await self._convert(reader, delivery, parts, load_id)
             given.spent.add(*await self._slices.replace(_merge(given, target, parts)))
             await self._data.delete(*parts.names)
         return StepResult(parts.rows)
@@ -86,6 +90,11 @@ class ComplianceOcsf(StepType):
                 )
                 await parts.add(frame_of(findings, load_id))
         await parts.finish()
+
+
+def _of_json(column: str, reader: Reader) -> Reader:
+    """Reads a finding out of a column of JSON; as it is where none is said."""
+    return reader if not column else lambda row, now: reader(orjson.loads(row[column]), now)
 
 
 def _read(reader: Reader, row: dict[str, object], now: datetime) -> Finding:

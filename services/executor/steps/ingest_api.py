@@ -6,17 +6,18 @@ there. The slice is replaced whole, and only when the last page is there.
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import orjson
 import polars as pl
 from pydantic import Field
 
 from services.executor.ingest.api_client import ApiClient
 from services.executor.ingest.api_pages import Collector, PageStore
-from services.executor.ingest.api_source import ApiSource
+from services.executor.ingest.api_source import ApiSource, AwsAuth
 from services.executor.ingest.authorize import authorizer
 from services.executor.ingest.contract import Contract, Contracted, Rows
 from services.executor.ingest.deliveries import Delivery
@@ -30,6 +31,9 @@ from services.executor.steps.step import StepError, StepResult, StepRun, StepTyp
 from services.executor.steps.targets import target_of
 from services.executor.steps.tools import Tools
 from services.executor.steps.variables import fill_name
+
+REGION = "{region}"
+"""In an address of AWS: that of `auth`."""
 
 
 class Config(ApiSource, Contracted):
@@ -53,13 +57,15 @@ class IngestApi(StepType):
             store = PageStore(self._tools.files, given.work_folder)
             current = await self._before(given, config, table, slice_)
             cursor = await self._cursor(given, config, current)
-            pages = await self._collect(given, config, _query(config, given, slice_, cursor), store)
+            filled = _filling(given, slice_, cursor)
+            asked = filled(config.query), filled(config.body)
+            pages = await self._collect(given, config, asked, store)
             load_id = await _content_of(store, pages, cursor)
             target = Target(table, slice_, load_id, (config.base_url + config.path,), sparse=True)
             done = await self._loader.unchanged(given, target)
             if done is None:
                 contract = await self._loader.contract(given, table, config)
-                answers = _Answers(store, pages, target, contract, config.path)
+                answers = _Answers(store, pages, target, contract, config.path, config.whole)
                 rows = self._rows(answers, cursor, current, spool / "part")
                 facts = (lambda: cursor.facts) if cursor else dict
                 done = await self._loader.replace(given, target, contract, rows, facts=facts)
@@ -70,13 +76,13 @@ class IngestApi(StepType):
         await self._loader.cancel(given)
 
     async def _collect(
-        self, given: StepRun, config: Config, query: Mapping[str, Any], store: PageStore
+        self, given: StepRun, config: Config, asked: tuple[Any, Any], store: PageStore
     ) -> int:
         named = config.auth.credential if config.auth is not None else ""
         fields = await fields_of(self._tools, given, named)
         outgoing = self._tools.outgoing
         let_in = authorizer(config.auth, fields, outgoing, self._tools.azure_login)
-        return await Collector(config, ApiClient(config, outgoing, let_in), store).collect(query)
+        return await Collector(config, ApiClient(config, outgoing, let_in), store).collect(*asked)
 
     async def _before(
         self, given: StepRun, config: Config, table: str, slice_: str
@@ -128,6 +134,7 @@ class _Answers:
     target: Target
     contract: Contract
     path: str
+    whole: str = ""
 
     async def rows(self, cursor: Cursor | None) -> AsyncIterator[Rows]:
         row = 0
@@ -135,7 +142,12 @@ class _Answers:
             page = await self.store.page(number) or {}
             if not page.get("records"):
                 continue
-            frame = await asyncio.to_thread(_frame, page["records"])
+            records = (
+                [{self.whole: _in_json(r)} for r in page["records"]]
+                if self.whole
+                else page["records"]
+            )
+            frame = await asyncio.to_thread(_frame, records)
             frame = frame if cursor is None else cursor.newer(frame)
             file, which = f"{self.path}, page {number + 1}", numbers(row, frame.height)
             yield with_own(self.contract.sort(frame, file, which, _no_line), self.target, file)
@@ -144,6 +156,10 @@ class _Answers:
 
 def _no_line(_: int) -> None:
     """Answers have no lines that a tenant could look up."""
+
+
+def _in_json(record: Mapping[str, Any]) -> str:
+    return orjson.dumps(record).decode()
 
 
 def _frame(records: list[dict[str, Any]]) -> pl.DataFrame:
@@ -169,17 +185,26 @@ def _flat(record: Mapping[str, Any], prefix: str = "") -> dict[str, str | None]:
 
 def _filled(given: StepRun) -> Config:
     """Its address too may be a parameter, and what is added to each record."""
-    config, request = given.config(Config), given.request
+    config, request, auth = given.config(Config), given.request, None
+    if isinstance(config.auth, AwsAuth):
+        region = fill_name(config.auth.region, request)
+        auth = config.auth.model_copy(update={"region": region})
     address = {name: fill_name(getattr(config, name), request) for name in ("base_url", "path")}
+    if auth is not None:
+        address["base_url"] = address["base_url"].replace(REGION, auth.region)
     constant = {name: fill_name(value, request) for name, value in config.constant.items()}
-    return config.model_copy(update={**address, "constant": constant})
+    filled = {**address, "constant": constant, "auth": auth or config.auth}
+    return config.model_copy(update=filled)
 
 
-def _query(config: Config, given: StepRun, slice_: str, cursor: Cursor | None) -> dict[str, Any]:
+def _filling(given: StepRun, slice_: str, cursor: Cursor | None) -> Callable[[Any], Any]:
+    """Fills the texts of a query or a body, however deep they lie."""
     words = cursor.words if cursor is not None else {}
 
     def fill(text: Any) -> Any:
-        if isinstance(text, tuple):
+        if isinstance(text, Mapping):
+            return {name: fill(value) for name, value in text.items()}
+        if isinstance(text, list | tuple):
             return [fill(one) for one in text]
         if not isinstance(text, str):
             return text
@@ -187,4 +212,4 @@ def _query(config: Config, given: StepRun, slice_: str, cursor: Cursor | None) -
             text = text.replace(word, value)
         return fill_name(fill_month(text, slice_), given.request)
 
-    return {name: fill(value) for name, value in config.query.items()}
+    return fill
