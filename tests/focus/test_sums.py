@@ -6,7 +6,7 @@ from decimal import Decimal
 import polars as pl
 import pytest
 
-from contracts.quality import CheckStatus, Severity
+from contracts.quality import CheckPart, CheckStatus, Severity
 from services.executor.focus.checks import checks_of
 from services.executor.focus.engine import Converter
 from services.executor.focus.mapping import load_mapping
@@ -169,3 +169,29 @@ def test_the_share_of_rows_in_two_files_is_told_from_a_sample(number: int, of: f
             twice.add(batch, "file")
     alike = number - begin
     assert twice.share == pytest.approx(alike / (2 * number - alike), abs=0.03)
+
+
+def covered_and_negated(*charges: tuple[str, str, str]) -> CheckPart:
+    frame = pl.concat([FIRST] * len(charges)).with_columns(
+        line_item_line_item_type=pl.Series([f"SavingsPlan{kind}" for kind, _, _ in charges]),
+        savings_plan_savings_plan_a_r_n=pl.Series([plan for _, plan, _ in charges]),
+        line_item_unblended_cost=pl.Series([cost for _, _, cost in charges]),
+    )
+    tally = tally_of(frame)
+    assert tally.conserved
+    (found,) = (c for c in checks_of(tally) if c.name == "covered_usage_is_negated")
+    return found
+
+
+def test_what_a_plan_covers_cancels_out_for_each_plan() -> None:
+    good = covered_and_negated(
+        ("CoveredUsage", "a", "10"), ("Negation", "a", "-10"),
+        ("CoveredUsage", "b", "10"), ("CoveredUsage", "b", "2"), ("Negation", "b", "-12"),
+    )  # fmt: skip
+    assert (good.status, good.severity) == (CheckStatus.PASSED, Severity.FAIL)
+    bad = covered_and_negated(
+        ("CoveredUsage", "a", "10"), ("Negation", "a", "-8"),
+        ("CoveredUsage", "b", "10"), ("Negation", "b", "-12"),
+    )  # fmt: skip
+    assert (bad.status, bad.failing_rows) == (CheckStatus.FAILED, 2)
+    assert bad.detail == "left over: 2026-11 a: 2; 2026-11 b: -2"

@@ -22,6 +22,7 @@ def checks_of(tally: Tally, unmapped_budget: Decimal = BUDGET) -> list[CheckPart
     once = [_once(tally, tally.twice)] if tally.twice is not None else []
     # What stands twice is told first: its costs may be missing elsewhere for that alone.
     whole = [_conservation(tally), _rows(tally), _left(tally)]
+    whole += _cancelling(tally)
     return [*once, *whole, *_elements(tally), *_kept(tally), _rounded(tally), *mapped]
 
 
@@ -42,6 +43,26 @@ def _conservation(tally: Tally) -> CheckPart:
         row_count=tally.rows_in,
         detail=f"missing from the result: {missing}" if lost else "",
     )
+
+
+def _cancelling(tally: Tally) -> Iterator[CheckPart]:
+    for name, sums in tally.cancelling.items():
+        left = {key: amount for key, amount in sorted(sums.items()) if amount}
+        worst = "; ".join(
+            f"{start:%Y-%m} {of or 'nameless'}: {shown(amount)}"
+            for (start, of), amount in list(left.items())[:MOST_SHOWN]
+        )
+        yield CheckPart(
+            name=name,
+            kind="charges_that_cancel_out",
+            severity=Severity.FAIL,
+            status=CheckStatus.FAILED if left else CheckStatus.PASSED,
+            observed=str(len(left)),
+            expected="0",
+            row_count=tally.rows_in,
+            failing_rows=len(left),
+            detail=f"left over: {worst}" if left else "",
+        )
 
 
 def _rows(tally: Tally) -> CheckPart:

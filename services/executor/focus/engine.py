@@ -96,6 +96,10 @@ class Converter:
             rows = rows.with_columns(group)
         charged = rows.select(self._conserved)
         tally.add_charged(charged)
+        for name, (when, by) in self._cancel.items():
+            chosen = rows.select(when).to_series()
+            if chosen.any():
+                tally.add_cancelling(name, rows.select(by).filter(chosen), charged.filter(chosen))
         if tally.twice is not None and tally.twice.looking:
             tally.twice.add(rows.select("x_file", *self._once), "x_file")
         rows = self._look_up(rows, charged)
@@ -189,6 +193,12 @@ class Converter:
             self._one("currency", mapping.currency, there).alias(CURRENCY),
             self._one("conserve", mapping.conserve, there).alias(AMOUNT),
         ]
+        self._cancel = {
+            name: (self._one(f"cancel.{name}", said.when, there), self._one(name, said.by, there))
+            for name, said in mapping.cancel.items()
+        }
+        for name in mapping.cancel:
+            self.tally.cancelling.setdefault(name, {})
         once = mapping.once.by if mapping.once else ()
         self._once = [self._one("once", text, there).alias(f"\0{n}") for n, text in enumerate(once)]
         self._keys = {}

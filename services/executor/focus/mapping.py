@@ -118,6 +118,13 @@ class Elements(_Part):
     """Seen by `let` as `<list>_<name>`; as are the sums `<list>_moved` and `<list>_left`."""
 
 
+class Cancelling(_Part):
+    """Lines of a bill whose charges add up to nothing, for each `by` in a billing period."""
+
+    when: str
+    by: str
+
+
 class Mapping(_Part):
     """Everything the engine needs to know of a provider."""
 
@@ -147,6 +154,8 @@ class Mapping(_Part):
     elements: tuple[Elements, ...] = ()
     conserve: str
     """What each row of the export adds to the bill; its sum must be the sum of BilledCost."""
+    cancel: dict[str, Cancelling] = Field(default_factory=dict)
+    """By the name of the check that they do. Sees what `let` does."""
     currency: str
     account: str
     columns: dict[str, str]

@@ -77,6 +77,8 @@ class Tally:
     """When the last charge ends."""
     period_end: datetime | None = None
     commitments: dict[tuple[datetime, str], "Commitment"] = field(default_factory=dict)
+    cancelling: dict[str, dict[tuple[datetime, str], Decimal]] = field(default_factory=dict)
+    """By check: of a billing period and what cancels out for itself, what is left of it."""
     absent: frozenset[str] | None = None
     """What was to be kept and is in no part of the export; None where nothing was said."""
     twice: Twice | None = None
@@ -116,6 +118,16 @@ class Tally:
         for currency, cost in grouped.select(CURRENCY, "turned over").iter_rows():
             of = currency or ""
             self.turnover[of] = added(self.turnover.get(of, NOTHING), cost)
+
+    def add_cancelling(self, name: str, by: pl.DataFrame, charged: pl.DataFrame) -> None:
+        """Charges that should cancel out for each `by`."""
+        period, *_, amount = charged.columns
+        what = by.to_series().cast(pl.String).fill_null("").alias("by")
+        sums = charged.with_columns(what).group_by(period, "by").agg(pl.col(amount).sum())
+        found = self.cancelling[name]
+        for *key, value in sums.iter_rows():
+            at = (key[0], key[1])
+            found[at] = added(found.get(at, NOTHING), value)
 
     def add_result(self, rows: pl.DataFrame) -> None:
         """What is kept of FOCUS rows that have been made."""
