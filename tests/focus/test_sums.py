@@ -195,3 +195,13 @@ def test_what_a_plan_covers_cancels_out_for_each_plan() -> None:
     )  # fmt: skip
     assert (bad.status, bad.failing_rows) == (CheckStatus.FAILED, 2)
     assert bad.detail == "left over: 2026-11 a: 2; 2026-11 b: -2"
+
+
+@pytest.mark.parametrize(("alike", "status"), [(4, CheckStatus.PASSED), (5, CheckStatus.FAILED)])
+def test_some_rows_may_be_alike_in_two_files_by_chance(alike: int, status: CheckStatus) -> None:
+    twice = Twice(otherwise="say what they are")
+    for file, first in (("a", 0), ("b", 10 - alike)):
+        twice.add(pl.DataFrame({"id": range(first, first + 10), "file": file}), "file")
+    found = checks_of(Tally(twice=twice))[0]
+    assert (found.name, found.status) == ("no_row_stands_in_two_files", status)
+    assert found.detail == ("say what they are" if status is CheckStatus.FAILED else "")

@@ -10,7 +10,7 @@ from services.executor.focus.twice import Twice
 
 MOST_SHOWN, MOST_OF_VALUE = 5, 100
 LEAST_SHOWN = Decimal("0.0001")
-MOST_TWICE = Decimal("0.1")
+MOST_TWICE = Decimal("0.25")
 """The share of rows that may be alike by chance in two files of a delivery."""
 BUDGET = Decimal("0.05")
 """The share of the costs that may be unmapped before a check warns."""
