@@ -19,8 +19,9 @@ from services.executor.focus.mapping import load_mapping
 from services.executor.ingest.contract import Contract, Declared
 from services.executor.ingest.csv_reader import CsvOptions
 from services.executor.ingest.errors import IngestError
+from services.executor.ingest.flat_parts import FlatParts
 from services.executor.ingest.manifests import Kind, delivered
-from services.executor.ingest.parts import ColumnConflictError, PartWriter, tabular
+from services.executor.ingest.parts import tabular
 from services.executor.ingest.places import FoundFile, LocalFolder
 from services.executor.ingest.readers import Format, Reader, open_reader
 from services.executor.steps.raw_load import Target, numbers, with_own
@@ -103,10 +104,10 @@ def loaded(reader: Reader, folder: Path) -> int:
 
 async def _load(reader: Reader, folder: Path) -> int:
     row = 0
-    async with PartWriter(KeptHere(folder), "parts", folder) as parts:
+    async with FlatParts(KeptHere(folder), "parts", folder) as parts:
         for batch in reader.batches():
             rows = CONTRACT.sort(batch, "file", numbers(row, batch.height), reader.line_of)
-            await parts.add(tabular(with_own(rows, TARGET, "file").kept))
+            await parts.add(tabular(with_own(rows, TARGET, "file").kept, written=reader.written))
             row += batch.height
         await parts.finish()
     return row
@@ -115,7 +116,7 @@ async def _load(reader: Reader, folder: Path) -> int:
 @contextmanager
 def refused() -> Iterator[None]:
     """What tenants are told of in words."""
-    with suppress(IngestError, FocusError, ColumnConflictError):
+    with suppress(IngestError, FocusError):
         yield
 
 

@@ -258,6 +258,16 @@ async def test_clouds_let_in_what_their_own_libraries_sign(
             await around.run("ingest.api", config)
 
 
+async def test_numbers_of_an_answer_keep_every_digit(
+    around: Surroundings, provider: Provider
+) -> None:
+    written = ["0.12345678901234567890123", "12345678901234567890123", "0.1", "9007199254740993"]
+    provider.written = f'[{", ".join(f"""{{"at": {{"x": {each}}}}}""" for each in written)}]'
+    await around.run("ingest.api", items(provider, "written", {"kind": "none"}))
+    rows = await around.rows("SELECT at_x FROM $.items ORDER BY x_row")
+    assert [row["at_x"] for row in rows] == written
+
+
 def changed(provider: Provider, **more: Any) -> dict[str, Any]:
     """A source of records that change, and come late."""
     incremental = {"field": "at", "first": "2026-11-01T00:00:00Z", "look_back_days": 2}

@@ -29,6 +29,9 @@ class Nowhere:
     async def upload(self, name: str, path: Path) -> None:
         raise AssertionError(name, path)
 
+    async def download(self, name: str, path: Path) -> None:
+        raise AssertionError(name, path)
+
 
 class Held:
     """A write that goes on until the loop has had a turn while it is waited for."""

@@ -5,6 +5,7 @@ import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 import orjson
@@ -398,6 +399,19 @@ async def test_saved_pages_of_openai_become_costs_once_all_are_there(around: Sur
     assert (await around.run("cost.focus", focus)).rows == 3
     (row,) = await around.rows("SELECT SUM(BilledCost) AS c FROM $.focus_costs")
     assert str(row["c"].normalize()) == "12.06000007"
+
+
+async def test_amounts_of_saved_pages_keep_every_digit_on_their_way_to_focus(
+    around: Surroundings,
+) -> None:
+    fine = b"12345678901234567.123456789012345678"
+    page = openai_page(JULY, None, 0.5, 1.25).replace(b"1.25", fine)
+    around.deliver("openai/1.json", page)
+    await around.run("ingest.file", config("openai/*.json", manifest="openai"))
+    focus = {"mapping": "openai_costs", "source_table": "${tenant_id}.raw", "slice": "2026-11"}
+    await around.run("cost.focus", focus)
+    (row,) = await around.rows("SELECT SUM(BilledCost) AS c FROM $.focus_costs")
+    assert row["c"] == Decimal("12345678901234567.623456789012345678")
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,6 @@ from dataclasses import replace
 from typing import Any
 from urllib.parse import quote, urlencode, urljoin, urlsplit
 
-import orjson
-
 from libs.outgoing.client import Answered, Call, Outgoing
 from libs.outgoing.errors import OutgoingError, UnreachableError
 from services.executor.ingest.api_source import ApiSource
@@ -24,6 +22,7 @@ from services.executor.ingest.asking import (
     retry_after,
 )
 from services.executor.ingest.authorize import Authorizer
+from services.executor.ingest.json_rows import Decoder, NoJsonError
 
 MOST_BYTES = 64 << 20
 UNAUTHORIZED = 401
@@ -82,8 +81,8 @@ class ApiClient:
         if status >= 300:  # noqa: PLR2004  redirects have been followed
             raise SourceRefusedError(self._host, status, answer.body.decode(errors="replace"))
         try:
-            return orjson.loads(answer.body)
-        except orjson.JSONDecodeError:
+            return Decoder().loads(answer.body)
+        except NoJsonError:
             size = len(answer.body)
             raise PassingError(f"its answer of {size} bytes is not whole JSON") from None
 

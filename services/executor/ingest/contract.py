@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from libs.objects import Objects
 from services.executor.ingest.errors import IngestError, RefusedFileError
+from services.executor.ingest.fitting import texts
 from services.executor.ingest.parts import column_name
 from services.executor.ingest.values import EXPECTED, Kind, Style, bad, read, unread
 
@@ -122,6 +123,8 @@ class Rows:
 
     kept: pl.DataFrame
     aside: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=ASIDE_SCHEMA))
+    written: bool = False
+    """Whether floats stand for decimals that were written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,10 +149,11 @@ class Contract:
         misfits = [_Misfit(name, why, _some(frame[name])) for name in unknown]
         typed = []
         for name in frame.columns:
-            kind = self._kind(name)
+            kind, values = self._kind(name), frame[name]
+            if self._is_text(name) and values.dtype.is_numeric():
+                typed.append(texts(values))
             if kind is None or name in unknown:
                 continue
-            values = frame[name]
             found = read(values, kind, self.style).alias(name)
             wrong = bad(values, found)
             if wrong is not None and not self.puts_aside:
@@ -186,8 +190,19 @@ class Contract:
         return not allowed or column_name(header).lower() in allowed
 
     def _kind(self, header: str) -> Kind | None:
+        declared = self._declared(header)
+        return None if declared is None else _KINDS.get(declared)
+
+    def declares(self, header: str) -> bool:
+        """Whether it says the type of a column."""
+        return self._declared(header) is not None
+
+    def _is_text(self, header: str) -> bool:
+        return self._declared(header) == "text"
+
+    def _declared(self, header: str) -> Declared | None:
         name = column_name(header).lower()
-        return next((_KINDS.get(t) for n, t in self.types.items() if n.lower() == name), None)
+        return next((type_ for n, type_ in self.types.items() if n.lower() == name), None)
 
 
 def _in_json(frame: pl.DataFrame) -> list[pl.Expr]:

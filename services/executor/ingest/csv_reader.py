@@ -48,6 +48,8 @@ class CsvOptions:
 class CsvFile:
     """One CSV file on disk; `name` is what its sender calls it."""
 
+    written = False
+
     def __init__(self, path: Path, name: str, options: CsvOptions) -> None:
         """Raises `RefusedFileError` when it has no usable header."""
         self._path, self._name, self._options = path, name, options

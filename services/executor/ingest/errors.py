@@ -6,6 +6,7 @@ IngestError
 ├── NotKeptError            a delivery is in BigQuery alone, where no step can read it
 ├── RefusedColumnError      BigQuery made a column of a file that its table cannot have
 └── RefusedFileError        a file cannot be read as it should be: file, line, column
+    └── ColumnConflictError   a value is not of the type that its column has elsewhere
 """
 
 import zlib
@@ -67,3 +68,20 @@ class RefusedFileError(IngestError):
         if column:
             place += f", column {column}"
         super().__init__(f"{place}: {problem}")
+
+
+class ColumnConflictError(RefusedFileError):
+    code = "column_conflict"
+
+    def __init__(
+        self, file: str, row: int, column: str, problem: str, line: int | None = None
+    ) -> None:
+        """`row` is its number in the file, from zero."""
+        self.row, self._said = row, problem
+        place = f"row {row + 1}: " if line is None else ""
+        whole = f"{place}{problem}; declare its type in `columns`"
+        super().__init__(file, whole, line=line, column=column)
+
+    def at(self, line: int | None) -> "ColumnConflictError":
+        """The same, once it is known on which line that is."""
+        return ColumnConflictError(self.file, self.row, self.column, self._said, line)

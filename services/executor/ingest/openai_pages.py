@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import orjson
 import polars as pl
 
-from services.executor.ingest.errors import RefusedFileError
+from services.executor.ingest.errors import ColumnConflictError, RefusedFileError
+from services.executor.ingest.json_rows import Chosen, Decoder, MixedError, NoJsonError, none
 
 LARGEST = 16 << 20
 BUCKET = ("start_time", "end_time")
@@ -20,6 +20,8 @@ class Page:
 
     buckets: list[dict[str, Any]]
     next: str | None
+    decoder: Decoder
+    """That read it."""
 
     @property
     def begins(self) -> int:
@@ -30,15 +32,16 @@ def read_page(path: Path, name: str) -> Page:
     """Raises `RefusedFileError`."""
     if path.stat().st_size > LARGEST:
         raise RefusedFileError(name, f"it is larger than {LARGEST} bytes: no page of OpenAI")
+    decoder = Decoder()
     try:
-        said: Any = orjson.loads(path.read_bytes())
+        said: Any = decoder.loads(path.read_bytes())
         buckets = [
             {**bucket, "results": [{**result} for result in bucket["results"]]}
             for bucket in said["data"]
         ]
-        found = Page(buckets, str(said["next_page"]) if said["has_more"] else None)
+        found = Page(buckets, str(said["next_page"]) if said["has_more"] else None, decoder)
         _ = found.begins
-    except orjson.JSONDecodeError as error:
+    except NoJsonError as error:
         raise RefusedFileError(name, f"this is not JSON: {error}") from None
     except (KeyError, TypeError, ValueError) as error:
         problem = f"it is not a page of OpenAI: {type(error).__name__} {str(error)[:100]}"
@@ -49,9 +52,12 @@ def read_page(path: Path, name: str) -> Page:
 class OpenAIPage:
     """One page: a row for each result, with the times of the bucket it lies in."""
 
-    def __init__(self, path: Path, name: str) -> None:
+    written = True
+
+    def __init__(self, path: Path, name: str, declared: Chosen = none) -> None:
         """Raises `RefusedFileError`."""
-        self._name, self._page = name, read_page(path, name)
+        self._name, self._declared = name, declared
+        self._page = read_page(path, name)
 
     @property
     def lines(self) -> None:
@@ -66,10 +72,9 @@ class OpenAIPage:
         if not rows:
             return
         try:
-            frame = pl.from_dicts(rows, infer_schema_length=None)
-        except (pl.exceptions.PolarsError, TypeError, OverflowError) as error:
-            problem = f"values of one field have different types: {str(error)[:200]}"
-            raise RefusedFileError(self._name, problem) from None
+            frame = self._page.decoder.frame(rows, self._declared)
+        except MixedError as error:
+            raise ColumnConflictError(self._name, error.row, error.column, error.problem) from None
         yield frame if columns is None else frame.select(c for c in frame if c.name in columns)
 
     def line_of(self, row: int) -> int | None:  # noqa: ARG002  a page is one line

@@ -10,7 +10,8 @@ from typing import Protocol, Self
 import polars as pl
 import pyarrow.parquet as pq
 
-from libs.warehouse.schema import Column, Type
+from libs.warehouse.schema import Column
+from services.executor.ingest.fitting import DECIMALS, decimals, type_of
 from services.executor.ingest.values import INSTANT, MONEY
 
 PART_ROWS = 500_000
@@ -24,6 +25,8 @@ class Keeping(Protocol):
 
     async def upload(self, name: str, path: Path) -> None: ...
 
+    async def download(self, name: str, path: Path) -> None: ...
+
 
 @dataclass(slots=True)
 class PartWriter:
@@ -34,6 +37,8 @@ class PartWriter:
     folder: Path
     names: list[str] = field(default_factory=list)
     rows: int = 0
+    schemas: list[pl.Schema] = field(default_factory=list)
+    """Of each part that is finished."""
     columns: dict[str, Column] = field(default_factory=dict)
     """Of all parts together, in the order of their first appearance."""
     _file: pq.ParquetWriter | None = None
@@ -51,11 +56,10 @@ class PartWriter:
             await asyncio.gather(self._writing, return_exceptions=True)
 
     async def add(self, frame: pl.DataFrame) -> None:
-        """Raises `ColumnConflictError` when a column has had another type before."""
         if frame.schema != self._schema or self._in_part >= PART_ROWS:
             await self._finish_part()
             for column in columns_of(frame.schema):
-                self._know(column)
+                self.columns.setdefault(column.name, column)
         await self._written()
         self._schema = frame.schema
         self._writing = asyncio.create_task(asyncio.to_thread(self._write, frame))
@@ -68,11 +72,6 @@ class PartWriter:
     @property
     def uris(self) -> tuple[str, ...]:
         return tuple(self.objects.uri(name) for name in self.names)
-
-    def _know(self, column: Column) -> None:
-        before = self.columns.setdefault(column.name, column)
-        if before.type != column.type:
-            raise ColumnConflictError(column.name, before.type, column.type)
 
     def _write(self, frame: pl.DataFrame) -> None:
         nested = any(type_.is_nested() for type_ in frame.schema.values())
@@ -102,22 +101,20 @@ class PartWriter:
 
     async def _finish_part(self) -> None:
         await self._written()
-        if self._file is None:
+        if self._file is None or self._schema is None:
             return
-        await asyncio.to_thread(self._file.close)
-        self._file, self._in_part = None, 0
         name = f"{self.prefix}/{self._path.name}"
-        await self.objects.upload(name, self._path)
-        await asyncio.to_thread(self._path.unlink)
+        await self._upload(name)
+        self._in_part = 0
         self.names.append(name)
+        self.schemas.append(self._schema)
 
-
-class ColumnConflictError(Exception):
-    def __init__(self, column: str, first: str, then: str) -> None:
-        super().__init__(
-            f"column {column} is {first} in one place and {then} in another; declare its type"
-            " in `columns`"
-        )
+    async def _upload(self, name: str) -> None:
+        if self._file is not None:
+            await asyncio.to_thread(self._file.close)
+            self._file = None
+            await self.objects.upload(name, self._path)
+            await asyncio.to_thread(self._path.unlink)
 
 
 async def each(batches: Iterator[pl.DataFrame]) -> AsyncGenerator[pl.DataFrame]:
@@ -137,18 +134,23 @@ def column_name(header: str) -> str:
     return f"_{name}" if name[:1].isdecimal() or not name else name
 
 
-def tabular(frame: pl.DataFrame) -> pl.DataFrame:
-    """Fit for a flat table: names of BigQuery, nested values as JSON text."""
+def tabular(frame: pl.DataFrame, *, written: bool = False) -> pl.DataFrame:
+    """Fit for a flat table: names of BigQuery, nested values as JSON text.
+
+    Its floats may stand for decimals that were written.
+    """
     names: dict[str, str] = {}
     for header in frame.columns:
         name = column_name(header)
         while name.lower() in names:
             name += "_"
         names[name.lower()] = name
-    return frame.select(
+    flat = frame.select(
         _scalar(pl.col(header), type_).alias(name)
         for (header, type_), name in zip(frame.schema.items(), names.values(), strict=True)
     )
+    floats = [flat[name] for name, type_ in flat.schema.items() if written and type_.is_float()]
+    return flat.with_columns(map(decimals, floats))
 
 
 def _scalar(value: pl.Expr, type_: pl.DataType) -> pl.Expr:
@@ -157,12 +159,10 @@ def _scalar(value: pl.Expr, type_: pl.DataType) -> pl.Expr:
     if isinstance(type_, pl.List):
         wrapped = pl.struct(value.alias("v")).struct.json_encode()
         return pl.when(value.is_not_null()).then(wrapped.str.slice(5).str.head(-1))
-    if isinstance(type_, pl.Decimal):
+    if isinstance(type_, pl.Decimal) and type_.scale <= DECIMALS:
         return value.cast(MONEY)
     if isinstance(type_, pl.Datetime):
         return _instant(value, type_)
-    if isinstance(type_, pl.Null):
-        return value.cast(pl.String)
     return value
 
 
@@ -177,21 +177,4 @@ def _texts(schema: pl.Schema) -> list[str]:
 
 
 def columns_of(schema: pl.Schema) -> list[Column]:
-    return [Column(name, _type_of(type_)) for name, type_ in schema.items()]
-
-
-def _type_of(type_: pl.DataType) -> Type:
-    if isinstance(type_, pl.Decimal):
-        return "BIGNUMERIC"
-    if isinstance(type_, pl.Datetime):
-        return "TIMESTAMP"
-    if type_.is_integer():
-        return "INT64"
-    if type_.is_float():
-        return "FLOAT64"
-    known: dict[type[pl.DataType], Type] = {
-        pl.Boolean: "BOOL",
-        pl.Date: "DATE",
-        pl.Binary: "BYTES",
-    }
-    return known.get(type(type_), "STRING")
+    return [Column(name, type_of(type_)) for name, type_ in schema.items()]

@@ -6,7 +6,6 @@ from itertools import islice
 from pathlib import Path
 from typing import IO, Literal, Protocol
 
-import orjson
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -14,7 +13,8 @@ from polars.exceptions import PanicException
 
 from services.executor.ingest.arrow_types import problem_of
 from services.executor.ingest.csv_reader import CsvFile, CsvOptions
-from services.executor.ingest.errors import DAMAGED, RefusedFileError
+from services.executor.ingest.errors import DAMAGED, ColumnConflictError, RefusedFileError
+from services.executor.ingest.json_rows import Chosen, Decoder, MixedError, NoJsonError, none
 from services.executor.ingest.openai_pages import OpenAIPage
 
 Lines = Literal["csv", "ndjson"]
@@ -39,6 +39,9 @@ class Reader(Protocol):
     def lines(self) -> Lines | None:
         """How its lines follow from its rows, once all are read; None if they do not."""
 
+    written: bool
+    """Whether its floats stand for decimals that were written."""
+
     def batches(self, columns: Collection[str] | None = None) -> Iterator[pl.DataFrame]:
         """Only these columns, if said. Raises `RefusedFileError`: then use none of it."""
 
@@ -46,8 +49,17 @@ class Reader(Protocol):
         """Where a row stands in the file, if it has lines."""
 
 
-def open_reader(path: Path, name: str, format_: Format | None, options: CsvOptions) -> Reader:
-    """Raises `RefusedFileError` for a file that cannot be one of its kind."""
+def open_reader(
+    path: Path,
+    name: str,
+    format_: Format | None,
+    options: CsvOptions,
+    declared: Chosen = none,
+) -> Reader:
+    """Columns whose types are declared may hold numbers beside text.
+
+    Raises `RefusedFileError` for a file that cannot be one of its kind.
+    """
     if path.stat().st_size == 0:
         raise RefusedFileError(name, "it is empty: no byte in it")
     match format_ or format_of(name):
@@ -56,12 +68,14 @@ def open_reader(path: Path, name: str, format_: Format | None, options: CsvOptio
         case "parquet":
             return ParquetFile(path, name)
         case "ndjson":
-            return JsonLines(path, name)
+            return JsonLines(path, name, declared)
         case "openai":
-            return OpenAIPage(path, name)
+            return OpenAIPage(path, name, declared)
 
 
 class ParquetFile:
+    written = False
+
     def __init__(self, path: Path, name: str) -> None:
         self._name = name
         try:
@@ -108,9 +122,12 @@ def _frame(rows: pa.Table | pa.RecordBatch) -> pl.DataFrame:
 class JsonLines:
     """One JSON object per line. Its batches may differ in their columns."""
 
-    def __init__(self, path: Path, name: str) -> None:
-        self._path, self._name = path, name
+    written = True
+
+    def __init__(self, path: Path, name: str, declared: Chosen = none) -> None:
+        self._path, self._name, self._declared = path, name, declared
         self._gaps = False
+        self._decoder = Decoder()
 
     @property
     def lines(self) -> Literal["ndjson"] | None:
@@ -133,8 +150,8 @@ class JsonLines:
         rows = []
         for offset, text in enumerate(block):
             try:
-                row = orjson.loads(text)
-            except orjson.JSONDecodeError as error:
+                row = self._decoder.loads(text)
+            except NoJsonError as error:
                 problem = f"this is not JSON: {error}"
                 raise RefusedFileError(
                     self._name, problem, line=self.line_of(before + offset)
@@ -144,10 +161,12 @@ class JsonLines:
                 raise RefusedFileError(self._name, problem, line=self.line_of(before + offset))
             rows.append(row)
         try:
-            return pl.from_dicts(rows, infer_schema_length=None)
-        except (pl.exceptions.PolarsError, TypeError, OverflowError) as error:
-            problem = f"values of one field have different types: {str(error)[:200]}"
-            raise RefusedFileError(self._name, problem, line=self.line_of(before)) from None
+            return self._decoder.frame(rows, self._declared)
+        except MixedError as error:
+            row = before + error.row
+            raise ColumnConflictError(
+                self._name, row, error.column, error.problem, self.line_of(row)
+            ) from None
 
     def _blocks(self) -> Iterator[list[bytes]]:
         block: list[bytes] = []

@@ -9,17 +9,26 @@ from services.executor.steps.tools import Tools
 
 
 async def tell_drift(
-    given: StepRun, tools: Tools, table: str, delivered: Iterable[str], *, sparse: bool = False
+    given: StepRun,
+    tools: Tools,
+    table: str,
+    delivered: Iterable[str],
+    empty: Iterable[str] | None = (),
 ) -> None:
-    """Tell it before the table is given what is new. Rows of a sparse source may lack columns."""
+    """Tell it before the table is given what is new.
+
+    Columns that came without a value are `empty`; None where nobody can tell them.
+    """
     there = await tools.warehouse.columns(table)
     if there is None:
         return
     # Whether roles are said is the tenant's choice, and nothing that was delivered.
     found, names = tuple(delivered), tuple(column.name for column in there)
-    known, come = ({ROLE, *(name.lower() for name in some)} for some in (names, found))
+    known, come = (
+        {ROLE, *(name.lower() for name in some)} for some in (names, (*found, *(empty or ())))
+    )
     added = tuple(name for name in found if name.lower() not in known)
-    missing = () if sparse else tuple(name for name in names if name.lower() not in come)
+    missing = () if empty is None else tuple(name for name in names if name.lower() not in come)
     if added or missing:
         say_drift(given, tools, table, added=added, missing=missing)
 

@@ -6,8 +6,8 @@ same files read in the same way are not loaded again.
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -19,7 +19,7 @@ from services.executor.ingest.contract import Contract, Contracted, Rows
 from services.executor.ingest.csv_reader import CsvOptions
 from services.executor.ingest.deliveries import load_id_of
 from services.executor.ingest.direct import check_columns, check_same, uris_of
-from services.executor.ingest.errors import ChangedError, NothingDeliveredError
+from services.executor.ingest.errors import ChangedError, ColumnConflictError, NothingDeliveredError
 from services.executor.ingest.lines import said_of
 from services.executor.ingest.manifests import Kind, delivered, kind_of
 from services.executor.ingest.parts import each
@@ -31,7 +31,7 @@ from services.executor.ingest.places import (
     Place,
     find,
 )
-from services.executor.ingest.readers import Format, Lines, open_reader
+from services.executor.ingest.readers import Format, Lines, format_of, open_reader
 from services.executor.ingest.sources import Reach, is_remote, remote
 from services.executor.ingest.spool import spooled
 from services.executor.steps.months import fill_month
@@ -44,6 +44,9 @@ from services.executor.steps.tools import Tools
 from services.executor.steps.variables import fill_name
 
 READER_VERSION = 1
+JSON_VERSION = 2
+"""Of the readers of JSON alone: what the others read stays loaded."""
+_JSON: frozenset[Format] = frozenset({"ndjson", "openai"})
 FindAll = Callable[[], Awaitable[Sequence["_Found"]]]
 Files = Annotated[str, Field(min_length=1, max_length=2000)]
 Some = Files | Annotated[tuple[Files, ...], Field(min_length=1)]
@@ -81,11 +84,11 @@ class Config(Contracted):
             raise ValueError(msg)
         return self
 
-    @property
-    def reading(self) -> dict[str, object]:
-        """How the files are read, of which their load is named."""
+    def reading(self, formats: Collection[Format]) -> dict[str, object]:
+        """How files of these kinds are read, of which their load is named."""
+        version = JSON_VERSION if _JSON & set(formats) else READER_VERSION
         usual = {"load_by"} if self.load_by == "executor" else set[str]()  # older loads say nothing
-        return {**self.model_dump(exclude=usual), "reader": READER_VERSION}
+        return {**self.model_dump(exclude=usual), "reader": version}
 
 
 class IngestFile(StepType):
@@ -104,7 +107,9 @@ class IngestFile(StepType):
             find_all = partial(self._found, given, config, slice_, kind, spool / "manifest")
             found = await find_all()
             files = [one.file for one in found]
-            load_id = load_id_of(files, config.reading)
+            format_ = "openai" if kind == "openai" else config.format
+            formats = {format_ or format_of(file.name) for file in files}
+            load_id = load_id_of(files, config.reading(formats))
             roles = {one.name: one.role for one in found if one.role}
             names = tuple(one.name for one in found)
             target = Target(table, slice_, load_id, names, roles)
@@ -113,10 +118,14 @@ class IngestFile(StepType):
             if config.load_by == "bigquery":
                 return await self._by_bigquery(given, target, files, find_all)
             contract = await self._loader.contract(given, table, config)
-            format_ = "openai" if kind == "openai" else config.format
             reading = _Reading(config, target, contract, format_)
             rows = self._rows(reading, found, spool)
-            return await self._loader.replace(given, target, contract, rows, facts=reading.facts)
+            try:
+                return await self._loader.replace(
+                    given, target, contract, rows, facts=reading.facts
+                )
+            except ColumnConflictError as error:
+                raise await self._placed(error, reading, found, spool / "again") from None
 
     async def cancel(self, given: StepRun) -> None:
         await self._loader.cancel(given)
@@ -185,19 +194,33 @@ class IngestFile(StepType):
     def _landing(self, given: StepRun) -> LandingBucket:
         return LandingBucket(self._tools.data, str(given.request.tenant_id))
 
+    async def _placed(
+        self,
+        error: ColumnConflictError,
+        reading: "_Reading",
+        found: Sequence["_Found"],
+        spool: Path,
+    ) -> ColumnConflictError:
+        """The same with the line of its row, for which the file is read once more."""
+        (one,) = (one for one in found if one.name == error.file)
+        path = await one.place.fetch(one.file, spool)
+        reader = open_reader(path, one.name, reading.format, reading.options)
+        return error.at(await asyncio.to_thread(reader.line_of, error.row))
+
     async def _rows(
         self, reading: "_Reading", found: Sequence["_Found"], spool: Path
     ) -> AsyncIterator[Rows]:
-        config, sort = reading.config, reading.contract.sort
+        sort = reading.contract.sort
         for one in found:
             path = await one.place.fetch(one.file, spool / "file")
             reader = open_reader(
-                path, one.name, reading.format, CsvOptions(config.delimiter, config.encoding)
+                path, one.name, reading.format, reading.options, reading.contract.declares
             )
             row = 0
             async for batch in each(reader.batches()):
                 which = numbers(row, batch.height)
                 rows = await asyncio.to_thread(sort, batch, one.name, which, reader.line_of)
+                rows = replace(rows, written=reader.written)
                 yield with_own(rows, reading.target, one.name)
                 row += batch.height
             reading.ways.add(reader.lines)
@@ -245,6 +268,10 @@ class _Reading:
     format: Format | None
     ways: set[Lines | None] = field(default_factory=set)
     """How the files that have been read tell the lines of their rows."""
+
+    @property
+    def options(self) -> CsvOptions:
+        return CsvOptions(self.config.delimiter, self.config.encoding)
 
     def facts(self) -> dict[str, str]:
         """Rows tell their lines where all are kept, with every line break that they came with."""

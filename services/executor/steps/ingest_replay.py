@@ -6,17 +6,18 @@ still does not fit stays in quarantine.
 
 import hashlib
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-import orjson
 import polars as pl
 from pydantic import ConfigDict, Field
 
 from services.executor.ingest.contract import MOST_ASIDE, ROLE, Contract, Contracted, Rows
 from services.executor.ingest.deliveries import ORIGIN, Delivery
+from services.executor.ingest.errors import ColumnConflictError
+from services.executor.ingest.json_rows import Decoder, MixedError
 from services.executor.ingest.parts import each
 from services.executor.ingest.quarantine import quarantine_of
 from services.executor.ingest.readers import ParquetFile
@@ -94,9 +95,15 @@ class IngestReplay(StepType):
                     yield trial.of(rows.drop(_OWN, strict=False), str(file), rows["x_row"])
         for file, group in groupby(aside, key=lambda row: row["x_file"]):
             listed = list(group)
-            values = [orjson.loads(row["row_values"]) for row in listed]
+            decoder = Decoder()
+            values = [decoder.loads(row["row_values"].encode()) for row in listed]
             which = pl.Series([row["x_row"] for row in listed], dtype=pl.Int64)
-            yield trial.of(pl.from_dicts(values, infer_schema_length=None), file, which)
+            try:
+                frame = decoder.frame(values, trial.contract.declares)
+            except MixedError as error:
+                row = int(which[error.row])
+                raise ColumnConflictError(file, row, error.column, error.problem) from None
+            yield replace(trial.of(frame, file, which), written=True)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,6 @@ from libs.warehouse.errors import (
 from services.executor.focus.errors import FocusError
 from services.executor.ingest.asking import SourceUnavailableError
 from services.executor.ingest.errors import ChangedError, IngestError
-from services.executor.ingest.parts import ColumnConflictError
 from services.executor.ingest.slices import RowsLostError
 from services.executor.steps.isolation import failed_job, unavailable
 from services.executor.steps.step import StepError, StepRetryError, StepUnknownError
@@ -28,8 +27,6 @@ def phrased() -> Iterator[None]:
         raise StepRetryError(error.code, str(error)) from error
     except (IngestError, FocusError) as error:
         raise StepError(error.code, str(error)) from error
-    except ColumnConflictError as error:
-        raise StepError("column_conflict", str(error)) from error
     except (SchemaConflictError, RowRejectedError) as error:
         raise StepError("schema_conflict", str(error)) from error
     except RowsLostError as error:

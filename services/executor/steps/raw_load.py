@@ -5,7 +5,7 @@ nested values and all, in the data bucket, for the steps that make something of 
 """
 
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -27,6 +27,7 @@ from services.executor.ingest.contract import (
 )
 from services.executor.ingest.deliveries import Deliveries, Delivery, folder_of
 from services.executor.ingest.direct import columns_of
+from services.executor.ingest.flat_parts import FlatParts
 from services.executor.ingest.parts import PartWriter, tabular
 from services.executor.ingest.quarantine import (
     KEPT,
@@ -118,13 +119,13 @@ class RawLoader:
         folder = folder_of(tenant, target.table, target.slice, target.load_id)
         with spooled("load") as spool:
             try:
-                raw, flat, aside = await self._write(given, folder, spool, sorted_)
+                raw, flat, aside = await self._write(given, folder, target.table, spool, sorted_)
             except FrozenError as error:
                 say_drift(given, self._tools, target.table, added=error.unknown, refused=True)
                 raise
         columns = [c for name, c in flat.columns.items() if name not in _STAGED]
         load = _slice_load(given, target, columns or OWN, flat.uris, flat.rows)
-        load = await self._ready(given, target, load, flat.rows)
+        load = await self._ready(given, target, load, flat.rows, flat.empty)
         if aside:
             load = self._putting_aside(load, target, contract)
         given.spent.add(*await self._slices.replace(load))
@@ -176,11 +177,19 @@ class RawLoader:
         await self._commit(given, target, load, done)
         return StepResult(done.rows)
 
-    async def _ready(self, given: StepRun, target: Target, load: SliceLoad, rows: int) -> SliceLoad:
+    async def _ready(
+        self,
+        given: StepRun,
+        target: Target,
+        load: SliceLoad,
+        rows: int,
+        empty: Collection[str] = (),
+    ) -> SliceLoad:
         """Tells of columns that come or go; what the slice had in quarantine goes with it."""
         if rows:
             names = [column.name for column in load.target.columns]
-            await tell_drift(given, self._tools, target.table, names, sparse=target.sparse)
+            lacking = None if target.sparse else empty
+            await tell_drift(given, self._tools, target.table, names, lacking)
         tenant = str(given.request.tenant_id)
         before = await self.deliveries.current(tenant, target.table, target.slice)
         if before is None or not before.aside:
@@ -199,17 +208,19 @@ class RawLoader:
             await self._warehouse.cancel_job(given.job_id_of(part))
 
     async def _write(
-        self, given: StepRun, folder: str, spool: Path, sorted_: AsyncIterator[Rows]
-    ) -> tuple[PartWriter, PartWriter, int]:
+        self, given: StepRun, folder: str, table: str, spool: Path, sorted_: AsyncIterator[Rows]
+    ) -> tuple[PartWriter, FlatParts, int]:
         (spool / "flat").mkdir()
+        there = await self._warehouse.columns(table) or ()
+        types = {column.name: column.type for column in there}
         aside: list[pl.DataFrame] = []
         async with (
             PartWriter(self._data, f"{folder}/raw", spool) as raw,
-            PartWriter(self._data, f"{folder}/flat", spool / "flat") as flat,
+            FlatParts(self._data, f"{folder}/flat", spool / "flat", table=types) as flat,
         ):
             async for rows in sorted_:
                 await raw.add(rows.kept)
-                await flat.add(tabular(rows.kept))
+                await flat.add(tabular(rows.kept, written=rows.written))
                 if rows.aside.height:
                     aside.append(rows.aside)
                     if (number := sum(frame.height for frame in aside)) > MOST_ASIDE:
@@ -262,7 +273,8 @@ def with_own(rows: Rows, target: Target, file: str) -> Rows:
     ]
     if file in target.roles:
         own.append(pl.lit(target.roles[file]).alias(ROLE))
-    return Rows(rows.kept.with_columns(own), rows.aside.with_columns(own))
+    kept, aside = rows.kept.with_columns(own), rows.aside.with_columns(own)
+    return replace(rows, kept=kept, aside=aside)
 
 
 def numbers(first: int, height: int) -> pl.Series:

@@ -1,0 +1,108 @@
+"""Parts of a flat table: each column has one type in all of them, whatever came first.
+
+A column that the table has already keeps its type. Else the widest counts that a
+value needs; parts that were written before it came are written again.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import polars as pl
+
+from libs.warehouse.schema import Column, Type
+from services.executor.ingest.errors import ColumnConflictError
+from services.executor.ingest.fitting import (
+    WIDTHS,
+    NoFitError,
+    check_numbers,
+    fitted,
+    type_of,
+    wider,
+)
+from services.executor.ingest.parts import PartWriter
+from services.executor.ingest.readers import ParquetFile
+
+TEXT: Type = "STRING"
+
+
+@dataclass
+class FlatParts(PartWriter):
+    """Its frames have `x_file` and `x_row`, by which a value is told that does not fit."""
+
+    table: Mapping[str, str] = field(default_factory=dict)
+    """Types of the columns that the table has."""
+    empty: set[str] = field(default_factory=set)
+    """Columns without a value, and so without a type: they are left out."""
+    _numbers: set[str] = field(default_factory=set)
+    """Columns of text because of numbers that nothing else holds: no other text may be there."""
+
+    async def add(self, frame: pl.DataFrame) -> None:
+        """Raises `ColumnConflictError`."""
+        await PartWriter.add(self, await asyncio.to_thread(self._typed, frame))
+
+    async def finish(self) -> None:
+        """Raises `ColumnConflictError`."""
+        await PartWriter.finish(self)
+        self.empty -= set(self.columns)
+        for name, schema in zip(self.names, self.schemas, strict=True):
+            if any(self._is_to_change(column, type_) for column, type_ in schema.items()):
+                await self._write_again(name)
+
+    def _typed(self, frame: pl.DataFrame) -> pl.DataFrame:
+        there = [values for values in frame.iter_columns() if values.dtype != pl.Null]
+        self.empty |= set(frame.columns) - {values.name for values in there}
+        for values in there:
+            self._widen(values, frame)
+        return pl.DataFrame([self._in_type(values, frame) for values in there])
+
+    def _widen(self, values: pl.Series, frame: pl.DataFrame) -> None:
+        name, type_ = values.name, type_of(values.dtype)
+        known = self.columns.get(name)
+        if known is None:
+            given = next((each for each in WIDTHS if each == self.table.get(name)), type_)
+            self.columns[name] = Column(name, given if type_ in WIDTHS else type_)
+            return
+        if name in self.table and type_ in WIDTHS:
+            return
+        wanted = wider(known.type, type_)
+        if wanted is None:
+            problem = f"it is {type_} here and {known.type} elsewhere"
+            raise _conflict(frame, name, int(values.is_not_null().arg_max() or 0), problem)
+        if TEXT in {known.type, type_} and known.type != type_:
+            self._numbers.add(name)
+        self.columns[name] = Column(name, wanted)
+
+    def _in_type(self, values: pl.Series, frame: pl.DataFrame) -> pl.Series:
+        name = values.name
+        wanted = self.columns[name].type
+        try:
+            if name in self._numbers and values.dtype == pl.String:
+                check_numbers(values)
+            return fitted(values, wanted, given=name in self.table)
+        except NoFitError as error:
+            where = "in the table" if name in self.table else "elsewhere"
+            type_ = "a number" if wanted == TEXT else wanted
+            problem = f"{str(error.value)[:80]!r} does not fit {type_}, which it is {where}"
+            raise _conflict(frame, name, error.row, problem) from None
+
+    def _is_to_change(self, column: str, type_: pl.DataType) -> bool:
+        wanted = self.columns[column].type
+        return type_of(type_) != wanted or (wanted == TEXT and column in self._numbers)
+
+    async def _write_again(self, name: str) -> None:
+        """A part as the columns came to be."""
+        before = self.folder / "before"
+        await self.objects.download(name, before)
+        for batch in ParquetFile(before, name).batches():
+            await asyncio.to_thread(lambda frame: self._write(self._retyped(frame)), batch)
+        await self._upload(name)
+        await asyncio.to_thread(before.unlink)
+
+    def _retyped(self, frame: pl.DataFrame) -> pl.DataFrame:
+        return pl.DataFrame([self._in_type(values, frame) for values in frame.iter_columns()])
+
+
+def _conflict(frame: pl.DataFrame, column: str, row: int, problem: str) -> ColumnConflictError:
+    file, number = frame.select("x_file", "x_row").row(row)
+    return ColumnConflictError(file, number, column, problem)
