@@ -11,6 +11,8 @@ from dataclasses import replace
 from typing import Any
 from urllib.parse import quote, urlencode, urljoin, urlsplit
 
+import orjson
+
 from libs.outgoing.client import Answered, Call, Outgoing
 from libs.outgoing.errors import OutgoingError, UnreachableError
 from services.executor.ingest.api_source import ApiSource
