@@ -53,6 +53,9 @@ class Provider:
             return await self._truncated(request)
         if fault == "slow":
             await asyncio.sleep(5)
+        elif isinstance(fault, str):
+            waits = {"retry-after": fault.split()[1]}
+            return web.json_response({"error": "later"}, status=429, headers=waits)
         elif fault == 429:
             return web.json_response({"error": "slow down"}, status=429, headers=_AT_ONCE)
         elif fault is not None:

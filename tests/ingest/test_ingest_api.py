@@ -4,16 +4,18 @@ import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from decimal import Decimal
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from pydantic import TypeAdapter
 
 from services.executor.ingest.api_source import ApiSource
+from services.executor.ingest.asking import retry_after
 from services.executor.steps.step import Credential, StepError, StepRetryError
 from tests.ingest.clouds import AWS_KEYS, PRINCIPAL, serve_clouds
 from tests.ingest.providers import ADMIN_KEY, DAY, Provider, serve
-from tests.ingest.surroundings import NUMBERS, Surroundings
+from tests.ingest.surroundings import NOW, NUMBERS, Surroundings
 
 SLICE = "2026-11"
 START = 1793491200  # of November 2026, in seconds
@@ -401,3 +403,83 @@ async def test_the_region_of_a_signature_is_that_of_the_address(around: Surround
         with pytest.raises(StepError, match="404"):
             await around.run("ingest.api", config, region="eu-west-1")
         assert clouds.asked == ["/eu-west-1/items"]
+
+
+def keyed(provider: Provider) -> dict[str, Any]:
+    said = changed(provider)
+    return {**said, "incremental": {**said["incremental"], "key": ["id"]}}
+
+
+async def test_a_record_whose_time_has_moved_stands_once_where_a_key_names_it(
+    around: Surroundings, provider: Provider
+) -> None:
+    provider.changes = [november(day, "first") for day in (1, 5, 9)]
+    assert (await around.run("ingest.api", keyed(provider))).rows == 3
+    moved = {**november(12, "moved"), "id": "1"}
+    between = {**november(11, "between"), "id": "1"}
+    provider.changes = [november(9, "first"), moved, between, november(10, "new")]
+    assert (await around.run("ingest.api", keyed(provider))).rows == 4
+    rows = await around.rows("SELECT id, value FROM $.items ORDER BY CAST(id AS INT64)")
+    assert [(row["id"], row["value"]) for row in rows] == [
+        ("1", "moved"),
+        ("5", "first"),
+        ("9", "first"),
+        ("10", "new"),
+    ]
+
+
+async def test_a_record_without_its_key_is_said(around: Surroundings, provider: Provider) -> None:
+    provider.changes = [{"at": "2026-11-01T10:00:00Z", "value": "x"}]
+    with pytest.raises(StepError, match="a record's id is 'None': something that names it"):
+        await around.run("ingest.api", keyed(provider))
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({"retry-after": "300"}, 300),
+        ({"retry-after-ms": "1500", "retry-after": "9"}, 1.5),
+        (
+            {
+                "retry-after": "Sun, 22 Nov 2026 10:05:00 GMT",
+                "date": "Sun, 22 Nov 2026 10:00:00 GMT",
+            },
+            300,
+        ),
+        ({"retry-after": "Thu, 03 Dec 2026 04:06:06 GMT"}, 60),
+        ({"retry-after": "Sun, 22 Nov 2026 10:05:00 GMT"}, 0),
+        ({"retry-after": "soon"}, None),
+        ({"retry-after": "nan"}, None),
+        ({"retry-after": "-5"}, None),
+        ({}, None),
+    ],
+)
+def test_a_source_says_when_it_wants_to_be_asked_again(
+    headers: dict[str, str], seconds: float | None
+) -> None:
+    assert retry_after(headers, lambda: NOW) == seconds
+
+
+async def test_a_wait_of_minutes_is_kept_in_full(
+    around: Surroundings, provider: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slept: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+
+    monkeypatch.setattr("services.executor.ingest.asking.asyncio", SimpleNamespace(sleep=sleep))
+    with_key(around)
+    provider.faults.append("in 300 s")
+    assert (await around.run("ingest.api", openai(provider))).rows == 24
+    assert slept == [300]
+
+
+async def test_a_wait_that_the_step_has_no_time_for_is_not_begun(
+    around: Surroundings, provider: Provider
+) -> None:
+    with_key(around)
+    provider.faults.append("in 7200 s")
+    with pytest.raises(StepRetryError, match=r"in 1 try; .* 429, and wants to be asked in 7200 s"):
+        await around.run("ingest.api", openai(provider))
+    assert len(provider.asked) == 1

@@ -18,6 +18,7 @@ from libs.outgoing.errors import OutgoingError, UnreachableError
 from services.executor.ingest.api_source import ApiSource
 from services.executor.ingest.asking import (
     PassingError,
+    Patience,
     SourceRefusedError,
     passes,
     patiently,
@@ -36,11 +37,15 @@ Parameters = Mapping[str, Any]
 class ApiClient:
     """For one step. Not safe to share."""
 
-    def __init__(self, source: ApiSource, outgoing: Outgoing, authorizer: Authorizer) -> None:
+    def __init__(
+        self, source: ApiSource, outgoing: Outgoing, authorizer: Authorizer, seconds: float
+    ) -> None:
+        """Gives up after so many seconds."""
         self._source, self._outgoing, self._authorizer = source, outgoing, authorizer
         self.first_url = source.base_url.rstrip("/") + source.path
         self._host = urlsplit(self.first_url).hostname or ""
         self._next_at = 0.0
+        self._patience = Patience.of(source.attempts, seconds)
 
     async def ask(
         self, url: str, query: Parameters, body: Parameters | None = None
@@ -54,7 +59,7 @@ class ApiClient:
             await self._pace()
             return await self._once(url, query, body)
 
-        return await patiently(self._host, self._source.attempts, once)
+        return await patiently(self._host, self._patience, once)
 
     async def _once(self, url: str, query: Parameters, body: Parameters | None) -> tuple[Any, str]:
         whole = f"{url}{'&' if '?' in url else '?'}{_encoded(query)}" if query else url

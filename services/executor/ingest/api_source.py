@@ -125,6 +125,8 @@ class Incremental(_Part):
     """Where the first load begins."""
     look_back_days: float = Field(default=3.0, ge=0, le=400)
     """So much is read again, for records that come late."""
+    key: tuple[Name, ...] = Field(default=(), max_length=10)
+    """What names a record: one that has changed stands once, as it is now."""
 
 
 class ApiSource(_Part):

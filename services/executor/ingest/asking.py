@@ -3,9 +3,16 @@
 import asyncio
 import logging
 import random
+import re
+import time
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from math import inf
 from typing import TypeVar
 
+from libs.clock import Clock, system_clock
 from services.executor.concealing import without_secrets
 from services.executor.ingest.errors import IngestError
 
@@ -20,6 +27,7 @@ _HINTS = {
     403: "the credential may not read this",
     404: "check its address and path",
 }
+_SECONDS = re.compile(r"[0-9]{1,10}(\.[0-9]{0,9})?")
 T = TypeVar("T")
 
 
@@ -41,7 +49,8 @@ class SourceUnavailableError(IngestError):
     code = "source_unavailable"
 
     def __init__(self, host: str, tries: int, last: str) -> None:
-        super().__init__(f"{host} did not answer in {tries} tries; last: {last}")
+        count = "1 try" if tries == 1 else f"{tries} tries"
+        super().__init__(f"{host} did not answer in {count}; last: {last}")
 
 
 class PassingError(Exception):
@@ -52,9 +61,24 @@ class PassingError(Exception):
         super().__init__(reason)
 
 
-async def patiently(host: str, attempts: int, once: Callable[[], Awaitable[T]]) -> T:
-    """What `once` gives in the end. Raises `SourceUnavailableError`, and what it raises."""
-    last = ""
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How often something is asked, and until when, in the time of `time.monotonic`."""
+
+    attempts: int
+    until: float = inf
+
+    @classmethod
+    def of(cls, attempts: int, seconds: float) -> "Patience":
+        return cls(attempts, time.monotonic() + seconds)
+
+
+async def patiently(host: str, patience: Patience, once: Callable[[], Awaitable[T]]) -> T:
+    """What `once` gives in the end. Raises `SourceUnavailableError`, and what it raises.
+
+    A source is asked again when it wants to be, unless that is too late.
+    """
+    last, attempts = "", patience.attempts
     for number in range(1, attempts + 1):
         try:
             return await once()
@@ -62,7 +86,11 @@ async def patiently(host: str, attempts: int, once: Callable[[], Awaitable[T]]) 
             last = str(error)
             LOG.warning("%s, try %d: %s", host, number, last)
             if number < attempts:
-                await asyncio.sleep(_pause(number, error.after))
+                pause = _pause(number, error.after)
+                if time.monotonic() + pause >= patience.until:
+                    late = f"{last}, and wants to be asked in {pause:.0f} s, when this step is over"
+                    raise SourceUnavailableError(host, number, late) from None
+                await asyncio.sleep(pause)
     raise SourceUnavailableError(host, attempts, last)
 
 
@@ -71,18 +99,28 @@ def passes(status: int) -> bool:
     return status in {TIMED_OUT, TOO_MANY} or status >= SERVER_ERROR
 
 
-def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds, as the source asks for."""
+def retry_after(headers: Mapping[str, str], clock: Clock = system_clock) -> float | None:
+    """Seconds, as the source asks for: by their number, or by a time of its own clock."""
     for name, unit in (("retry-after-ms", 1000.0), ("retry-after", 1.0)):
-        try:
-            return max(float(headers[name]) / unit, 0.0)
-        except (KeyError, ValueError):
-            continue
-    return None
+        said = headers.get(name, "")
+        if _SECONDS.fullmatch(said):
+            return float(said) / unit
+    at = _time(headers.get("retry-after"))
+    if at is None:
+        return None
+    return max((at - (_time(headers.get("date")) or clock())).total_seconds(), 0.0)
+
+
+def _time(said: str | None) -> datetime | None:
+    try:
+        found = parsedate_to_datetime(said or "")
+    except ValueError:
+        return None
+    return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
 
 
 def _pause(number: int, after: float | None) -> float:
     if after is not None:
-        return min(after, LONGEST_PAUSE)
+        return after
     longest = min(FIRST_PAUSE * 2 ** (number - 1), LONGEST_PAUSE)
     return random.uniform(longest / 2, longest)  # noqa: S311  spread, not secrecy

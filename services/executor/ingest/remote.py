@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
+from math import inf
 from pathlib import Path
 from typing import TypeVar
 
@@ -9,6 +10,7 @@ from libs.outgoing.client import Answered, Call, Outgoing, Streamed
 from libs.outgoing.errors import OutgoingError, UnreachableError
 from services.executor.ingest.asking import (
     PassingError,
+    Patience,
     SourceRefusedError,
     passes,
     patiently,
@@ -35,8 +37,10 @@ T = TypeVar("T")
 class Reached:
     """Asks one host, again where that may help. For one step; not safe to share."""
 
-    def __init__(self, outgoing: Outgoing, authorizer: Authorizer) -> None:
+    def __init__(self, outgoing: Outgoing, authorizer: Authorizer, seconds: float = inf) -> None:
+        """Gives up after so many seconds."""
         self._outgoing, self._authorizer = outgoing, authorizer
+        self._patience = Patience.of(ATTEMPTS, seconds)
 
     async def answer(self, call: Call) -> Answered:
         """Raises `IngestError`."""
@@ -74,7 +78,7 @@ class Reached:
             except OutgoingError as error:
                 raise SourceRefusedError(call.host, 0, str(error)) from None
 
-        return await patiently(call.host, ATTEMPTS, once)
+        return await patiently(call.host, self._patience, once)
 
     async def _judge(self, host: str, answer: Streamed, file: str) -> None:
         status = answer.status

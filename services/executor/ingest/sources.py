@@ -4,6 +4,7 @@ import glob
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import inf
 from urllib.parse import urlsplit
 
 from libs.cloud_auth.azure import STORAGE
@@ -42,6 +43,8 @@ class Reach:
     """Of a store that speaks like S3, Cloud Storage or Azure Blob; empty: the provider's."""
     unknown: str = ""
     """Stands for the checksum of a file whose server tells none."""
+    seconds: float = inf
+    """After which the step is over."""
 
 
 def is_remote(files: str) -> bool:
@@ -87,7 +90,7 @@ def _reached(auth: Auth | None, reach: Reach) -> Reached:
     let_in = authorizer(
         auth if reach.fields else None, reach.fields, reach.outgoing, reach.azure_login
     )
-    return Reached(reach.outgoing, let_in)
+    return Reached(reach.outgoing, let_in, reach.seconds)
 
 
 def _web_auth(fields: Mapping[str, str]) -> Auth | None:

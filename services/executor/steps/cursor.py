@@ -15,16 +15,18 @@ from services.executor.ingest.deliveries import Delivery
 from services.executor.ingest.errors import IngestError
 from services.executor.ingest.parts import each
 from services.executor.ingest.readers import ParquetFile
-from services.executor.ingest.values import read
+from services.executor.ingest.values import INSTANT, read
 
 FACT = "cursor"
+_AT, _NUMBER = "\0at", "\0number"
 
 
 class NoCursorError(IngestError):
     code = "unexpected_answer"
 
-    def __init__(self, field: str, value: object) -> None:
-        super().__init__(f"a record's {field} is {str(value)[:80]!r}: a time was expected there")
+    def __init__(self, field: str, value: object, expected: str = "a time") -> None:
+        said = f"{str(value)[:80]!r}: {expected} was expected there"
+        super().__init__(f"a record's {field} is {said}")
 
 
 class Cursor:
@@ -33,6 +35,8 @@ class Cursor:
     def __init__(self, said: Incremental, start: datetime) -> None:
         self._said, self.start = said, start
         self._newest: datetime | None = None
+        names = dict.fromkeys(said.key, pl.String())
+        self._newest_of_key = pl.DataFrame(schema={**names, _AT: INSTANT, _NUMBER: pl.Int64()})
 
     @classmethod
     async def of(
@@ -61,10 +65,27 @@ class Cursor:
     def facts(self) -> dict[str, str]:
         return {FACT: self._newest.isoformat()} if self._newest else {}
 
-    def newer(self, frame: pl.DataFrame) -> pl.DataFrame:
+    @property
+    def has_key(self) -> bool:
+        """Whether records have names: then all are to be heeded first."""
+        return bool(self._said.key)
+
+    def heed(self, frame: pl.DataFrame, which: pl.Series) -> None:
+        """Of records that this load is about, by their numbers: each key's newest counts alone.
+
+        Raises `NoCursorError`.
+        """
+        at, number = self._times(frame).alias(_AT), which.alias(_NUMBER)
+        named = self._keys(frame).with_columns(at, number).filter(pl.col(_AT) >= self.start)
+        newest = pl.concat([self._newest_of_key, named]).sort(_AT, maintain_order=True)
+        self._newest_of_key = newest.unique(self._said.key, keep="last")
+
+    def newer(self, frame: pl.DataFrame, which: pl.Series) -> pl.DataFrame:
         """The records that this load is about. Raises `NoCursorError`."""
-        times = self._times(frame)
-        return frame.filter(times >= self.start)
+        chosen = self._times(frame) >= self.start
+        if self.has_key:
+            chosen &= which.is_in(self._newest_of_key[_NUMBER].implode())
+        return frame.filter(chosen)
 
     async def older(
         self, data: Objects, current: Delivery | None, load_id: str, spool: Path
@@ -74,7 +95,16 @@ class Cursor:
             await data.download(name, spool)
             async for batch in each(ParquetFile(spool, name).batches()):
                 left = batch.filter(self._times(batch) < self.start)
+                if self.has_key:
+                    self._keys(left)
+                    left = left.join(self._newest_of_key, on=self._said.key, how="anti")
                 yield Rows(left.with_columns(pl.lit(load_id).alias("x_load_id")))
+
+    def _keys(self, frame: pl.DataFrame) -> pl.DataFrame:
+        for name in self._said.key:
+            if name not in frame.columns or frame[name].has_nulls():
+                raise NoCursorError(name, None, "something that names it")
+        return frame.select(self._said.key)
 
     def _times(self, frame: pl.DataFrame) -> pl.Series:
         if self._said.field not in frame.columns:

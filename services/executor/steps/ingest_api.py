@@ -82,7 +82,8 @@ class IngestApi(StepType):
         fields = await fields_of(self._tools, given, named)
         outgoing = self._tools.outgoing
         let_in = authorizer(config.auth, fields, outgoing, self._tools.azure_login)
-        return await Collector(config, ApiClient(config, outgoing, let_in), store).collect(*asked)
+        client = ApiClient(config, outgoing, let_in, given.step.timeout_seconds)
+        return await Collector(config, client, store).collect(*asked)
 
     async def _before(
         self, given: StepRun, config: Config, table: str, slice_: str
@@ -109,6 +110,9 @@ class IngestApi(StepType):
         self, answers: "_Answers", cursor: Cursor | None, current: Delivery | None, spool: Path
     ) -> AsyncIterator[Rows]:
         if cursor is not None:
+            if cursor.has_key:
+                async for _, frame, which in answers.frames():
+                    cursor.heed(frame, which)
             load_id = answers.target.load_id
             async for rows in cursor.older(self._tools.data, current, load_id, spool):
                 yield rows
@@ -136,8 +140,9 @@ class _Answers:
     path: str
     whole: str = ""
 
-    async def rows(self, cursor: Cursor | None) -> AsyncIterator[Rows]:
-        row = 0
+    async def frames(self) -> AsyncIterator[tuple[int, pl.DataFrame, pl.Series]]:
+        """Of each page that has some: its number, its records, and their numbers among all."""
+        first = 0
         for number in range(self.pages):
             page = await self.store.page(number) or {}
             if not page.get("records"):
@@ -148,9 +153,15 @@ class _Answers:
                 else page["records"]
             )
             frame = await asyncio.to_thread(_frame, records)
-            frame = frame if cursor is None else cursor.newer(frame)
-            file, which = f"{self.path}, page {number + 1}", numbers(row, frame.height)
-            yield with_own(self.contract.sort(frame, file, which, _no_line), self.target, file)
+            yield number, frame, numbers(first, frame.height)
+            first += frame.height
+
+    async def rows(self, cursor: Cursor | None) -> AsyncIterator[Rows]:
+        row = 0
+        async for number, page, which in self.frames():
+            frame = page if cursor is None else cursor.newer(page, which)
+            file, left = f"{self.path}, page {number + 1}", numbers(row, frame.height)
+            yield with_own(self.contract.sort(frame, file, left, _no_line), self.target, file)
             row += frame.height
 
 

@@ -184,6 +184,7 @@ class IngestFile(StepType):
                 fill_name(config.region, request),
                 fill_name(config.endpoint, request),
                 unknown=f"unknown at {tools.clock().isoformat()}",
+                seconds=given.step.timeout_seconds,
             )
             return remote(files, reach)
         landing: Place = self._landing(given)
