@@ -36,7 +36,7 @@ def unfit(config: Mapping[str, object]) -> Iterator[tuple[str, str]]:
     for written in files if isinstance(files, list | tuple) else (files,):
         if _ELSEWHERE in str(written):
             yield "files", _wrong(written, "a path below your landing folder")
-    if (format_ := config.get("format")) not in {None, "parquet"}:
+    if (format_ := config.get("format")) not in (None, "parquet"):
         yield "format", _wrong(format_, "parquet")
     for field, nothing in _NOTHING.items():
         if (said := config.get(field, nothing)) != nothing:

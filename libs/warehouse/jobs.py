@@ -137,6 +137,9 @@ def start_load(client: bigquery.Client, wanted: LoadJob) -> tuple[bigquery.LoadJ
     )
     if wanted.schema:
         config.schema = [field_of(column) for column in wanted.schema]
+    elif wanted.source_format == "PARQUET":
+        # Unless told, BigQuery makes NUMERIC of decimals, which has nine decimals.
+        config.decimal_target_types = [bigquery.DecimalTargetType.BIGNUMERIC]
     if wanted.source_format == "CSV":
         config.skip_leading_rows = wanted.skip_leading_rows
     try:

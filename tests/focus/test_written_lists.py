@@ -4,12 +4,14 @@ import json
 from decimal import Decimal
 from typing import Any
 
+import orjson
 import polars as pl
 import pytest
 
 from services.executor.focus.engine import Converter
 from services.executor.focus.errors import BadValueError
 from services.executor.focus.mapping import load_mapping
+from services.executor.focus.written import _loaded
 from tests.focus.ledger import load_ledger
 
 GCP = load_mapping("gcp_billing")
@@ -127,3 +129,14 @@ def test_tags_have_their_namespace_where_they_have_one() -> None:
         labels=pl.lit(""), project_labels=pl.lit(""), system_labels=pl.lit(""),
     )  # fmt: skip
     assert convert(frame)[0]["Tags"].to_list() == ['{"12/env":"prod"}', '{"env":"prod"}']
+
+
+def test_a_long_list_is_read_as_quickly_as_its_length_allows() -> None:
+    """Its time once grew with the square of it: five minutes for this one."""
+    numbers = "1.50," * 9000
+    assert len(_loaded(f"[{numbers}'x']")) == 9001
+
+
+def test_positions_are_those_of_lines_and_bytes() -> None:
+    found = _loaded("[{'ü': 'é', 'a': -1.50,\r\n 'b': [1e3,\r2]}]")
+    assert orjson.dumps(found) == '[{"ü":"é","a":-1.50,"b":[1e3,2]}]'.encode()

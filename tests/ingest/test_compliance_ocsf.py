@@ -8,6 +8,7 @@ import pytest
 
 from services.executor.ocsf.finding import BadFindingError
 from services.executor.ocsf.providers import READERS
+from services.executor.steps.compliance_ocsf import _of_json
 from services.executor.steps.step import StepError
 from tests.ingest.surroundings import Surroundings
 
@@ -135,6 +136,12 @@ def test_the_whole_of_a_security_hub_finding() -> None:
         "desc": "Turn it on.",
         "references": ["https://docs.example/S3.1"],
     }
+
+
+@pytest.mark.parametrize("row", [{}, {"finding": None}, {"finding": "{"}, {"finding": "[1]"}])
+def test_a_column_that_holds_no_finding_is_refused_as_such(row: dict[str, object]) -> None:
+    with pytest.raises(BadFindingError, match="no JSON object in its column finding"):
+        _of_json("finding", READERS["aws_security_hub"])(row, NOW)
 
 
 @pytest.mark.parametrize(

@@ -451,6 +451,8 @@ async def test_a_record_without_its_key_is_said(around: Surroundings, provider: 
         ({"retry-after": "soon"}, None),
         ({"retry-after": "nan"}, None),
         ({"retry-after": "-5"}, None),
+        ({"retry-after": "Thu, 03 Dec 2026 04:06:06 +99999999999999999999"}, None),
+        ({"retry-after": "Thu, 03 Dec 20261203202612032026 04:06:06 GMT"}, None),
         ({}, None),
     ],
 )

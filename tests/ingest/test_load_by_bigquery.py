@@ -83,6 +83,17 @@ async def test_files_become_a_slice_that_the_next_delivery_replaces(around: Surr
     assert await staged(around) == []
 
 
+async def test_decimals_keep_their_digits(around: Surroundings) -> None:
+    digits = Decimal("12345678901.123456789012345678")
+    costs = pl.Series("cost", [digits], dtype=pl.Decimal(38, 18))
+    await deliver(around, "a.parquet", {"account": ["007"], "cost": costs})
+    assert await load(around) == 1
+    assert await around.rows("SELECT cost FROM $.raw") == [{"cost": digits}]
+    columns = await around.tools.warehouse.columns(f"{around.tenant}.raw")
+    assert columns is not None
+    assert {c.name: c.type for c in columns}["cost"] == "BIGNUMERIC"
+
+
 async def test_the_same_files_are_not_loaded_again(around: Surroundings) -> None:
     await deliver(around, "a.parquet", ONE)
     assert await load(around) == 2

@@ -118,11 +118,12 @@ steps:
             "expected evolve; or leave out",
         ),
         ("load_by: bigquery\n      format: csv", 6, "format", "expected parquet"),
+        ("load_by: bigquery\n      format: [parquet]", 6, "format", "expected parquet"),
         ("load_by: bigquery\n      columns: {a: int}", 6, "columns", "expected nothing"),
         ("files: [a.parquet, 's3://b/c']\n      load_by: bigquery", 5, "files", "landing folder"),
         ("files: {a: x/*, b: y/*}\n      load_by: bigquery", 5, "files", "paths without roles"),
     ],
-    ids=["nobody", "contract", "format", "columns", "files", "roles"],
+    ids=["nobody", "contract", "format", "formats", "columns", "files", "roles"],
 )
 def test_what_bigquery_cannot_load_itself_is_told_before_it_is_saved(
     config: str, line: int, pointer: str, detail: str

@@ -3,7 +3,7 @@
 import ast
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import orjson
@@ -14,6 +14,8 @@ from services.executor.focus.errors import BadValueError
 MOST_OF_PYTHON = 50_000
 """Characters: what is longer is no list of credits or labels, and parsing takes far more room."""
 _NUMBER = re.compile(r"-?\d+(\.\d+)?([eE][+-]?\d+)?")
+_LINE_BREAK = re.compile(rb"\r\n|\r|\n")
+"""As Python counts lines, to which its parser's positions refer."""
 _WORDS = (None, True, False)
 
 
@@ -71,27 +73,29 @@ def _from_python(text: str) -> Any:
     """What tables that went through Python have in their text columns. Raises `ValueError`."""
     if len(text) > MOST_OF_PYTHON:
         raise ValueError(text)
+    text = text.strip()
     try:
-        tree = ast.parse(text.strip(), mode="eval")
+        tree = ast.parse(text, mode="eval")
     except (SyntaxError, MemoryError) as error:
         raise ValueError(text) from error
-    return _of_node(tree.body, text.strip())
+    return _of_node(tree.body, _LINE_BREAK.split(text.encode()))
 
 
-def _of_node(node: ast.expr, text: str) -> Any:
+def _of_node(node: ast.expr, lines: Sequence[bytes]) -> Any:
     match node:
         case ast.List(elts):
-            return [_of_node(each, text) for each in elts]
+            return [_of_node(each, lines) for each in elts]
         case ast.Dict(keys, values):
             pairs = zip(keys, values, strict=True)
-            return {_key(key): _of_node(value, text) for key, value in pairs}
+            return {_key(key): _of_node(value, lines) for key, value in pairs}
         case ast.Constant(str(value)):
             value.encode()  # half a character is no text
             return value
         case ast.Constant(value) if any(value is word for word in _WORDS):
             return value
-    written = ast.get_source_segment(text, node) or ""
-    if not _NUMBER.fullmatch(written):
+    # Not `ast.get_source_segment`, which splits the whole text for each number.
+    written = lines[node.lineno - 1][node.col_offset : node.end_col_offset].decode()
+    if node.lineno != node.end_lineno or not _NUMBER.fullmatch(written):
         raise ValueError(written)
     return orjson.Fragment(written)
 

@@ -114,7 +114,7 @@ def retry_after(headers: Mapping[str, str], clock: Clock = system_clock) -> floa
 def _time(said: str | None) -> datetime | None:
     try:
         found = parsedate_to_datetime(said or "")
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
 

@@ -94,7 +94,20 @@ class ComplianceOcsf(StepType):
 
 def _of_json(column: str, reader: Reader) -> Reader:
     """Reads a finding out of a column of JSON; as it is where none is said."""
-    return reader if not column else lambda row, now: reader(orjson.loads(row[column]), now)
+    if not column:
+        return reader
+
+    def read(row: dict[str, object], now: datetime) -> Finding:
+        written = row.get(column)
+        try:
+            found = orjson.loads(written if isinstance(written, str | bytes) else "")
+        except orjson.JSONDecodeError:
+            found = None
+        if not isinstance(found, dict):
+            raise BadFindingError(f"JSON object in its column {column}")
+        return reader(found, now)
+
+    return read
 
 
 def _read(reader: Reader, row: dict[str, object], now: datetime) -> Finding:
