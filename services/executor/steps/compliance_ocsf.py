@@ -4,8 +4,9 @@ Unlike bills, findings have names that last: they are merged, and the latest win
 """
 
 import asyncio
+from collections.abc import Mapping
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 import orjson
 from pydantic import BaseModel, ConfigDict, Field
@@ -97,7 +98,7 @@ def _of_json(column: str, reader: Reader) -> Reader:
     if not column:
         return reader
 
-    def read(row: dict[str, object], now: datetime) -> Finding:
+    def read(row: Mapping[str, Any], now: datetime) -> Finding:
         written = row.get(column)
         try:
             found = orjson.loads(written if isinstance(written, str | bytes) else "")
