@@ -12,7 +12,7 @@ from services.executor.focus.engine import Converter
 from services.executor.focus.mapping import load_mapping
 from services.executor.focus.money import total
 from services.executor.focus.tally import Tally, add_sums
-from services.executor.focus.twice import SAMPLE, Twice
+from services.executor.focus.twice import LEAST, SAMPLE, Twice
 from tests.focus.ledger import load_ledger
 
 LEDGER = load_ledger("aws_cur")
@@ -156,19 +156,57 @@ def test_a_credit_that_stands_twice_in_its_row_is_told() -> None:
     assert (found.status, found.observed) == (CheckStatus.FAILED, "3")
 
 
-@pytest.mark.parametrize("number", [10, 5 * SAMPLE])
+def rows(file: str, numbers: range) -> pl.DataFrame:
+    return pl.DataFrame({"id": numbers, "file": file}, schema_overrides={"id": pl.Int64})
+
+
+def found_in(*files: pl.DataFrame, cut: int = 1000) -> CheckPart:
+    twice = Twice(otherwise="deliver one")
+    for file in files:
+        for batch in file.iter_slices(cut):
+            twice.add(batch, "file")
+    return checks_of(Tally(twice=twice))[0]
+
+
+@pytest.mark.parametrize("number", [10, 2 * SAMPLE])
 @pytest.mark.parametrize("of", [0.0, 0.5, 1.0])
-def test_the_share_of_rows_in_two_files_is_told_from_a_sample(number: int, of: float) -> None:
+def test_the_share_of_a_files_rows_in_others_is_told_from_a_sample(number: int, of: float) -> None:
     """However the files are cut into batches, and whatever order their rows have."""
-    ids, begin = pl.Series(range(number)), int(number * (1 - of))
-    first = pl.DataFrame({"id": ids, "file": "a"})
-    second = pl.DataFrame({"id": ids + begin, "file": "b"}).reverse()
+    begin = int(number * (1 - of))
     twice = Twice()
-    for file in (first, second):
+    for file in (rows("a", range(number)), rows("b", range(begin, begin + number)).reverse()):
         for batch in file.iter_slices(max(number // 3, 1)):
             twice.add(batch, "file")
-    alike = number - begin
-    assert twice.share == pytest.approx(alike / (2 * number - alike), abs=0.03)
+    assert float(twice.worst().share) == pytest.approx(of, abs=0.03)
+
+
+def test_a_file_that_stands_in_a_larger_one_is_found_though_its_share_of_all_is_small() -> None:
+    large = 2 * SAMPLE
+    found = found_in(rows("first", range(large // 20)), rows("later", range(large)), cut=9999)
+    assert (found.status, found.severity, found.observed) == (
+        CheckStatus.FAILED,
+        Severity.FAIL,
+        "100 %",
+    )
+    assert found.detail == "first and later have rows in common: deliver one"
+
+
+def test_files_too_small_for_the_sample_are_judged_together_or_said_to_be_too_small() -> None:
+    number = SAMPLE // LEAST
+    parts = [rows(f"{run}/{n}", range(20 * n, 20 * n + 20)) for run in "ab" for n in range(number)]
+    all_twice = found_in(pl.concat(parts))
+    assert (all_twice.severity, all_twice.observed) == (Severity.FAIL, "100 %")
+    tiny = found_in(rows("large", range(2 * SAMPLE)), rows("tiny", range(-4, 0)), cut=9999)
+    assert tiny.status is CheckStatus.PASSED
+    assert tiny.detail == "files too small to be judged alone: 1"
+
+
+def test_rows_of_a_file_too_small_to_judge_stop_nothing_but_are_told() -> None:
+    """Whichever of the rows the sample has."""
+    found = found_in(rows("large", range(2 * SAMPLE)), rows("tiny", range(LEAST)), cut=9999)
+    assert (found.status, found.severity) == (CheckStatus.FAILED, Severity.WARN)
+    assert found.observed == "100 %"
+    assert found.detail.endswith("deliver one; files too small to be judged alone: 1")
 
 
 def covered_and_negated(*charges: tuple[str, str, str]) -> CheckPart:
@@ -197,11 +235,19 @@ def test_what_a_plan_covers_cancels_out_for_each_plan() -> None:
     assert bad.detail == "left over: 2026-11 a: 2; 2026-11 b: -2"
 
 
-@pytest.mark.parametrize(("alike", "status"), [(4, CheckStatus.PASSED), (5, CheckStatus.FAILED)])
-def test_some_rows_may_be_alike_in_two_files_by_chance(alike: int, status: CheckStatus) -> None:
-    twice = Twice(otherwise="say what they are")
-    for file, first in (("a", 0), ("b", 10 - alike)):
-        twice.add(pl.DataFrame({"id": range(first, first + 10), "file": file}), "file")
-    found = checks_of(Tally(twice=twice))[0]
-    assert (found.name, found.status) == ("no_row_stands_in_two_files", status)
-    assert found.detail == ("say what they are" if status is CheckStatus.FAILED else "")
+@pytest.mark.parametrize(
+    ("alike", "status", "severity"),
+    [
+        (0, CheckStatus.PASSED, Severity.FAIL),
+        (1, CheckStatus.FAILED, Severity.WARN),
+        (5, CheckStatus.FAILED, Severity.WARN),
+        (6, CheckStatus.FAILED, Severity.FAIL),
+    ],
+)
+def test_some_rows_may_be_alike_in_two_files_by_chance_but_are_told(
+    alike: int, status: CheckStatus, severity: Severity
+) -> None:
+    found = found_in(rows("a", range(20)), rows("b", range(20 - alike, 60 - alike)))
+    assert found.name == "no_row_stands_in_two_files"
+    assert (found.status, found.severity) == (status, severity)
+    assert found.detail == ("a and b have rows in common: deliver one" if alike else "")

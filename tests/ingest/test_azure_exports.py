@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from contracts.quality import CheckStatus, QualityCheckedV1, Severity
 from services.executor.steps.step import StepError
 from tests.ingest.surroundings import Surroundings
 
@@ -78,6 +79,45 @@ async def test_usage_that_is_all_covered_is_found_twice_too(around: Surroundings
     around.deliver("two/p.csv", export(COVERED[1]))
     with pytest.raises(StepError, match="no_row_stands_in_two_files"):
         await load(around, ["one/*", "two/*"])
+
+
+async def test_two_runs_of_one_export_are_not_summed_whatever_role_they_have(
+    around: Surroundings,
+) -> None:
+    two_exports(around)
+    around.deliver("one/later.csv", export(*ON_DEMAND[1:], COVERED[0], BOUGHT))
+    with pytest.raises(StepError, match=r"no_row_stands_in_two_files.*one run") as found:
+        await load(around, ROLES)
+    assert "manifest: azure" in str(found.value)
+    assert "amortized: …" not in str(found.value)
+    assert "two/p.csv" not in str(found.value)
+    assert await costs(around) == (None, None)
+
+
+@pytest.mark.parametrize("files", [["one/*"], ROLES], ids=["no roles", "roles"])
+async def test_a_small_run_in_a_large_later_one_is_found(around: Surroundings, files: Any) -> None:
+    later = [row.replace("/vm/", f"/vm/{n}/") for n in range(20) for row in ON_DEMAND]
+    around.deliver("one/first.csv", export(*later[:5]))
+    around.deliver("one/later.csv", export(*later))
+    around.deliver("two/p.csv", export(*later))
+    with pytest.raises(StepError, match=r"100 % instead of at most 25 %; one/first.csv") as found:
+        await load(around, files)
+    assert "one/later.csv" in str(found.value)
+
+
+async def test_rows_that_few_files_share_are_loaded_and_told(around: Surroundings) -> None:
+    around.deliver("one/p-1.csv", export(*ON_DEMAND[:4]))
+    around.deliver("one/p-2.csv", export(*ON_DEMAND[3:], BOUGHT, BOUGHT.replace("m-2", "m-3")))
+    assert await load(around, "one/*") == 8
+    (found,) = (
+        check
+        for event in around.heard.events
+        if isinstance(event, QualityCheckedV1)
+        for check in event.checks
+        if check.name == "no_row_stands_in_two_files"
+    )
+    assert (found.status, found.severity) == (CheckStatus.FAILED, Severity.WARN)
+    assert found.observed == "25 %"
 
 
 async def test_parts_of_one_export_are_taken_together(around: Surroundings) -> None:

@@ -6,12 +6,10 @@ from decimal import Decimal
 from contracts.quality import CheckPart, CheckStatus, Severity
 from services.executor.focus.money import EXACT, NOTHING, shown, total
 from services.executor.focus.tally import Tally, Unmapped
-from services.executor.focus.twice import Twice
+from services.executor.focus.twice import MOST, Twice
 
 MOST_SHOWN, MOST_OF_VALUE = 5, 100
 LEAST_SHOWN = Decimal("0.0001")
-MOST_TWICE = Decimal("0.25")
-"""The share of rows that may be alike by chance in two files of a delivery."""
 BUDGET = Decimal("0.05")
 """The share of the costs that may be unmapped before a check warns."""
 
@@ -96,17 +94,18 @@ def _left(tally: Tally) -> CheckPart:
 
 
 def _once(tally: Tally, twice: Twice) -> CheckPart:
-    share = Decimal(twice.share)
-    found = share > MOST_TWICE
+    worst, small = twice.worst(), twice.small
+    said = f"{worst.file} and {worst.beside} have rows in common: {twice.otherwise}"
+    too_small = f"files too small to be judged alone: {small}"
     return CheckPart(
         name="no_row_stands_in_two_files",
-        kind="share_of_rows_that_stand_in_two_files",
-        severity=Severity.FAIL,
-        status=CheckStatus.FAILED if found else CheckStatus.PASSED,
-        observed=_percent(share),
-        expected=f"at most {_percent(MOST_TWICE)}",
+        kind="share_of_a_file_that_stands_in_another_one",
+        severity=Severity.WARN if worst.share and worst.by_chance else Severity.FAIL,
+        status=CheckStatus.FAILED if worst.share else CheckStatus.PASSED,
+        observed=_percent(worst.share),
+        expected=f"at most {_percent(MOST)}",
         row_count=tally.rows_in,
-        detail=twice.otherwise if found else "",
+        detail="; ".join([said] * bool(worst.share) + [too_small] * bool(small)),
     )
 
 

@@ -25,6 +25,7 @@ from services.executor.focus.tally import AMOUNT, COUNTED, CURRENCY, Tally, Unma
 from services.executor.ingest.values import PLAIN, Style
 
 PART, SPLIT = "part", "\0split"
+FILE, ROLE = "x_file", "x_role"
 NOT_SPLIT = 0
 _PERIOD = ("period_start", "period_end")
 
@@ -101,7 +102,7 @@ class Converter:
             if chosen.any():
                 tally.add_cancelling(name, rows.select(by).filter(chosen), charged.filter(chosen))
         if tally.twice is not None and tally.twice.looking:
-            tally.twice.add(rows.select("x_file", *self._once), "x_file")
+            tally.twice.add(rows.select(FILE, *self._once), FILE)
         rows = self._look_up(rows, charged)
         moved = [(each, self._moving(each, elements, rows)) for each, elements in found]
         rows = self._with_elements(self._left(rows), moved)
@@ -199,7 +200,8 @@ class Converter:
         }
         for name in mapping.cancel:
             self.tally.cancelling.setdefault(name, {})
-        once = mapping.once.by if mapping.once else ()
+        # What stands in files of two roles is told apart by them.
+        once = (*mapping.once.by, *[ROLE] * bool(mapping.roles)) if mapping.once else ()
         self._once = [self._one("once", text, there).alias(f"\0{n}") for n, text in enumerate(once)]
         self._keys = {}
         for name, said in mapping.lookups.items():

@@ -77,12 +77,14 @@ class Rule(_Part):
 
 
 class Once(_Part):
-    """What a row is known by that may stand in one file of a delivery only."""
+    """What a row is known by that may stand in one file only, of each role."""
 
     by: tuple[str, ...] = Field(min_length=1)
     """Expressions, as `let` sees them."""
     otherwise: str
-    """What whoever delivered it can do."""
+    """What whoever delivered it can do, having said nothing of the files."""
+    of_a_role: str
+    """And having said what each is."""
 
 
 class Split(_Part):
@@ -148,7 +150,7 @@ class Mapping(_Part):
     roles: tuple[str, ...] = ()
     """What a file of a delivery may be (`x_role`), where there are several kinds."""
     once: Once | None = None
-    """Asked of deliveries that do not say what each of their files is."""
+    """Asked of deliveries of several files."""
     drop: tuple[Rule, ...] = ()
     split: tuple[Split, ...] = ()
     elements: tuple[Elements, ...] = ()

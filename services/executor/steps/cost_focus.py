@@ -141,9 +141,9 @@ class CostFocus(StepType):
 
     async def _convert(self, work: "_Work", delivery: Delivery, parts: PartWriter) -> Tally:
         tally, converter, schema = Tally(), None, pl.Schema()
-        if work.mapping.once is not None:
-            several = len(delivery.files) > 1 and not delivery.roles
-            tally.twice = Twice(several, work.mapping.once.otherwise)
+        if (once := work.mapping.once) is not None:
+            otherwise = once.of_a_role if delivery.roles else once.otherwise
+            tally.twice = Twice(len(delivery.files) > 1, otherwise)
         style = Style.of(delivery.facts)
         own = {"x_provider": work.mapping.provider, "x_load_id": work.load_id}
         for name in delivery.parts:
