@@ -410,17 +410,19 @@ def keyed(provider: Provider) -> dict[str, Any]:
     return {**said, "incremental": {**said["incremental"], "key": ["id"]}}
 
 
+@pytest.mark.parametrize("columns", [{}, {"id": "int"}], ids=["as they are", "declared"])
 async def test_a_record_whose_time_has_moved_stands_once_where_a_key_names_it(
-    around: Surroundings, provider: Provider
+    around: Surroundings, provider: Provider, columns: dict[str, str]
 ) -> None:
+    config = {**keyed(provider), "columns": columns}
     provider.changes = [november(day, "first") for day in (1, 5, 9)]
-    assert (await around.run("ingest.api", keyed(provider))).rows == 3
+    assert (await around.run("ingest.api", config)).rows == 3
     moved = {**november(12, "moved"), "id": "1"}
     between = {**november(11, "between"), "id": "1"}
     provider.changes = [november(9, "first"), moved, between, november(10, "new")]
-    assert (await around.run("ingest.api", keyed(provider))).rows == 4
+    assert (await around.run("ingest.api", config)).rows == 4
     rows = await around.rows("SELECT id, value FROM $.items ORDER BY CAST(id AS INT64)")
-    assert [(row["id"], row["value"]) for row in rows] == [
+    assert [(str(row["id"]), row["value"]) for row in rows] == [
         ("1", "moved"),
         ("5", "first"),
         ("9", "first"),

@@ -197,6 +197,12 @@ class Contract:
         """Whether it says the type of a column."""
         return self._declared(header) is not None
 
+    def as_text(self, values: pl.Series) -> pl.Series:
+        """The same for what was delivered in a column and for what is kept of it."""
+        kind = self._kind(values.name)
+        written = texts(values)
+        return written if kind is None else texts(read(values, kind, self.style)).fill_null(written)
+
     def _is_text(self, header: str) -> bool:
         return self._declared(header) == "text"
 

@@ -10,7 +10,7 @@ from libs.clock import earlier
 from libs.objects import Objects
 from services.executor.ingest.api_pages import PageFiles
 from services.executor.ingest.api_source import Incremental
-from services.executor.ingest.contract import Rows
+from services.executor.ingest.contract import Contract, Rows
 from services.executor.ingest.deliveries import Delivery
 from services.executor.ingest.errors import IngestError
 from services.executor.ingest.parts import each
@@ -32,15 +32,20 @@ class NoCursorError(IngestError):
 class Cursor:
     """Of one load. What is as new as `start` is read anew; what is older stays as it was."""
 
-    def __init__(self, said: Incremental, start: datetime) -> None:
-        self._said, self.start = said, start
+    def __init__(self, said: Incremental, contract: Contract, start: datetime) -> None:
+        self._said, self._contract, self.start = said, contract, start
         self._newest: datetime | None = None
         names = dict.fromkeys(said.key, pl.String())
         self._newest_of_key = pl.DataFrame(schema={**names, _AT: INSTANT, _NUMBER: pl.Int64()})
 
     @classmethod
     async def of(
-        cls, said: Incremental, current: Delivery | None, files: PageFiles, folder: str
+        cls,
+        said: Incremental,
+        contract: Contract,
+        current: Delivery | None,
+        files: PageFiles,
+        folder: str,
     ) -> "Cursor":
         """Begins where the step began the first time it was tried, whatever happened since."""
         name = f"{folder}/cursor"
@@ -50,7 +55,7 @@ class Cursor:
             start = earlier(datetime.fromisoformat(reached), timedelta(days=said.look_back_days))
         await files.create(name, start.isoformat().encode())
         kept = await files.fetch(name)
-        return cls(said, datetime.fromisoformat(kept.decode()) if kept else start)
+        return cls(said, contract, datetime.fromisoformat(kept.decode()) if kept else start)
 
     @property
     def words(self) -> Mapping[str, str]:
@@ -96,15 +101,18 @@ class Cursor:
             async for batch in each(ParquetFile(spool, name).batches()):
                 left = batch.filter(self._times(batch) < self.start)
                 if self.has_key:
-                    self._keys(left)
-                    left = left.join(self._newest_of_key, on=self._said.key, how="anti")
+                    number = pl.int_range(left.height, dtype=pl.Int64, eager=True).alias(_NUMBER)
+                    names = self._keys(left).with_columns(number)
+                    stay = names.join(self._newest_of_key, on=self._said.key, how="anti")
+                    left = left.filter(number.is_in(stay[_NUMBER].implode()))
                 yield Rows(left.with_columns(pl.lit(load_id).alias("x_load_id")))
 
     def _keys(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """As text: kept ones may have a declared type, and those of answers have none yet."""
         for name in self._said.key:
             if name not in frame.columns or frame[name].has_nulls():
                 raise NoCursorError(name, None, "something that names it")
-        return frame.select(self._said.key)
+        return pl.DataFrame([self._contract.as_text(frame[name]) for name in self._said.key])
 
     def _times(self, frame: pl.DataFrame) -> pl.Series:
         if self._said.field not in frame.columns:

@@ -56,7 +56,8 @@ class IngestApi(StepType):
         with phrased(), spooled("answers") as spool:
             store = PageStore(self._tools.files, given.work_folder)
             current = await self._before(given, config, table, slice_)
-            cursor = await self._cursor(given, config, current)
+            contract = await self._loader.contract(given, table, config)
+            cursor = await self._cursor(given, config, contract, current)
             filled = _filling(given, slice_, cursor)
             asked = filled(config.query), filled(config.body)
             pages = await self._collect(given, config, asked, store)
@@ -64,7 +65,6 @@ class IngestApi(StepType):
             target = Target(table, slice_, load_id, (config.base_url + config.path,), sparse=True)
             done = await self._loader.unchanged(given, target)
             if done is None:
-                contract = await self._loader.contract(given, table, config)
                 answers = _Answers(store, pages, target, contract, config.path, config.whole)
                 rows = self._rows(answers, cursor, current, spool / "part")
                 facts = (lambda: cursor.facts) if cursor else dict
@@ -95,7 +95,7 @@ class IngestApi(StepType):
         return await self._loader.deliveries.readable(tenant, table, slice_)
 
     async def _cursor(
-        self, given: StepRun, config: Config, current: Delivery | None
+        self, given: StepRun, config: Config, contract: Contract, current: Delivery | None
     ) -> Cursor | None:
         if config.incremental is None:
             return None
@@ -104,7 +104,8 @@ class IngestApi(StepType):
                 f"contract {config.contract} does not go with incremental: choose evolve, freeze"
             )
             raise StepError("invalid_config", detail)
-        return await Cursor.of(config.incremental, current, self._tools.files, given.work_folder)
+        files, folder = self._tools.files, given.work_folder
+        return await Cursor.of(config.incremental, contract, current, files, folder)
 
     async def _rows(
         self, answers: "_Answers", cursor: Cursor | None, current: Delivery | None, spool: Path
