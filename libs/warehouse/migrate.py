@@ -1,4 +1,6 @@
-"""Making a warehouse match what is declared: create, add, never take away."""
+"""Making a warehouse match what is declared: create, add, widen, never take away."""
+
+from collections.abc import Iterable
 
 from google.api_core.exceptions import BadRequest, Conflict, NotFound
 from google.cloud import bigquery
@@ -10,7 +12,7 @@ from libs.warehouse.errors import (
     MissingObjectError,
     SchemaConflictError,
 )
-from libs.warehouse.schema import Column, Dataset, Found, Object, Table, View
+from libs.warehouse.schema import WIDENED, Column, Dataset, Found, Object, Table, View
 
 # Names under which the REST interface gives the same types back.
 SAME = {"INTEGER": "INT64", "FLOAT": "FLOAT64", "BOOLEAN": "BOOL"}
@@ -97,18 +99,35 @@ def _new_table(name: str, wanted: Table) -> bigquery.Table:
 
 def _extend(client: bigquery.Client, found: bigquery.Table, wanted: Table) -> ObjectAction:
     known = {field.name: field for field in found.schema}
+    narrow = [c for c in wanted.columns if c.name in known and _is_narrow(c, known[c.name])]
     for column in wanted.columns:
-        if column.name in known:
+        if column.name in known and column not in narrow:
             _check_same(wanted, column, known[column.name])
     missing = [column for column in wanted.columns if column.name not in known]
+    if narrow:
+        _widen(client, wanted, narrow)
+        found = client.get_table(found.reference, retry=RETRY, timeout=DEADLINE)
     if not missing:
-        return ObjectAction.UNCHANGED
+        return ObjectAction.MIGRATED if narrow else ObjectAction.UNCHANGED
     for column in missing:
         if column.mode == "REQUIRED":
             raise SchemaConflictError(wanted.path, column.name, "REQUIRED", "absent")
     found.schema = [*found.schema, *(field_of(column) for column in missing)]
     client.update_table(found, ["schema"], retry=RETRY, timeout=DEADLINE)
     return ObjectAction.MIGRATED
+
+
+def _is_narrow(column: Column, found: bigquery.SchemaField) -> bool:
+    there = found_of(found)
+    widened = [wide for narrow, wide in WIDENED.items() if narrow == there.type]
+    return column.type in widened and there.mode == column.mode
+
+
+def _widen(client: bigquery.Client, wanted: Table, columns: Iterable[Column]) -> None:
+    """BigQuery has no other way to do it than SQL."""
+    changes = ", ".join(f"ALTER COLUMN `{c.name}` SET DATA TYPE {c.type}" for c in columns)
+    sql = f"ALTER TABLE `{client.project}.{wanted.path}` {changes}"
+    client.query_and_wait(sql, retry=RETRY, api_timeout=DEADLINE)
 
 
 def _check_same(wanted: Table, column: Column, found: bigquery.SchemaField) -> None:

@@ -172,6 +172,21 @@ async def test_a_replay_without_anything_aside_changes_nothing(around: Surroundi
     assert around.heard.notes == ["nothing is in quarantine"]
 
 
+async def test_a_batch_put_aside_in_whole_has_no_types(around: Surroundings) -> None:
+    said = config("discard_row", files="bills/*")
+    good, odd = b'{"account": "007", "paid": true}\n', b'{"paid": "soon", "note": "x"}\n'
+    around.deliver("bills/2.ndjson", good)
+    await around.run("ingest.file", said)
+    for name in ("1", "3"):
+        around.deliver(f"bills/{name}.ndjson", odd)
+    assert (await around.run("ingest.file", said)).rows == 1
+    assert [row[:3] for row in await aside(around)] == [
+        (0, "the contract does not know it", "note")
+    ] * 2
+    (row,) = await around.rows("SELECT account, paid FROM $.raw")
+    assert row == {"account": "007", "paid": True}
+
+
 async def test_a_good_delivery_empties_the_quarantine_of_its_slice(around: Surroundings) -> None:
     await load(around, BAD, config("discard_row", columns=TYPES))
     assert await load(around, BILL, config("discard_row", columns=TYPES)) == 2

@@ -126,6 +126,7 @@ def test_a_column_that_is_there_keeps_its_type_and_every_digit_or_refuses(
         assert _values(found.to_list()) == _values(texts)
         return
     assert (refused.file, refused.column, type_ != "STRING") == ("f", "c", True)
+    assert "name another `target_table`" in str(refused)
 
 
 def test_what_is_no_json_is_refused() -> None:
@@ -266,15 +267,34 @@ async def test_text_among_numbers_is_refused_with_its_line_unless_a_type_is_decl
         assert "much" in await column(around)
 
 
+@pytest.mark.parametrize("block", [1, 16 << 20])
+async def test_a_column_of_whole_numbers_is_widened_by_the_first_that_is_none(
+    around: Surroundings, monkeypatch: pytest.MonkeyPatch, block: int
+) -> None:
+    monkeypatch.setattr("services.executor.ingest.readers.JSON_BLOCK", block)
+    around.deliver("b/b.ndjson", lines("1", str(2**63 - 1)))
+    await around.run("ingest.file", {**CONFIG, "slice": "2026-10"})
+    around.deliver("b/b.ndjson", lines("2", "0.123456789012345678", str(2**63)))
+    await around.run("ingest.file", CONFIG)
+    kept = await around.rows("SELECT cost FROM $.raw ORDER BY x_slice, x_row")
+    assert [row["cost"] for row in kept] == [
+        Decimal(text) for text in ("1", str(2**63 - 1), "2", "0.123456789012345678", str(2**63))
+    ]
+    assert await type_of(around) == "BIGNUMERIC"
+    around.deliver("b/b.ndjson", lines("3"))
+    assert (await around.run("ingest.file", CONFIG)).rows == 1
+
+
 async def test_a_number_that_a_tables_column_cannot_hold_is_refused_with_its_line(
     around: Surroundings,
 ) -> None:
     around.deliver("b/b.ndjson", lines("1"))
     await around.run("ingest.file", CONFIG)
-    around.deliver("b/b.ndjson", lines("1", "0.5"))
-    with pytest.raises(StepError, match=r"b/b\.ndjson, line 2, column cost: .*0\.5.* INT64"):
+    around.deliver("b/b.ndjson", lines("0.5", "1e40"))
+    said = r"b/b\.ndjson, line 2, column cost: .*1e\+?40.* INT64, .*name another `target_table`"
+    with pytest.raises(StepError, match=said):
         await around.run("ingest.file", CONFIG)
-    assert await column(around) == [1]
+    assert (await column(around), await type_of(around)) == ([1], "INT64")
 
 
 def test_a_value_that_does_not_fit_is_told_by_its_row() -> None:

@@ -73,15 +73,25 @@ class RefusedFileError(IngestError):
 class ColumnConflictError(RefusedFileError):
     code = "column_conflict"
 
-    def __init__(
-        self, file: str, row: int, column: str, problem: str, line: int | None = None
+    def __init__(  # noqa: PLR0913  where it is, and what is wrong
+        self,
+        file: str,
+        row: int,
+        column: str,
+        problem: str,
+        line: int | None = None,
+        *,
+        given: bool = False,
     ) -> None:
-        """`row` is its number in the file, from zero."""
-        self.row, self._said = row, problem
+        """`row` is its number in the file, from zero; a type that is given is the table's."""
+        self.row, self._said, self._given = row, problem, given
         place = f"row {row + 1}: " if line is None else ""
-        whole = f"{place}{problem}; declare its type in `columns`"
+        advice = "name another `target_table`" if given else "declare its type in `columns`"
+        whole = f"{place}{problem}; {advice}"
         super().__init__(file, whole, line=line, column=column)
 
     def at(self, line: int | None) -> "ColumnConflictError":
         """The same, once it is known on which line that is."""
-        return ColumnConflictError(self.file, self.row, self.column, self._said, line)
+        return ColumnConflictError(
+            self.file, self.row, self.column, self._said, line, given=self._given
+        )

@@ -1,16 +1,17 @@
 """Parts of a flat table: each column has one type in all of them, whatever came first.
 
-A column that the table has already keeps its type. Else the widest counts that a
-value needs; parts that were written before it came are written again.
+A column that the table has already keeps its type, but for INT64 that a value does not
+fit: that becomes BIGNUMERIC. Else the widest counts that a value needs; parts that were
+written before it came are written again. What has no value has no say.
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 import polars as pl
 
-from libs.warehouse.schema import Column, Type
+from libs.warehouse.schema import WIDENED, Column, Type
 from services.executor.ingest.errors import ColumnConflictError
 from services.executor.ingest.fitting import (
     WIDTHS,
@@ -34,6 +35,8 @@ class FlatParts(PartWriter):
     """Types of the columns that the table has."""
     empty: set[str] = field(default_factory=set)
     """Columns without a value, and so without a type: they are left out."""
+    _unsaid: set[str] = field(default_factory=set)
+    """Columns whose type no value has told yet: the first that comes does."""
     _numbers: set[str] = field(default_factory=set)
     """Columns of text because of numbers that nothing else holds: no other text may be there."""
 
@@ -54,12 +57,15 @@ class FlatParts(PartWriter):
         self.empty |= set(frame.columns) - {values.name for values in there}
         for values in there:
             self._widen(values, frame)
-        return pl.DataFrame([self._in_type(values, frame) for values in there])
+        return self._in_types(there, frame)
 
     def _widen(self, values: pl.Series, frame: pl.DataFrame) -> None:
         name, type_ = values.name, type_of(values.dtype)
-        known = self.columns.get(name)
-        if known is None:
+        known, unsaid = self.columns.get(name), values.null_count() == values.len()
+        if known is not None and unsaid:
+            return
+        if known is None or name in self._unsaid:
+            (self._unsaid.add if unsaid else self._unsaid.discard)(name)
             given = next((each for each in WIDTHS if each == self.table.get(name)), type_)
             self.columns[name] = Column(name, given if type_ in WIDTHS else type_)
             return
@@ -73,18 +79,40 @@ class FlatParts(PartWriter):
             self._numbers.add(name)
         self.columns[name] = Column(name, wanted)
 
+    def _in_types(self, there: Iterable[pl.Series], frame: pl.DataFrame) -> pl.DataFrame:
+        """Without those that have no value, if their type is none that their column could have."""
+        return pl.DataFrame(
+            [
+                self._in_type(values, frame)
+                for values in there
+                if values.null_count() < values.len()
+                or wider(type_of(values.dtype), self.columns[values.name].type)
+            ]
+        )
+
     def _in_type(self, values: pl.Series, frame: pl.DataFrame) -> pl.Series:
         name = values.name
-        wanted = self.columns[name].type
+        wanted, given = self.columns[name].type, name in self.table
         try:
             if name in self._numbers and values.dtype == pl.String:
                 check_numbers(values)
-            return fitted(values, wanted, given=name in self.table)
+            return self._fitted(values, wanted) if given else fitted(values, wanted)
         except NoFitError as error:
-            where = "in the table" if name in self.table else "elsewhere"
-            type_ = "a number" if wanted == TEXT else wanted
+            where = "in the table" if given else "elsewhere"
+            type_ = "a number" if wanted == TEXT else self.table.get(name, wanted)
             problem = f"{str(error.value)[:80]!r} does not fit {type_}, which it is {where}"
-            raise _conflict(frame, name, error.row, problem) from None
+            raise _conflict(frame, name, error.row, problem, given=given) from None
+
+    def _fitted(self, values: pl.Series, wanted: Type) -> pl.Series:
+        """In the type of the table's column, or in what that can be made."""
+        try:
+            return fitted(values, wanted, given=True)
+        except NoFitError:
+            if wanted not in WIDENED:
+                raise
+        found = fitted(values, WIDENED[wanted], given=True)
+        self.columns[values.name] = Column(values.name, WIDENED[wanted])
+        return found
 
     def _is_to_change(self, column: str, type_: pl.DataType) -> bool:
         wanted = self.columns[column].type
@@ -100,9 +128,11 @@ class FlatParts(PartWriter):
         await asyncio.to_thread(before.unlink)
 
     def _retyped(self, frame: pl.DataFrame) -> pl.DataFrame:
-        return pl.DataFrame([self._in_type(values, frame) for values in frame.iter_columns()])
+        return self._in_types(frame.iter_columns(), frame)
 
 
-def _conflict(frame: pl.DataFrame, column: str, row: int, problem: str) -> ColumnConflictError:
+def _conflict(
+    frame: pl.DataFrame, column: str, row: int, problem: str, *, given: bool = False
+) -> ColumnConflictError:
     file, number = frame.select("x_file", "x_row").row(row)
-    return ColumnConflictError(file, number, column, problem)
+    return ColumnConflictError(file, number, column, problem, given=given)

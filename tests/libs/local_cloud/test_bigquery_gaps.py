@@ -3,6 +3,8 @@
 Each is a strict xfail, so a gap that closes by itself fails the suite and is taken out.
 """
 
+from decimal import Decimal
+
 import pytest
 from google.api_core import exceptions
 
@@ -88,6 +90,20 @@ def test_what_bigquery_refuses_is_refused(filled: Books, statement: str) -> None
     with pytest.raises(exceptions.BadRequest):
         filled.run(statement)
     assert filled.rows("SELECT id, v FROM t ORDER BY id") == [(1, "a"), (2, "b")]
+
+
+def test_a_column_is_widened_and_made_nothing_else(filled: Books) -> None:
+    filled.create("wide", field("n", "INT64"), field("b", "BIGNUMERIC"), field("v", "STRING"))
+    filled.run(f"INSERT wide (n, b) VALUES ({2**63 - 1}, NUMERIC '0.5')")
+    filled.run("ALTER TABLE wide ALTER COLUMN n SET DATA TYPE BIGNUMERIC")
+    filled.run("INSERT wide (n) VALUES (PARSE_NUMERIC('0.123456789'))")
+    fine = Decimal("0.123456789")
+    assert filled.rows("SELECT n FROM wide ORDER BY n") == [(fine,), (Decimal(2**63 - 1),)]
+    for column, type_ in (("n", "INT64"), ("n", "STRING"), ("v", "INT64")):
+        with pytest.raises(exceptions.BadRequest, match="is assignable to the new type"):
+            filled.run(f"ALTER TABLE wide ALTER COLUMN {column} SET DATA TYPE {type_}")
+    table = filled.client.get_table(f"{filled.client.project}.{filled.name}.wide")
+    assert [found.field_type for found in table.schema] == ["BIGNUMERIC", "BIGNUMERIC", "STRING"]
 
 
 @pytest.mark.xfail(strict=True, reason="a name with dashes must stand in backticks")

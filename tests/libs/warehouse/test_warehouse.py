@@ -95,6 +95,20 @@ async def test_columns_are_added_and_never_changed(warehouse: Warehouse) -> None
         await warehouse.ensure(other)
 
 
+async def test_a_column_of_whole_numbers_is_widened(warehouse: Warehouse) -> None:
+    narrow = Table("books", "narrow", (Column("n", "INT64"),))
+    await warehouse.ensure(narrow)
+    await warehouse.query(f"INSERT books.narrow (n) VALUES ({2**63 - 1})")
+    wide = replace(narrow, columns=(Column("n", "BIGNUMERIC"), Column("note", "STRING")))
+    actions = [(await warehouse.ensure(wide))[0].action for _ in range(2)]
+    assert actions == [ObjectAction.MIGRATED, ObjectAction.UNCHANGED]
+    assert await warehouse.query("SELECT * FROM books.narrow") == [
+        {"n": Decimal(2**63 - 1), "note": None}
+    ]
+    with pytest.raises(SchemaConflictError, match=r"books\.narrow\.n"):
+        await warehouse.ensure(narrow)
+
+
 async def test_appended_rows_come_back_exactly(warehouse: Warehouse) -> None:
     await warehouse.append(TABLE, [row("one"), row("two")])
     found = await warehouse.query("SELECT * FROM books.entries WHERE id = @id", {"id": "one"})
