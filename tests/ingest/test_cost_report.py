@@ -217,3 +217,13 @@ def test_a_commitment_costs_what_it_covers() -> None:
     torn = named(history_checks(bill.convert(fewer)[1].tally, {}, {}, NOW))
     name = "commitments_cost_what_they_cover"
     assert torn[name].failing_rows > whole[name].failing_rows
+
+
+def test_a_refund_of_a_fee_changes_nothing_of_what_the_fee_covers() -> None:
+    bill = load_ledger("aws_cur")
+    fees = [line for line in bill.lines if not line.title.startswith("A refund of")]
+    assert len(fees) < len(bill.lines)
+    name = "commitments_cost_what_they_cover"
+    refunded = named(history_checks(bill.convert(bill.lines)[1].tally, {}, {}, NOW))[name]
+    paid = named(history_checks(bill.convert(fees)[1].tally, {}, {}, NOW))[name]
+    assert refunded.detail == paid.detail

@@ -160,7 +160,8 @@ class Tally:
             grouped.filter(pl.col("CommitmentDiscountId").is_not_null())
             .group_by("BillingPeriodStart", "CommitmentDiscountId")
             .agg(
-                pl.col("BilledCost").filter(bought).sum(),
+                # Not what is refunded: its effective cost stands in its own row.
+                (pl.col("BilledCost") - pl.col("EffectiveCost")).filter(bought).sum(),
                 pl.col("EffectiveCost").filter(~bought).sum(),
                 pl.col("rows").filter(~bought).sum(),
             )
