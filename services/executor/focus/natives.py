@@ -5,13 +5,14 @@ from collections.abc import Sequence
 
 from services.executor.focus.mapping import Mapping, SourceColumn
 from services.executor.focus.source import english, plain
+from services.executor.ingest.contract import ROLE
 from services.executor.ingest.parts import column_name
 
 PREFIX = "x_"
 EVERY = "*"
 _HUMPS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _APART = re.compile(r"[^A-Za-z0-9]+")
-OURS = frozenset({"x_provider", "x_load_id", "x_slice", "x_file", "x_row"})
+OURS = frozenset({"x_provider", "x_load_id", "x_slice", "x_file", "x_row", ROLE})
 """What the platform itself says of each row: a sender's column of such a name is not kept."""
 
 
