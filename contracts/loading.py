@@ -4,8 +4,10 @@ Asked by whoever takes a definition, before it is saved, and by the step itself.
 """
 
 from collections.abc import Iterator, Mapping
+from typing import Literal, get_args
 
-LOADERS = ("executor", "bigquery")
+Loader = Literal["executor", "bigquery"]
+LOADERS: tuple[Loader, ...] = get_args(Loader)
 WAY_OUT = "leave out `load_by: bigquery`, so that the executor reads the files"
 _ELSEWHERE = "://"
 _NOTHING: Mapping[str, object] = {

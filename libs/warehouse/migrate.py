@@ -119,8 +119,7 @@ def _extend(client: bigquery.Client, found: bigquery.Table, wanted: Table) -> Ob
 
 def _is_narrow(column: Column, found: bigquery.SchemaField) -> bool:
     there = found_of(found)
-    widened = [wide for narrow, wide in WIDENED.items() if narrow == there.type]
-    return column.type in widened and there.mode == column.mode
+    return column.type == WIDENED.get(there.type) and there.mode == column.mode
 
 
 def _widen(client: bigquery.Client, wanted: Table, columns: Iterable[Column]) -> None:

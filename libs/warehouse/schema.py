@@ -16,7 +16,7 @@ Type = Literal[
     "JSON",
     "BYTES",
 ]
-WIDENED: Mapping[Type, Type] = {"INT64": "BIGNUMERIC"}
+WIDENED: Mapping[str, Type] = {"INT64": "BIGNUMERIC"}
 """What a column that is there is made where that is declared."""
 Mode = Literal["NULLABLE", "REQUIRED", "REPEATED"]
 

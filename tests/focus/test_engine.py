@@ -314,6 +314,10 @@ def test_the_senders_own_columns_of_a_focus_file_are_kept() -> None:
     assert "x_load_id" not in found.columns
 
 
+def _first_with(own: dict[str, str]) -> pl.DataFrame:
+    return FIRST.with_columns(pl.lit(value).alias(name) for name, value in own.items())
+
+
 def test_columns_of_a_bill_are_kept_under_one_name_however_they_are_written() -> None:
     kept = AWS.model_copy(
         update={"kept": ("lineItem/LineItemId", "cost_category*", "bill_bill_type", "no_such")}
@@ -324,7 +328,7 @@ def test_columns_of_a_bill_are_kept_under_one_name_however_they_are_written() ->
         "costCategory/Cost Center": "c",
         "costCategory/Team": "",
     }
-    frame = FIRST.with_columns(pl.lit(value).alias(name) for name, value in own.items())
+    frame = _first_with(own)
     found, converter = convert(frame, kept)
     more = set(found.columns) - set(convert(FIRST)[0].columns)
     assert more == {
@@ -346,16 +350,17 @@ def test_all_columns_are_kept_but_tags_and_what_the_platform_says() -> None:
     every = AWS.model_copy(update={"kept": ("*",)})
     own = {
         "x_file": "f",
+        "x_role": "actual",
         "provider": "sender's",
         "product/someThing": "s",
         "resourceTags/user:a": "b",
     }
-    frame = FIRST.with_columns(pl.lit(value).alias(name) for name, value in own.items())
+    frame = _first_with(own)
     found, _ = convert(frame, every)
     row = found.row(0, named=True)
     assert row["x_product_some_thing"] == "s"
     assert row["x_line_item_unblended_cost"] == FIRST["line_item_unblended_cost"][0]
-    assert not {"x_file", "x_provider", "x_resource_tags_user_a"} & set(found.columns)
+    assert not {"x_file", "x_role", "x_provider", "x_resource_tags_user_a"} & set(found.columns)
     assert found.drop(c for c in found.columns if c.startswith("x_")).equals(
         convert(frame)[0].drop(c for c in convert(frame)[0].columns if c.startswith("x_"))
     )

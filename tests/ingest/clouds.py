@@ -112,11 +112,9 @@ class Clouds(Provider):
             return web.json_response({"Message": f"no {unknown}"}, status=400)
         assert request.content_type == "application/json"
         assert 1 <= asked["MaxResults"] <= 100
-        at = int(asked.get("NextToken", "0"))
-        answer: dict[str, object] = {"Findings": self.findings[at : at + PER_PAGE]}
-        if at + PER_PAGE < len(self.findings):
-            answer["NextToken"] = str(at + PER_PAGE)
-        return web.json_response(answer)
+        found, following = self._page_of_findings(asked.get("NextToken"))
+        more = {"NextToken": following} if following else {}
+        return web.json_response({"Findings": found, **more})
 
     async def policy_states(self, request: web.Request) -> web.Response:
         """The next page's address is in the answer; it is asked for by POST as well."""
@@ -124,25 +122,20 @@ class Clouds(Provider):
             return refused
         if request.query["api-version"] != "2019-10-01" or await request.read():
             return web.json_response({"error": "bad request"}, status=400)
-        at = int(request.query.get("$skiptoken", "0"))
-        found = self.findings[at : at + PER_PAGE]
-        more = f"{self.url}{request.path}?api-version=2019-10-01&$skiptoken={at + PER_PAGE}"
-        following = more if at + PER_PAGE < len(self.findings) else None
-        body = {"@odata.nextLink": following, "@odata.count": len(found), "value": found}
+        found, following = self._page_of_findings(request.query.get("$skiptoken"))
+        more = f"{self.url}{request.path}?api-version=2019-10-01&$skiptoken={following}"
+        link = more if following else None
+        body = {"@odata.nextLink": link, "@odata.count": len(found), "value": found}
         return web.json_response(body)
 
     async def scc_findings(self, request: web.Request) -> web.Response:
         """As Google answers: an empty list is left out."""
         if refused := self._bearer_refusal(request):
             return refused
-        at = int(request.query.get("pageToken", "0"))
-        found = self.findings[at : at + PER_PAGE]
-        answer: dict[str, object] = {"readTime": "2026-12-01T00:00:00Z"}
-        if found:
-            answer["listFindingsResults"] = found
-        if at + PER_PAGE < len(self.findings):
-            answer["nextPageToken"] = str(at + PER_PAGE)
-        return web.json_response(answer)
+        found, following = self._page_of_findings(request.query.get("pageToken"))
+        page = {"listFindingsResults": found} if found else {}
+        more = {"nextPageToken": following} if following else {}
+        return web.json_response({"readTime": "2026-12-01T00:00:00Z", **page, **more})
 
     async def azure_list(self, request: web.Request) -> web.Response:
         if refused := self._azure_refusal(request):
@@ -213,6 +206,12 @@ class Clouds(Provider):
             return web.Response(status=401)
         headers = {} if name.startswith("plain/") else {"ETag": self._etag(name)}
         return web.Response(body=self.objects[name], headers=headers)
+
+    def _page_of_findings(self, token: str | None) -> tuple[list[dict[str, object]], str]:
+        """And the next page's token, if there is one."""
+        at = int(token or "0")
+        more = at + PER_PAGE < len(self.findings)
+        return self.findings[at : at + PER_PAGE], str(at + PER_PAGE) if more else ""
 
     def _content(self, request: web.Request) -> web.Response:
         name = request.match_info["name"]

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from decimal import Decimal
 
 from contracts.quality import CheckPart, CheckStatus, Severity
+from services.executor.focus.counted import none_of
 from services.executor.focus.money import EXACT, NOTHING, shown, total
 from services.executor.focus.tally import Tally, Unmapped
 from services.executor.focus.twice import MOST, Twice
@@ -50,15 +51,12 @@ def _cancelling(tally: Tally) -> Iterator[CheckPart]:
             f"{start:%Y-%m} {of or 'nameless'}: {shown(amount)}"
             for (start, of), amount in list(left.items())[:MOST_SHOWN]
         )
-        yield CheckPart(
-            name=name,
-            kind="charges_that_cancel_out",
+        yield none_of(
+            name,
+            "charges_that_cancel_out",
+            len(left),
+            tally.rows_in,
             severity=Severity.FAIL,
-            status=CheckStatus.FAILED if left else CheckStatus.PASSED,
-            observed=str(len(left)),
-            expected="0",
-            row_count=tally.rows_in,
-            failing_rows=len(left),
             detail=f"left over: {worst}" if left else "",
         )
 
@@ -111,17 +109,8 @@ def _once(tally: Tally, twice: Twice) -> CheckPart:
 
 def _elements(tally: Tally) -> Iterator[CheckPart]:
     for name, repeated in tally.repeated.items():
-        yield CheckPart(
-            name=f"{name}_stand_once",
-            kind="elements_that_stand_in_their_row_a_second_time",
-            column=name,
-            severity=Severity.WARN,
-            status=CheckStatus.FAILED if repeated else CheckStatus.PASSED,
-            observed=str(repeated),
-            expected="0",
-            row_count=tally.rows_in,
-            failing_rows=repeated,
-        )
+        kind = "elements_that_stand_in_their_row_a_second_time"
+        yield none_of(f"{name}_stand_once", kind, repeated, tally.rows_in, column=name)
 
 
 def _kept(tally: Tally) -> Iterator[CheckPart]:
@@ -139,16 +128,8 @@ def _kept(tally: Tally) -> Iterator[CheckPart]:
 
 
 def _rounded(tally: Tally) -> CheckPart:
-    return CheckPart(
-        name="amounts_fit_eighteen_decimals",
-        kind="digits_beyond_the_eighteenth_decimal",
-        severity=Severity.WARN,
-        status=CheckStatus.FAILED if tally.rounded else CheckStatus.PASSED,
-        observed=str(tally.rounded),
-        expected="0",
-        row_count=tally.rows_in,
-        failing_rows=tally.rounded,
-    )
+    kind = "digits_beyond_the_eighteenth_decimal"
+    return none_of("amounts_fit_eighteen_decimals", kind, tally.rounded, tally.rows_in)
 
 
 def _mapped(tally: Tally, budget: Decimal) -> list[CheckPart]:

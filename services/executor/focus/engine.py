@@ -22,10 +22,11 @@ from services.executor.focus.periods import with_period
 from services.executor.focus.source import HAS, Source, headers_of, plain
 from services.executor.focus.specification import focus
 from services.executor.focus.tally import AMOUNT, COUNTED, CURRENCY, Tally, Unmapped
+from services.executor.ingest.contract import ROLE
 from services.executor.ingest.values import PLAIN, Style
 
 PART, SPLIT = "part", "\0split"
-FILE, ROLE = "x_file", "x_role"
+FILE = "x_file"
 NOT_SPLIT = 0
 _PERIOD = ("period_start", "period_end")
 
@@ -41,12 +42,12 @@ class Converter:
         style: Style = PLAIN,
     ) -> None:
         """Adds to the tally if one is given. Raises `MappingError` or `MissingColumnsError`."""
-        self._mapping = mapping = with_natives(mapping, schema.names())
+        mapping = with_natives(mapping, schema.names())
         self.tally = Tally() if tally is None else tally
         found = flattened(schema, headers_of(mapping, "json") | headers_of(mapping, "list"))
         found |= _members(mapping, schema)
-        self._mapping, absent = with_kept(mapping, list(found))
-        mapping = self._mapping
+        mapping, absent = with_kept(mapping, list(found))
+        self._mapping = mapping
         self.tally.miss(absent)
         self._source = Source(mapping, list(found), style)
         self._flattened = {name: found[name] for name in self._source.needs}

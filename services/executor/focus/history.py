@@ -7,6 +7,7 @@ from statistics import median
 
 from contracts.quality import CheckPart, CheckStatus, Severity
 from libs.clock import later
+from services.executor.focus.counted import none_of
 from services.executor.focus.money import NOTHING, added, less, shown
 from services.executor.focus.tally import Key, Tally
 
@@ -119,17 +120,7 @@ def _stands_out(cost: Decimal, past: Sequence[Decimal]) -> bool:
 
 
 def _said(name: str, tally: Tally, failing: int, kind: str, detail: str) -> CheckPart:
-    return CheckPart(
-        name=name,
-        kind=kind.replace(" ", "_"),
-        severity=Severity.WARN,
-        status=CheckStatus.FAILED if failing else CheckStatus.PASSED,
-        observed=str(failing),
-        expected="0",
-        row_count=tally.rows_in,
-        failing_rows=failing,
-        detail=detail,
-    )
+    return none_of(name, kind.replace(" ", "_"), failing, tally.rows_in, detail=detail)
 
 
 def _month_after(start: datetime) -> datetime:

@@ -10,10 +10,11 @@ import orjson
 import polars as pl
 
 from services.executor.focus.errors import BadValueError
+from services.executor.ingest.fitting import is_number
+from services.executor.ingest.values import spread
 
 MOST_OF_PYTHON = 50_000
 """Characters: what is longer is no list of credits or labels, and parsing takes far more room."""
-_NUMBER = re.compile(r"-?\d+(\.\d+)?([eE][+-]?\d+)?")
 _LINE_BREAK = re.compile(rb"\r\n|\r|\n")
 """As Python counts lines, to which its parser's positions refer."""
 _WORDS = (None, True, False)
@@ -29,10 +30,7 @@ def read_texts(
     """
     different = texts.unique().drop_nulls()
     found = [_read(texts, text, made, expected) for text in different]
-    known = pl.DataFrame({"text": different, "found": pl.Series(found, dtype=dtype)})
-    given = texts.alias("text").to_frame()
-    joined = given.join(known, on="text", how="left", maintain_order="left")
-    return joined["found"].alias(texts.name)
+    return spread(texts, different, pl.Series(found, dtype=dtype))
 
 
 def in_text(value: Any) -> str | None:
@@ -95,7 +93,7 @@ def _of_node(node: ast.expr, lines: Sequence[bytes]) -> Any:
             return value
     # Not `ast.get_source_segment`, which splits the whole text for each number.
     written = lines[node.lineno - 1][node.col_offset : node.end_col_offset].decode()
-    if node.lineno != node.end_lineno or not _NUMBER.fullmatch(written):
+    if node.lineno != node.end_lineno or not is_number(written):
         raise ValueError(written)
     return orjson.Fragment(written)
 

@@ -6,12 +6,12 @@ Its parts stay, so that later steps can read what was delivered.
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from contracts.loading import Loader
 from libs.objects import Objects
-from services.executor.ingest.errors import NotKeptError
+from services.executor.ingest.errors import NoSliceError, NotKeptError
 from services.executor.ingest.places import FoundFile
 
 ORIGIN = "origin"
@@ -32,7 +32,7 @@ class Delivery(BaseModel):
     aside: int = 0
     """Rows that did not fit the contract and are in quarantine."""
     facts: dict[str, str] = {}
-    loaded_by: Literal["executor", "bigquery"] = "executor"
+    loaded_by: Loader = "executor"
     """BigQuery leaves no parts: what it loaded is in the table alone."""
 
     @property
@@ -56,6 +56,13 @@ class Deliveries:
         found = await self.current(tenant, table, slice_)
         if found is not None and found.loaded_by != "executor":
             raise NotKeptError(table, slice_)
+        return found
+
+    async def delivered(self, tenant: str, table: str, slice_: str) -> Delivery:
+        """As `readable`, where there must be one. Raises `NoSliceError`, too."""
+        found = await self.readable(tenant, table, slice_)
+        if found is None:
+            raise NoSliceError(table, slice_)
         return found
 
     async def commit(self, tenant: str, table: str, slice_: str, delivery: Delivery) -> None:

@@ -2,6 +2,7 @@
 
 IngestError
 ├── NothingDeliveredError   no file, or only empty ones
+├── NoSliceError            a table does not hold what a step is to read
 ├── ChangedError            a file was replaced while it was read; trying again may help
 ├── NotKeptError            a delivery is in BigQuery alone, where no step can read it
 ├── RefusedColumnError      BigQuery made a column of a file that its table cannot have
@@ -29,6 +30,13 @@ class NothingDeliveredError(IngestError):
     def __init__(self, pattern: str, where: str, hint: str = "") -> None:
         more = f"; {hint}" if hint else ""
         super().__init__(f"no file matches {pattern!r} in {where}{more}")
+
+
+class NoSliceError(IngestError):
+    code = "nothing_delivered"
+
+    def __init__(self, table: str, slice_: str) -> None:
+        super().__init__(f"{table} holds no slice {slice_}: let an ingest step fill it first")
 
 
 class ChangedError(IngestError):

@@ -14,9 +14,10 @@ WIDTHS: Sequence[Type] = ("INT64", "FLOAT64", "BIGNUMERIC", "STRING")
 """Each holds what those before it hold, but for a few values that are refused."""
 DIGITS, DECIMALS = 38, 18
 _WHOLE = 20
-_CERTAIN = 2**53
+CERTAIN = 2**53
+"""Up to here a float holds every whole number."""
+_IS_NUMBER = re.compile(NUMBER)
 _PLAIN = rf"^-?\d{{1,{_WHOLE}}}(\.\d{{1,{DECIMALS}}})?$"
-_NUMBER = re.compile(NUMBER)
 
 
 class NoFitError(Exception):
@@ -34,6 +35,10 @@ def wider(first: Type, then: Type) -> Type | None:
     if first in WIDTHS and then in WIDTHS:
         return max(first, then, key=WIDTHS.index)
     return None
+
+
+def is_number(text: str) -> bool:
+    return _IS_NUMBER.fullmatch(text) is not None
 
 
 def type_of(type_: pl.DataType) -> Type:
@@ -123,7 +128,7 @@ def _floats(values: pl.Series, *, rounded: bool) -> pl.Series:
     found = values.cast(pl.Float64, strict=False)
     if rounded or not values.dtype.is_integer():
         return found
-    return found.set(~values.is_between(-_CERTAIN, _CERTAIN), None)
+    return found.set(~values.is_between(-CERTAIN, CERTAIN), None)
 
 
 def _checked(values: pl.Series, found: pl.Series) -> pl.Series:
@@ -139,7 +144,7 @@ def _fits(value: Decimal | None, decimals: int, whole: int) -> bool:
 
 def _decimal(text: str | None) -> Decimal | None:
     """None for what is no number, or one that nobody could write out."""
-    if text is None or not _NUMBER.fullmatch(text):
+    if text is None or not is_number(text):
         return None
     try:
         return Decimal(text)

@@ -14,13 +14,11 @@ from typing import Any, Never
 import orjson
 import polars as pl
 
-from services.executor.ingest.fitting import NUMBER, decimals
+from services.executor.ingest.fitting import CERTAIN, NUMBER, decimals
 
 _SHORT = 18
 """Digits for which INT64 has room, whatever they are."""
 _LOWEST, _HIGHEST = -(2**63), 2**63 - 1
-_CERTAIN = 2**53
-"""Up to here a float holds every whole number."""
 _SHAPES = bytes.maketrans(b"0123456789.eE-+", b"00000000000ee--")
 _MANY = b"0" * 16
 """Numbers of fewer digits are those of a float, and of INT64,"""
@@ -202,7 +200,7 @@ def _is_long(value: Any) -> bool:
         return any(map(_is_long, value.values()))
     if isinstance(value, list):
         return any(map(_is_long, value))
-    return isinstance(value, int) and abs(value) > _CERTAIN
+    return isinstance(value, int) and abs(value) > CERTAIN
 
 
 def _each(value: Any, made: Callable[[Any], Any]) -> Any:

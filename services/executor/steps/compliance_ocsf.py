@@ -23,7 +23,7 @@ from services.executor.ocsf.providers import READERS, Reader
 from services.executor.ocsf.tables import NEWEST, REPLACED, frame_of
 from services.executor.steps.phrasing import phrased
 from services.executor.steps.raw_load import RawLoader, slice_of
-from services.executor.steps.step import StepError, StepResult, StepRun, StepType
+from services.executor.steps.step import StepResult, StepRun, StepType
 from services.executor.steps.targets import target_of
 from services.executor.steps.tools import Tools
 
@@ -59,11 +59,7 @@ class ComplianceOcsf(StepType):
         slice_ = slice_of(config.slice, request)
         tenant, made_of = str(request.tenant_id), f"{source}.{slice_}"
         with phrased():
-            deliveries = self._loader.deliveries
-            delivery = await deliveries.readable(tenant, source, slice_)
-            if delivery is None:
-                detail = f"{source} holds no slice {slice_}: let an ingest step fill it first"
-                raise StepError("nothing_delivered", detail)
+            delivery = await self._loader.deliveries.delivered(tenant, source, slice_)
             said = {"delivery": delivery.load_id, "source": config.source, "v": READERS_VERSION}
             load_id = load_id_of((), said)
             folder = folder_of(tenant, target, made_of, load_id)

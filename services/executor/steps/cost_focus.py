@@ -90,7 +90,7 @@ class CostFocus(StepType):
             if config.provider:
                 mapping = mapping.model_copy(update={"provider": config.provider})
             mapping = mapping.model_copy(update={"kept": _kept(config, request)})
-            delivery = await self._delivered(tenant, source.table, source.slice)
+            delivery = await self._deliveries.delivered(tenant, source.table, source.slice)
             _check_roles(delivery, mapping)
             load_id = load_id_of((), {**_identity(delivery, mapping), "source": made_of})
             current = await self._deliveries.current(tenant, target, made_of)
@@ -131,13 +131,6 @@ class CostFocus(StepType):
     async def cancel(self, given: StepRun) -> None:
         for part in ("stage", "conforms", "swap"):
             await self._warehouse.cancel_job(given.job_id_of(part))
-
-    async def _delivered(self, tenant: str, table: str, slice_: str) -> Delivery:
-        found = await self._deliveries.readable(tenant, table, slice_)
-        if found is None:
-            detail = f"{table} holds no slice {slice_}: let an ingest step fill it first"
-            raise StepError("nothing_delivered", detail)
-        return found
 
     async def _convert(self, work: "_Work", delivery: Delivery, parts: PartWriter) -> Tally:
         tally, converter, schema = Tally(), None, pl.Schema()

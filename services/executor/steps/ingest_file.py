@@ -10,11 +10,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iter
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
-from contracts.loading import unfit
+from contracts.loading import Loader, unfit
 from services.executor.ingest.contract import Contract, Contracted, Rows
 from services.executor.ingest.csv_reader import CsvOptions
 from services.executor.ingest.deliveries import load_id_of
@@ -74,7 +74,7 @@ class Config(Contracted):
     format: Format | None = None
     delimiter: str = Field(default=",", min_length=1, max_length=1)
     encoding: str = Field(default="", max_length=40, pattern=r"^[A-Za-z0-9_-]*$")
-    load_by: Literal["executor", "bigquery"] = "executor"
+    load_by: Loader = "executor"
     """`bigquery`: Parquet of the landing folder is loaded as it is, without the executor."""
 
     @model_validator(mode="after")

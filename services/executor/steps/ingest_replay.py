@@ -24,7 +24,7 @@ from services.executor.ingest.readers import ParquetFile
 from services.executor.ingest.spool import spooled
 from services.executor.steps.phrasing import phrased
 from services.executor.steps.raw_load import OWN, RawLoader, Target, slice_of, with_own
-from services.executor.steps.step import StepError, StepResult, StepRun, StepType
+from services.executor.steps.step import StepResult, StepRun, StepType
 from services.executor.steps.targets import target_of
 from services.executor.steps.tools import Tools
 
@@ -52,9 +52,7 @@ class IngestReplay(StepType):
         table = target_of(config.target_table, request)
         slice_ = slice_of(config.slice, request)
         with phrased(), spooled("replay") as spool:
-            current = await self._loader.deliveries.readable(str(request.tenant_id), table, slice_)
-            if current is None:
-                raise StepError("nothing_delivered", f"{table} holds no slice {slice_}")
+            current = await self._loader.deliveries.delivered(str(request.tenant_id), table, slice_)
             if not current.aside:
                 given.tell.progress(rows=current.rows, note="nothing is in quarantine")
                 return StepResult(current.rows)

@@ -1,6 +1,5 @@
 """The packaged templates, read once; a bad file is found when the service starts."""
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,10 +17,9 @@ from services.scheduler.definitions.hints import Hints
 from services.scheduler.definitions.nodes import DefinitionError, escape
 from services.scheduler.definitions.shapes import read_definition
 from services.scheduler.definitions.tree import compose
-from services.scheduler.templates.means import checks_of, credentials_of, tables_of
+from services.scheduler.templates.means import PARAMETER, checks_of, credentials_of, tables_of
 
 HERE = Path(__file__).parent
-_PARAMETER = re.compile(r"\$\{parameters\.([A-Za-z0-9_]+)\}")
 _FIELDS = {"title", "description", "version", "parameters", "definition"}
 
 
@@ -133,6 +131,6 @@ def _check_parameters(schema: Any, definition: DefinitionPart) -> None:
         for name, part in schema.get("properties", {}).items()
         if "default" in part or name in schema.get("required", ())
     }
-    used = set(_PARAMETER.findall(definition.model_dump_json()))
+    used = set(PARAMETER.findall(definition.model_dump_json()))
     if missing := sorted(used - given):
         raise ValueError(f"parameters: {missing[0]} has neither a default nor is it required")

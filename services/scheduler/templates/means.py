@@ -13,7 +13,7 @@ from contracts.pipelines import DefinitionPart, StepPart
 from contracts.templates import CredentialNeedPart, CredentialWayPart, TemplateRefPart
 from libs.warehouse.data_tables import COSTS, FINDINGS, LOADS
 
-_PARAMETER = re.compile(r"\$\{parameters\.([A-Za-z0-9_]+)\}")
+PARAMETER = re.compile(r"\$\{parameters\.([A-Za-z0-9_]+)\}")
 _OWN_DATASET = "${tenant_id}."
 _MADE_BESIDE = {"cost.focus": (COSTS, LOADS), "compliance.ocsf": (FINDINGS,)}
 FOCUS_RULES = "focus_1_4"
@@ -75,9 +75,9 @@ def credentials_of(
     for step in definition.steps:
         config: Any = step.config
         auth = config.get("auth", {})
-        for name in _PARAMETER.findall(str(config.get("credential", ""))):
+        for name in PARAMETER.findall(str(config.get("credential", ""))):
             ways[name] = _OF_FILES
-        for name in _PARAMETER.findall(str(auth.get("credential", ""))):
+        for name in PARAMETER.findall(str(auth.get("credential", ""))):
             ways[name] = (_of_api(ref, auth, str(config.get("base_url", "")), schema),)
     for name, any_of in ways.items():
         yield CredentialNeedPart(parameter=name, required=name in needed, any_of=any_of)
@@ -111,7 +111,7 @@ def _by_default(text: str, schema: Mapping[str, Any]) -> str:
     def default(match: re.Match[str]) -> str:
         return str(schema["properties"][match.group(1)].get("default", match.group()))
 
-    return _PARAMETER.sub(default, text)
+    return PARAMETER.sub(default, text)
 
 
 def _made(step: StepPart) -> Iterator[str]:
