@@ -15,11 +15,16 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from tests.bench.figures import Figure, Findings
+from tests.bench.figures import Curve, Figure, Findings
 from tests.pipelines import ONE_STEP
 from tests.stack import Stack
 
 ROUNDS = 4
+OF_A_TENANT = 50
+"""Runs: fewer than the plan allows in a day."""
+IN_FLIGHT = (1, 4, 16, 64)
+LEAST_RUNS, RUNS_EACH = 20, 5
+"""Of each client at least so many, so that all have one under way for most of the time."""
 HOPS = (
     ("POST → run.requested", "run.submit.v1", "run.requested.v1"),
     ("run.requested → attempt.started", "run.requested.v1", "attempt.started.v1"),
@@ -43,18 +48,23 @@ def main() -> None:
 
 
 def measure(stack: Stack, runs: int) -> None:
-    tenants = [f"bench_{number:02}" for number in range(runs // 50 + 2)]
-    for tenant in tenants:
-        stack.onboard(tenant)
-        stack.call("PUT", "/api/v1/pipelines/configs/ones", text=ONE_STEP, tenant=tenant)
+    tenants = onboarded(stack, "bench", runs // OF_A_TENANT + 2)
     figures = [
         *one_by_one(stack, tenants[0]),
         *many_at_once(stack, tenants[1:], runs),
         with_kept_status(stack, tenants[0]),
     ]
-    Findings("runs", figures).keep()
+    Findings("runs", figures, in_flight(stack)).keep()
     for figure in figures:
         print(figure)
+
+
+def onboarded(stack: Stack, prefix: str, count: int) -> list[str]:
+    tenants = [f"{prefix}_{number:02}" for number in range(count)]
+    for tenant in tenants:
+        stack.onboard(tenant)
+        stack.call("PUT", "/api/v1/pipelines/configs/ones", text=ONE_STEP, tenant=tenant)
+    return tenants
 
 
 def one_by_one(stack: Stack, tenant: str, count: int = 40) -> list[Figure]:
@@ -118,6 +128,31 @@ def many_at_once(stack: Stack, tenants: Sequence[str], runs: int) -> list[Figure
         Figure(f"{runs} runs at once: accepted", "/s", [runs / accepted]),
         Figure(f"{runs} runs at once: ended, recorded", "/s", [runs / ended]),
     ]
+
+
+def in_flight(stack: Stack) -> list[Curve]:
+    """As many clients as runs are to be under way: each begins the next when one has ended."""
+    latencies, rates = [], []
+    for clients in IN_FLIGHT:
+        runs = max(clients * RUNS_EACH, LEAST_RUNS)
+        tenants = onboarded(stack, f"flight_{clients}", max(clients // 2, 1))
+        asked = [tenants[number % len(tenants)] for number in range(runs)]
+        started = time.perf_counter()
+        with ThreadPoolExecutor(clients) as pool:
+            walls = list(pool.map(lambda tenant: _one(stack, tenant), asked))
+        rates.append((clients, runs / (time.perf_counter() - started)))
+        latencies.append((clients, statistics.median(walls)))
+    over = "runs in flight"
+    return [
+        Curve("POST → COMPLETED, P50, one step", over, "ms", latencies),
+        Curve("Runs that end", over, "a second", rates),
+    ]
+
+
+def _one(stack: Stack, tenant: str) -> float:
+    started = time.perf_counter()
+    stack.wait_for_run(tenant, submit(stack, tenant), within=120)
+    return (time.perf_counter() - started) * 1000
 
 
 def with_kept_status(stack: Stack, tenant: str) -> Figure:

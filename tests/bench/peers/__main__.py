@@ -10,7 +10,6 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from tests.bench.figures import Findings
 from tests.bench.peers import conversion, loading, orchestration
 
 PARTS = {
@@ -28,9 +27,9 @@ def main() -> None:
         parser.error(f"there is no part {unknown[0]}; there are {', '.join(PARTS)}")
     for name in chosen:
         with tempfile.TemporaryDirectory(prefix="peers-") as folder:
-            figures = PARTS[name](Path(folder))
-        Findings(f"{name}-beside-peers", figures).keep()
-        for figure in figures:
+            found = PARTS[name](Path(folder))
+        found.keep()
+        for figure in found.figures:
             print(figure, flush=True)
 
 

@@ -9,12 +9,13 @@ import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 
 from services.executor.focus.engine import Converter
 from services.executor.focus.mapping import load_mapping
 from services.executor.ingest.csv_reader import CsvOptions
 from services.executor.ingest.readers import open_reader
-from tests.bench.figures import Figure
+from tests.bench.figures import Curve, Figure, Findings
 from tests.bench.peers import made, refusing
 from tests.bench.peers.converting import schema_of
 from tests.bench.peers.peer import tool
@@ -22,7 +23,8 @@ from tests.bench.peers.watching import Took, finished, watched
 
 ROWS = int(os.environ.get("ROWS", "1_000_000"))
 ROUNDS = int(os.environ.get("ROUNDS", "3"))
-LONGER = 5
+SHORTER, LONGER = 4, 5
+"""What a bill of `ROWS` is divided and multiplied by, to see what grows with it."""
 WARM_UP = 1000
 OVER_PEER = 4.0
 MOST_MB, FLAT = 1000.0, 1.2
@@ -66,12 +68,15 @@ GCP = Pair(made.GCP, "gcp_billing", "gcp", PARQUET)
 PAIRS = {"AWS, CSV": AWS, "Azure, CSV": AZURE, "Google Cloud, Parquet": GCP}
 
 
-def measured(folder: Path) -> list[Figure]:
-    found = [figure for name, pair in PAIRS.items() for figure in _beside(folder, name, pair)]
-    return [*found, *refusing.measured(folder), *_hangs(folder)]
+def measured(folder: Path) -> Findings:
+    found = [_beside(folder, name, pair) for name, pair in PAIRS.items()]
+    figures = [figure for of_one, _ in found for figure in of_one]
+    curves = [curve for _, of_one in found for curve in of_one]
+    figures += [*refusing.measured(folder), *_hangs(folder)]
+    return Findings("conversion-beside-peers", figures, curves)
 
 
-def _beside(folder: Path, name: str, pair: Pair) -> list[Figure]:
+def _beside(folder: Path, name: str, pair: Pair) -> tuple[list[Figure], list[Curve]]:
     file = pair.bill.make(folder, ROWS)
     small = pair.bill.make(folder, WARM_UP)
     for command in (pair.ours, pair.theirs):
@@ -82,12 +87,11 @@ def _beside(folder: Path, name: str, pair: Pair) -> list[Figure]:
     ours, theirs, unconverted = zip(*turns, strict=True)
     as_it_comes = [_run(folder, pair.theirs_as_it_comes, file)]
     file.unlink()
-    long = pair.bill.make(folder, ROWS * LONGER)
-    longer = [_run(folder, pair.ours, long)]
-    long.unlink()
+    shorter = _of_rows(folder, pair, ROWS // SHORTER)
+    longer = _of_rows(folder, pair, ROWS * LONGER)
     peer, most = "focus-converter 1.0.0", max(took.peak_mb for took in ours)
     size = f"{name}, {ROWS:,} rows"
-    return [
+    figures = [
         Figure(f"{size}", "rows/s", _rate(ours), peer, _rate(theirs), OVER_PEER),
         Figure(
             f"{size}: beside it as it comes, with all columns of the bill",
@@ -109,11 +113,26 @@ def _beside(folder: Path, name: str, pair: Pair) -> list[Figure]:
         Figure(
             f"{name}, {ROWS * LONGER:,} rows: memory over that of {ROWS:,}",
             "times",
-            [longer[0].peak_mb / most],
+            [longer.peak_mb / most],
             aim=FLAT,
             more_is_better=False,
         ),
     ]
+    sizes = {ROWS // SHORTER: [shorter], ROWS: ours, ROWS * LONGER: [longer]}
+    rates = [(rows, median(rows / took.seconds for took in runs)) for rows, runs in sizes.items()]
+    peaks = [(rows, median(_peak(runs))) for rows, runs in sizes.items()]
+    curves = [
+        Curve(f"{name}: converted", "rows", "rows/s", rates),
+        Curve(f"{name}: memory", "rows", "MB", peaks),
+    ]
+    return figures, curves
+
+
+def _of_rows(folder: Path, pair: Pair, rows: int) -> Took:
+    file = pair.bill.make(folder, rows)
+    took = _run(folder, pair.ours, file)
+    file.unlink()
+    return took
 
 
 def _run(folder: Path, command: Callable[[Path, Path], list[str]], file: Path) -> Took:

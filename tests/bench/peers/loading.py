@@ -5,7 +5,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from tests.bench.figures import Figure
+from tests.bench.figures import Figure, Findings
 from tests.bench.peers.conversion import ROUNDS, ROWS, WARM_UP
 from tests.bench.peers.made import AWS
 from tests.bench.peers.peer import SCRIPTS, tool
@@ -22,7 +22,7 @@ TYPES = {
 """What is not text."""
 
 
-def measured(folder: Path) -> list[Figure]:
+def measured(folder: Path) -> Findings:
     types = json.dumps(TYPES)
     python = tool("load")
     commands = {
@@ -45,7 +45,7 @@ def measured(folder: Path) -> list[Figure]:
         found.append(Figure(size, "rows/s", rates[0], name, rates[1]))
         memory = f"{size}: memory"
         found.append(Figure(memory, "MB", peaks[0], name, peaks[1], more_is_better=False))
-    return found
+    return Findings("loading-beside-peers", found)
 
 
 def _run(folder: Path, command: list[str]) -> Took:

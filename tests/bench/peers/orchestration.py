@@ -15,7 +15,7 @@ from tests.bench.bench_executor import (
     save,
     timed,
 )
-from tests.bench.figures import Figure
+from tests.bench.figures import Figure, Findings
 from tests.bench.peers.peer import answered, running, told, tool
 from tests.stack import Stack, free_port
 
@@ -25,12 +25,12 @@ SLOW = f"{HEAVY_STEPS} heavy steps"
 OVER_PREFECT, OVER_AIRFLOW, OVER_CELERY = 10, 100, 0.25
 
 
-def measured(folder: Path) -> list[Figure]:
+def measured(folder: Path) -> Findings:
     light, heavy = ours(folder)
     celery, celery_heavy = by_celery(folder)
     prefect, prefect_heavy, called = by_prefect(folder)
     airflow, airflow_heavy = by_airflow(folder)
-    return [
+    figures = [
         _beside(LIGHT, light, "Airflow standalone", airflow, OVER_AIRFLOW),
         _beside(LIGHT, light, "Prefect served, 1 s polling", prefect, OVER_PREFECT),
         _beside(LIGHT, light, "Prefect called in its process", called),
@@ -40,6 +40,7 @@ def measured(folder: Path) -> list[Figure]:
         _beside(SLOW, heavy, "a bare chain of Celery and Redis", celery_heavy),
         _beside(SLOW, heavy, "the work alone", [bare(), bare()], 1 / 1.1),
     ]
+    return Findings("orchestration-beside-peers", figures)
 
 
 def _beside(
