@@ -41,6 +41,12 @@ def test_what_is_not_known_is_counted_with_what_it_costs() -> None:
     assert unmapped["line_type"].costs == {("QuantumSurcharge", "USD"): Decimal("0.77")}
 
 
+def test_a_category_that_focus_does_not_know_is_counted() -> None:
+    bill = load_ledger("focus_file")
+    found = bill.convert(bill.lines)[1].tally.unmapped["line_type"]
+    assert dict(found.rows) == {"Rebate": 1, "nothing": 1}
+
+
 @pytest.mark.parametrize(
     ("costs", "status", "observed"),
     [
