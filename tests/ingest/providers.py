@@ -28,6 +28,8 @@ class Provider:
     posted: list[dict[str, Any]] = field(default_factory=list)
     elsewhere: str = ""
     """Where the next page is said to be."""
+    link: str = '<{}>; rel="next"'
+    """How a header says where the next page is."""
     tokens: int = 0
     days: int = 30
     per_page: int = 7
@@ -135,7 +137,7 @@ class Provider:
         found = [{"id": number} for number in range(at, min(at + size, 10))]
         headers = {}
         if kind == "link" and at + 4 < 10:
-            headers["Link"] = f'<{self.url}/items/link?from={at + 4}>; rel="next"'
+            headers["Link"] = self.link.format(f"{self.url}/items/link?from={at + 4}")
         return web.json_response(found, headers=headers)
 
     async def items_posted(self, request: web.Request) -> web.Response:

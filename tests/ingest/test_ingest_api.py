@@ -12,6 +12,7 @@ from pydantic import TypeAdapter
 
 from services.executor.ingest.api_source import ApiSource
 from services.executor.ingest.asking import retry_after
+from services.executor.ingest.links import next_of
 from services.executor.steps.step import Credential, StepError, StepRetryError
 from tests.ingest.clouds import AWS_KEYS, PRINCIPAL, serve_clouds
 from tests.ingest.providers import ADMIN_KEY, DAY, Provider, serve
@@ -389,6 +390,65 @@ async def test_an_address_in_an_answer_leads_to_no_other_host(
     config = {**said, "method": "POST", "body": {"size": 4}, "records": ["found"]}
     with pytest.raises(StepError, match="its next page is on another host"):
         await around.run("ingest.api", config)
+
+
+@pytest.mark.parametrize("said", ["/posted", "posted", "HTTP://{host}/posted"])
+async def test_an_address_in_an_answer_may_be_written_as_addresses_are(
+    around: Surroundings, provider: Provider, said: str
+) -> None:
+    provider.elsewhere = said.format(host=provider.url.removeprefix("http://"))
+    paged = items(provider, "posted", {"kind": "link", "next": "@next"}, path="/posted")
+    config = {**paged, "method": "POST", "body": {"size": 4}, "records": ["found"]}
+    assert (await around.run("ingest.api", config)).rows == 10
+
+
+@pytest.mark.parametrize("said", ["http://[bad/posted", "//example.com/posted"])
+async def test_an_address_that_is_none_or_elsewhere_is_refused(
+    around: Surroundings, provider: Provider, said: str
+) -> None:
+    provider.link = f'<{said}>; rel="next"'
+    with pytest.raises(StepError, match="page 1: its next page is"):
+        await around.run("ingest.api", items(provider, "link", {"kind": "link"}))
+
+
+async def test_a_next_page_that_is_no_address_is_refused(
+    around: Surroundings, provider: Provider
+) -> None:
+    provider.written = '{"found": [{"id": 1}], "next": true}'
+    pages = {"kind": "link", "next": "next"}
+    with pytest.raises(StepError, match="page 1: its next page is no address"):
+        await around.run("ingest.api", items(provider, "written", pages, records=["found"]))
+
+
+async def test_a_header_may_hold_other_links_too(around: Surroundings, provider: Provider) -> None:
+    provider.link = '</first>; rel="first"; title="a, <b>", <{}>; title="x; y"; REL = "last Next"'
+    done = await around.run("ingest.api", items(provider, "link", {"kind": "link"}))
+    assert (done.rows, len(provider.asked)) == (10, 3)
+
+
+@pytest.mark.parametrize(
+    ("headers", "address"),
+    [
+        (['<u>; rel="next"'], "u"),
+        (["<u>;rel=next"], "u"),
+        (['<u>; title="a, b"; rel="next"'], "u"),
+        (['<u>; title="a \\"; rel=prev"; rel="next"'], "u"),
+        (['<u>; rel="last next"'], "u"),
+        (['<u> ; rel = "next" ;'], "u"),
+        (["<u>; REL=NEXT"], "u"),
+        (['<p>; rel="prev", <u,v;w>; rel="next"; x'], "u,v;w"),
+        (["<p>; rel=prev", "<u>; rel=next"], "u"),
+        (["<p>; rel=prev,, <u>; rel=next, <v>; rel=next"], "u"),
+        (['<p>; title="<u>; rel=next"'], ""),
+        (["<p>; rel=prev; rel=next"], ""),
+        (["<p>; rel=nextish"], ""),
+        (["<p>"], ""),
+        (["next"], ""),
+        ([], ""),
+    ],
+)
+def test_the_next_page_stands_in_a_header(headers: list[str], address: str) -> None:
+    assert next_of(headers) == address
 
 
 async def test_the_region_of_a_signature_is_that_of_the_address(around: Surroundings) -> None:

@@ -4,12 +4,11 @@ Nothing of a credential is ever in a URL, an error or a log line.
 """
 
 import asyncio
-import re
 import time
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
-from urllib.parse import quote, urlencode, urljoin, urlsplit
+from urllib.parse import quote, urlencode, urlsplit
 
 import orjson
 
@@ -26,11 +25,11 @@ from services.executor.ingest.asking import (
 )
 from services.executor.ingest.authorize import Authorizer
 from services.executor.ingest.json_rows import Decoder, NoJsonError
+from services.executor.ingest.links import next_of
 
 MOST_BYTES = 64 << 20
 UNAUTHORIZED = 401
 JSON = "application/json"
-_NEXT = re.compile(r'<([^<>]+)>\s*;[^,]*\brel="?next"?')
 Parameters = Mapping[str, Any]
 
 
@@ -50,7 +49,7 @@ class ApiClient:
     async def ask(
         self, url: str, query: Parameters, body: Parameters | None = None
     ) -> tuple[Any, str]:
-        """The answer's JSON, and the URL of the next page if its `Link` header has one.
+        """The answer's JSON, and the next page's address as its `Link` headers write it, if any.
 
         Raises `SourceRefusedError` and `SourceUnavailableError`.
         """
@@ -68,7 +67,7 @@ class ApiClient:
             headers, posted = {"Content-Type": JSON, **headers}, orjson.dumps(body)
         call = Call(self._source.method, whole, headers, posted)
         answer = await self._send(await self._authorizer.authorized(call))
-        return self._meaning(answer), _next_link(answer, whole)
+        return self._meaning(answer), next_of(answer.headers.getall("link", ()))
 
     async def _send(self, call: Call) -> Answered:
         limited = replace(call, total_seconds=self._source.timeout_seconds, max_bytes=MOST_BYTES)
@@ -103,8 +102,3 @@ class ApiClient:
 def _encoded(query: Parameters) -> str:
     """As signatures want it: no plus for a blank."""
     return urlencode(query, doseq=True, quote_via=quote, safe="-_.~")
-
-
-def _next_link(answer: Answered, url: str) -> str:
-    found = _NEXT.search(answer.headers.get("link", ""))
-    return urljoin(url, found.group(1)) if found else ""

@@ -7,9 +7,10 @@ its records and what asks for the page after it.
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Protocol
-from urllib.parse import urlsplit
+from urllib.parse import urljoin
 
 import orjson
+from yarl import URL
 
 from services.executor.ingest.api_client import ApiClient
 from services.executor.ingest.api_source import (
@@ -126,11 +127,8 @@ class Collector:
                     pages.first + number + 1 if pages.kind == "page" else (number + 1) * pages.size
                 )
                 return ask.following(after, pages)
-            case LinkedPages() as pages if link := _link(answer, link, pages.next):
-                said, asked = urlsplit(link), urlsplit(ask.url)
-                if (said.scheme, said.netloc) != (asked.scheme, asked.netloc):
-                    raise BadAnswerError(number + 1, "its next page is on another host")
-                return Ask(link, {}, ask.body)
+            case LinkedPages() as pages if said := _at(answer, pages.next) if pages.next else link:
+                return Ask(_linked(number, ask.url, said), {}, ask.body)
             case _:
                 return None
 
@@ -140,8 +138,16 @@ def _ask_of(page: Mapping[str, Any]) -> Ask | None:
     return Ask(**said) if said else None
 
 
-def _link(answer: Any, header: str, path: str) -> str:
-    return str(_at(answer, path) or "") if path else header
+def _linked(number: int, asked: str, said: Any) -> str:
+    """The address of the page that an answer says is next."""
+    try:
+        found: str = urljoin(asked, said)
+        elsewhere = URL(found).origin() != URL(asked).origin()
+    except (TypeError, ValueError):
+        raise BadAnswerError(number + 1, "its next page is no address") from None
+    if elsewhere:
+        raise BadAnswerError(number + 1, "its next page is on another host")
+    return found
 
 
 def _at(answer: Any, path: str) -> Any:
