@@ -1,10 +1,14 @@
-"""The formats that rules of FOCUS ask for, told from values."""
+"""The formats that rules of FOCUS ask for, and what is suspicious in a bill, told from values."""
 
 import re
 
+import polars as pl
 import pytest
 
-from services.executor.focus.conformance import conformance
+from services.executor.focus.conformance import conformance, cost_rows
+from services.executor.focus.engine import Converter
+from services.executor.focus.mapping import load_mapping
+from tests.focus.ledger import LEDGERS, load_ledger
 
 ELEMENT = '{"ContractId":"k","ContractCommitmentId":"c","ContractCommitmentAppliedCost":1.5}'
 
@@ -88,3 +92,38 @@ def test_names_and_types_within_objects(rule: str, value: str, good: bool) -> No
 
 def test_no_format_is_left_unnamed() -> None:
     assert not [c for c in conformance() if re.search(r"<[a-z_]+>", c.get("condition", ""))]
+
+
+SUSPICIOUS: dict[str, dict[str, set[str]]] = {
+    "charges_lie_in_their_billing_period": {},
+    "only_credits_and_corrections_are_negative": {
+        "aws_cur": {"Usage that was taken back in the same period"},
+        "azure_export": {
+            "Usage that was taken back",
+            "Usage at a negotiated price that was taken back",
+        },
+        "focus_file": {"Usage taken back, without its prices"},
+        "gcp_billing": {
+            "Usage that was taken back in the same month",
+            "Credits that exceed the charge stay negative",
+        },
+    },
+}
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in LEDGERS.glob("*.yml")))
+def test_refunds_and_corrections_are_not_suspicious(name: str) -> None:
+    ledger = load_ledger(name)
+    mapping = load_mapping(ledger.mapping)
+    converter = Converter(mapping, ledger.frame(ledger.lines).schema)
+    rows = pl.concat(
+        converter.convert(ledger.frame([line])).with_columns(
+            x_provider=pl.lit(mapping.provider), title=pl.lit(line.title)
+        )
+        for line in ledger.lines
+    )
+    conditions = {each["name"]: each["condition"] for each in cost_rows() if "condition" in each}
+    for check, expected in SUSPICIOUS.items():
+        asked = f"SELECT title FROM rows WHERE NOT ({conditions[check]})"
+        found = pl.SQLContext(rows=rows).execute(asked, eager=True)
+        assert set(found["title"]) == expected.get(name, set())

@@ -54,13 +54,16 @@ def cost_rows() -> list[dict[str, Any]]:
         _condition(
             "charges_lie_in_their_billing_period",
             "ChargePeriodStart < BillingPeriodEnd AND ChargePeriodEnd > BillingPeriodStart",
-            # Google bills the last hours of a month with the next one's invoice.
-            "x_provider <> 'gcp'",
+            # Corrections are of closed periods; and Google bills the last hours of a month with
+            # the next one's invoice.
+            "x_provider <> 'gcp' AND ChargeClass IS NULL",
         ),
         _condition(
             "only_credits_and_corrections_are_negative",
             "BilledCost >= 0",
-            "ChargeCategory NOT IN ('Credit', 'Adjustment') AND ChargeClass IS NULL",
+            # A refund comes once, whatever it gives back; tax is given back as tax.
+            "ChargeCategory IN ('Usage', 'Purchase') AND ChargeClass IS NULL"
+            " AND COALESCE(ChargeFrequency, '') <> 'One-Time'",
         ),
         {
             "type": "one_parent",
