@@ -17,6 +17,8 @@ NORMAL = 1.4826
 """Makes a median of distances comparable with a standard deviation."""
 LATE = timedelta(hours=72)
 MOST_SHOWN = 5
+ROUNDED = Decimal("0.01")
+"""What many amounts may be off by in all, each of which was rounded."""
 
 
 def history_checks(
@@ -52,17 +54,20 @@ def _restated(
 
 
 def _covered(tally: Tally) -> CheckPart:
-    """What a commitment cost in a period is what its usage cost in effect, used or not."""
+    """What a commitment's usage costs in effect, used or not, is its recurring price at least.
+
+    It is more where a part was paid upfront.
+    """
     torn = [
         name
         for (_, name), found in sorted(tally.commitments.items())
-        if found.billed and found.covered and found.billed != found.effective
+        if found.covered and less(found.recurring, found.effective) > ROUNDED
     ]
     return _said(
         "commitments_cost_what_they_cover",
         tally,
         len(torn),
-        "commitments whose usage costs in effect something else than was paid",
+        "commitments whose usage costs less in effect than was paid",
         ", ".join(torn[:MOST_SHOWN]),
     )
 

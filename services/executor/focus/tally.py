@@ -15,7 +15,7 @@ CURRENCY, AMOUNT = "\0currency", "\0amount"
 """Of rows of an export, as they are charged."""
 _KEY = ("BillingPeriodStart", "BillingAccountId", "BillingCurrency")
 _ENDS = ("ChargePeriodEnd", "BillingPeriodEnd")
-_OF = ("ChargeCategory", "SubAccountId", "CommitmentDiscountId")
+_OF = ("ChargeCategory", "ChargeFrequency", "SubAccountId", "CommitmentDiscountId")
 _COSTS = ("BilledCost", "EffectiveCost")
 COUNTED = (*_KEY, *_OF, *_ENDS, *_COSTS, "ChargePeriodStart")
 """What is asked of FOCUS rows."""
@@ -25,9 +25,12 @@ Key = tuple[datetime, str, str]
 
 @dataclass(frozen=True, slots=True)
 class Commitment:
-    """What was paid for one in a billing period, and what its usage cost in effect."""
+    """What recurs of its price in a billing period, and what its usage cost in effect.
 
-    billed: Decimal = NOTHING
+    What was paid once, upfront, is spread over usage of later periods too.
+    """
+
+    recurring: Decimal = NOTHING
     effective: Decimal = NOTHING
     covered: int = 0
 
@@ -156,20 +159,21 @@ class Tally:
 
     def _add_commitments(self, grouped: pl.DataFrame) -> None:
         bought = pl.col("ChargeCategory") == "Purchase"
+        recurring = bought & pl.col("ChargeFrequency").ne_missing("One-Time")
         sums = (
             grouped.filter(pl.col("CommitmentDiscountId").is_not_null())
             .group_by("BillingPeriodStart", "CommitmentDiscountId")
             .agg(
                 # Not what is refunded: its effective cost stands in its own row.
-                (pl.col("BilledCost") - pl.col("EffectiveCost")).filter(bought).sum(),
+                (pl.col("BilledCost") - pl.col("EffectiveCost")).filter(recurring).sum(),
                 pl.col("EffectiveCost").filter(~bought).sum(),
                 pl.col("rows").filter(~bought).sum(),
             )
         )
-        for period, name, billed, effective, covered in sums.iter_rows():
+        for period, name, paid, effective, covered in sums.iter_rows():
             before = self.commitments.get((period, name), Commitment())
             self.commitments[period, name] = Commitment(
-                added(before.billed, billed),
+                added(before.recurring, paid),
                 added(before.effective, effective),
                 before.covered + covered,
             )
