@@ -10,12 +10,15 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 
 from aiohttp import web
 
 ADMIN_KEY = "sk-admin-0123456789-canary"
 DAY = 86400
+
+
+Beyond = Literal["empty", "missing", "last"]
 
 
 @dataclass
@@ -34,6 +37,14 @@ class Provider:
     days: int = 30
     per_page: int = 7
     changes: list[dict[str, str]] = field(default_factory=list)
+    most: int = 4
+    """What a page of items has at most, whatever is asked for."""
+    number: int = 10
+    """Of the items."""
+    hidden: frozenset[int] = frozenset()
+    """Items that take their place on a page, and are not shown."""
+    beyond: Beyond = "empty"
+    """What is behind the last page."""
     written: str = "[]"
     """An answer, to the letter."""
 
@@ -120,7 +131,7 @@ class Provider:
         return web.json_response(body)
 
     async def items(self, request: web.Request) -> web.Response:
-        """Ten items, paged as `kind` says; opened by a token where it is `oauth`."""
+        """So many items, paged as `kind` says; opened by a token where it is `oauth`."""
         kind = request.match_info["kind"]
         if kind == "oauth" and request.headers.get("Authorization") != f"Bearer t{self.tokens}":
             return web.json_response({"error": "expired"}, status=401)
@@ -129,12 +140,17 @@ class Provider:
         if kind == "changes":
             return web.json_response(self.changes)
         at = {
-            "page": (int(request.query.get("p", 1)) - 1) * 4,
+            "page": (int(request.query.get("p", 1)) - 1) * self.most,
             "offset": int(request.query.get("skip", 0)),
             "link": int(request.query.get("from", 0)),
         }.get(kind, 0)
-        size = 10 if kind in {"oauth", "basic"} else 4
-        found = [{"id": number} for number in range(at, min(at + size, 10))]
+        if at >= self.number and self.beyond == "missing":
+            return web.json_response({"detail": "no such page"}, status=404)
+        if at >= self.number and self.beyond == "last":
+            at = (self.number - 1) // self.most * self.most
+        size = 10 if kind in {"oauth", "basic"} else self.most
+        shown = set(range(at, min(at + size, self.number))) - self.hidden
+        found = [{"id": number} for number in sorted(shown)]
         headers = {}
         if kind == "link" and at + 4 < 10:
             headers["Link"] = self.link.format(f"{self.url}/items/link?from={at + 4}")

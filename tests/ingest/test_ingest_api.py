@@ -15,7 +15,7 @@ from services.executor.ingest.asking import retry_after
 from services.executor.ingest.links import next_of
 from services.executor.steps.step import Credential, StepError, StepRetryError
 from tests.ingest.clouds import AWS_KEYS, PRINCIPAL, serve_clouds
-from tests.ingest.providers import ADMIN_KEY, DAY, Provider, serve
+from tests.ingest.providers import ADMIN_KEY, DAY, Beyond, Provider, serve
 from tests.ingest.surroundings import NOW, NUMBERS, Surroundings
 
 SLICE = "2026-11"
@@ -171,8 +171,8 @@ async def test_header_keys_and_iso_periods(around: Surroundings, provider: Provi
 @pytest.mark.parametrize(
     ("kind", "pages", "asked"),
     [
-        ("page", {"kind": "page", "parameter": "p", "size": 4}, 3),
-        ("offset", {"kind": "offset", "parameter": "skip", "size": 4}, 3),
+        ("page", {"kind": "page", "parameter": "p", "size": 4}, 4),
+        ("offset", {"kind": "offset", "parameter": "skip", "size": 4}, 4),
         ("link", {"kind": "link"}, 3),
         ("none", {"kind": "none"}, 1),
     ],
@@ -183,6 +183,96 @@ async def test_every_way_to_page(
     done = await around.run("ingest.api", items(provider, kind, pages))
     assert len(provider.asked) == asked
     assert done.rows == (4 if kind == "none" else 10)
+
+
+def numbered(kind: str, size: int) -> dict[str, Any]:
+    return {"kind": kind, "parameter": "p" if kind == "page" else "skip", "size": size}
+
+
+async def ids(around: Surroundings) -> list[int]:
+    return [int(row["id"]) for row in await around.rows("SELECT id FROM $.items ORDER BY x_row")]
+
+
+@pytest.mark.parametrize("kind", ["page", "offset"])
+@pytest.mark.parametrize("number", [0, 3, 4, 8, 9])
+async def test_a_source_that_gives_less_than_it_is_asked_for_is_read_whole(
+    around: Surroundings, provider: Provider, kind: str, number: int
+) -> None:
+    provider.number = number
+    done = await around.run("ingest.api", items(provider, kind, numbered(kind, 1000)))
+    assert done.rows == number
+    assert len(provider.asked) == (number + 3) // 4 + 1
+    if number:
+        assert await ids(around) == list(range(number))
+
+
+@pytest.mark.parametrize("kind", ["page", "offset"])
+async def test_a_page_of_more_than_its_size_is_refused(
+    around: Surroundings, provider: Provider, kind: str
+) -> None:
+    with pytest.raises(StepError, match=r"page 1: it has 4 records, more than the `size` of 3"):
+        await around.run("ingest.api", items(provider, kind, numbered(kind, 3)))
+
+
+@pytest.mark.parametrize("size", [4, 1000])
+@pytest.mark.parametrize("beyond", ["missing", "last"])
+async def test_behind_the_last_page_there_may_be_none_or_the_last_again(
+    around: Surroundings, provider: Provider, beyond: Beyond, size: int
+) -> None:
+    provider.beyond = beyond
+    done = await around.run("ingest.api", items(provider, "page", numbered("page", size)))
+    assert done.rows == 10
+    assert await ids(around) == list(range(10))
+
+
+@pytest.mark.parametrize("parameter", ["p", "unknown"])
+async def test_a_source_without_pages_is_read_once(
+    around: Surroundings, provider: Provider, parameter: str
+) -> None:
+    provider.most, provider.beyond = 20, "last"
+    pages = {**numbered("page", 50), "parameter": parameter}
+    assert (await around.run("ingest.api", items(provider, "page", pages))).rows == 10
+
+
+async def test_a_missing_page_behind_a_full_one_is_not_taken_for_the_end(
+    around: Surroundings, provider: Provider
+) -> None:
+    provider.number, provider.beyond = 8, "missing"
+    with pytest.raises(StepError, match="answered 404"):
+        await around.run("ingest.api", items(provider, "page", numbered("page", 4)))
+
+
+async def test_records_that_are_skipped_on_a_page_are_no_end_of_it(
+    around: Surroundings, provider: Provider
+) -> None:
+    provider.hidden = frozenset({1, 6})
+    done = await around.run("ingest.api", items(provider, "page", numbered("page", 4)))
+    assert done.rows == 8
+    assert await ids(around) == [0, 2, 3, 4, 5, 7, 8, 9]
+    with pytest.raises(StepError, match=r"page 2: records of the page before stand in it again"):
+        await around.run("ingest.api", items(provider, "offset", numbered("offset", 4)))
+
+
+async def test_what_a_page_has_is_counted_before_lists_in_its_records(
+    around: Surroundings, provider: Provider
+) -> None:
+    with_key(around)
+    provider.per_page = 7
+    pages = {"kind": "offset", "parameter": "page", "size": 7}
+    assert (await around.run("ingest.api", openai(provider, pages=pages))).rows == 24
+    assert len(provider.asked) == 6
+
+
+@pytest.mark.parametrize(("most", "fits"), [(2, False), (3, True)])
+async def test_the_question_behind_the_last_page_is_not_one_page_too_many(
+    around: Surroundings, provider: Provider, most: int, *, fits: bool
+) -> None:
+    config = items(provider, "page", numbered("page", 4), most_pages=most)
+    if fits:
+        assert (await around.run("ingest.api", config)).rows == 10
+        return
+    with pytest.raises(StepError, match=f"more than most_pages={most}"):
+        await around.run("ingest.api", config)
 
 
 async def test_a_token_is_fetched_and_fetched_anew(
@@ -355,7 +445,7 @@ def test_what_cannot_be_asked_so_is_refused(said: dict[str, Any], problem: str) 
         ),
         (
             {"kind": "offset", "parameter": "skip", "size": 4, "in_body": True},
-            [{"skip": 0}, {"skip": 4}, {"skip": 8}],
+            [{"skip": 0}, {"skip": 4}, {"skip": 8}, {"skip": 10}],
         ),
         ({"kind": "link", "next": "@next"}, [{"size": 4}, {"size": 4}, {"size": 4}]),
     ],
@@ -373,7 +463,7 @@ async def test_pages_are_asked_for_by_what_is_posted(
         await around.run("ingest.api", config, run=run)
     assert (await around.run("ingest.api", config, run=run)).rows == 10
     # The one that failed was asked again; those before it were kept.
-    assert len(provider.posted) == 3
+    assert len(provider.posted) == len(asked)
     for found, part in zip(provider.posted, asked, strict=True):
         assert found["of"] == [{"tenant": str(around.tenant)}]
         assert found["month"] == "2026-11"

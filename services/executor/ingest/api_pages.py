@@ -19,9 +19,13 @@ from services.executor.ingest.api_source import (
     NumberedPages,
     SelectionError,
     TokenPages,
+    listed,
     records_of,
 )
+from services.executor.ingest.asking import SourceRefusedError
 from services.executor.ingest.errors import IngestError
+
+NOT_FOUND = 404
 
 
 class PageFiles(Protocol):
@@ -48,6 +52,12 @@ class Ask:
     url: str
     query: Mapping[str, Any]
     body: Mapping[str, Any] | None = None
+    after_short: bool = False
+    """The page before had fewer records than it may have: it may have been the last."""
+
+    def place(self, pages: NumberedPages) -> int:
+        """Which number it asks for."""
+        return int(((self.body or {}) if pages.in_body else self.query)[pages.parameter])
 
     def following(self, value: Any, pages: TokenPages | NumberedPages) -> "Ask":
         """The same question for another page."""
@@ -90,7 +100,7 @@ class Collector:
         ask: Ask | None = self._first(Ask(self._client.first_url, query, body))
         number = 0
         while ask is not None:
-            if number >= self._source.most_pages:
+            if number >= self._source.most_pages + ask.after_short:
                 problem = f"there are more than most_pages={self._source.most_pages}"
                 raise BadAnswerError(number + 1, problem)
             kept = await self._store.page(number)
@@ -99,17 +109,42 @@ class Collector:
         return number
 
     async def _fetch(self, number: int, ask: Ask) -> Ask | None:
-        answer, link = await self._client.ask(ask.url, ask.query, ask.body)
-        try:
-            records = records_of(self._source, answer)
-        except SelectionError as error:
-            raise BadAnswerError(number + 1, str(error)) from None
-        after = self._after(number, ask, answer, len(records), link)
+        records, after = await self._page(number, ask)
         if after == ask:
             raise BadAnswerError(number + 1, "it asks for itself as the next page")
         await self._store.keep(number, records, after)
         self.fetched += 1
         return after
+
+    async def _page(self, number: int, ask: Ask) -> tuple[Sequence[Any], Ask | None]:
+        """Its records, and what asks for the one after it."""
+        try:
+            answer, link = await self._client.ask(ask.url, ask.query, ask.body)
+            records = records_of(self._source, answer)
+        except SelectionError as error:
+            raise BadAnswerError(number + 1, str(error)) from None
+        except SourceRefusedError as error:
+            if ask.after_short and error.status == NOT_FOUND:
+                return [], None
+            raise
+        if ask.after_short and await self._came_before(number, records):
+            return [], None
+        return records, self._after(number, ask, answer, link)
+
+    async def _came_before(self, number: int, records: Sequence[Any]) -> bool:
+        """Whether it is the page before once more, as some sources answer behind their last."""
+        page = await self._store.page(number - 1) or {}
+        before, now = _written(page.get("records", ())), _written(records)
+        if now and now == before:
+            return True
+        by_offset = getattr(self._source.pages, "kind", "") == "offset"
+        if by_offset and not set(now).isdisjoint(before):
+            problem = (
+                "records of the page before stand in it again, as that had fewer than `size`:"
+                " say the `size` that pages have, or page in another way"
+            )
+            raise BadAnswerError(number + 1, problem)
+        return False
 
     def _first(self, ask: Ask) -> Ask:
         pages = self._source.pages
@@ -117,20 +152,33 @@ class Collector:
             return ask.following(pages.first if pages.kind == "page" else 0, pages)
         return ask
 
-    def _after(self, number: int, ask: Ask, answer: Any, records: int, link: str) -> Ask | None:
+    def _after(self, number: int, ask: Ask, answer: Any, link: str) -> Ask | None:
         match self._source.pages:
             case TokenPages() as pages:
                 token = _at(answer, pages.next)
                 return ask.following(token, pages) if token else None
-            case NumberedPages() as pages if records >= pages.size:
-                after = (
-                    pages.first + number + 1 if pages.kind == "page" else (number + 1) * pages.size
-                )
-                return ask.following(after, pages)
+            case NumberedPages() as pages:
+                return _numbered(number, ask, pages, listed(self._source, answer))
             case LinkedPages() as pages if said := _at(answer, pages.next) if pages.next else link:
                 return Ask(_linked(number, ask.url, said), {}, ask.body)
             case _:
                 return None
+
+
+def _numbered(number: int, ask: Ask, pages: NumberedPages, found: int) -> Ask | None:
+    """A source may give fewer than it is asked for: only a page without any is behind the last."""
+    if found > pages.size:
+        problem = f"it has {found} records, more than the `size` of {pages.size}"
+        raise BadAnswerError(number + 1, f"{problem}: say the size that its pages have")
+    if not found:
+        return None
+    step = 1 if pages.kind == "page" else found
+    after = ask.following(ask.place(pages) + step, pages)
+    return replace(after, after_short=found < pages.size)
+
+
+def _written(records: Sequence[Any]) -> list[bytes]:
+    return [orjson.dumps(record, option=orjson.OPT_SORT_KEYS) for record in records]
 
 
 def _ask_of(page: Mapping[str, Any]) -> Ask | None:

@@ -93,12 +93,16 @@ class TokenPages(_Part):
 
 
 class NumberedPages(_Part):
-    """Pages by number, or by the number of what was skipped; ends with a short page."""
+    """Pages by number, or by the number of what was skipped; ends with an empty page.
+
+    Behind a page of fewer records than `size` there may also be none (404), or that page again.
+    """
 
     kind: Literal["page", "offset"]
     parameter: Name
     first: int = Field(default=1, ge=0)
     size: int = Field(ge=1, le=10_000)
+    """The most that a page has."""
     in_body: bool = False
     """The number goes into the body of the question."""
 
@@ -183,6 +187,15 @@ def records_of(source: ApiSource, answer: Any) -> list[dict[str, Any]]:
     """The records in an answer, with what they inherit. Raises `SelectionError`."""
     inherited = dict.fromkeys(source.inherit)
     return list(_records(source, answer, source.records, inherited))
+
+
+def listed(source: ApiSource, answer: Any) -> int:
+    """How many a page has, as its source counts: in the outermost list with records."""
+    for name in source.records:
+        if isinstance(answer, list):
+            break
+        answer = answer.get(name)
+    return len(answer) if isinstance(answer, list) else int(answer is not None)
 
 
 def _records(
