@@ -8,6 +8,8 @@ import polars as pl
 import pytest
 
 from services.executor.ingest.contract import Contract
+from services.executor.ingest.deliveries import Deliveries
+from services.executor.ingest.values import Style
 from services.executor.steps.raw_load import numbers
 from services.executor.steps.step import StepError
 from tests.ingest.surroundings import Surroundings
@@ -15,8 +17,12 @@ from tests.ingest.surroundings import Surroundings
 BILL = "account,cost,day\n007,1.5,2026-11-01\n008,2,2026-11-02\n"
 BAD = "account,cost,day\n007,1.5,2026-11-01\n008,much,2026-11-02\n009,3,soon\n"
 WIDER = "account,cost,day,note\n007,1.5,2026-11-01,\n008,2,2026-11-02,look\n"
-COMMA = {"decimal_comma": True}
 TYPES = {"cost": "decimal", "day": "date", "account": "text"}
+HALF = "account,cost,day\n007,1,2026-11-01\n008,2.5,2026-11-02\n009,3,soon\n"
+TOO_NARROW = {**TYPES, "cost": "int"}
+ABROAD = "account,cost,day\n007,1.234,05/11/2026\n008,1.234,6.11.2026\nx,2.345,7.11.2026\n"
+STYLE = {"decimal_comma": True, "day_first": True}
+REPLAY = {"target_table": "${tenant_id}.raw", "slice": "2026-11"}
 
 
 def config(contract: str = "evolve", **more: Any) -> dict[str, Any]:
@@ -130,45 +136,87 @@ async def test_an_unknown_column_is_put_aside_where_it_says_something(
 async def test_what_was_put_aside_is_tried_again(
     around: Surroundings, contract: str, kept: int
 ) -> None:
-    await load(around, BAD.replace("much", '"2,50"'), config(contract, columns=TYPES))
+    await load(around, HALF, config(contract, columns=TOO_NARROW))
     assert [row[0] for row in await aside(around)] == [1, 2]
-    replay = {"target_table": "${tenant_id}.raw", "slice": "2026-11", "contract": contract}
+    replay = {**REPLAY, "contract": contract}
     for _ in range(2):
-        done = await around.run("ingest.replay", {**replay, "columns": TYPES, **COMMA})
+        done = await around.run("ingest.replay", {**replay, "columns": TYPES})
         assert done.rows == kept
         rows = await around.rows("SELECT account, cost, x_row FROM $.raw ORDER BY account")
         assert [tuple(row.values()) for row in rows][:2] == [
-            ("007", Decimal("1.5"), 0),
-            ("008", Decimal("2.50"), 1),
+            ("007", Decimal(1), 0),
+            ("008", Decimal("2.5"), 1),
         ]
         assert len(rows) == kept
         assert [row[:3] for row in await aside(around)] == [(2, "it is not a date", "day")]
-    strict = {**replay, "contract": "evolve", "columns": TYPES, **COMMA}
+    strict = {**replay, "contract": "evolve", "columns": TYPES}
     with pytest.raises(StepError, match=r"column day: 'soon' is not a date"):
         await around.run("ingest.replay", strict)
     assert (len(await accounts(around)), len(await aside(around))) == (kept, 1)
 
 
 async def test_the_same_files_again_do_not_undo_a_replay(around: Surroundings) -> None:
-    said, bill = config("discard_row", columns=TYPES), BAD.replace("much", '"2,50"')
-    assert await load(around, bill, said) == 1
-    replay = {"target_table": "${tenant_id}.raw", "slice": "2026-11", "contract": "discard_row"}
+    said = config("discard_row", columns=TOO_NARROW)
+    assert await load(around, HALF, said) == 1
     for _ in range(2):
-        again = await around.run("ingest.replay", {**replay, "columns": TYPES, **COMMA})
-        assert again.rows == 2
-        assert await load(around, bill, said) == 2
+        replay = {**REPLAY, "contract": "discard_row", "columns": TYPES}
+        assert (await around.run("ingest.replay", replay)).rows == 2
+        assert await load(around, HALF, said) == 2
         assert around.heard.notes[-1] == "the same files are loaded already"
         assert await accounts(around) == ["007", "008"]
-    assert await load(around, BILL.replace("007", "006"), said) == 2
-    assert await accounts(around) == ["006", "008"]
+    assert await load(around, HALF.replace("007", "006"), said) == 1
+    assert await accounts(around) == ["006"]
+
+
+@pytest.mark.parametrize("said", [{}, STYLE], ids=["unsaid", "said"])
+async def test_a_replay_reads_as_the_files_were_read(
+    around: Surroundings, said: dict[str, Any]
+) -> None:
+    columns = {**TYPES, "account": "int"}
+    assert await load(around, ABROAD, config("discard_row", columns=columns, **STYLE)) == 2
+    replay = {**REPLAY, "contract": "discard_value", "columns": columns, **said}
+    assert (await around.run("ingest.replay", replay)).rows == 3
+    rows = await around.rows("SELECT cost, CAST(day AS STRING) AS d FROM $.raw ORDER BY x_row")
+    assert [tuple(row.values()) for row in rows] == [
+        (Decimal(1234), "2026-11-05"),
+        (Decimal(1234), "2026-11-06"),
+        (Decimal(2345), "2026-11-07"),
+    ]
+    deliveries, tenant = Deliveries(around.tools.data), str(around.tenant)
+    after = await deliveries.delivered(tenant, f"{tenant}.raw", "2026-11")
+    assert Style.of(after.facts) == Style(decimal_comma=True, day_first=True)
+
+
+@pytest.mark.parametrize(
+    ("loaded", "said", "problem"),
+    [
+        ({}, {"decimal_comma": True}, "decimal_comma is true.*with decimal_comma: false; leave"),
+        (STYLE, {"day_first": False}, "day_first is false, .*loaded with day_first: true; leave"),
+    ],
+)
+async def test_a_replay_that_would_read_otherwise_is_refused(
+    around: Surroundings, loaded: dict[str, Any], said: dict[str, Any], problem: str
+) -> None:
+    columns = {**dict.fromkeys(TYPES, "text"), "account": "int"}
+    await load(around, ABROAD, config("discard_row", columns=columns, **loaded))
+    with pytest.raises(StepError, match=problem) as caught:
+        await around.run("ingest.replay", {**REPLAY, "columns": {"account": "text"}, **said})
+    assert caught.value.code == "invalid_config"
+    assert len(await aside(around)) == 1
+
+
+def test_numbers_as_text_are_written_as_the_delivery_writes_them() -> None:
+    frame = pl.DataFrame({"cost": [Decimal("1.2340"), Decimal(5)]})
+    written = Contract(types={"cost": "text"}, style=Style(decimal_comma=True))
+    rows = written.sort(frame, "f.parquet", numbers(0, 2), lambda _: None)
+    assert rows.kept["cost"].to_list() == ["1,234", "5"]
 
 
 async def test_a_replay_without_anything_aside_changes_nothing(around: Surroundings) -> None:
-    replay = {"target_table": "${tenant_id}.raw", "slice": "2026-11"}
     with pytest.raises(StepError, match="holds no slice"):
-        await around.run("ingest.replay", replay)
+        await around.run("ingest.replay", REPLAY)
     await load(around, BILL, config("discard_row", columns=TYPES))
-    assert (await around.run("ingest.replay", replay)).rows == 2
+    assert (await around.run("ingest.replay", REPLAY)).rows == 2
     assert around.heard.notes == ["nothing is in quarantine"]
 
 

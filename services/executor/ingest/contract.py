@@ -151,7 +151,7 @@ class Contract:
         for name in frame.columns:
             kind, values = self._kind(name), frame[name]
             if self._is_text(name) and values.dtype.is_numeric():
-                typed.append(texts(values))
+                typed.append(self._written(values))
             if kind is None or name in unknown:
                 continue
             found = read(values, kind, self.style).alias(name)
@@ -202,6 +202,11 @@ class Contract:
         kind = self._kind(values.name)
         written = texts(values)
         return written if kind is None else texts(read(values, kind, self.style)).fill_null(written)
+
+    def _written(self, numbers: pl.Series) -> pl.Series:
+        """As the delivery writes them: whoever reads its texts reads them so."""
+        found = texts(numbers)
+        return found.str.replace(".", ",", literal=True) if self.style.decimal_comma else found
 
     def _is_text(self, header: str) -> bool:
         return self._declared(header) == "text"

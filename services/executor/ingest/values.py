@@ -39,6 +39,10 @@ _FIRST, _LAST = datetime(1, 1, 2, tzinfo=UTC), datetime(9999, 12, 30, tzinfo=UTC
 _BOOLS = {"true": True, "false": False, "1": True, "0": False, "yes": True, "no": False}
 
 
+STYLE = ("decimal_comma", "day_first")
+"""What `Style` says, and a step's config."""
+
+
 @dataclass(frozen=True, slots=True)
 class Style:
     """How a delivery writes what can be written in two ways."""
@@ -50,7 +54,7 @@ class Style:
 
     def said(self) -> dict[str, str]:
         """To be kept with a delivery."""
-        return {name: "yes" for name in ("decimal_comma", "day_first") if getattr(self, name)}
+        return {name: "yes" for name in STYLE if getattr(self, name)}
 
     @classmethod
     def of(cls, said: dict[str, str]) -> "Style":

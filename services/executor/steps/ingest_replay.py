@@ -22,9 +22,10 @@ from services.executor.ingest.parts import each
 from services.executor.ingest.quarantine import quarantine_of
 from services.executor.ingest.readers import ParquetFile
 from services.executor.ingest.spool import spooled
+from services.executor.ingest.values import STYLE, Style
 from services.executor.steps.phrasing import phrased
 from services.executor.steps.raw_load import OWN, RawLoader, Target, slice_of, with_own
-from services.executor.steps.step import StepResult, StepRun, StepType
+from services.executor.steps.step import StepError, StepResult, StepRun, StepType
 from services.executor.steps.targets import target_of
 from services.executor.steps.tools import Tools
 
@@ -60,9 +61,10 @@ class IngestReplay(StepType):
             said = f"{current.load_id} {config.model_dump_json()}".encode()
             load_id = hashlib.sha256(said).hexdigest()[:32]
             target = Target(table, slice_, load_id, current.files, current.roles)
-            contract = await self._loader.contract(given, table, config)
+            style = _style(config, current)
+            contract = replace(await self._loader.contract(given, table, config), style=style)
             rows = self._rows(current, aside, _Trial(target, contract), spool / "part")
-            facts = {ORIGIN: current.origin}
+            facts = {**current.facts, ORIGIN: current.origin}
             return await self._loader.replace(given, target, contract, rows, facts=lambda: facts)
 
     async def cancel(self, given: StepRun) -> None:
@@ -102,6 +104,20 @@ class IngestReplay(StepType):
                 row = int(which[error.row])
                 raise ColumnConflictError(file, row, error.column, error.problem) from None
             yield replace(trial.of(frame, file, which), written=True)
+
+
+def _style(config: Config, current: Delivery) -> Style:
+    """What is kept of the files is read as they were. Raises `StepError`."""
+    style = Style.of(current.facts)
+    for field in STYLE:
+        if field in config.model_fields_set and getattr(config, field) != getattr(style, field):
+            was, said = (str(getattr(each, field)).lower() for each in (style, config))
+            detail = f"{field} is {said}, but the files were loaded with {field}: {was}"
+            advice = (
+                f"leave it out; if it is right, run the `ingest.file` step with {field}: {said}"
+            )
+            raise StepError("invalid_config", f"{detail}; {advice}")
+    return style
 
 
 @dataclass(frozen=True, slots=True)
