@@ -10,7 +10,7 @@ from services.executor.focus.engine import Converter
 from services.executor.focus.errors import BadValueError, MappingError, MissingColumnsError
 from services.executor.focus.mapping import MAPPINGS, Mapping, load_mapping
 from services.executor.focus.source import plain
-from tests.focus.ledger import load_ledger
+from tests.focus.ledger import Line, load_ledger
 
 LEDGER = load_ledger("aws_cur")
 FIRST = LEDGER.frame(LEDGER.lines[:1])
@@ -50,6 +50,81 @@ def test_a_bad_value_is_refused_with_its_row_and_column(
         convert(bad)
     found = caught.value
     assert (found.row, found.column, found.value, found.expected) == (3, column, value, expected)
+
+
+@pytest.mark.parametrize("value", ["12,5", ""])
+def test_a_refused_value_stands_in_the_column_of_the_export(value: str) -> None:
+    header = "lineItem/UnblendedCost"
+    frame = FIRST.rename({"line_item_unblended_cost": header}).with_columns(
+        pl.lit(value).alias(header)
+    )
+    with pytest.raises(BadValueError) as caught:
+        convert(frame)
+    assert caught.value.column == header
+
+
+def _needed(name: str) -> list[str]:
+    """What no row may be without, of what every row of a ledger has."""
+    found = [
+        column
+        for column, rule in load_mapping(name).source.items()
+        if rule.required and rule.type not in {"text", "list"} and rule.empty is None
+    ]
+    return [*found, *MORE_NEEDED[name]]
+
+
+MORE_NEEDED = {
+    "anthropic_costs": ["currency"],
+    "aws_cur": ["bill_payer_account_id", "line_item_currency_code"],
+    "azure_export": ["BillingCurrency"],
+    "focus_file": ["BillingAccountId", "BillingCurrency"],
+    "gcp_billing": ["billing_account_id", "currency", "invoice_month"],
+    "openai_costs": ["amount_currency"],
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "column"), [(name, column) for name in MORE_NEEDED for column in _needed(name)]
+)
+def test_a_row_without_what_no_row_can_do_without_is_refused(name: str, column: str) -> None:
+    ledger = load_ledger(name)
+    (header,) = {
+        each
+        for each in ledger.frame(ledger.lines).columns
+        if plain(each) in {plain(known) for known in _names_of(name, column)}
+    }
+    lines = ledger.lines[:3]
+    blank = Line("blank", lines[0].given | {header: ""}, ())
+    with pytest.raises(BadValueError, match=r"it is empty, where .* must be") as caught:
+        ledger.convert([*lines, blank])
+    assert (caught.value.row, caught.value.column, caught.value.value) == (3, header, None)
+
+
+def _names_of(name: str, column: str) -> tuple[str, ...]:
+    rule = load_mapping(name).source.get(column)
+    return (column, *rule.names) if rule else (column,)
+
+
+def test_an_account_that_may_stand_in_several_columns_stands_in_one_of_them() -> None:
+    ledger = load_ledger("azure_export")
+    first = ledger.lines[0].given
+    nobody = first | {"BillingProfileId": "", "BillingAccountId": "", "SubscriptionId": ""}
+    profile = first | {"BillingProfileId": ""}
+    with pytest.raises(BadValueError) as caught:
+        ledger.convert([Line("an account", profile, ()), Line("none", nobody, ())])
+    assert caught.value.row == 1
+    assert caught.value.column == "BillingProfileId, BillingAccountId, SubscriptionId"
+
+
+@pytest.mark.parametrize(
+    ("name", "column"), [("aws_cur", "line_item_usage_amount"), ("azure_export", "Quantity")]
+)
+def test_what_costs_something_for_no_quantity_at_all_is_priced_once(name: str, column: str) -> None:
+    ledger = load_ledger(name)
+    blank = Line("blank", ledger.lines[0].given | {column: ""}, ())
+    row = ledger.convert([blank])[0].row(0, named=True)
+    assert (row["PricingQuantity"], row["ConsumedQuantity"]) == (1, 0)
+    assert row["ContractedUnitPrice"] == row["ContractedCost"] != 0
 
 
 @pytest.mark.parametrize(

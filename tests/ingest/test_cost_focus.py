@@ -171,6 +171,19 @@ async def test_a_bad_amount_is_refused_with_file_line_and_column(
     )
 
 
+async def test_a_row_without_its_account_is_refused_with_file_line_and_column(
+    around: Surroundings,
+) -> None:
+    nobody = {**LEDGER.lines[0].given, "bill_payer_account_id": ""}
+    with pytest.raises(StepError) as caught:
+        await load(around, [LEDGER.lines[1], Line("nobody's", nobody, ())])
+    assert caught.value.code == "file_refused"
+    assert caught.value.detail == (
+        "aws/2026-11/cur-1.csv.gz, line 3, column bill_payer_account_id:"
+        " it is empty, where a billing account must be"
+    )
+
+
 async def test_a_bad_amount_behind_an_empty_line_is_refused_with_its_row(
     around: Surroundings,
 ) -> None:

@@ -11,17 +11,18 @@ import polars as pl
 from polars.exceptions import PolarsError
 
 from services.executor.focus.elements import ROW, ElementRows
-from services.executor.focus.errors import MappingError
+from services.executor.focus.errors import BadValueError, MappingError
 from services.executor.focus.expressions import compile_expression, evaluated, layers
 from services.executor.focus.lookups import load_lookup
 from services.executor.focus.mapping import Mapping
 from services.executor.focus.natives import with_kept, with_natives
+from services.executor.focus.needed import ACCOUNT, CURRENCY, Needed
 from services.executor.focus.objects import in_words, types_of_pairs
 from services.executor.focus.pairs import in_pairs, member
 from services.executor.focus.periods import with_period
 from services.executor.focus.source import HAS, Source, headers_of, plain
 from services.executor.focus.specification import focus
-from services.executor.focus.tally import AMOUNT, COUNTED, CURRENCY, Tally, Unmapped
+from services.executor.focus.tally import AMOUNT, COUNTED, Tally, Unmapped
 from services.executor.ingest.contract import ROLE
 from services.executor.ingest.values import PLAIN, Style
 
@@ -59,6 +60,7 @@ class Converter:
         self._lookups = {
             name: load_lookup(said.table, said.prefix) for name, said in mapping.lookups.items()
         }
+        self._needed = Needed(mapping, self._source.found)
         self._compile()
 
     @property
@@ -72,6 +74,8 @@ class Converter:
         """Raises `BadValueError`, with the number of the row in this batch, and `MappingError`."""
         try:
             return self._converted(batch)
+        except BadValueError as error:
+            raise error.under(self._source.found.get(error.column, error.column)) from None
         except PolarsError as error:
             raise MappingError(self._mapping.name, str(error).splitlines()[0]) from error
 
@@ -97,6 +101,7 @@ class Converter:
         for group in self._let:
             rows = rows.with_columns(group)
         charged = rows.select(self._conserved)
+        self._needed.check([*rows.get_columns(), *charged.get_columns()])
         tally.add_charged(charged)
         for name, (when, by) in self._cancel.items():
             chosen = rows.select(when).to_series()
@@ -191,7 +196,7 @@ class Converter:
         there |= set(mapping.let)
         self._conserved = [
             pl.col("period_start"),
-            self._one("account", mapping.account, there).alias("\0account"),
+            self._one("account", mapping.account, there).alias(ACCOUNT),
             self._one("currency", mapping.currency, there).alias(CURRENCY),
             self._one("conserve", mapping.conserve, there).alias(AMOUNT),
         ]

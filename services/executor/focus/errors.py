@@ -3,7 +3,7 @@
 FocusError
 ├── MappingError          a mapping or look-up of ours is not sound
 ├── MissingColumnsError   the export lacks columns that no row can do without
-└── BadValueError         a value cannot be read as what its column holds
+└── BadValueError         a value cannot be read as what its column holds, or is not there
 """
 
 from collections.abc import Iterable
@@ -38,5 +38,13 @@ class BadValueError(FocusError):
     code = "bad_value"
 
     def __init__(self, column: str, row: int, value: object, expected: str) -> None:
+        """A value of None is one that is not there."""
         self.column, self.row, self.value, self.expected = column, row, value, expected
-        super().__init__(f"row {row}, column {column}: {str(value)[:80]!r} is not {expected}")
+        self.problem = f"{str(value)[:80]!r} is not {expected}"
+        if value is None:
+            self.problem = f"it is empty, where {expected} must be"
+        super().__init__(f"row {row}, column {column}: {self.problem}")
+
+    def under(self, column: str) -> "BadValueError":
+        """The same of a column that has another name in the export."""
+        return BadValueError(column, self.row, self.value, self.expected)

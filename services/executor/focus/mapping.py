@@ -6,6 +6,7 @@ here. Expressions see the source's columns under the names declared in `source`,
 the columns of look-ups, `part` of a split row, and every `let` above them.
 """
 
+from decimal import Decimal
 from functools import cache
 from pathlib import Path
 from typing import Literal
@@ -29,6 +30,9 @@ class SourceColumn(_Part):
 
     type: SourceKind = "text"
     required: bool = False
+    """Every export has the column; and of amounts and times, every row a value."""
+    empty: Decimal | None = None
+    """What an amount counts as in rows that have none."""
     names: tuple[str, ...] = ()
     """Other headers for the same thing; case and punctuation never matter."""
     decimals: int = Field(default=18, ge=0, le=18)

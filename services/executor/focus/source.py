@@ -102,6 +102,8 @@ class Source:
         careful = [*self._checked(frame, typed, plan.seen), *self._times(frame)]
         careful += self._spelled(typed)
         typed = typed.with_columns(careful) if careful else typed
+        if filled := [*self._filled(typed)]:
+            typed = typed.with_columns(filled)
         made = [_made(frame, typed, value) for value in plan.objects]
         return typed.hstack(made)
 
@@ -188,6 +190,11 @@ class Source:
             decimals = self._mapping.source[name].decimals
             if (of.get(name, DECIMALS + 1) or 0) > decimals:
                 self._rounded += too_fine(values, decimals)
+
+    def _filled(self, typed: pl.DataFrame) -> Iterator[pl.Series]:
+        for name, rule in self._mapping.source.items():
+            if rule.empty is not None and typed[name].has_nulls():
+                yield typed[name].fill_null(pl.lit(rule.empty, dtype=MONEY))
 
     def _objects(self, schema: pl.Schema) -> Iterator[pl.Expr]:
         for name, parts in self._mapping.objects.items():

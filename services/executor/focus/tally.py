@@ -8,10 +8,11 @@ from decimal import Decimal
 import polars as pl
 
 from services.executor.focus.money import NOTHING, added, less
+from services.executor.focus.needed import CURRENCY
 from services.executor.focus.twice import Twice
 
 MOST_UNMAPPED = 200
-CURRENCY, AMOUNT = "\0currency", "\0amount"
+AMOUNT = "\0amount"
 """Of rows of an export, as they are charged."""
 _KEY = ("BillingPeriodStart", "BillingAccountId", "BillingCurrency")
 _ENDS = ("ChargePeriodEnd", "BillingPeriodEnd")
@@ -45,9 +46,7 @@ class Unmapped:
 
     def add(self, values: pl.Series, charged: pl.DataFrame) -> None:
         """Adds the values of rows that are not known, and what these rows cost."""
-        frame = charged.select(
-            values.alias("value"), pl.col(CURRENCY).fill_null(""), pl.col(AMOUNT).abs()
-        )
+        frame = charged.select(values.alias("value"), pl.col(CURRENCY), pl.col(AMOUNT).abs())
         grouped = frame.group_by("value", CURRENCY).agg(pl.len(), pl.col(AMOUNT).sum())
         for value, currency, number, cost in grouped.sort("value", CURRENCY).iter_rows():
             known = value in self.rows or len(self.rows) < MOST_UNMAPPED
@@ -119,8 +118,7 @@ class Tally:
         )
         add_sums(self.raw, grouped.select(*key, amount))
         for currency, cost in grouped.select(CURRENCY, "turned over").iter_rows():
-            of = currency or ""
-            self.turnover[of] = added(self.turnover.get(of, NOTHING), cost)
+            self.turnover[currency] = added(self.turnover.get(currency, NOTHING), cost)
 
     def add_cancelling(self, name: str, by: pl.DataFrame, charged: pl.DataFrame) -> None:
         """Charges that should cancel out for each `by`."""

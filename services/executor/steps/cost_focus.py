@@ -164,9 +164,7 @@ class CostFocus(StepType):
         # Not where the part is that may still be read ahead.
         spool = folder / "before"
         line = await line_of(self._data, delivery, Place(part, file, row), spool)
-        problem = f"{str(error.value)[:80]!r} is not {error.expected}"
-        if line is None:
-            problem = f"row {row + 1}: {problem}"
+        problem = error.problem if line is not None else f"row {row + 1}: {error.problem}"
         return RefusedFileError(file, problem, line=line, column=error.column)
 
     def _check(self, work: "_Work", checks: list[CheckPart]) -> None:
