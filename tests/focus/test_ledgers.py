@@ -22,16 +22,16 @@ def converter_of(name: str) -> Converter:
 
 
 LINES = [
-    pytest.param(ledger, line, id=f"{name}-{number}-{line.title}")
+    pytest.param(name, ledger, line, id=f"{name}-{number}-{line.title}")
     for name in NAMES
     for ledger in [load_ledger(name)]
     for number, line in enumerate(ledger.lines, 1)
 ]
 
 
-@pytest.mark.parametrize(("ledger", "line"), LINES)
-def test_a_line_of_the_bill(ledger: Ledger, line: Line) -> None:
-    frame = converter_of(ledger.mapping).convert(ledger.frame([line]))
+@pytest.mark.parametrize(("name", "ledger", "line"), LINES)
+def test_a_line_of_the_bill(name: str, ledger: Ledger, line: Line) -> None:
+    frame = converter_of(name).convert(ledger.frame([line]))
     found = [
         {name: shown(row[name]) for name in expected}
         for row, expected in zip(frame.to_dicts(), line.expected, strict=True)
