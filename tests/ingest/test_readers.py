@@ -16,6 +16,7 @@ from services.executor.ingest.places import BadPatternError, checked, matches
 from services.executor.ingest.readers import Format, ParquetFile, open_reader
 
 TABLE = "account,cost\n007,1.5\n008,2\n"
+STRAY = "a quote is closed in this row, and neither"
 NEVER_CLOSED = "a quote is opened in this row and never closed"
 PACKED_WRONGLY = gzip.compress(b"", mtime=0)[:10] + b"\xff" * 20
 """The head of a gzip, and then a block of a kind that there is not."""
@@ -117,6 +118,24 @@ def test_a_header_alone_is_a_delivery_of_nothing(tmp_path: Path) -> None:
             NEVER_CLOSED,
             id="left open in UTF-16",
         ),
+        pytest.param(
+            b'a,b,c\n0,1,x\n1,10,"abc\n2,20,"def"\n3,30,x\n', 3, "", STRAY, id="row swallowed"
+        ),
+        pytest.param(
+            b'a,b\n"x\ny",1\n2,"open\n3,"x"y"\n', 4, "", STRAY, id="row and its columns swallowed"
+        ),
+        pytest.param(b'a,b\n1,"5" disk"\n', 2, "", STRAY, id="quote within quotes"),
+        pytest.param(b'a,b\n1,"x" ,2\n', 2, "", STRAY, id="quote and too many values"),
+        pytest.param(b'a,b\n1,5" disk\n2,"x" \n', 3, "", STRAY, id="space behind a quote"),
+        pytest.param(b'"a"x,b\n1,2\n', 1, "", STRAY, id="in the header"),
+        pytest.param(b'"a"x,b\n', 1, "", STRAY, id="in the header alone"),
+        pytest.param(
+            gzip.compress('a,b\n1,2\n1,"x\n5,"6"\n'.encode("utf-16"), mtime=0),
+            3,
+            "",
+            STRAY,
+            id="row swallowed in UTF-16",
+        ),
     ],
 )
 def test_a_bad_csv_is_refused_in_its_place(
@@ -135,6 +154,8 @@ def test_a_bad_csv_is_refused_in_its_place(
         (b'a,"b\r\nc ""d"""\n1,"2\n"\n', ["a", 'b\r\nc "d"'], [("1", "2\n")]),
         (b'a,b\n5" disk,"x\ny"', ["a", "b"], [('5" disk', "x\ny")]),
         (b'a,b\n1,5" disk', ["a", "b"], [("1", '5" disk')]),
+        (b'a,b\n"1""",\n,"""2"\n', ["a", "b"], [('1"', ""), ("", '"2')]),
+        (b'a,b\n5",5""\n"x",5"\n', ["a", "b"], [('5"', '5""'), ("x", '5"')]),
         (b"a,b", ["a", "b"], []),
         (b"a,b\n\n", ["a", "b"], []),
     ],

@@ -1,7 +1,8 @@
 """What is seen of a file's bytes on their way to the parser, wherever its pieces meet."""
 
+import csv
 from contextlib import suppress
-from io import BytesIO
+from io import BytesIO, StringIO
 
 import pyarrow as pa
 from hypothesis import given
@@ -34,6 +35,46 @@ def test_what_is_no_utf_8_is_refused_wherever_it_stands(text: bytes, odd: bytes,
 
 def test_other_encodings_are_left_to_the_parser() -> None:
     assert Watched(BytesIO(b"\xff"), "latin-1").read(1) == b"\xff"
+
+
+@given(st.text('"",\n\ra', max_size=12), SIZES)
+def test_a_quote_that_is_closed_too_early_is_never_missed(text: str, size: int) -> None:
+    assert _is_doubtful(text.encode(), size) or not _is_stray(text)
+
+
+@given(st.lists(st.tuples(*[st.text('",\n\ra', max_size=4)] * 2), max_size=4), SIZES)
+def test_quotes_as_programs_write_them_are_not_doubted(rows: list[list[str]], size: int) -> None:
+    text = StringIO()
+    csv.writer(text).writerows(rows)
+    assert not _is_doubtful(text.getvalue().encode("utf-8-sig"), max(size, 3))
+
+
+def test_quotes_are_judged_where_their_bytes_are_theirs_alone() -> None:
+    for encoding, doubted in {
+        "latin-1": False,
+        "cp1252": False,
+        "utf-16": True,
+        "sjis": True,
+    }.items():
+        watched = Watched(BytesIO('a\n"b"\n'.encode(encoding)), encoding)
+        while watched.read(64):
+            pass
+        assert watched.quotes.doubtful is doubted
+
+
+def _is_doubtful(content: bytes, size: int) -> bool:
+    watched = Watched(BytesIO(content), "utf-8")
+    while watched.read(size):
+        pass
+    return watched.quotes.doubtful
+
+
+def _is_stray(text: str) -> bool:
+    try:
+        list(csv.reader(StringIO(text, newline=""), strict=True))
+    except csv.Error as error:
+        return "expected after" in str(error)
+    return False
 
 
 def _is_read(content: bytes, size: int) -> bool:

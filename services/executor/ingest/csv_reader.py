@@ -27,6 +27,8 @@ BATCH_ROWS, BATCH_BYTES = 50_000, 32 << 20
 """Handed on at once: each batch has a price of its own in whatever is made of it."""
 csv.field_size_limit(BLOCK)
 _BOMS = ((b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"), (b"\xef\xbb\xbf", "utf-8-sig"))
+_STRAY = "expected after"
+"""What is said of a quote that is closed too early."""
 _END = "\0"
 """A last line that is put behind a file's own."""
 
@@ -79,7 +81,7 @@ class CsvFile:
             if self._is_alone:
                 return
             with pa.input_stream(str(self._path), compression=self._compression) as stream:
-                watched = Watched(stream, self.encoding)
+                watched = Watched(stream, self.encoding, self._options.delimiter)
                 source = pa.PythonFile(watched, mode="r")
                 # The last column tells how the file ends, also when nobody asks for it.
                 end, last = self.header[-1], ""
@@ -88,6 +90,8 @@ class CsvFile:
                     last = batch[end][-1] if batch.height else last
                     yield batch[only]
                 self._gaps = watched.gaps
+            if watched.quotes.doubtful:
+                self._refuse_stray()
             if watched.odd or _breaks(last):
                 self._refuse_open()
         except pa.ArrowInvalid as error:
@@ -156,6 +160,7 @@ class CsvFile:
             raise RefusedFileError(self._name, f"its header cannot be read: {error}") from None
         self._check_names(header)
         if is_alone:
+            self._refuse_stray()
             self._refuse_open()
         return header, is_alone
 
@@ -178,6 +183,7 @@ class CsvFile:
 
     def _refusal(self, error: pa.ArrowInvalid, bad: list[Any]) -> RefusedFileError:
         if bad:
+            self._refuse_stray()  # of which so many values may come
             expected, found = bad[0].expected_columns, bad[0].actual_columns
             problem = f"this row has {found} values where the header has {expected} columns"
             line = self._first_line(lambda fields: len(fields) != expected)
@@ -206,6 +212,29 @@ class CsvFile:
                     return begun
                 if not line:
                     return None
+        return None
+
+    def _refuse_stray(self) -> None:
+        """What follows it would be read as one value with what came before, rows and all."""
+        if (line := self._stray_line()) is not None:
+            problem = (
+                "a quote is closed in this row, and neither a delimiter nor the end of the line"
+                " follows: write quotes within a value twice"
+            )
+            raise RefusedFileError(self._name, problem, line=line)
+
+    def _stray_line(self) -> int | None:
+        """The line on which the first row with such a quote begins."""
+        with suppress(*_UNREADABLE), self._text() as text:
+            reader = csv.reader(_lines(text), delimiter=self._options.delimiter, strict=True)
+            before = 0
+            while True:
+                try:
+                    if next(reader, None) is None:
+                        return None
+                except csv.Error as error:
+                    return before + 1 if _STRAY in str(error) else None
+                before = reader.line_num
         return None
 
     def _refuse_open(self) -> None:

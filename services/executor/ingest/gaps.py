@@ -1,4 +1,4 @@
-"""Whether a text has empty lines, and is UTF-8: seen while it is read, for next to nothing."""
+"""Whether a CSV has empty lines, and is UTF-8: seen while it is read, for next to nothing."""
 
 import sys
 from array import array
@@ -6,6 +6,8 @@ from typing import Protocol
 
 import polars as pl
 import pyarrow as pa
+
+from services.executor.ingest.quotes import QUOTE, Quotes
 
 _LINES, _RETURNS = (
     [int.from_bytes(pair, sys.byteorder) for pair in pairs]
@@ -31,8 +33,9 @@ class Watched:
 
     closed = False
 
-    def __init__(self, stream: Bytes, encoding: str) -> None:
+    def __init__(self, stream: Bytes, encoding: str, delimiter: str = ",") -> None:
         self._stream, self._last = stream, b""
+        self.quotes = Quotes(encoding, delimiter)
         self.gaps = not "\n\n".encode(encoding).endswith(b"\n\n")
         """Also for encodings whose line breaks do not look so."""
         self._checks, self._unchecked = encoding in UTF_8, b""
@@ -42,7 +45,8 @@ class Watched:
     def read(self, size: int) -> bytes:
         piece = self._stream.read(size)
         end = piece.rfind(b"\n") + 1
-        self.odd = (self.odd and not end) != (piece.count(b'"', end) % 2 == 1)
+        self.odd = (self.odd and not end) != (piece.count(QUOTE, end) % 2 == 1)
+        self.quotes.see(piece)
         if self._checks:
             self._check(piece)
         if not self.gaps and piece:

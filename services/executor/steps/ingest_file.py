@@ -6,7 +6,15 @@ same files read in the same way are not loaded again.
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Sequence
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Collection,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -43,10 +51,8 @@ from services.executor.steps.targets import target_of
 from services.executor.steps.tools import Tools
 from services.executor.steps.variables import fill_name
 
-READER_VERSION = 1
-JSON_VERSION = 2
-"""Of the readers of JSON alone: what the others read stays loaded."""
-_JSON: frozenset[Format] = frozenset({"ndjson", "openai"})
+READERS: Mapping[Format, int] = {"csv": 2, "parquet": 1, "ndjson": 2, "openai": 2}
+"""A reader that reads differently has another number; what the others read stays loaded."""
 FindAll = Callable[[], Awaitable[Sequence["_Found"]]]
 Files = Annotated[str, Field(min_length=1, max_length=2000)]
 Some = Files | Annotated[tuple[Files, ...], Field(min_length=1)]
@@ -86,7 +92,7 @@ class Config(Contracted):
 
     def reading(self, formats: Collection[Format]) -> dict[str, object]:
         """How files of these kinds are read, of which their load is named."""
-        version = JSON_VERSION if _JSON & set(formats) else READER_VERSION
+        version = max((READERS[each] for each in formats), default=1)
         usual = {"load_by"} if self.load_by == "executor" else set[str]()  # older loads say nothing
         return {**self.model_dump(exclude=usual), "reader": version}
 
