@@ -13,7 +13,7 @@ import pytest
 from services.executor.ingest.csv_reader import BLOCK, CsvOptions
 from services.executor.ingest.errors import RefusedFileError
 from services.executor.ingest.places import BadPatternError, checked, matches
-from services.executor.ingest.readers import Format, ParquetFile, open_reader
+from services.executor.ingest.readers import JSON_BLOCK, Format, ParquetFile, open_reader
 
 TABLE = "account,cost\n007,1.5\n008,2\n"
 STRAY = "a quote is closed in this row, and neither"
@@ -230,6 +230,25 @@ def test_bad_json_lines_are_refused(
     with pytest.raises(RefusedFileError, match=said) as caught:
         read(tmp_path, content, "f.ndjson")
     assert caught.value.line == line
+
+
+@pytest.mark.parametrize("filled", [b"x", b" "], ids=["text", "spaces"])
+def test_a_line_of_json_without_end_is_refused_in_bounded_memory(
+    tmp_path: Path, filled: bytes
+) -> None:
+    path = tmp_path / "file"
+    with gzip.open(path, "wb", compresslevel=1) as file:
+        file.write(b'{"a": 1}\n\n{"a":"')
+        for _ in range(96):
+            file.write(filled * (1 << 20))
+        file.write(b'"}\n')
+    tracemalloc.start()
+    with pytest.raises(RefusedFileError, match="does not end within 16 MB") as refused:
+        list(open_reader(path, "f.ndjson.gz", None, CsvOptions()).batches())
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert refused.value.line == 3
+    assert peak < 4 * JSON_BLOCK
 
 
 @pytest.mark.parametrize(

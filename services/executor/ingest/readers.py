@@ -2,7 +2,7 @@
 
 import gzip
 from collections.abc import Collection, Iterator
-from itertools import islice
+from itertools import count, islice
 from pathlib import Path
 from typing import IO, Literal, Protocol
 
@@ -21,6 +21,7 @@ Lines = Literal["csv", "ndjson"]
 Format = Literal["csv", "parquet", "ndjson", "openai"]
 ROWS = 50_000
 JSON_BLOCK = 16 << 20
+"""Made into rows at once; no line may be longer."""
 NO_PARQUET = (pa.ArrowException, OSError, UnicodeDecodeError, PanicException)
 """What is raised where a file's bytes are not those of Parquet, its names included."""
 _SUFFIXES: dict[str, Format] = {
@@ -143,7 +144,8 @@ class JsonLines:
     def line_of(self, row: int) -> int | None:
         """Read once more: empty lines are no rows."""
         with self._open() as file:
-            filled = (number for number, line in enumerate(file, 1) if line.strip())
+            lines = enumerate(self._lines(file), 1)
+            filled = (number for number, line in lines if line.strip())
             return next(islice(filled, row, None), None)
 
     def _frame(self, block: list[bytes], before: int) -> pl.DataFrame:
@@ -173,7 +175,7 @@ class JsonLines:
         size = 0
         try:
             with self._open() as file:
-                for line in file:
+                for line in self._lines(file):
                     if line.strip():
                         block.append(line)
                         size += len(line)
@@ -187,6 +189,17 @@ class JsonLines:
             raise RefusedFileError(self._name, problem) from None
         if block:
             yield block
+
+    def _lines(self, file: IO[bytes]) -> Iterator[bytes]:
+        """In bounded memory, whatever stands in the file."""
+        for number in count(1):
+            line = file.readline(JSON_BLOCK)
+            if not line:
+                return
+            if len(line) == JSON_BLOCK and not line.endswith(b"\n"):
+                problem = f"this line does not end within {JSON_BLOCK >> 20} MB"
+                raise RefusedFileError(self._name, problem, line=number)
+            yield line
 
     def _open(self) -> IO[bytes]:
         with self._path.open("rb") as file:
