@@ -1,6 +1,7 @@
 """What tables take in: evolved, frozen, with rows or values put aside, and tried again."""
 
 from decimal import Decimal
+from io import BytesIO
 from typing import Any
 
 import orjson
@@ -33,6 +34,12 @@ def config(contract: str = "evolve", **more: Any) -> dict[str, Any]:
         "contract": contract,
         **more,
     }
+
+
+def parquet(columns: dict[str, Any]) -> bytes:
+    file = BytesIO()
+    pl.DataFrame(columns).write_parquet(file)
+    return file.getvalue()
 
 
 async def load(around: Surroundings, text: str, said: dict[str, Any]) -> int:
@@ -82,6 +89,26 @@ async def test_a_value_of_another_type_is_refused_in_its_place(
     expected = "bills/bill.csv, line 3, column cost: 'much' is not a number"
     assert caught.value.detail == expected
     assert await accounts(around) == ["007", "008"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "place"),
+    [
+        ("own.csv", b"cost,x_reason\n1,late\n", "own.csv, line 1, column x_reason"),
+        ("own.csv", b"cost,X-File\n", "own.csv, line 1, column X-File"),
+        ("own.ndjson", b'{"cost": 1}\n\n{"X_Row": 7}\n', "own.ndjson, line 3, column X_Row"),
+        ("own.parquet", parquet({"cost": [1], "x_role": ["a"]}), "own.parquet, column x_role"),
+    ],
+)
+@pytest.mark.parametrize("contract", ["evolve", "discard_value"])
+async def test_columns_called_as_the_platforms_own_are_refused(
+    around: Surroundings, name: str, content: bytes, place: str, contract: str
+) -> None:
+    around.deliver(f"bills/{name}", content)
+    with pytest.raises(StepError) as caught:
+        await around.run("ingest.file", config(contract, files="bills/*"))
+    assert caught.value.code == "file_refused"
+    assert caught.value.detail.startswith(f"bills/{place}: this name is the platform's own")
 
 
 async def test_rows_that_do_not_fit_are_put_aside_whole(around: Surroundings) -> None:

@@ -361,6 +361,18 @@ async def test_numbers_of_an_answer_keep_every_digit(
     assert [row["at_x"] for row in rows] == written
 
 
+async def test_records_whose_fields_are_called_as_the_platforms_own_are_refused(
+    around: Surroundings, provider: Provider
+) -> None:
+    provider.written = '[{"id": 1}, {"id": 2, "x": {"row": 7}}]'
+    problem = r"/items/written, page 1, column x\.row: this name is the platform's own"
+    with pytest.raises(StepError, match=problem):
+        await around.run("ingest.api", items(provider, "written", {"kind": "none"}))
+    await around.run("ingest.api", items(provider, "written", {"kind": "none"}, whole="item"))
+    rows = await around.rows("SELECT item, x_row FROM $.items ORDER BY x_row")
+    assert [row["x_row"] for row in rows] == [0, 1]
+
+
 def changed(provider: Provider, **more: Any) -> dict[str, Any]:
     """A source of records that change, and come late."""
     incremental = {"field": "at", "first": "2026-11-01T00:00:00Z", "look_back_days": 2}

@@ -14,6 +14,7 @@ import polars as pl
 from pydantic import BaseModel, ConfigDict, Field
 
 from libs.objects import Objects
+from libs.warehouse.schema import Column
 from services.executor.ingest.errors import IngestError, RefusedFileError
 from services.executor.ingest.fitting import texts
 from services.executor.ingest.parts import column_name
@@ -26,6 +27,15 @@ OWN_PREFIX = "x_"
 ROLE = "x_role"
 """What a row's file is in its delivery: a column only where that is said."""
 REASON, COLUMN, WHOLE = "x_reason", "x_column", "x_values"
+OWN = (
+    Column("x_slice", "STRING"),
+    Column("x_load_id", "STRING"),
+    Column("x_file", "STRING"),
+    Column("x_row", "INT64"),
+)
+"""What every row says of where it comes from."""
+PLATFORMS = frozenset({*(column.name for column in OWN), ROLE, REASON, COLUMN, WHOLE})
+"""In small letters: no column that is delivered may be called so."""
 MOST_ASIDE = 100_000
 ASIDE_SCHEMA: Mapping[str, pl.DataType] = {
     "x_row": pl.Int64(),
@@ -142,6 +152,7 @@ class Contract:
 
     def sort(self, frame: pl.DataFrame, file: str, numbers: pl.Series, line_of: LineOf) -> Rows:
         """`numbers` are those of the rows in their file. Raises `RefusedFileError`."""
+        _check_names(frame, file, numbers, line_of)
         unknown = [name for name in frame.columns if not self._allows(name)]
         if unknown and self.mode == "freeze":
             raise FrozenError(file, tuple(unknown), self.known.revision)
@@ -214,6 +225,15 @@ class Contract:
     def _declared(self, header: str) -> Declared | None:
         name = column_name(header).lower()
         return next((type_ for n, type_ in self.types.items() if n.lower() == name), None)
+
+
+def _check_names(frame: pl.DataFrame, file: str, numbers: pl.Series, line_of: LineOf) -> None:
+    for values in frame.iter_columns():
+        if column_name(values.name).lower() in PLATFORMS:
+            problem = "this name is the platform's own: rename the column, or leave it out"
+            first = int(values.is_not_null().arg_max() or 0)
+            line = line_of(numbers[first]) if frame.height else 1
+            raise RefusedFileError(file, problem, line=line, column=values.name)
 
 
 def _in_json(frame: pl.DataFrame) -> list[pl.Expr]:

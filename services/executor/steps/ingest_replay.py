@@ -14,7 +14,7 @@ from typing import Any
 import polars as pl
 from pydantic import ConfigDict, Field
 
-from services.executor.ingest.contract import MOST_ASIDE, ROLE, Contract, Contracted, Rows
+from services.executor.ingest.contract import MOST_ASIDE, OWN, ROLE, Contract, Contracted, Rows
 from services.executor.ingest.deliveries import ORIGIN, Delivery
 from services.executor.ingest.errors import ColumnConflictError
 from services.executor.ingest.json_rows import Decoder, MixedError
@@ -24,7 +24,7 @@ from services.executor.ingest.readers import ParquetFile
 from services.executor.ingest.spool import spooled
 from services.executor.ingest.values import STYLE, Style
 from services.executor.steps.phrasing import phrased
-from services.executor.steps.raw_load import OWN, RawLoader, Target, slice_of, with_own
+from services.executor.steps.raw_load import RawLoader, Target, slice_of, with_own
 from services.executor.steps.step import StepError, StepResult, StepRun, StepType
 from services.executor.steps.targets import target_of
 from services.executor.steps.tools import Tools

@@ -17,6 +17,8 @@ from libs.warehouse.errors import ROWS_GONE, JobFailedError
 from libs.warehouse.schema import Column, Table
 from services.executor.ingest.contract import (
     MOST_ASIDE,
+    OWN,
+    PLATFORMS,
     ROLE,
     Contract,
     Contracted,
@@ -47,14 +49,7 @@ from services.executor.steps.tools import Tools
 from services.executor.steps.variables import fill_name
 
 _SLICE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
-OWN = (
-    Column("x_slice", "STRING"),
-    Column("x_load_id", "STRING"),
-    Column("x_file", "STRING"),
-    Column("x_row", "INT64"),
-)
 _STAGED = frozenset(column.name for column in STAGED)
-_PLATFORMS = _STAGED | {column.name for column in OWN} | {ROLE}
 _FILLED = {
     "x_slice": "@slice",
     "x_load_id": "@load_id",
@@ -165,7 +160,7 @@ class RawLoader:
             raise JobFailedError(load.stage_job, ROWS_GONE, "what it staged is not kept any more")
         load = replace(
             load,
-            target=replace(load.target, columns=(*columns_of(found, _PLATFORMS), *OWN)),
+            target=replace(load.target, columns=(*columns_of(found, PLATFORMS), *OWN)),
             filled=_FILLED,
             parameters={**load.parameters, "load_id": target.load_id},
         )
@@ -283,7 +278,7 @@ def numbers(first: int, height: int) -> pl.Series:
 
 
 def _names(columns: Iterable[Column]) -> tuple[str, ...]:
-    return tuple(column.name for column in columns if column.name not in _PLATFORMS)
+    return tuple(column.name for column in columns if column.name not in PLATFORMS)
 
 
 def slice_of(written: str, request: RunRequestedV1) -> str:
