@@ -296,6 +296,31 @@ async def test_the_same_answers_are_not_loaded_again(
     assert around.heard.notes == ["the same files are loaded already"]
 
 
+async def test_lists_in_records_stay_json(around: Surroundings, provider: Provider) -> None:
+    written = '["a",{"k":true,"n":null,"é":"\\"","x":0.10}]'
+    provider.written = f'[{{"id": 1, "tags": {written}, "of": {{"none": []}}}}]'
+    await around.run("ingest.api", items(provider, "written", {"kind": "none"}))
+    (row,) = await around.rows("SELECT tags, of_none FROM $.items")
+    assert json.loads(row["tags"]) == json.loads(written)
+    assert row["of_none"] == "[]"
+
+
+@pytest.mark.parametrize(
+    ("written", "problem"),
+    [
+        ('{"error": "quota exceeded", "code": 7}', "an object with error, code: name in `records`"),
+        ("{}", "an object with nothing in it"),
+        ('"soon"', "should be a list of records but is str"),
+    ],
+)
+async def test_an_answer_that_is_no_list_is_no_record(
+    around: Surroundings, provider: Provider, written: str, problem: str
+) -> None:
+    provider.written = written
+    with pytest.raises(StepError, match=problem):
+        await around.run("ingest.api", items(provider, "written", {"kind": "none"}))
+
+
 async def test_a_month_without_records_empties_its_slice(
     around: Surroundings, provider: Provider
 ) -> None:

@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue, model_validator
 
+MOST_QUOTED = 200
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 
 
@@ -179,12 +180,18 @@ class SelectionError(Exception):
     """An answer without the records that the source promises."""
 
     def __init__(self, path: tuple[str, ...], found: Any) -> None:
-        where = ".".join(path) or "the answer"
-        super().__init__(f"{where} should be a list of records but is {type(found).__name__}")
+        where, advice = ".".join(path) or "the answer", ""
+        is_ = type(found).__name__
+        if isinstance(found, dict):
+            is_ = f"an object with {', '.join(found)[:MOST_QUOTED] or 'nothing in it'}"
+            advice = ": name in `records` where its list lies"
+        super().__init__(f"{where} should be a list of records but is {is_}{advice}")
 
 
 def records_of(source: ApiSource, answer: Any) -> list[dict[str, Any]]:
     """The records in an answer, with what they inherit. Raises `SelectionError`."""
+    if isinstance(answer, dict) and not source.records:
+        raise SelectionError((), answer)
     inherited = dict.fromkeys(source.inherit)
     return list(_records(source, answer, source.records, inherited))
 

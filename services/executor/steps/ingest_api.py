@@ -170,8 +170,8 @@ def _no_line(_: int) -> None:
     """Answers have no lines that a tenant could look up."""
 
 
-def _in_json(record: Mapping[str, Any]) -> str:
-    return orjson.dumps(record).decode()
+def _in_json(value: Any) -> str:
+    return orjson.dumps(value).decode()
 
 
 def _frame(records: list[dict[str, Any]]) -> pl.DataFrame:
@@ -188,8 +188,8 @@ def _flat(record: Mapping[str, Any], prefix: str = "") -> dict[str, str | None]:
             found |= _flat(value, f"{prefix}{name}.")
         elif value is None or isinstance(value, str):
             found[prefix + name] = value
-        elif isinstance(value, bool):
-            found[prefix + name] = str(value).lower()
+        elif isinstance(value, bool | list):
+            found[prefix + name] = _in_json(value)
         else:
             found[prefix + name] = str(value)
     return found
