@@ -3,6 +3,7 @@
 import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from datetime import date
 from decimal import Decimal
 from types import SimpleNamespace
 from typing import Any
@@ -294,6 +295,36 @@ async def test_the_same_answers_are_not_loaded_again(
     for _ in range(2):
         assert (await around.run("ingest.api", openai(provider))).rows == 24
     assert around.heard.notes == ["the same files are loaded already"]
+
+
+async def test_the_same_answers_read_in_another_way_are_loaded_again(
+    around: Surroundings, provider: Provider
+) -> None:
+    provider.written = '[{"cost": "1.234", "on": "05/11/2026"}]'
+    config = items(provider, "written", {"kind": "none"}, columns={"cost": "decimal", "on": "date"})
+    ways: list[tuple[dict[str, Any], list[object]]] = [
+        ({}, [Decimal("1.234"), date(2026, 5, 11)]),
+        ({"decimal_comma": True}, [Decimal(1234), date(2026, 5, 11)]),
+        ({"decimal_comma": True, "day_first": True}, [Decimal(1234), date(2026, 11, 5)]),
+        ({"contract": "freeze"}, [Decimal("1.234"), date(2026, 5, 11)]),
+    ]
+    for way, values in ways:
+        await around.run("ingest.api", {**config, **way})
+        (row,) = await around.rows("SELECT cost, `on` FROM $.items")
+        assert list(row.values()) == values
+    assert not around.heard.notes
+    await around.run("ingest.api", {**config, **ways[-1][0]})
+    assert around.heard.notes == ["the same files are loaded already"]
+
+
+async def test_records_that_are_to_be_kept_whole_are_loaded_again(
+    around: Surroundings, provider: Provider
+) -> None:
+    provider.written = '[{"a": [1, {"b": true}]}]'
+    for whole in ("", "item"):
+        await around.run("ingest.api", items(provider, "written", {"kind": "none"}, whole=whole))
+    (row,) = await around.rows("SELECT item FROM $.items")
+    assert json.loads(row["item"]) == {"a": [1, {"b": True}]}
 
 
 async def test_lists_in_records_stay_json(around: Surroundings, provider: Provider) -> None:

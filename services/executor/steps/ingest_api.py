@@ -41,6 +41,12 @@ class Config(ApiSource, Contracted):
     slice: str = Field(min_length=1, max_length=300)
     """The month that is asked for: `2026-11`, `current` or `previous`."""
 
+    @property
+    def reading(self) -> dict[str, object]:
+        """How answers are read, of which their load is named."""
+        ways = {*Contracted.model_fields, "whole", "incremental"}
+        return self.model_dump(mode="json", include=ways)
+
 
 class IngestApi(StepType):
     carries_rows = True
@@ -61,7 +67,7 @@ class IngestApi(StepType):
             filled = _filling(given, slice_, cursor)
             asked = filled(config.query), filled(config.body)
             pages = await self._collect(given, config, asked, store)
-            load_id = await _content_of(store, pages, cursor)
+            load_id = await _load_id(store, pages, cursor, config.reading)
             target = Target(table, slice_, load_id, (config.base_url + config.path,), sparse=True)
             done = await self._loader.unchanged(given, target)
             if done is None:
@@ -121,9 +127,12 @@ class IngestApi(StepType):
             yield rows
 
 
-async def _content_of(store: PageStore, pages: int, cursor: Cursor | None) -> str:
-    """Names what came, whatever day it was asked for."""
+async def _load_id(
+    store: PageStore, pages: int, cursor: Cursor | None, reading: Mapping[str, object]
+) -> str:
+    """The same for what came and how it is read, whatever day it was asked for; else another."""
     digest = hashlib.sha256(cursor.start.isoformat().encode() if cursor else b"")
+    digest.update(orjson.dumps(reading, option=orjson.OPT_SORT_KEYS))
     for number in range(pages):
         page = await store.page(number) or {}
         digest.update(repr(page.get("records")).encode())
