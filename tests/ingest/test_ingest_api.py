@@ -13,6 +13,7 @@ from pydantic import TypeAdapter
 
 from services.executor.ingest.api_source import ApiSource
 from services.executor.ingest.asking import retry_after
+from services.executor.ingest.deliveries import Deliveries
 from services.executor.ingest.links import next_of
 from services.executor.steps.step import Credential, StepError, StepRetryError
 from tests.ingest.clouds import AWS_KEYS, PRINCIPAL, serve_clouds
@@ -478,6 +479,70 @@ async def test_a_step_that_is_tried_again_after_its_load_changes_nothing(
     step = around.types["ingest.api"]
     assert [(await step.run(given)).rows for _ in range(2)] == [3, 3]
     assert around.heard.notes == ["the same files are loaded already"]
+
+
+UP_TO_NOW = "records_are_dated_up_to_now"
+FUTURE = {"id": "99", "at": "2099-01-01T00:00:00Z", "value": "of the future"}
+
+
+async def test_a_record_of_the_future_stops_no_source(
+    around: Surroundings, provider: Provider
+) -> None:
+    provider.changes = [november(2, "first"), FUTURE]
+    await around.run("ingest.api", changed(provider))
+    assert around.heard.checks == {UP_TO_NOW: "FAILED"}
+    provider.changes = [november(2, "first"), november(5, "late"), FUTURE]
+    assert (await around.run("ingest.api", changed(provider))).rows == 3
+    provider.changes = [november(5, "late"), november(6, "new")]
+    assert (await around.run("ingest.api", changed(provider))).rows == 3
+    assert around.heard.checks == {UP_TO_NOW: "PASSED"}
+    assert [query.rpartition("since=")[2] for query in provider.asked] == [
+        "2026-11-01T00:00:00Z",
+        "2026-10-31T10:00:00Z",
+        "2026-11-03T10:00:00Z",
+    ]
+    rows = await around.rows("SELECT id FROM $.items ORDER BY `at`")
+    assert [row["id"] for row in rows] == ["2", "5", "6"]
+
+
+async def test_records_that_are_all_of_the_future_are_asked_for_again(
+    around: Surroundings, provider: Provider
+) -> None:
+    soon = {**november(1, "soon"), "at": "2026-12-03T14:00:00"}
+    provider.changes = [soon]
+    for _ in range(2):
+        assert (await around.run("ingest.api", changed(provider))).rows == 1
+    assert around.heard.checks == {UP_TO_NOW: "PASSED"}
+    asked = [query.rpartition("since=")[2] for query in provider.asked]
+    assert asked == ["2026-11-01T00:00:00Z"] * 2
+
+
+async def test_a_source_that_stopped_at_the_future_goes_on_from_what_is_there(
+    around: Surroundings, provider: Provider
+) -> None:
+    provider.changes = [november(3, "first"), november(9, "first"), FUTURE]
+    await around.run("ingest.api", changed(provider))
+    place = (str(around.tenant), f"{around.tenant}.items", "all")
+    deliveries = Deliveries(around.tools.data)
+    stuck = await deliveries.delivered(*place)
+    stuck = stuck.model_copy(update={"facts": {"cursor": "2099-01-01T00:00:00+00:00"}})
+    await deliveries.commit(*place, stuck)
+    provider.changes = [november(9, "first"), november(12, "new"), FUTURE]
+    assert (await around.run("ingest.api", changed(provider))).rows == 4
+    assert provider.asked[-1].endswith("since=2026-11-07T10:00:00Z")
+
+
+async def test_numbers_that_were_read_in_another_style_are_not_read_on_from(
+    around: Surroundings, provider: Provider
+) -> None:
+    declared = {"columns": {"value": "decimal"}}
+    provider.changes = [november(3, "1.234"), november(9, "1.234")]
+    await around.run("ingest.api", changed(provider, **declared))
+    comma = {"decimal_comma": True}
+    with pytest.raises(StepError, match=r"were read .*: name another `target_table`"):
+        await around.run("ingest.api", changed(provider, **declared, **comma))
+    more = {**declared, **comma, "target_table": "${tenant_id}.others"}
+    assert (await around.run("ingest.api", changed(provider, **more))).rows == 2
 
 
 async def test_a_record_without_its_time_is_said(around: Surroundings, provider: Provider) -> None:

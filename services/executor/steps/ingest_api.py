@@ -7,7 +7,7 @@ there. The slice is replaced whole, and only when the last page is there.
 import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +19,14 @@ from services.executor.ingest.api_client import ApiClient
 from services.executor.ingest.api_pages import Collector, PageStore
 from services.executor.ingest.api_source import ApiSource, AwsAuth
 from services.executor.ingest.authorize import authorizer
-from services.executor.ingest.contract import Contract, Contracted, Rows
-from services.executor.ingest.deliveries import Delivery
+from services.executor.ingest.contract import Contract, Contracted, Declared, Rows
 from services.executor.ingest.spool import spooled
-from services.executor.steps.cursor import Cursor
+from services.executor.ingest.values import Style
+from services.executor.steps.cursor import Before, Cursor
 from services.executor.steps.months import fill_month
 from services.executor.steps.opened import fields_of
 from services.executor.steps.phrasing import phrased
+from services.executor.steps.quality import quality
 from services.executor.steps.raw_load import RawLoader, Target, numbers, slice_of, with_own
 from services.executor.steps.step import StepError, StepResult, StepRun, StepType
 from services.executor.steps.targets import target_of
@@ -34,6 +35,8 @@ from services.executor.steps.variables import fill_name
 
 REGION = "{region}"
 """In an address of AWS: that of `auth`."""
+STYLED: frozenset[Declared] = frozenset({"int", "decimal", "time", "date"})
+"""Columns whose values are written in one way or another, and kept as they were read."""
 
 
 class Config(ApiSource, Contracted):
@@ -61,9 +64,9 @@ class IngestApi(StepType):
         slice_ = slice_of(config.slice, request)
         with phrased(), spooled("answers") as spool:
             store = PageStore(self._tools.files, given.work_folder)
-            current = await self._before(given, config, table, slice_)
+            before = await self._before(given, config, (table, slice_), spool / "part")
             contract = await self._loader.contract(given, table, config)
-            cursor = await self._cursor(given, config, contract, current)
+            cursor = await self._cursor(given, config, contract, before)
             filled = _filling(given, slice_, cursor)
             asked = filled(config.query), filled(config.body)
             pages = await self._collect(given, config, asked, store)
@@ -72,9 +75,12 @@ class IngestApi(StepType):
             done = await self._loader.unchanged(given, target)
             if done is None:
                 answers = _Answers(store, pages, target, contract, config.path, config.whole)
-                rows = self._rows(answers, cursor, current, spool / "part")
+                rows = self._rows(answers, cursor, before)
                 facts = (lambda: cursor.facts) if cursor else dict
                 done = await self._loader.replace(given, target, contract, rows, facts=facts)
+                if cursor is not None:
+                    found = quality(given, table, self._tools.clock(), (cursor.check,))
+                    given.tell.say("quality", found)
             await store.forget(pages)
             return done
 
@@ -92,16 +98,19 @@ class IngestApi(StepType):
         return await Collector(config, client, store).collect(*asked)
 
     async def _before(
-        self, given: StepRun, config: Config, table: str, slice_: str
-    ) -> Delivery | None:
+        self, given: StepRun, config: Config, place: tuple[str, str], spool: Path
+    ) -> Before:
         """What is read on from."""
-        if config.incremental is None:
-            return None
-        tenant = str(given.request.tenant_id)
-        return await self._loader.deliveries.readable(tenant, table, slice_)
+        delivery = None
+        if config.incremental is not None:
+            tenant = str(given.request.tenant_id)
+            delivery = await self._loader.deliveries.readable(tenant, *place)
+            if delivery is not None and STYLED & set(config.columns.values()):
+                _check_style(Style.of(delivery.facts), config.style)
+        return Before(self._tools.data, delivery, spool)
 
     async def _cursor(
-        self, given: StepRun, config: Config, contract: Contract, current: Delivery | None
+        self, given: StepRun, config: Config, contract: Contract, before: Before
     ) -> Cursor | None:
         if config.incremental is None:
             return None
@@ -111,20 +120,32 @@ class IngestApi(StepType):
             )
             raise StepError("invalid_config", detail)
         files, folder = self._tools.files, given.work_folder
-        return await Cursor.of(config.incremental, contract, current, files, folder)
+        now = self._tools.clock()
+        return await Cursor.of(
+            config.incremental, contract, before, now, files=files, folder=folder
+        )
 
     async def _rows(
-        self, answers: "_Answers", cursor: Cursor | None, current: Delivery | None, spool: Path
+        self, answers: "_Answers", cursor: Cursor | None, before: Before
     ) -> AsyncIterator[Rows]:
         if cursor is not None:
             if cursor.has_key:
                 async for _, frame, which in answers.frames():
                     cursor.heed(frame, which)
-            load_id = answers.target.load_id
-            async for rows in cursor.older(self._tools.data, current, load_id, spool):
+            async for rows in cursor.older(before, answers.target.load_id):
                 yield rows
         async for rows in answers.rows(cursor):
             yield rows
+
+
+def _check_style(before: Style, now: Style) -> None:
+    if before != now:
+        said = ", ".join(f"{name}: {str(value).lower()}" for name, value in asdict(before).items())
+        detail = (
+            f"the records that `incremental` reads on from were read with {said}:"
+            " name another `target_table`, or leave it so"
+        )
+        raise StepError("invalid_config", detail)
 
 
 async def _load_id(
