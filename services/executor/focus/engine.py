@@ -58,7 +58,8 @@ class Converter:
         ]
         self._elements = [ElementRows(mapping.name, said) for said in mapping.elements]
         self._lookups = {
-            name: load_lookup(said.table, said.prefix) for name, said in mapping.lookups.items()
+            name: load_lookup(said.table, said.prefix, said.block)
+            for name, said in mapping.lookups.items()
         }
         self._needed = Needed(mapping, self._source.found)
         self._compile()
@@ -119,9 +120,9 @@ class Converter:
     def _look_up(self, rows: pl.DataFrame, charged: pl.DataFrame) -> pl.DataFrame:
         for name in self._mapping.lookups:
             keys, lookup = _texts(rows, self._keys[name]), self._lookups[name]
-            places = lookup.places(keys)
+            places, found = lookup.find(keys)
             self._count_unmapped(name, keys, places.is_null(), charged)
-            rows = rows.hstack(lookup.at(places))
+            rows = rows.hstack(found)
         for name, (value, known) in self._known.items():
             values = _texts(rows, value)
             self._count_unmapped(name, values, ~values.is_in(known), charged)
@@ -212,7 +213,7 @@ class Converter:
         self._keys = {}
         for name, said in mapping.lookups.items():
             self._keys[name] = self._one(f"lookups.{name}", said.by, there)
-            there |= set(self._lookups[name].values.columns)
+            there |= set(self._lookups[name].columns)
         self._known = {
             name: (self._one(f"known.{name}", said.value, there), list(said.of))
             for name, said in mapping.known.items()

@@ -66,6 +66,8 @@ class Lookup(_Part):
     """Expression of the key; rows whose key is null are not counted as unmapped."""
     prefix: str = ""
     """Put before the names of its columns, where two keys are looked up in one table."""
+    block: str = ""
+    """Of units: the number before one, in this column; see `Blocks`."""
 
 
 class KnownValues(_Part):
