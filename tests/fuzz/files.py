@@ -34,7 +34,6 @@ TYPES: dict[str, Declared] = {
     "number": "int",
     "flag": "bool",
 }
-CONTRACT = Contract("discard_value", TYPES)
 TARGET = Target("raw.fuzzed", "2026-11", "load", ("file",))
 BILLS = ("aws_cur", "azure_export", "focus_file")
 MANIFESTS: tuple[Kind, ...] = ("aws", "azure", "openai")
@@ -103,11 +102,13 @@ def loaded(reader: Reader, folder: Path) -> int:
 
 
 async def _load(reader: Reader, folder: Path) -> int:
-    row = 0
+    row, contract = 0, Contract("discard_value", TYPES)
     async with FlatParts(KeptHere(folder), "parts", folder) as parts:
         for batch in reader.batches():
-            rows = CONTRACT.sort(batch, "file", numbers(row, batch.height), reader.line_of)
-            await parts.add(tabular(with_own(rows, TARGET, "file").kept, written=reader.written))
+            rows = contract.sort(batch, "file", numbers(row, batch.height), reader.line_of)
+            frame = with_own(rows, TARGET, "file").kept
+            names = contract.names.of(frame.columns, "file")
+            await parts.add(tabular(frame, names, written=reader.written))
             row += batch.height
         await parts.finish()
     return row

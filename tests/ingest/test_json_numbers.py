@@ -89,7 +89,7 @@ async def in_parts(blocks: Sequence[Sequence[str]], table: dict[str, str]) -> pl
             for block in blocks:
                 decoder = Decoder()
                 said = [decoder.loads(f'{{"c": {text}}}'.encode()) for text in block]
-                frame = tabular(decoder.frame(said), written=True)
+                frame = tabular(decoder.frame(said), {"c": "c"}, written=True)
                 which = pl.int_range(row, row + len(block), eager=True).alias("x_row")
                 await parts.add(frame.with_columns(pl.lit("f").alias("x_file"), which))
                 row += len(block)

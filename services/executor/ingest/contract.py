@@ -17,6 +17,7 @@ from libs.objects import Objects
 from libs.warehouse.schema import Column
 from services.executor.ingest.errors import IngestError, RefusedFileError
 from services.executor.ingest.fitting import texts
+from services.executor.ingest.names import Names
 from services.executor.ingest.parts import column_name
 from services.executor.ingest.values import EXPECTED, Kind, Style, bad, read, unread
 
@@ -96,10 +97,13 @@ class Known(BaseModel):
 
     revision: int = 0
     columns: tuple[str, ...] = ()
+    names: dict[str, str] = {}
+    """Of headers that would have the same."""
 
     def with_columns(self, names: tuple[str, ...]) -> "Known":
         new = tuple(name for name in names if name.lower() not in self.lower)
-        return Known(revision=self.revision + 1, columns=self.columns + new) if new else self
+        more = {"revision": self.revision + 1, "columns": self.columns + new}
+        return self.model_copy(update=more) if new else self
 
     @property
     def lower(self) -> frozenset[str]:
@@ -118,7 +122,16 @@ class Contracts:
 
     async def learn(self, tenant: str, table: str, names: tuple[str, ...]) -> None:
         before = await self.known(tenant, table)
-        after = before.with_columns(names)
+        await self._keep(tenant, table, before, before.with_columns(names))
+
+    async def learn_names(self, tenant: str, table: str, names: Mapping[str, str]) -> None:
+        if not names:
+            return
+        before = await self.known(tenant, table)
+        after = before.model_copy(update={"names": {**before.names, **names}})
+        await self._keep(tenant, table, before, after)
+
+    async def _keep(self, tenant: str, table: str, before: Known, after: Known) -> None:
         if after != before:
             await self._objects.write(_name(tenant, table), after.model_dump_json().encode())
 
@@ -145,6 +158,7 @@ class Contract:
     types: Mapping[str, Declared] = field(default_factory=dict)
     known: Known = field(default_factory=Known)
     style: Style = field(default_factory=Style)
+    names: Names = field(default_factory=Names)
 
     @property
     def puts_aside(self) -> bool:
@@ -153,6 +167,7 @@ class Contract:
     def sort(self, frame: pl.DataFrame, file: str, numbers: pl.Series, line_of: LineOf) -> Rows:
         """`numbers` are those of the rows in their file. Raises `RefusedFileError`."""
         _check_names(frame, file, numbers, line_of)
+        self.names.of(frame.columns, file)
         unknown = [name for name in frame.columns if not self._allows(name)]
         if unknown and self.mode == "freeze":
             raise FrozenError(file, tuple(unknown), self.known.revision)
@@ -198,7 +213,7 @@ class Contract:
         if self.mode == "evolve":
             return True
         allowed = {name.lower() for name in self.types} or self.known.lower
-        return not allowed or column_name(header).lower() in allowed
+        return not allowed or self.names.name(header).lower() in allowed
 
     def _kind(self, header: str) -> Kind | None:
         declared = self._declared(header)
@@ -223,7 +238,7 @@ class Contract:
         return self._declared(header) == "text"
 
     def _declared(self, header: str) -> Declared | None:
-        name = column_name(header).lower()
+        name = self.names.name(header).lower()
         return next((type_ for n, type_ in self.types.items() if n.lower() == name), None)
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, Self
@@ -15,6 +15,7 @@ from services.executor.ingest.fitting import DECIMALS, decimals, type_of
 from services.executor.ingest.values import INSTANT, MONEY
 
 PART_ROWS = 500_000
+LONGEST_NAME = 300
 _NAME = re.compile(r"[^A-Za-z0-9_]")
 
 
@@ -130,24 +131,20 @@ async def each(batches: Iterator[pl.DataFrame]) -> AsyncGenerator[pl.DataFrame]:
 
 def column_name(header: str) -> str:
     """A header as BigQuery can name it."""
-    name = _NAME.sub("_", header.removeprefix("\ufeff"))[:300]
-    return f"_{name}" if name[:1].isdecimal() or not name else name
+    name = _NAME.sub("_", header.removeprefix("\ufeff"))
+    return (f"_{name}" if name[:1].isdecimal() or not name else name)[:LONGEST_NAME]
 
 
-def tabular(frame: pl.DataFrame, *, written: bool = False) -> pl.DataFrame:
-    """Fit for a flat table: names of BigQuery, nested values as JSON text.
+def tabular(
+    frame: pl.DataFrame, names: Mapping[str, str], *, written: bool = False
+) -> pl.DataFrame:
+    """Fit for a flat table: its names for all headers, nested values as JSON text.
 
     Its floats may stand for decimals that were written.
     """
-    names: dict[str, str] = {}
-    for header in frame.columns:
-        name = column_name(header)
-        while name.lower() in names:
-            name += "_"
-        names[name.lower()] = name
     flat = frame.select(
-        _scalar(pl.col(header), type_).alias(name)
-        for (header, type_), name in zip(frame.schema.items(), names.values(), strict=True)
+        _scalar(pl.col(header), type_).alias(names[header])
+        for header, type_ in frame.schema.items()
     )
     floats = [flat[name] for name, type_ in flat.schema.items() if written and type_.is_float()]
     return flat.with_columns(map(decimals, floats))

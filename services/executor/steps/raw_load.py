@@ -30,6 +30,7 @@ from services.executor.ingest.contract import (
 from services.executor.ingest.deliveries import Deliveries, Delivery, folder_of
 from services.executor.ingest.direct import columns_of
 from services.executor.ingest.flat_parts import FlatParts
+from services.executor.ingest.names import Names
 from services.executor.ingest.parts import PartWriter, tabular
 from services.executor.ingest.quarantine import (
     KEPT,
@@ -95,7 +96,9 @@ class RawLoader:
 
     async def contract(self, given: StepRun, table: str, said: Contracted) -> Contract:
         known = await self._contracts.known(str(given.request.tenant_id), table)
-        return Contract(said.contract, said.columns, known, said.style)
+        there = await self._warehouse.columns(table) or ()
+        names = Names((column.name for column in there), known.names)
+        return Contract(said.contract, said.columns, known, said.style, names)
 
     async def replace(
         self,
@@ -111,13 +114,13 @@ class RawLoader:
         `facts`, asked when all rows have been seen, are kept with the delivery.
         """
         tenant = str(given.request.tenant_id)
-        folder = folder_of(tenant, target.table, target.slice, target.load_id)
         with spooled("load") as spool:
             try:
-                raw, flat, aside = await self._write(given, folder, target.table, spool, sorted_)
+                raw, flat, aside = await self._write(given, target, contract, spool, sorted_)
             except FrozenError as error:
                 say_drift(given, self._tools, target.table, added=error.unknown, refused=True)
                 raise
+        await self._contracts.learn_names(tenant, target.table, contract.names.contested)
         columns = [c for name, c in flat.columns.items() if name not in _STAGED]
         load = _slice_load(given, target, columns or OWN, flat.uris, flat.rows)
         load = await self._ready(given, target, load, flat.rows, flat.empty)
@@ -203,10 +206,17 @@ class RawLoader:
             await self._warehouse.cancel_job(given.job_id_of(part))
 
     async def _write(
-        self, given: StepRun, folder: str, table: str, spool: Path, sorted_: AsyncIterator[Rows]
+        self,
+        given: StepRun,
+        target: Target,
+        contract: Contract,
+        spool: Path,
+        sorted_: AsyncIterator[Rows],
     ) -> tuple[PartWriter, FlatParts, int]:
         (spool / "flat").mkdir()
-        there = await self._warehouse.columns(table) or ()
+        tenant = str(given.request.tenant_id)
+        folder = folder_of(tenant, target.table, target.slice, target.load_id)
+        there = await self._warehouse.columns(target.table) or ()
         types = {column.name: column.type for column in there}
         aside: list[pl.DataFrame] = []
         async with (
@@ -215,7 +225,8 @@ class RawLoader:
         ):
             async for rows in sorted_:
                 await raw.add(rows.kept)
-                await flat.add(tabular(rows.kept, written=rows.written))
+                names = contract.names.of(rows.kept.columns, target.table)
+                await flat.add(tabular(rows.kept, names, written=rows.written))
                 if rows.aside.height:
                     aside.append(rows.aside)
                     if (number := sum(frame.height for frame in aside)) > MOST_ASIDE:

@@ -24,7 +24,7 @@ async def load(file: Path, folder: Path, types: dict[str, Declared]) -> int:
         async for batch in each(reader.batches()):
             which = numbers(parts.rows, batch.height)
             rows = await asyncio.to_thread(contract.sort, batch, file.name, which, reader.line_of)
-            await parts.add(tabular(rows.kept))
+            await parts.add(tabular(rows.kept, contract.names.of(rows.kept.columns, file.name)))
         await parts.finish()
     return parts.rows
 
