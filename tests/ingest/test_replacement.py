@@ -3,13 +3,19 @@
 import asyncio
 from datetime import date
 from decimal import Decimal
+from typing import Any
 
+import polars as pl
 import pytest
 
 from contracts.costs import CostChangesV1, CostV1, GetCostChangesV1, GetCostV1
+from contracts.quality import CheckPart
 from libs.bus.message import Context
+from libs.warehouse.jobs import JobResult
 from services.executor.costs import Costs
 from services.executor.ingest.deliveries import Deliveries
+from services.executor.steps.cost_report import CostReport
+from services.executor.steps.step import StepError
 from tests.audit_log.recorder import delivery
 from tests.focus.ledger import Line, load_ledger
 from tests.ingest.surroundings import Surroundings
@@ -21,21 +27,22 @@ PERIODS = {
     "2026-12": ("2026-12-01", "2027-01-01"),
 }
 OCT, NOV, DEC = PERIODS
-Row = tuple[str, str, str]
-"""Billing period, billing account, cost."""
+Row = tuple[str, str, str] | tuple[str, str, str, int]
+"""Billing period, billing account, cost; and the day, which is the third."""
 NOTHING: tuple[Row, ...] = ()
 
 
 def line(row: Row) -> Line:
-    period, account, cost = row
+    period, account, cost, *days = row
+    day = f"{period}-{days[0] if days else 3:02}"
     start, end = PERIODS[period]
     given = {
         **LEDGER.lines[0].given,
         "bill_payer_account_id": account,
         "bill_billing_period_start_date": f"{start}T00:00:00Z",
         "bill_billing_period_end_date": f"{end}T00:00:00Z",
-        "line_item_usage_start_date": f"{period}-03T10:00:00Z",
-        "line_item_usage_end_date": f"{period}-03T11:00:00Z",
+        "line_item_usage_start_date": f"{day}T10:00:00Z",
+        "line_item_usage_end_date": f"{day}T11:00:00Z",
         "line_item_unblended_cost": cost,
         "pricing_public_on_demand_cost": cost,
     }
@@ -197,18 +204,97 @@ async def test_what_was_loaded_for_another_provider_goes_with_its_source(
     assert await held(around) == {(NOV, "a"): "10"}
 
 
-async def test_the_same_files_in_two_slices_are_two_loads(around: Surroundings) -> None:
+async def test_the_same_files_in_two_slices_are_not_counted_twice(around: Surroundings) -> None:
+    bring(around, ((NOV, "a", "10"),), "raw_cur", "bill")
+    config = {"files": "raw_cur/bill.csv", "target_table": "${tenant_id}.raw_cur"}
+    given = {**config, "slice": "${parameters.part}"}
     for slice_ in ("one", "two"):
-        bring(around, ((NOV, "a", "10"),), "raw_cur", "bill")
-        config = {"files": "raw_cur/bill.csv", "target_table": "${tenant_id}.raw_cur"}
-        given = {**config, "slice": "${parameters.part}"}
         await around.run("ingest.file", given, part=slice_)
-        await convert(around, "raw_cur", slice_)
-    assert await held(around) == {(NOV, "a"): "20"}
+    await convert(around, "raw_cur", "one")
+    with pytest.raises(StepError, match=r"no_charge_stands_in_two_slices.*raw_cur.one; name"):
+        await convert(around, "raw_cur", "two")
+    assert await held(around) == {(NOV, "a"): "10"}
     bring(around, NOTHING, "raw_cur", "one")
     await ingest(around, "raw_cur", "one")
     await convert(around, "raw_cur", "one")
+    await convert(around, "raw_cur", "two")
     assert await held(around) == {(NOV, "a"): "10"}
+
+
+DECEMBER = tuple((DEC, "a", f"{day}.5", day) for day in range(1, 9))
+TWO_MONTHS = tuple((NOV, "a", f"{day}.25", day) for day in range(1, 31)) + DECEMBER
+ONCE = {(NOV, "a"): "472.5", (DEC, "a"): "40"}
+
+
+@pytest.mark.parametrize(("first", "then"), [(NOV, DEC), (DEC, NOV)])
+async def test_a_bill_that_two_months_find_is_not_counted_twice(
+    around: Surroundings, first: str, then: str
+) -> None:
+    """It has grown by a day when it is found again, and a charge has changed."""
+    await load(around, *TWO_MONTHS[:-1], slice_=first)
+    before = await held(around)
+    changed = ((NOV, "a", "1.5", 1), *TWO_MONTHS[1:])
+    with pytest.raises(StepError, match=rf"no_charge_stands_in_two_slices.*raw_cur.{first}; name"):
+        await load(around, *changed, slice_=then)
+    assert await held(around) == before
+    assert await load(around, *changed, slice_=first) == len(TWO_MONTHS)
+
+
+@pytest.mark.parametrize("turn", [(NOV, DEC), (DEC, NOV)])
+async def test_what_was_counted_twice_before_is_mended_by_whichever_month_comes_first(
+    around: Surroundings, turn: tuple[str, str]
+) -> None:
+    """As earlier releases let it be: each of the two slices has the whole bill."""
+    await load(around, *TWO_MONTHS, slice_=NOV)
+    await load(around, *TWO_MONTHS, slice_=DEC, provider="other")
+    await around.rows("UPDATE $.focus_costs SET x_provider = 'aws' WHERE TRUE")
+    await around.rows("UPDATE $.focus_loads SET provider = 'aws' WHERE TRUE")
+    with pytest.raises(StepError, match="no_charge_stands_in_two_slices"):
+        await load(around, *TWO_MONTHS, (DEC, "a", "1", 9), slice_=turn[0])
+    for slice_ in turn:
+        await load(around, *(row for row in TWO_MONTHS if row[0] == slice_), slice_=slice_)
+    assert await held(around) == ONCE
+    assert around.heard.checks["no_charge_stands_in_two_slices"] == "PASSED"
+
+
+async def test_one_bill_that_two_months_find_at_once_is_counted_once(
+    around: Surroundings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """December takes its place between November's being looked at and taking its own."""
+    for slice_ in (NOV, DEC):
+        bring(around, TWO_MONTHS, "raw_cur", slice_)
+        await ingest(around, "raw_cur", slice_)
+    looked = CostReport.beside
+
+    async def look(self: CostReport, *given: Any) -> tuple[JobResult, CheckPart]:
+        found = await looked(self, *given)
+        monkeypatch.setattr(CostReport, "beside", looked)
+        await convert(around, "raw_cur", DEC)
+        return found
+
+    monkeypatch.setattr(CostReport, "beside", look)
+    with pytest.raises(StepError, match=r"no_charge_stands_in_two_slices.*loaded meanwhile"):
+        await convert(around, "raw_cur", NOV)
+    assert await held(around) == ONCE
+
+
+async def test_sub_accounts_that_cost_the_same_may_be_slices(around: Surroundings) -> None:
+    for slice_ in ("one", "two"):
+        rows = LEDGER.frame([line((NOV, "a", "10", day)) for day in range(1, 9)])
+        written = rows.with_columns(line_item_usage_account_id=pl.lit(slice_)).write_csv()
+        around.deliver(f"raw_cur/{slice_}.csv", written.encode())
+        await ingest(around, "raw_cur", slice_)
+        await convert(around, "raw_cur", slice_)
+    assert await held(around) == {(NOV, "a"): "160"}
+    assert around.heard.checks["no_charge_stands_in_two_slices"] == "PASSED"
+
+
+async def test_a_day_that_is_alike_among_others_is_told_alone(around: Surroundings) -> None:
+    await load(around, *TWO_MONTHS[:30])
+    strays = ((NOV, "a", "1.25", 1), (NOV, "a", "9", 2), (NOV, "a", "9", 3))
+    await load(around, *DECEMBER, *strays, slice_=DEC)
+    assert around.heard.checks["no_charge_stands_in_two_slices"] == "FAILED"
+    assert await held(around) == {(NOV, "a"): "491.75", (DEC, "a"): "40"}
 
 
 async def test_rows_that_went_missing_come_back_with_the_same_delivery(

@@ -19,7 +19,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from contracts.quality import CheckPart, CheckStatus, Severity
 from contracts.runs import RunRequestedV1
 from libs.warehouse.data_tables import COSTS, costs_table, loads_table
+from libs.warehouse.errors import JobFailedError
 from libs.warehouse.jobs import JobResult
+from services.executor.focus.beside import NAME as BESIDE
+from services.executor.focus.beside import guarded
 from services.executor.focus.checks import BUDGET, checks_of
 from services.executor.focus.engine import Converter
 from services.executor.focus.errors import BadValueError
@@ -118,18 +121,32 @@ class CostFocus(StepType):
         native = [c.removeprefix(PREFIX) for c in parts.columns if is_native(c)]
         replacement = self._replacement(work, native)
         replaced = replacement.parameters(work.mapping.provider, tally.billed)
+        replaced["loads_seen"] = await self._report.loads_seen(replacement, replaced)
         own = checks_of(tally, work.given.config(Config).unmapped_budget)
         compared = await self._report.compared(replacement, replaced, tally, work.now)
-        self._check(work, own + compared)
+        self._check(work, "quality", own + compared)
         load = self._load(work, parts, replacement, replaced)
 
         async def inspect(staged: str) -> Sequence[JobResult]:
-            return await self._report.conforms(work.given, work.target, staged, work.now)
+            given = work.given
+            done, beside = await self._report.beside(given, replacement, replaced, staged)
+            self._check(work, "beside", [beside])
+            return [done, *await self._report.conforms(given, work.target, staged, work.now)]
 
-        return await self._slices.replace(load, inspect)
+        try:
+            return await self._slices.replace(load, inspect)
+        except StepError:
+            await self._warehouse.drop(load.staged)
+            raise
+        except JobFailedError as error:
+            if BESIDE not in error.message:
+                raise
+            await self._warehouse.drop(load.staged)
+            detail = f"{work.target} was left as it was: another slice was loaded meanwhile"
+            raise StepError(BESIDE, f"{detail} that has the same charges") from error
 
     async def cancel(self, given: StepRun) -> None:
-        for part in ("stage", "conforms", "swap"):
+        for part in ("stage", "beside", "conforms", "swap"):
             await self._warehouse.cancel_job(given.job_id_of(part))
 
     async def _convert(self, work: "_Work", delivery: Delivery, parts: PartWriter) -> Tally:
@@ -167,9 +184,9 @@ class CostFocus(StepType):
         problem = error.problem if line is not None else f"row {row + 1}: {error.problem}"
         return RefusedFileError(file, problem, line=line, column=error.column)
 
-    def _check(self, work: "_Work", checks: list[CheckPart]) -> None:
+    def _check(self, work: "_Work", what: str, checks: list[CheckPart]) -> None:
         """Tell every check; raises `StepError` for one that must not fail."""
-        work.given.tell.say("quality", quality(work.given, work.target, work.now, tuple(checks)))
+        work.given.tell.say(what, quality(work.given, work.target, work.now, tuple(checks)))
         bad = [check for check in checks if _stops(check)]
         if bad:
             found = f"{bad[0].observed} instead of {bad[0].expected}; {bad[0].detail}"
@@ -204,7 +221,10 @@ class CostFocus(StepType):
                 "loaded_at": work.now,
             },
             declared=VARIABLES,
-            before=replacement.before(staged=bool(parts.uris)),
+            before=(
+                *[guarded(replacement)] * bool(parts.uris),
+                *replacement.before(staged=bool(parts.uris)),
+            ),
             labels={**given.labels, LOAD: work.load_id},
         )
 

@@ -8,6 +8,7 @@ from contracts.quality import CheckPart
 from libs.warehouse.data_tables import loads_table
 from libs.warehouse.jobs import JobResult, QueryJob
 from libs.warehouse.warehouse import Warehouse
+from services.executor.focus.beside import MOST_SHOWN, beside_check, found_beside
 from services.executor.focus.conformance import conformance, cost_rows
 from services.executor.focus.history import LOOKBACK, history_checks
 from services.executor.focus.money import NOTHING, added, less
@@ -48,6 +49,29 @@ class CostReport:
         changes = await self._changes(replacement, given, tally)
         days = await self._days(replacement, given, tally)
         return history_checks(tally, changes, days, now)
+
+    async def loads_seen(self, replacement: Replacement, given: Mapping[str, object]) -> int:
+        """How many there are of the provider, by which later ones are noticed."""
+        await self._ensure(replacement)
+        (row,) = await self._warehouse.query(
+            f"SELECT COUNT(*) AS n FROM {replacement.loads} WHERE provider = @provider",  # noqa: S608  our own
+            given,
+        )
+        return int(row["n"])
+
+    async def beside(
+        self, given: StepRun, replacement: Replacement, replaced: Mapping[str, object], staged: str
+    ) -> tuple[JobResult, CheckPart]:
+        """Whether other slices, which stay, have the charges of the staged rows."""
+        sql = found_beside(replacement, f"`{self._warehouse.project}.{staged}`")
+        job = QueryJob(
+            job_id=given.job_id_of("beside"),
+            sql=f"{sql} ORDER BY stops DESC, alike DESC, source, account LIMIT {MOST_SHOWN}",
+            parameters=replaced,
+            labels=given.labels,
+        )
+        done = await self._warehouse.run_query_job(job)
+        return done, beside_check(await self._warehouse.rows_of(done.job_id, limit=MOST_SHOWN))
 
     async def _ensure(self, replacement: Replacement) -> None:
         target = replacement.target

@@ -28,6 +28,7 @@ _OF_COSTS = (
     "no_day_is_missing",
     "charges_are_recent",
     "daily_cost_is_usual",
+    "no_charge_stands_in_two_slices",
     FOCUS_RULES,
     "charges_lie_in_their_billing_period",
     "only_credits_and_corrections_are_negative",
