@@ -45,6 +45,8 @@ class Converter:
         """Adds to the tally if one is given. Raises `MappingError` or `MissingColumnsError`."""
         mapping = with_natives(mapping, schema.names())
         self.tally = Tally() if tally is None else tally
+        twice = self.tally.twice
+        self._twice = twice if twice is not None and twice.looking else None
         found = flattened(schema, headers_of(mapping, "json") | headers_of(mapping, "list"))
         found |= _members(mapping, schema)
         mapping, absent = with_kept(mapping, list(found))
@@ -84,6 +86,8 @@ class Converter:
         batch = in_pairs(batch, self._texts) if self._texts else batch
         flat = batch.select(expression.alias(name) for name, expression in self._flattened.items())
         rows = with_period(self._source.read(flat), self._mapping.billing_period)
+        if self._twice is not None:
+            rows = rows.with_columns(batch[FILE])
         found = [(each, each.of(rows)) for each in self._elements]
         for each, elements in found:
             rows = rows.hstack(each.sums(rows.height, elements))
@@ -108,8 +112,8 @@ class Converter:
             chosen = rows.select(when).to_series()
             if chosen.any():
                 tally.add_cancelling(name, rows.select(by).filter(chosen), charged.filter(chosen))
-        if tally.twice is not None and tally.twice.looking:
-            tally.twice.add(rows.select(FILE, *self._once), FILE)
+        if self._twice is not None:
+            self._twice.add(rows.select(FILE, *self._once), FILE)
         rows = self._look_up(rows, charged)
         moved = [(each, self._moving(each, elements, rows)) for each, elements in found]
         rows = self._with_elements(self._left(rows), moved)

@@ -89,8 +89,8 @@ class Once(_Part):
     """Expressions, as `let` sees them."""
     otherwise: str
     """What whoever delivered it can do, having said nothing of the files."""
-    of_a_role: str
-    """And having said what each is."""
+    of_a_role: str = ""
+    """And having said what each is, where a file may be several things."""
 
 
 class Split(_Part):
