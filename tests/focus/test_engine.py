@@ -389,6 +389,33 @@ def test_the_senders_own_columns_of_a_focus_file_are_kept() -> None:
     assert "x_load_id" not in found.columns
 
 
+@pytest.mark.parametrize(
+    ("own", "priced_in", "effective", "listed"),
+    [
+        ({}, "USD", "0.9", "0.6"),
+        ({"PricingCurrency": "USD"}, "USD", "0.9", "0.6"),
+        ({"PricingCurrency": "EUR"}, "USD", "0.9", "0.6"),
+        ({"PricingCurrency": "EUR", "x_BillingExchangeRate": ""}, "USD", "0.9", "0.6"),
+        ({"PricingCurrency": "EUR", "x_BillingExchangeRate": "1.2"}, "EUR", "0.75", "0.5"),
+        ({"x_PricingCurrency": "EUR", "x_BillingExchangeRate": "1.2"}, "EUR", "0.75", "0.5"),
+        # What is not said in the other currency is not made up.
+        ({"PricingCurrency": "EUR", "PricingCurrencyListUnitPrice": "0.51"}, "EUR", None, "0.51"),
+    ],
+)
+def test_amounts_are_of_the_currency_that_they_are_said_to_be(
+    own: dict[str, str], priced_in: str, effective: str | None, listed: str
+) -> None:
+    bill = {"BilledCost": "0.9", "EffectiveCost": "0.9", "ListUnitPrice": "0.6"}
+    header = ["BillingAccountId", "BillingCurrency", "ChargeCategory", "ServiceName"]
+    dates = [f"{period}Period{end}" for period in ("Billing", "Charge") for end in ("Start", "End")]
+    first = load_ledger("focus_file").lines[0].given
+    frame = pl.DataFrame([{name: first[name] for name in header + dates} | bill | own])
+    found, _ = convert(frame, load_mapping("focus_file"))
+    assert found.select(
+        "PricingCurrency", "PricingCurrencyEffectiveCost", "PricingCurrencyListUnitPrice"
+    ).row(0) == (priced_in, effective and Decimal(effective), Decimal(listed))
+
+
 def _first_with(own: dict[str, str]) -> pl.DataFrame:
     return FIRST.with_columns(pl.lit(value).alias(name) for name, value in own.items())
 
