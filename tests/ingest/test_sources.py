@@ -385,7 +385,7 @@ def openai_page(day: int, next_page: str | None, *amounts: float) -> bytes:
     return orjson.dumps({**page, "next_page": next_page})
 
 
-JULY = 1782864000
+JULY, NOVEMBER, DAY = 1782864000, 1793491200, 86400
 
 
 async def test_saved_pages_of_openai_become_costs_once_all_are_there(around: Surroundings) -> None:
@@ -399,6 +399,15 @@ async def test_saved_pages_of_openai_become_costs_once_all_are_there(around: Sur
     assert (await around.run("cost.focus", focus)).rows == 3
     (row,) = await around.rows("SELECT SUM(BilledCost) AS c FROM $.focus_costs")
     assert str(row["c"].normalize()) == "12.06000007"
+
+
+async def test_saved_pages_of_the_whole_month_are_read_and_those_of_no_day_among_them(
+    around: Surroundings,
+) -> None:
+    around.deliver("openai/1.json", openai_page(NOVEMBER, "b", 1))
+    around.deliver("openai/2.json", openai_page(NOVEMBER + DAY, "c", 2))
+    around.deliver("openai/3.json", b'{"data": [], "has_more": false, "next_page": null}')
+    assert (await around.run("ingest.file", config("openai/*.json", manifest="openai"))).rows == 2
 
 
 async def test_amounts_of_saved_pages_keep_every_digit_on_their_way_to_focus(
@@ -420,6 +429,18 @@ async def test_amounts_of_saved_pages_keep_every_digit_on_their_way_to_focus(
         ([b"{"], "this is not JSON"),
         ([b"[]"], "it is not a page of OpenAI"),
         ([openai_page(JULY, None, 1), openai_page(JULY, None, 1)], "one page for each"),
+        (
+            [openai_page(JULY, "b", 1), openai_page(JULY + 2 * DAY, None, 1)],
+            r"1\.json: what lies between end_time 1782950400 and start_time 1783036800 is",
+        ),
+        (
+            [openai_page(JULY, "b", 1), openai_page(JULY + DAY // 2, None, 1)],
+            "what lies between end_time 1782950400 and start_time 1782907200 is not there",
+        ),
+        (
+            [openai_page(NOVEMBER + DAY, "b", 1), openai_page(NOVEMBER + 2 * DAY, None, 1)],
+            r"0\.json: the page before it, which begins on 2026-11-01 is not there",
+        ),
     ],
 )
 async def test_pages_that_do_not_follow_each_other_are_refused(

@@ -2,20 +2,24 @@
 
 AWS writes a manifest per report and month (`reportKeys`), or per export and month
 (`dataFiles`); Azure one per run, and every run is the whole month again. OpenAI's
-saved pages list nothing, but each says whether another one follows.
+saved pages list nothing, but each says whether another one follows, and of which times it is.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from itertools import pairwise
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
 import orjson
 
 from services.executor.ingest.errors import IngestError, RefusedFileError
-from services.executor.ingest.openai_pages import read_page
+from services.executor.ingest.openai_pages import Page, read_page
 from services.executor.ingest.places import FoundFile, Place
 
+Month = tuple[date, date]
+"""Its first day, and that of the month after it."""
 Kind = Literal["", "aws", "azure", "openai"]
 KINDS: tuple[Kind, ...] = ("", "aws", "azure", "openai")
 LARGEST = 16 << 20
@@ -54,9 +58,13 @@ class Listed:
 
 
 async def delivered(
-    place: Place, kind: Kind, manifests: Sequence[FoundFile], spool: Path
+    place: Place,
+    kind: Kind,
+    manifests: Sequence[FoundFile],
+    spool: Path,
+    month: Month | None = None,
 ) -> list[FoundFile]:
-    """The files of the newest delivery that is whole.
+    """The files of the newest delivery that is whole; of a month, if it is one's.
 
     Raises `RefusedFileError` for what is no manifest, `IncompleteDeliveryError`.
     """
@@ -64,7 +72,7 @@ async def delivered(
         problem = f"more than {MOST} manifests match; name the folder of one month"
         raise RefusedFileError(manifests[0].name, problem)
     if kind == "openai":
-        return await _pages(place, manifests, spool)
+        return await _pages(place, manifests, spool, month)
     read = [await _read(place, kind, file, spool) for file in manifests]
     missing = ""
     for listed in sorted(read, key=lambda one: (one.at, one.manifest.name), reverse=True):
@@ -76,15 +84,31 @@ async def delivered(
     raise IncompleteDeliveryError(newest.manifest.name, missing)
 
 
-async def _pages(place: Place, files: Sequence[FoundFile], spool: Path) -> list[FoundFile]:
-    """All of them, in the order of their times, if the last one is there and none is twice."""
+async def _pages(
+    place: Place, files: Sequence[FoundFile], spool: Path, month: Month | None
+) -> list[FoundFile]:
+    """All of them, in the order of their times, if each is there once, first and last too."""
     pages = [(read_page(await place.fetch(file, spool), file.name), file) for file in files]
-    pages.sort(key=lambda one: (one[0].begins, one[1].name))
+    pages.sort(key=lambda one: (one[0].begins or 0, one[1].name))
     following = {page.next for page, _ in pages}
     if files and (None not in following or len(following) != len(pages)):
         what = "the last page" if None not in following else "one page for each that follows"
         raise IncompleteDeliveryError(pages[-1][1].name, what)
+    _check_times([one for one in pages if one[0].buckets], month)
     return [file for _, file in pages]
+
+
+def _check_times(pages: Sequence[tuple[Page, FoundFile]], month: Month | None) -> None:
+    """Where one ends the next begins; the first begins with its month, or is of another time."""
+    if pages and month is not None:
+        begins, (first, end) = pages[0][0].begins or 0, month
+        if _seconds(first) < begins < _seconds(end):
+            what = f"the page before it, which begins on {first}"
+            raise IncompleteDeliveryError(pages[0][1].name, what)
+    for (before, _), (page, file) in pairwise(pages):
+        if page.begins != before.ends:
+            what = f"what lies between end_time {before.ends} and start_time {page.begins}"
+            raise IncompleteDeliveryError(file.name, what)
 
 
 async def _read(place: Place, kind: Kind, file: FoundFile, spool: Path) -> Listed:
@@ -142,3 +166,7 @@ async def _first(place: Place, names: Sequence[str]) -> FoundFile | None:
                 return file
             break
     return None
+
+
+def _seconds(day: date) -> int:
+    return int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp())

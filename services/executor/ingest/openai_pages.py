@@ -24,8 +24,13 @@ class Page:
     """That read it."""
 
     @property
-    def begins(self) -> int:
-        return min((int(bucket["start_time"]) for bucket in self.buckets), default=0)
+    def begins(self) -> int | None:
+        """In seconds since 1970; None where it has no bucket."""
+        return min((int(bucket["start_time"]) for bucket in self.buckets), default=None)
+
+    @property
+    def ends(self) -> int | None:
+        return max((int(bucket["end_time"]) for bucket in self.buckets), default=None)
 
 
 def read_page(path: Path, name: str) -> Page:
@@ -40,7 +45,7 @@ def read_page(path: Path, name: str) -> Page:
             for bucket in said["data"]
         ]
         found = Page(buckets, str(said["next_page"]) if said["has_more"] else None, decoder)
-        _ = found.begins
+        _ = found.begins, found.ends
     except NoJsonError as error:
         raise RefusedFileError(name, f"this is not JSON: {error}") from None
     except (KeyError, TypeError, ValueError) as error:

@@ -42,7 +42,7 @@ from services.executor.ingest.places import (
 from services.executor.ingest.readers import Format, Lines, format_of, open_reader
 from services.executor.ingest.sources import Reach, is_remote, remote
 from services.executor.ingest.spool import spooled
-from services.executor.steps.months import fill_month
+from services.executor.steps.months import fill_month, month_of
 from services.executor.steps.opened import fields_of
 from services.executor.steps.phrasing import phrased
 from services.executor.steps.raw_load import RawLoader, Target, numbers, slice_of, with_own
@@ -172,7 +172,7 @@ class IngestFile(StepType):
             place, pattern = await self._place(given, config, files)
             there = await find(place, pattern)
             if kind:
-                there = await delivered(place, kind, there, spool)
+                there = await delivered(place, kind, there, spool, month_of(slice_))
             found |= {(role if several else "", file): place for file in there}
         return _named(found)
 
