@@ -222,6 +222,8 @@ def test_json_lines_are_read_whatever_fields_they_have(tmp_path: Path) -> None:
         (b'\n{"a": 1}\n\n \n{"a": \n', 5, "this is not JSON"),
         (gzip.compress(b'{"a": 1}\n' * 9999, mtime=0)[:-50], None, "too early"),
         (PACKED_WRONGLY, None, "or is damaged"),
+        (gzip.compress(b"", mtime=0), None, "it is empty: no line in it"),
+        (b"\n \n", None, "it is empty: no line in it"),
     ],
 )
 def test_bad_json_lines_are_refused(

@@ -356,6 +356,39 @@ async def test_the_newest_whole_run_of_azure_is_read(around: Surroundings) -> No
     assert await loaded_files(around) == ["x/20261101-20261130/21/part_0_0001.csv"]
 
 
+async def test_an_older_run_does_not_replace_a_newer_one(around: Surroundings) -> None:
+    def run(day: str, *blobs: tuple[str, int]) -> None:
+        manifest = azure_manifest(f"2026-11-{day}T06:00:00Z", *blobs)
+        around.deliver(f"x/{day}/manifest.json", manifest)
+
+    every = config("x/*/manifest.json", manifest="azure")
+    around.deliver("x/01/p.csv", BILL)
+    run("01", ("x/01/p.csv", len(BILL)))
+    around.deliver("x/02/p.csv", BILL + b"a,9\n")
+    run("02", ("x/02/p.csv", len(BILL) + 4))
+    assert (await around.run("ingest.file", every)).rows == 3
+    run("03")
+    assert (await around.run("ingest.file", every)).rows == 3  # a run of no file is none
+    (around.landing / str(around.tenant) / "x/02/p.csv").unlink()
+    with pytest.raises(StepError, match=r"is of 2026-11-01T06:00:00Z, and .* 2026-11-02T06:00:00Z"):
+        await around.run("ingest.file", every)
+    assert len(await around.rows("SELECT * FROM $.raw")) == 3
+    alone = config("x/01/manifest.json", manifest="azure")
+    assert (await around.run("ingest.file", alone)).rows == 2
+
+
+async def test_two_files_of_a_manifest_are_not_the_same_one(around: Surroundings) -> None:
+    around.deliver("c/part-1.csv", BILL)
+    around.deliver("c/r-Manifest.json", aws_manifest("x/a/part-1.csv", "x/b/part-1.csv"))
+    said = config("c/*-Manifest.json", manifest="aws")
+    with pytest.raises(StepError, match=r"x/b/part-1\.csv is not there"):
+        await around.run("ingest.file", said)
+    around.deliver("c/a/part-1.csv", BILL)
+    around.deliver("c/b/part-1.csv", BILL)
+    assert (await around.run("ingest.file", said)).rows == 4
+    assert await loaded_files(around) == ["c/a/part-1.csv", "c/b/part-1.csv"]
+
+
 @pytest.mark.parametrize(
     ("content", "said"),
     [

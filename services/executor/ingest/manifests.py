@@ -5,6 +5,7 @@ AWS writes a manifest per report and month (`reportKeys`), or per export and mon
 saved pages list nothing, but each says whether another one follows, and of which times it is.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -24,6 +25,9 @@ Kind = Literal["", "aws", "azure", "openai"]
 KINDS: tuple[Kind, ...] = ("", "aws", "azure", "openai")
 LARGEST = 16 << 20
 MOST = 1000
+_AS_OF = "as_of "
+_TIME = re.compile(r"\d{4}-")
+"""Begins texts that come in the order of their times."""
 
 
 class IncompleteDeliveryError(IngestError):
@@ -31,6 +35,21 @@ class IncompleteDeliveryError(IngestError):
 
     def __init__(self, manifest: str, missing: str) -> None:
         super().__init__(f"{manifest}: {missing} is not there, or not whole; deliver it again")
+
+
+class EmptyManifestError(RefusedFileError):
+    def __init__(self, manifest: str) -> None:
+        super().__init__(manifest, "it lists no file")
+
+
+class OlderDeliveryError(IngestError):
+    code = "delivery_older"
+
+    def __init__(self, pattern: str, at: str, known: str) -> None:
+        super().__init__(
+            f"{pattern}: the newest delivery that is whole is of {at}, and the table holds that of"
+            f" {known}: deliver the newer one again, or name the older one's own folder in `files`"
+        )
 
 
 class UnknownManifestError(IngestError):
@@ -57,14 +76,36 @@ class Listed:
     files: Mapping[str, int]
 
 
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """A delivery of which every file is there."""
+
+    files: list[FoundFile]
+    at: str = ""
+    """Its time, if that is known."""
+
+
+def facts_of(times: Mapping[str, str]) -> dict[str, str]:
+    """To be kept with a delivery: of what time it is, by each pattern of manifests."""
+    return {f"{_AS_OF}{pattern}": at for pattern, at in times.items() if _TIME.match(at)}
+
+
+def check_not_older(times: Mapping[str, str], facts: Mapping[str, str]) -> None:
+    """Than the one with these facts. Raises `OlderDeliveryError`."""
+    for pattern, at in times.items():
+        known = facts.get(f"{_AS_OF}{pattern}", "")
+        if _TIME.match(at) and at < known:
+            raise OlderDeliveryError(pattern, at, known)
+
+
 async def delivered(
     place: Place,
     kind: Kind,
     manifests: Sequence[FoundFile],
     spool: Path,
     month: Month | None = None,
-) -> list[FoundFile]:
-    """The files of the newest delivery that is whole; of a month, if it is one's.
+) -> Whole:
+    """The newest that there is; of a month, if it is one's.
 
     Raises `RefusedFileError` for what is no manifest, `IncompleteDeliveryError`.
     """
@@ -72,16 +113,15 @@ async def delivered(
         problem = f"more than {MOST} manifests match; name the folder of one month"
         raise RefusedFileError(manifests[0].name, problem)
     if kind == "openai":
-        return await _pages(place, manifests, spool, month)
+        return Whole(await _pages(place, manifests, spool, month))
     read = [await _read(place, kind, file, spool) for file in manifests]
-    missing = ""
+    lacking: list[IngestError] = []
     for listed in sorted(read, key=lambda one: (one.at, one.manifest.name), reverse=True):
-        found, lacking = await _resolve(place, listed)
-        if not lacking:
-            return found
-        missing = missing or lacking
-    newest = max(read, key=lambda one: (one.at, one.manifest.name))
-    raise IncompleteDeliveryError(newest.manifest.name, missing)
+        try:
+            return Whole(await _resolve(place, listed), listed.at)
+        except (EmptyManifestError, IncompleteDeliveryError) as error:
+            lacking.append(error)
+    raise lacking[0]
 
 
 async def _pages(
@@ -127,10 +167,7 @@ async def _read(place: Place, kind: Kind, file: FoundFile, spool: Path) -> Liste
 
 def _aws(file: FoundFile, said: Any) -> Listed:
     keys = said["reportKeys"] if "reportKeys" in said else said["dataFiles"]
-    files = {_key(str(key)): -1 for key in keys}
-    if not files:
-        raise RefusedFileError(file.name, "it lists no file")
-    return Listed(file, file.modified, files)
+    return Listed(file, file.modified, {_key(str(key)): -1 for key in keys})
 
 
 def _azure(file: FoundFile, said: Any) -> Listed:
@@ -143,20 +180,25 @@ def _key(written: str) -> str:
     return written.split("/", 3)[3] if written.startswith("s3://") else written
 
 
-async def _resolve(place: Place, listed: Listed) -> tuple[list[FoundFile], str]:
-    """The files, and the first that is missing. A copied folder keeps the tails of names."""
+async def _resolve(place: Place, listed: Listed) -> list[FoundFile]:
+    """Each another one. A copied folder keeps the tails of names.
+
+    Raises `EmptyManifestError`, `IncompleteDeliveryError`.
+    """
+    if not listed.files:
+        raise EmptyManifestError(listed.manifest.name)
     folder = PurePosixPath(listed.manifest.name).parent
-    found = []
+    found: dict[str, FoundFile] = {}
     for name, size in listed.files.items():
         if ".." in PurePosixPath(name).parts:
             raise RefusedFileError(listed.manifest.name, f"it names {name[:100]!r}")
         tail = PurePosixPath(name)
-        near = [folder / tail.name, folder / tail.parent.name / tail.name]
+        near = [folder / tail.parent.name / tail.name, folder / tail.name]
         file = await _first(place, [name, *map(str, near)])
-        if file is None or (size >= 0 and file.size != size):
-            return [], name
-        found.append(file)
-    return found, ""
+        if file is None or file.name in found or (size >= 0 and file.size != size):
+            raise IncompleteDeliveryError(listed.manifest.name, name)
+        found[file.name] = file
+    return list(found.values())
 
 
 async def _first(place: Place, names: Sequence[str]) -> FoundFile | None:

@@ -140,6 +140,8 @@ class JsonLines:
             frame = self._frame(block, before)
             yield frame if columns is None else frame.select(c for c in frame if c.name in columns)
             before += len(block)
+        if not before:
+            raise RefusedFileError(self._name, "it is empty: no line in it")
 
     def line_of(self, row: int) -> int | None:
         """Read once more: empty lines are no rows."""

@@ -29,7 +29,14 @@ from services.executor.ingest.deliveries import load_id_of
 from services.executor.ingest.direct import check_columns, check_same, uris_of
 from services.executor.ingest.errors import ChangedError, ColumnConflictError, NothingDeliveredError
 from services.executor.ingest.lines import said_of
-from services.executor.ingest.manifests import Kind, delivered, kind_of
+from services.executor.ingest.manifests import (
+    Kind,
+    Whole,
+    check_not_older,
+    delivered,
+    facts_of,
+    kind_of,
+)
 from services.executor.ingest.parts import each
 from services.executor.ingest.places import (
     Either,
@@ -121,10 +128,12 @@ class IngestFile(StepType):
             target = Target(table, slice_, load_id, names, roles)
             if (done := await self._loader.unchanged(given, target)) is not None:
                 return done
+            times = {one.source: one.at for one in found}
+            await self._check_not_older(given, target, times)
             if config.load_by == "bigquery":
                 return await self._by_bigquery(given, target, files, find_all)
             contract = await self._loader.contract(given, table, config)
-            reading = _Reading(config, target, contract, format_)
+            reading = _Reading(config, target, contract, format_, times)
             rows = self._rows(reading, found, spool)
             try:
                 return await self._loader.replace(
@@ -156,6 +165,14 @@ class IngestFile(StepType):
 
         return await self._loader.replace_by_bigquery(given, target, uris, check)
 
+    async def _check_not_older(
+        self, given: StepRun, target: Target, times: Mapping[str, str]
+    ) -> None:
+        tenant = str(given.request.tenant_id)
+        current = await self._loader.deliveries.current(tenant, target.table, target.slice)
+        if current is not None:
+            check_not_older(times, current.facts)
+
     async def _found(
         self, given: StepRun, config: Config, slice_: str, kind: Kind, spool: Path
     ) -> list["_Found"]:
@@ -167,13 +184,14 @@ class IngestFile(StepType):
         wanted = [(role, files) for role, files in filled if files]
         # What is delivered alone is all there is: its role tells it from nothing.
         several = len({role for role, _ in wanted}) > 1
-        found: dict[tuple[str, FoundFile], Place] = {}
+        found: dict[tuple[str, FoundFile], _Source] = {}
         for role, files in wanted:
             place, pattern = await self._place(given, config, files)
-            there = await find(place, pattern)
+            whole = Whole(await find(place, pattern))
             if kind:
-                there = await delivered(place, kind, there, spool, month_of(slice_))
-            found |= {(role if several else "", file): place for file in there}
+                whole = await delivered(place, kind, whole.files, spool, month_of(slice_))
+            source = _Source(place, f"{pattern} in {place.name}", whole.at)
+            found |= {(role if several else "", file): source for file in whole.files}
         return _named(found)
 
     async def _place(self, given: StepRun, config: Config, files: str) -> tuple[Place, str]:
@@ -235,6 +253,15 @@ class IngestFile(StepType):
 
 
 @dataclass(frozen=True, slots=True)
+class _Source:
+    """Where files are found, by which pattern, and of what time."""
+
+    place: Place
+    name: str
+    at: str
+
+
+@dataclass(frozen=True, slots=True)
 class _Found:
     """A file of the delivery: where it is, what its rows call it, and its role."""
 
@@ -242,6 +269,9 @@ class _Found:
     place: Place
     name: str
     role: str
+    source: str
+    at: str
+    """When what it is of was delivered whole, if that is known."""
 
 
 def _written(files: Some | dict[str, Some]) -> Iterator[tuple[str, str]]:
@@ -251,17 +281,17 @@ def _written(files: Some | dict[str, Some]) -> Iterator[tuple[str, str]]:
             yield role, one
 
 
-def _named(found: dict[tuple[str, FoundFile], Place]) -> list[_Found]:
+def _named(found: dict[tuple[str, FoundFile], _Source]) -> list[_Found]:
     """Files of one name in several places have their place's name in front of it."""
     times = Counter(file.name for _, file in found)
     roles: dict[str, str] = {}
     named = []
-    for (role, file), place in found.items():
-        name = file.name if times[file.name] == 1 else f"{place.name}/{file.name}"
+    for (role, file), source in found.items():
+        name = file.name if times[file.name] == 1 else f"{source.place.name}/{file.name}"
         if roles.setdefault(name, role) != role:
             detail = f"{name} is found as {roles[name]} and as {role}: give each role its own files"
             raise StepError("invalid_config", detail)
-        named.append(_Found(file, place, name, role))
+        named.append(_Found(file, source.place, name, role, source.name, source.at))
     return named
 
 
@@ -273,6 +303,8 @@ class _Reading:
     target: Target
     contract: Contract
     format: Format | None
+    times: Mapping[str, str]
+    """Of what time the delivery is, where that is known."""
     ways: set[Lines | None] = field(default_factory=set)
     """How the files that have been read tell the lines of their rows."""
 
@@ -283,4 +315,4 @@ class _Reading:
     def facts(self) -> dict[str, str]:
         """Rows tell their lines where all are kept, with every line break that they came with."""
         kept = not self.contract.types and not self.contract.puts_aside
-        return said_of(self.ways) if kept else {}
+        return {**facts_of(self.times), **(said_of(self.ways) if kept else {})}
