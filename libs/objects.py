@@ -48,6 +48,8 @@ class StoredObject:
     """Changes whenever the content does."""
     updated: datetime | None = None
     """When its content was last written."""
+    generation: int = 0
+    """Another one whenever something is put under its name."""
 
 
 class Objects:
@@ -75,20 +77,23 @@ class Objects:
                     blob.size or 0,
                     blob.crc32c or str(blob.generation),
                     blob.updated,
+                    blob.generation or 0,
                 )
                 for blob in blobs
             ]
 
         return await self._run(f"listing {prefix}", call)
 
-    async def download(self, name: str, path: Path) -> None:
-        """Raises `FileNotFoundError` when it has gone."""
+    async def download(self, name: str, path: Path, generation: int = 0) -> None:
+        """Raises `FileNotFoundError` when it has gone, or is not of the generation asked for."""
 
         def call() -> None:
             blob = self._bucket.blob(name, chunk_size=CHUNK)
             try:
-                blob.download_to_filename(str(path), timeout=TIMEOUT)
-            except google_errors.NotFound:
+                blob.download_to_filename(
+                    str(path), if_generation_match=generation or None, timeout=TIMEOUT
+                )
+            except (google_errors.NotFound, google_errors.PreconditionFailed):
                 raise FileNotFoundError(name) from None
 
         await self._run(f"fetching {name}", call)

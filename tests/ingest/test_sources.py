@@ -6,12 +6,15 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
 
 from libs.outgoing.client import Outgoing, OutgoingRules
+from services.executor.ingest.errors import ChangedError
+from services.executor.ingest.places import Either, LandingBucket, LocalFolder, find
 from services.executor.steps.step import Credential, StepError, StepRetryError
 from tests.ingest.clouds import AWS_KEYS, PRINCIPAL, SIGNATURE, Clouds, serve_clouds
 from tests.ingest.surroundings import Surroundings, emulators
@@ -389,6 +392,37 @@ async def test_two_files_of_a_manifest_are_not_the_same_one(around: Surroundings
     assert await loaded_files(around) == ["c/a/part-1.csv", "c/b/part-1.csv"]
 
 
+async def test_a_file_of_the_landing_bucket_is_read_as_it_was_listed(
+    around: Surroundings, tmp_path: Path
+) -> None:
+    data, tenant = around.tools.data, str(around.tenant)
+    bucket = LandingBucket(data, tenant)
+    either = Either(LocalFolder(around.landing, tenant), bucket)
+    await data.write(f"landing/{tenant}/a.csv", BILL)
+    (file,) = await find(bucket, "a.csv")
+    assert (await either.fetch(file, tmp_path / "a")).read_bytes() == BILL
+    await data.write(f"landing/{tenant}/a.csv", BILL.replace(b"2", b"9"))
+    with pytest.raises(ChangedError):
+        await either.fetch(file, tmp_path / "a")
+    await data.delete(f"landing/{tenant}/a.csv")
+    with pytest.raises(ChangedError):
+        await bucket.fetch(file, tmp_path / "a")
+
+
+async def test_a_file_of_the_landing_folder_that_has_gone_is_not_looked_for_elsewhere(
+    around: Surroundings, tmp_path: Path
+) -> None:
+    data, tenant = around.tools.data, str(around.tenant)
+    either = Either(LocalFolder(around.landing, tenant), LandingBucket(data, tenant))
+    await data.write(f"landing/{tenant}/b.csv", b"other")
+    around.deliver("b.csv", BILL)
+    (file,) = await find(either, "b.csv")
+    assert (await either.fetch(file, tmp_path / "b")).read_bytes() == BILL
+    (around.landing / tenant / "b.csv").unlink()
+    with pytest.raises(ChangedError):
+        await either.fetch(file, tmp_path / "b")
+
+
 @pytest.mark.parametrize(
     ("content", "said"),
     [
@@ -418,7 +452,7 @@ def openai_page(day: int, next_page: str | None, *amounts: float) -> bytes:
     return orjson.dumps({**page, "next_page": next_page})
 
 
-JULY, NOVEMBER, DAY = 1782864000, 1793491200, 86400
+JULY, DAY = 1782864000, 86400
 
 
 async def test_saved_pages_of_openai_become_costs_once_all_are_there(around: Surroundings) -> None:
@@ -437,8 +471,8 @@ async def test_saved_pages_of_openai_become_costs_once_all_are_there(around: Sur
 async def test_saved_pages_of_the_whole_month_are_read_and_those_of_no_day_among_them(
     around: Surroundings,
 ) -> None:
-    around.deliver("openai/1.json", openai_page(NOVEMBER, "b", 1))
-    around.deliver("openai/2.json", openai_page(NOVEMBER + DAY, "c", 2))
+    around.deliver("openai/1.json", openai_page(START, "b", 1))
+    around.deliver("openai/2.json", openai_page(START + DAY, "c", 2))
     around.deliver("openai/3.json", b'{"data": [], "has_more": false, "next_page": null}')
     assert (await around.run("ingest.file", config("openai/*.json", manifest="openai"))).rows == 2
 
@@ -471,7 +505,7 @@ async def test_amounts_of_saved_pages_keep_every_digit_on_their_way_to_focus(
             "what lies between end_time 1782950400 and start_time 1782907200 is not there",
         ),
         (
-            [openai_page(NOVEMBER + DAY, "b", 1), openai_page(NOVEMBER + 2 * DAY, None, 1)],
+            [openai_page(START + DAY, "b", 1), openai_page(START + 2 * DAY, None, 1)],
             r"0\.json: the page before it, which begins on 2026-11-01 is not there",
         ),
     ],

@@ -35,6 +35,8 @@ class FoundFile:
     checksum: str
     modified: str = field(default="", compare=False)
     """When, as its place writes times; empty where that is not known."""
+    generation: int = field(default=0, compare=False)
+    """Which of an object's contents was listed; 0 for what is no object of the landing bucket."""
 
 
 class Place(Protocol):
@@ -47,7 +49,7 @@ class Place(Protocol):
         """All files whose names begin like this, by name. Raises `IngestError`."""
 
     async def fetch(self, file: FoundFile, spool: Path) -> Path:
-        """The file on disk: itself, or a copy at `spool`."""
+        """The file as it was listed: itself, or a copy at `spool`. Raises `ChangedError`."""
 
 
 class LandingBucket:
@@ -60,13 +62,14 @@ class LandingBucket:
     async def below(self, prefix: str) -> AsyncIterator[FoundFile]:
         for found in await self._objects.list(self._root + prefix, MOST_LISTED):
             name = found.name.removeprefix(self._root)
-            yield FoundFile(name, found.size, found.checksum, _written(found.updated))
+            at = _written(found.updated)
+            yield FoundFile(name, found.size, found.checksum, at, found.generation)
 
     async def fetch(self, file: FoundFile, spool: Path) -> Path:
         try:
-            await self._objects.download(self._root + file.name, spool)
+            await self._objects.download(self._root + file.name, spool, file.generation)
         except FileNotFoundError:
-            raise NothingDeliveredError(file.name, "the landing bucket", "it has gone") from None
+            raise ChangedError(file.name) from None
         return spool
 
     def uri(self, file: FoundFile) -> str:
@@ -98,13 +101,15 @@ class LocalFolder:
                 yield FoundFile(name, known.st_size, _digest(path), modified)
 
     async def fetch(self, file: FoundFile, spool: Path) -> Path:  # noqa: ARG002
+        if not (self._folder / file.name).exists():
+            raise ChangedError(file.name)
         return self._folder / file.name
 
 
 class Either:
-    """Two places as one; a file that both have is the first one's."""
+    """A folder and the bucket as one place; a file that both have is the folder's."""
 
-    def __init__(self, first: Place, second: Place) -> None:
+    def __init__(self, first: LocalFolder, second: LandingBucket) -> None:
         self._first, self._second = first, second
         self.name = f"{first.name} and in {second.name}"
 
@@ -115,8 +120,8 @@ class Either:
             yield found[name]
 
     async def fetch(self, file: FoundFile, spool: Path) -> Path:
-        found = await self._first.fetch(file, spool)
-        return found if found.exists() else await self._second.fetch(file, spool)
+        place: Place = self._second if file.generation else self._first
+        return await place.fetch(file, spool)
 
 
 async def find(place: Place, pattern: str) -> list[FoundFile]:

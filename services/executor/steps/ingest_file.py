@@ -211,9 +211,10 @@ class IngestFile(StepType):
                 seconds=given.step.timeout_seconds,
             )
             return remote(files, reach)
-        landing: Place = self._landing(given)
+        landing = self._landing(given)
         if tools.landing_folder:
-            landing = Either(LocalFolder(tools.landing_folder, str(request.tenant_id)), landing)
+            folder = LocalFolder(tools.landing_folder, str(request.tenant_id))
+            return Either(folder, landing), files
         return landing, files
 
     def _landing(self, given: StepRun) -> LandingBucket:
