@@ -13,7 +13,7 @@ import pytest
 from services.executor.ingest.csv_reader import BLOCK, CsvOptions
 from services.executor.ingest.errors import RefusedFileError
 from services.executor.ingest.places import BadPatternError, checked, matches
-from services.executor.ingest.readers import JSON_BLOCK, Format, ParquetFile, open_reader
+from services.executor.ingest.readers import JSON_LINE, Format, ParquetFile, open_reader
 
 TABLE = "account,cost\n007,1.5\n008,2\n"
 STRAY = "a quote is closed in this row, and neither"
@@ -71,9 +71,16 @@ def test_latin_1_is_read_when_it_is_said(tmp_path: Path) -> None:
     assert (caught.value.file, caught.value.line) == ("bill.csv", 2)
 
 
-def test_an_unknown_encoding_is_said(tmp_path: Path) -> None:
-    with pytest.raises(RefusedFileError, match="encoding 'klingon' is not known"):
-        read(tmp_path, TABLE.encode(), options=CsvOptions(encoding="klingon"))
+@pytest.mark.parametrize("encoding", ["klingon", "hex", "rot13", "undefined", "punycode"])
+def test_what_is_no_encoding_of_texts_is_said(tmp_path: Path, encoding: str) -> None:
+    with pytest.raises(RefusedFileError, match=f"encoding '{encoding}' is not known"):
+        read(tmp_path, TABLE.encode(), options=CsvOptions(encoding=encoding))
+
+
+@pytest.mark.parametrize("encoding", ["cp037", "utf-7", "utf-32", "gbk", "iso-2022-jp", "ASCII"])
+def test_whatever_texts_are_encoded_in_is_read(tmp_path: Path, encoding: str) -> None:
+    frame = read(tmp_path, TABLE.encode(encoding), options=CsvOptions(encoding=encoding))
+    assert frame["cost"].to_list() == ["1.5", "2"]
 
 
 def test_line_breaks_within_quotes_belong_to_the_value(tmp_path: Path) -> None:
@@ -250,7 +257,7 @@ def test_a_line_of_json_without_end_is_refused_in_bounded_memory(
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert refused.value.line == 3
-    assert peak < 4 * JSON_BLOCK
+    assert peak < 4 * JSON_LINE
 
 
 @pytest.mark.parametrize(
@@ -302,6 +309,39 @@ def test_parquet_that_no_flat_table_can_hold_is_refused_when_opened(
     with pytest.raises(RefusedFileError, match=problem) as caught:
         ParquetFile(path, "f.parquet")
     assert (caught.value.file, caught.value.column) == ("f.parquet", "odd")
+
+
+def test_texts_that_parquet_writes_once_are_texts_however_deep(tmp_path: Path) -> None:
+    once = pa.array(["EC2", None]).dictionary_encode()
+    held = {
+        "plain": once,
+        "record": pa.StructArray.from_arrays([once], ["k"]),
+        "list": pa.array([["a"], []], pa.list_(pa.dictionary(pa.int32(), pa.string()))),
+        "map": pa.array([[("a", "b")], []], pa.map_(pa.string(), once.type)),
+    }
+    pq.write_table(pa.table(held), tmp_path / "dictionary")
+    frame = read(tmp_path, (tmp_path / "dictionary").read_bytes(), "f.parquet")
+    assert frame.to_dicts() == [
+        {
+            "plain": "EC2",
+            "record": {"k": "EC2"},
+            "list": ["a"],
+            "map": [{"key": "a", "value": "b"}],
+        },
+        {"plain": None, "record": {"k": None}, "list": [], "map": []},
+    ]
+    assert "Categorical" not in str(frame.schema)
+    for type_ in (pl.Categorical(), pl.Enum(["S3"])):
+        pl.DataFrame({"service": pl.Series(["S3"], dtype=type_)}).write_parquet(tmp_path / "pl")
+        assert ParquetFile(tmp_path / "pl", "f.parquet").schema == {"service": pl.String()}
+
+
+def test_two_columns_of_one_name_in_parquet_are_refused_when_opened(tmp_path: Path) -> None:
+    twice = pa.Table.from_arrays([pa.array([1]), pa.array([2])], names=["c", "c"])
+    pq.write_table(twice, tmp_path / "file")
+    with pytest.raises(RefusedFileError, match="two columns have this name") as caught:
+        ParquetFile(tmp_path / "file", "f.parquet")
+    assert (caught.value.file, caught.value.column) == ("f.parquet", "c")
 
 
 def test_bytes_in_a_column_of_their_own_are_read(tmp_path: Path) -> None:

@@ -6,10 +6,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import orjson
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from libs.outgoing.client import Outgoing, OutgoingRules
@@ -421,6 +424,36 @@ async def test_a_file_of_the_landing_folder_that_has_gone_is_not_looked_for_else
     (around.landing / tenant / "b.csv").unlink()
     with pytest.raises(ChangedError):
         await either.fetch(file, tmp_path / "b")
+
+
+async def test_parquet_as_programs_write_it_is_loaded(around: Surroundings) -> None:
+    def deliver(units: int) -> None:
+        held = {
+            "service": pa.array(["EC2", "S3"]).dictionary_encode(),
+            "units": pa.array([Decimal(3), Decimal(units)], pa.decimal128(38, 0)),
+        }
+        pq.write_table(pa.table(held), (file := BytesIO()))
+        around.deliver("a.parquet", file.getvalue())
+
+    deliver(10**20 - 1)
+    await around.run("ingest.file", config("a.parquet"))
+    deliver(10**20)
+    said = r"a\.parquet, column units: row 2: 10{20} is too large: 20 digits may stand before the"
+    with pytest.raises(StepError, match=said):
+        await around.run("ingest.file", config("a.parquet"))
+    rows = await around.rows("SELECT service, units FROM $.raw ORDER BY service")
+    found = [{"service": "EC2", "units": 3}, {"service": "S3", "units": 10**20 - 1}]
+    assert rows == found
+    text = config("a.parquet", columns={"units": "text"}, target_table="${tenant_id}.texts")
+    assert (await around.run("ingest.file", text)).rows == 2
+
+
+@pytest.mark.parametrize("delimiter", ["€", '"', "\n", "\r", "", ",,"])
+async def test_what_cannot_delimit_is_refused(around: Surroundings, delimiter: str) -> None:
+    around.deliver("a.csv", BILL)
+    with pytest.raises(StepError) as caught:
+        await around.run("ingest.file", config("a.csv", delimiter=delimiter))
+    assert caught.value.code == "invalid_config"
 
 
 @pytest.mark.parametrize(

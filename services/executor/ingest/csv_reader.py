@@ -27,6 +27,7 @@ BATCH_ROWS, BATCH_BYTES = 50_000, 32 << 20
 """Handed on at once: each batch has a price of its own in whatever is made of it."""
 csv.field_size_limit(BLOCK)
 _BOMS = ((b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"), (b"\xef\xbb\xbf", "utf-8-sig"))
+_TEXT = 'a,"b"\n'
 _STRAY = "expected after"
 """What is said of a quote that is closed too early."""
 _END = "\0"
@@ -328,11 +329,12 @@ def _frame(batches: list[pa.RecordBatch]) -> pl.DataFrame:
 
 
 def _is_known(encoding: str) -> bool:
+    """Whether it is one of texts, byte by byte: there are others by that name."""
     try:
-        codecs.lookup(encoding)
-    except LookupError:
+        decoder = codecs.getincrementaldecoder(encoding)()
+        return "".join(decoder.decode(bytes([each])) for each in _TEXT.encode(encoding)) == _TEXT
+    except (LookupError, ValueError):
         return False
-    return True
 
 
 def _is_gzip(path: Path) -> bool:

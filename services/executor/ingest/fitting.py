@@ -13,11 +13,11 @@ NUMBER = r"^-?\d+(\.\d+)?([eE][+-]?\d+)?$"
 WIDTHS: Sequence[Type] = ("INT64", "FLOAT64", "BIGNUMERIC", "STRING")
 """Each holds what those before it hold, but for a few values that are refused."""
 DIGITS, DECIMALS = 38, 18
-_WHOLE = 20
+WHOLE = 20
 CERTAIN = 2**53
 """Up to here a float holds every whole number."""
 _IS_NUMBER = re.compile(NUMBER)
-_PLAIN = rf"^-?\d{{1,{_WHOLE}}}(\.\d{{1,{DECIMALS}}})?$"
+_PLAIN = rf"^-?\d{{1,{WHOLE}}}(\.\d{{1,{DECIMALS}}})?$"
 
 
 class NoFitError(Exception):
@@ -64,7 +64,7 @@ def fitted(values: pl.Series, type_: Type, *, given: bool = False) -> pl.Series:
     A type that is given is a table's: its FLOAT64 rounds, its BIGNUMERIC has 38 decimals.
     """
     if type_of(values.dtype) == type_:
-        return values
+        return _small(values)
     match type_:
         case "STRING":
             return texts(values)
@@ -74,6 +74,13 @@ def fitted(values: pl.Series, type_: Type, *, given: bool = False) -> pl.Series:
             return _checked(values, _floats(values, rounded=given))
         case _:
             return _checked(values, _ints(values))
+
+
+def _small(values: pl.Series) -> pl.Series:
+    """Amounts that have fewer decimals than usual are too large for those."""
+    if isinstance(values.dtype, pl.Decimal) and values.dtype.scale < DECIMALS:
+        return _checked(values, values.cast(MONEY, strict=False))
+    return values
 
 
 def texts(values: pl.Series) -> pl.Series:
@@ -98,7 +105,7 @@ def decimals(values: pl.Series) -> pl.Series:
 def _money(written: pl.Series) -> pl.Series | None:
     """None if that is too narrow for a digit of them."""
     odd = written.filter(~written.str.contains(_PLAIN))
-    if all(_fits(_decimal(text), DECIMALS, _WHOLE) for text in odd.drop_nulls()):
+    if all(_fits(_decimal(text), DECIMALS, WHOLE) for text in odd.drop_nulls()):
         return written.cast(MONEY)
     return None
 

@@ -14,6 +14,7 @@ import polars as pl
 from libs.warehouse.schema import WIDENED, Column, Type
 from services.executor.ingest.errors import ColumnConflictError
 from services.executor.ingest.fitting import (
+    WHOLE,
     WIDTHS,
     NoFitError,
     check_numbers,
@@ -101,6 +102,8 @@ class FlatParts(PartWriter):
             where = "in the table" if given else "elsewhere"
             type_ = "a number" if wanted == TEXT else self.table.get(name, wanted)
             problem = f"{str(error.value)[:80]!r} does not fit {type_}, which it is {where}"
+            if type_of(values.dtype) == wanted:
+                problem = f"{error.value} is too large: {WHOLE} digits may stand before the point"
             raise _conflict(frame, name, error.row, problem, given=given) from None
 
     def _fitted(self, values: pl.Series, wanted: Type) -> pl.Series:

@@ -146,6 +146,9 @@ def tabular(
         _scalar(pl.col(header), type_).alias(names[header])
         for header, type_ in frame.schema.items()
     )
+    headers = dict(zip(names.values(), frame.columns, strict=True))
+    lost = [name for name, header in headers.items() if _lacks(flat[name], frame[header])]
+    flat = flat.with_columns(frame[headers[name]].alias(name) for name in lost)
     floats = [flat[name] for name, type_ in flat.schema.items() if written and type_.is_float()]
     return flat.with_columns(map(decimals, floats))
 
@@ -157,10 +160,15 @@ def _scalar(value: pl.Expr, type_: pl.DataType) -> pl.Expr:
         wrapped = pl.struct(value.alias("v")).struct.json_encode()
         return pl.when(value.is_not_null()).then(wrapped.str.slice(5).str.head(-1))
     if isinstance(type_, pl.Decimal) and type_.scale <= DECIMALS:
-        return value.cast(MONEY)
+        return value.cast(MONEY, strict=False)
     if isinstance(type_, pl.Datetime):
         return _instant(value, type_)
     return value
+
+
+def _lacks(made: pl.Series, values: pl.Series) -> bool:
+    """Whether some amounts are too large for as many decimals as they were given."""
+    return isinstance(values.dtype, pl.Decimal) and made.null_count() > values.null_count()
 
 
 def _instant(value: pl.Expr, type_: pl.Datetime) -> pl.Expr:

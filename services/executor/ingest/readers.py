@@ -4,7 +4,7 @@ import gzip
 from collections.abc import Collection, Iterator
 from itertools import count, islice
 from pathlib import Path
-from typing import IO, Literal, Protocol
+from typing import IO, Any, Literal, Protocol
 
 import polars as pl
 import pyarrow as pa
@@ -21,7 +21,9 @@ Lines = Literal["csv", "ndjson"]
 Format = Literal["csv", "parquet", "ndjson", "openai"]
 ROWS = 50_000
 JSON_BLOCK = 16 << 20
-"""Made into rows at once; no line may be longer."""
+"""Made into rows at once."""
+JSON_LINE = 16 << 20
+"""No line may be longer."""
 NO_PARQUET = (pa.ArrowException, OSError, UnicodeDecodeError, PanicException)
 """What is raised where a file's bytes are not those of Parquet, its names included."""
 _SUFFIXES: dict[str, Format] = {
@@ -81,7 +83,12 @@ class ParquetFile:
         self._name = name
         try:
             self._file = pq.ParquetFile(path, memory_map=True)
+            seen: set[str] = set()
             for field in self._file.schema_arrow:
+                if field.name in seen:
+                    problem = "two columns have this name"
+                    raise RefusedFileError(name, problem, column=field.name)
+                seen.add(field.name)
                 if problem := problem_of(field.type):
                     raise RefusedFileError(name, problem, column=field.name)
             self.schema = _frame(self._file.schema_arrow.empty_table()).schema
@@ -109,15 +116,25 @@ class ParquetFile:
 
 
 def _frame(rows: pa.Table | pa.RecordBatch) -> pl.DataFrame:
-    """Maps, which hardly anything takes, as the lists of pairs that they are."""
+    """In types that everything takes."""
     frame = pl.from_arrow(rows)
     assert isinstance(frame, pl.DataFrame)  # noqa: S101  a batch is a frame
-    maps = [
-        pl.col(name).cast(pl.List(pl.Struct({"key": type_.key, "value": type_.value})))
-        for name, type_ in frame.schema.items()
-        if isinstance(type_, pl.Map)
-    ]
-    return frame.with_columns(maps) if maps else frame
+    types = {name: (type_, _plain(type_)) for name, type_ in frame.schema.items()}
+    odd = {name: plain for name, (type_, plain) in types.items() if plain != type_}
+    return frame.with_columns(pl.col(name).cast(plain) for name, plain in odd.items())
+
+
+def _plain(type_: Any) -> Any:
+    """Maps as the lists of pairs that they are, texts that are written once as texts."""
+    if isinstance(type_, pl.Categorical | pl.Enum):
+        return pl.String()
+    if isinstance(type_, pl.Map):
+        return pl.List(pl.Struct({"key": _plain(type_.key), "value": _plain(type_.value)}))
+    if isinstance(type_, pl.List):
+        return pl.List(_plain(type_.inner))
+    if isinstance(type_, pl.Struct):
+        return pl.Struct({field.name: _plain(field.dtype) for field in type_.fields})
+    return type_
 
 
 class JsonLines:
@@ -195,11 +212,11 @@ class JsonLines:
     def _lines(self, file: IO[bytes]) -> Iterator[bytes]:
         """In bounded memory, whatever stands in the file."""
         for number in count(1):
-            line = file.readline(JSON_BLOCK)
+            line = file.readline(JSON_LINE)
             if not line:
                 return
-            if len(line) == JSON_BLOCK and not line.endswith(b"\n"):
-                problem = f"this line does not end within {JSON_BLOCK >> 20} MB"
+            if len(line) == JSON_LINE and not line.endswith(b"\n"):
+                problem = f"this line does not end within {JSON_LINE >> 20} MB"
                 raise RefusedFileError(self._name, problem, line=number)
             yield line
 

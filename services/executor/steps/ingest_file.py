@@ -85,7 +85,8 @@ class Config(Contracted):
     slice: str = Field(min_length=1, max_length=300)
     """What the delivery is the whole of, e.g. `2026-11`; its rows replace those before."""
     format: Format | None = None
-    delimiter: str = Field(default=",", min_length=1, max_length=1)
+    delimiter: str = Field(default=",", pattern=r"^[\x01-\x09\x0b\x0c\x0e-!#-\x7f]$")
+    """One character of ASCII, neither a quote nor a line break."""
     encoding: str = Field(default="", max_length=40, pattern=r"^[A-Za-z0-9_-]*$")
     load_by: Loader = "executor"
     """`bigquery`: Parquet of the landing folder is loaded as it is, without the executor."""
