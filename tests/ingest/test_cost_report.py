@@ -228,6 +228,39 @@ def test_charges_that_lag_behind_are_told(newest: int, status: str) -> None:
     assert named(history_checks(found, {}, {}, NOW))["charges_are_recent"].status == status
 
 
+RECENT = {
+    "a month's fee": ([("Usage", "", 10, 11), ("Purchase", "", 1, 30)], "216"),
+    "what is stored for a month": ([("Usage", "", 10, 11), ("Usage", "", 1, 30)], "216"),
+    "what nobody used": ([("Usage", "", 10, 11), ("Usage", "Unused", 19, 20)], "216"),
+    "what somebody used": ([("Usage", "", 10, 11), ("Usage", "Used", 18, 19)], "24"),
+    "usage of a month alone": ([("Usage", "", 1, 30), ("Tax", "", 1, 2)], "0"),
+    "no usage": ([("Purchase", "", 1, 18)], "48"),
+}
+
+
+@pytest.mark.parametrize(("charges", "hours"), RECENT.values(), ids=RECENT)
+def test_usage_of_a_day_says_how_recent_a_bill_is(
+    charges: list[tuple[str, str, int, int]], hours: str
+) -> None:
+    bill = load_ledger("focus_file")
+    month = {"BillingPeriodStart": "2026-11-01", "BillingPeriodEnd": "2026-12-01"}
+    lines = [
+        Line(
+            category,
+            bill.lines[0].given
+            | month
+            | {"ChargeCategory": category, "CommitmentDiscountStatus": status}
+            | {"CommitmentDiscountId": status and "c", "ChargePeriodStart": f"2026-11-{first:02}"}
+            | {"ChargePeriodEnd": f"2026-11-{last:02}"},
+            (),
+        )
+        for category, status, first, last in charges
+    ]
+    at = datetime(2026, 11, 20, tzinfo=UTC)
+    checks = named(history_checks(bill.convert(lines)[1].tally, {}, {}, at))
+    assert checks["charges_are_recent"].observed == hours
+
+
 PLAN, RESERVATION = "savingsplan/sp-1", "ri:db-1"
 COVERED = {
     "whole": ({}, ""),

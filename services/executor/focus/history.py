@@ -88,9 +88,9 @@ def _complete(tally: Tally) -> CheckPart:
 
 
 def _fresh(tally: Tally, now: datetime) -> CheckPart:
-    lag = timedelta(0)
-    if tally.newest is not None and tally.period_end is not None:
-        lag = max(min(now, tally.period_end) - tally.newest, timedelta(0))
+    lag, newest = timedelta(0), tally.used_until or tally.newest
+    if newest is not None and tally.period_end is not None:
+        lag = max(min(now, tally.period_end) - newest, timedelta(0))
     return CheckPart(
         name="charges_are_recent",
         kind="hours_between_the_last_charge_and_now",

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 
 import polars as pl
@@ -18,8 +18,10 @@ _KEY = ("BillingPeriodStart", "BillingAccountId", "BillingCurrency")
 _ENDS = ("ChargePeriodEnd", "BillingPeriodEnd")
 _OF = ("ChargeCategory", "ChargeFrequency", "SubAccountId", "CommitmentDiscountId")
 _COSTS = ("BilledCost", "EffectiveCost")
-COUNTED = (*_KEY, *_OF, *_ENDS, *_COSTS, "ChargePeriodStart")
+COUNTED = (*_KEY, *_OF, *_ENDS, *_COSTS, "ChargePeriodStart", "CommitmentDiscountStatus")
 """What is asked of FOCUS rows."""
+_DAY = timedelta(hours=25)
+"""The longest that there is, where clocks are put back."""
 Key = tuple[datetime, str, str]
 """Billing period, billing account, billing currency."""
 
@@ -77,6 +79,8 @@ class Tally:
     """EffectiveCost by sub account, and day on which charges begin."""
     newest: datetime | None = None
     """When the last charge ends."""
+    used_until: datetime | None = None
+    """When the last usage of a day or less ends: what is charged by the month ends with it."""
     period_end: datetime | None = None
     commitments: dict[tuple[datetime, str], "Commitment"] = field(default_factory=dict)
     cancelling: dict[str, dict[tuple[datetime, str], Decimal]] = field(default_factory=dict)
@@ -136,20 +140,28 @@ class Tally:
         if not rows.height:
             return
         costs = pl.col(*_COSTS)
+        end, status = pl.col("ChargePeriodEnd"), pl.col("CommitmentDiscountStatus")
+        used = (end - pl.col("ChargePeriodStart") <= _DAY) & status.ne_missing("Unused")
         # All rows once; whatever else is asked is asked of the few that are left.
         grouped = rows.group_by(
             *_KEY, *_OF, pl.col("ChargePeriodStart").dt.date().alias("day")
-        ).agg(costs.sum(), pl.len().alias("rows"), pl.col(*_ENDS).max())
+        ).agg(
+            costs.sum(),
+            pl.len().alias("rows"),
+            pl.col(*_ENDS).max(),
+            pl.when(used).then(end).max().alias("used"),
+        )
         sums = grouped.group_by(_KEY).agg(costs.sum())
         add_sums(self.billed, sums.select(*_KEY, "BilledCost"))
         add_sums(self.effective, sums.select(*_KEY, "EffectiveCost"))
-        self._add_days(grouped)
+        usage = grouped.filter(pl.col("ChargeCategory") == "Usage")
+        self._add_days(usage)
         self._add_commitments(grouped)
+        self.used_until = _later(self.used_until, usage["used"].max())
         self.newest = _later(self.newest, grouped["ChargePeriodEnd"].max())
         self.period_end = _later(self.period_end, grouped["BillingPeriodEnd"].max())
 
-    def _add_days(self, grouped: pl.DataFrame) -> None:
-        usage = grouped.filter(pl.col("ChargeCategory") == "Usage")
+    def _add_days(self, usage: pl.DataFrame) -> None:
         sums = usage.group_by("SubAccountId", "day").agg(pl.col("EffectiveCost").sum())
         for account, day, cost in sums.iter_rows():
             key = (account or "", day)
