@@ -134,7 +134,8 @@ async def test_dq_check_runs_the_same_rules_over_a_whole_table(around: Surroundi
 
 def tally(days: dict[date, str]) -> Tally:
     found = Tally()
-    found.days = {("a", day): Decimal(cost) for day, cost in days.items()}
+    found.days = {(day, "acc", "USD"): Decimal(cost) for day, cost in days.items()}
+    found.used = {"a": set(days)}
     return found
 
 
@@ -160,9 +161,61 @@ def test_a_day_that_stands_out_is_told(days: dict[date, str], odd: int) -> None:
 
 
 def test_the_days_before_the_load_count_as_usual() -> None:
-    before = {date(2026, 10, day): Decimal("1.5") for day in range(20, 31)}
+    before = {(date(2026, 10, day), "acc", "USD"): Decimal("1.5") for day in range(20, 31)}
     found = named(history_checks(tally({date(2026, 11, 1): "90"}), {}, before, NOW))
-    assert found["daily_cost_is_usual"].detail == "2026-11-01 (90 against 1.5)"
+    detail = "2026-11-01 account acc: 90 USD against 1.5"
+    assert found["daily_cost_is_usual"].detail == detail
+
+
+@pytest.mark.parametrize("other", [("other", "USD"), ("acc", "EUR")])
+def test_what_is_usual_of_an_account_in_a_currency_is_so_of_no_other(
+    other: tuple[str, str],
+) -> None:
+    before = {
+        (date(2026, 10, day), *of): Decimal(cost)
+        for day in range(20, 31)
+        for of, cost in ((("acc", "USD"), "90"), (other, "1.5"))
+    }
+    found = tally({date(2026, 11, 1): "90"})
+    assert named(history_checks(found, {}, before, NOW))["daily_cost_is_usual"].failing_rows == 0
+    found.days[date(2026, 11, 1), *other] = Decimal(90)
+    odd = named(history_checks(found, {}, before, NOW))["daily_cost_is_usual"].detail
+    assert odd == f"2026-11-01 account {other[0]}: 90 {other[1]} against 1.5"
+
+
+async def test_days_are_compared_with_the_same_accounts_whole_days(around: Surroundings) -> None:
+    base = load_ledger("focus_file").lines[0].given
+
+    async def odd(table: str, slice_: str, month: str, account: str, cost: str) -> str:
+        after = f"2026-{int(month[5:]) + 1:02}-01"
+        period = {"BillingPeriodStart": f"{month}-01", "BillingPeriodEnd": after}
+        whose = {"BillingAccountId": account, "BilledCost": cost, "EffectiveCost": cost}
+        days = [
+            {"ChargePeriodStart": f"{month}-{day:02}", "ChargePeriodEnd": f"{month}-{day + 1:02}"}
+            for day in range(1, 15)
+        ]
+        rows = pl.DataFrame([base | period | whose | day for day in days])
+        around.deliver("bill.csv", rows.write_csv().encode())
+        raw = {"target_table": f"${{tenant_id}}.{table}", "slice": slice_}
+        await around.run("ingest.file", {"files": "bill.csv", **raw})
+        of = {"mapping": "focus_file", "source_table": raw["target_table"], "slice": slice_}
+        await around.run("cost.focus", of)
+        told = [event for event in around.heard.events if isinstance(event, QualityCheckedV1)]
+        checks = {check.name: check for event in told for check in event.checks}
+        return checks["daily_cost_is_usual"].detail
+
+    assert await odd("raw_b", "2026-09", "2026-09", "b", "1000") == ""
+    assert await odd("raw_a", "east-09", "2026-09", "a", "60") == ""
+    # One part of an account beside another, which comes second.
+    assert await odd("raw_a", "west-09", "2026-09", "a", "40") == ""
+    assert "2026-10-01 account a: 60 USD against 100" in await odd(
+        "raw_a", "east-10", "2026-10", "a", "60"
+    )
+    assert await odd("raw_a", "west-10", "2026-10", "a", "40") == ""
+    # What gives way does not count beside what takes its place.
+    assert "2026-10-01 account a: 140 USD against 100" in await odd(
+        "raw_a", "west-10", "2026-10", "a", "80"
+    )
 
 
 def test_days_that_are_missing_are_told() -> None:

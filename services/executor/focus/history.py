@@ -6,10 +6,10 @@ from decimal import Decimal
 from statistics import median
 
 from contracts.quality import CheckPart, CheckStatus, Severity
-from libs.clock import later
+from libs.clock import earlier, later
 from services.executor.focus.counted import none_of
 from services.executor.focus.money import NOTHING, added, less, shown
-from services.executor.focus.tally import Key, Tally
+from services.executor.focus.tally import Day, Key, Tally
 
 LOOKBACK = timedelta(days=28)
 FEWEST_DAYS, DEVIATIONS = 7, 6
@@ -24,10 +24,13 @@ ROUNDED = Decimal("0.01")
 def history_checks(
     tally: Tally,
     changes: Mapping[Key, tuple[Decimal, Decimal]],
-    days: Mapping[date, Decimal],
+    days: Mapping[Day, Decimal],
     now: datetime,
 ) -> list[CheckPart]:
-    """`changes` is what the table holds of periods, and will; `days` what the days before cost."""
+    """`changes` is what the table holds of periods, and will.
+
+    `days` is what days cost beside the load: those before it, and what stays of its own.
+    """
     return [
         _restated(tally, changes, now),
         _covered(tally),
@@ -74,11 +77,8 @@ def _covered(tally: Tally) -> CheckPart:
 
 def _complete(tally: Tally) -> CheckPart:
     """Days without a charge between the first and the last of an account that is used daily."""
-    by_account: dict[str, set[date]] = {}
-    for account, day in tally.days:
-        by_account.setdefault(account, set()).add(day)
     gaps = []
-    for account, days in sorted(by_account.items()):
+    for account, days in sorted(tally.used.items()):
         span = (max(days) - min(days)).days + 1
         if span > len(days) >= FEWEST_DAYS:
             gaps.append(f"{account or 'no account'} ({span - len(days)})")
@@ -102,18 +102,21 @@ def _fresh(tally: Tally, now: datetime) -> CheckPart:
     )
 
 
-def _usual(tally: Tally, before: Mapping[date, Decimal]) -> CheckPart:
-    """Each day against the median of the days before it: a robust z."""
-    costs: dict[date, Decimal] = dict(before)
-    loaded: dict[date, Decimal] = {}
-    for (_, day), cost in tally.days.items():
-        loaded[day] = added(loaded.get(day, NOTHING), cost)
-    costs |= loaded
+def _usual(tally: Tally, beside: Mapping[Day, Decimal]) -> CheckPart:
+    """Each day of an account against the median of the days before it: a robust z."""
+    costs: dict[tuple[str, str], dict[date, Decimal]] = {}
+    for (day, *of), cost in (*beside.items(), *tally.days.items()):
+        days = costs.setdefault((of[0], of[1]), {})
+        days[day] = added(days.get(day, NOTHING), cost)
     odd = []
-    for day in sorted(loaded):
-        past = [costs[d] for d in costs if day - LOOKBACK <= d < day]
-        if len(past) >= FEWEST_DAYS and _stands_out(costs[day], past):
-            odd.append(f"{day} ({costs[day].normalize():f} against {median(past).normalize():f})")
+    for day, account, currency in sorted(tally.days):
+        days = costs[account, currency]
+        past = [days[d] for d in days if earlier(day, LOOKBACK) <= d < day]
+        if len(past) >= FEWEST_DAYS and _stands_out(days[day], past):
+            odd.append(
+                f"{day} account {account}: {shown(days[day])} {currency}"
+                f" against {shown(median(past))}"
+            )
     return _said("daily_cost_is_usual", tally, len(odd), "days that stand out", "; ".join(odd[:5]))
 
 

@@ -24,6 +24,8 @@ _DAY = timedelta(hours=25)
 """The longest that there is, where clocks are put back."""
 Key = tuple[datetime, str, str]
 """Billing period, billing account, billing currency."""
+Day = tuple[date, str, str]
+"""On which charges begin; billing account, billing currency."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +77,10 @@ class Tally:
     raw: dict[Key, Decimal] = field(default_factory=dict)
     billed: dict[Key, Decimal] = field(default_factory=dict)
     effective: dict[Key, Decimal] = field(default_factory=dict)
-    days: dict[tuple[str, date], Decimal] = field(default_factory=dict)
-    """EffectiveCost by sub account, and day on which charges begin."""
+    days: dict[Day, Decimal] = field(default_factory=dict)
+    """EffectiveCost of usage."""
+    used: dict[str, set[date]] = field(default_factory=dict)
+    """Days on which usage begins, by sub account."""
     newest: datetime | None = None
     """When the last charge ends."""
     used_until: datetime | None = None
@@ -162,10 +166,13 @@ class Tally:
         self.period_end = _later(self.period_end, grouped["BillingPeriodEnd"].max())
 
     def _add_days(self, usage: pl.DataFrame) -> None:
-        sums = usage.group_by("SubAccountId", "day").agg(pl.col("EffectiveCost").sum())
-        for account, day, cost in sums.iter_rows():
-            key = (account or "", day)
+        by = ("day", "BillingAccountId", "BillingCurrency")
+        sums = usage.group_by(by).agg(pl.col("EffectiveCost").sum())
+        for day, account, currency, cost in sums.iter_rows():
+            key = (day, account, currency)
             self.days[key] = added(self.days.get(key, NOTHING), cost)
+        for account, day in usage.select("SubAccountId", "day").unique().iter_rows():
+            self.used.setdefault(account or "", set()).add(day)
 
     def _add_commitments(self, grouped: pl.DataFrame) -> None:
         bought = pl.col("ChargeCategory") == "Purchase"

@@ -1,10 +1,11 @@
 """What is told of a load of FOCUS rows: does it conform, and how does it compare."""
 
 from collections.abc import Mapping, Sequence
-from datetime import date, datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 from contracts.quality import CheckPart
+from libs.clock import earlier, later
 from libs.warehouse.data_tables import loads_table
 from libs.warehouse.jobs import JobResult, QueryJob
 from libs.warehouse.warehouse import Warehouse
@@ -13,7 +14,7 @@ from services.executor.focus.conformance import conformance, cost_rows
 from services.executor.focus.history import LOOKBACK, history_checks
 from services.executor.focus.money import NOTHING, added, less
 from services.executor.focus.tables import WITHIN_PARAMETERS, Replacement
-from services.executor.focus.tally import Key, Tally
+from services.executor.focus.tally import Day, Key, Tally
 from services.executor.ingest.deliveries import Delivery
 from services.executor.steps.checks import Config, compile_checks
 from services.executor.steps.findings import findings_of
@@ -46,8 +47,9 @@ class CostReport:
     ) -> list[CheckPart]:
         """Against what the target holds; it is made if it is not there."""
         await self._ensure(replacement)
-        changes = await self._changes(replacement, given, tally)
-        days = await self._days(replacement, given, tally)
+        bounded = await self._bounded(replacement, given)
+        changes = await self._changes(replacement, bounded, tally)
+        days = await self._days(replacement, bounded, tally)
         return history_checks(tally, changes, days, now)
 
     async def loads_seen(self, replacement: Replacement, given: Mapping[str, object]) -> int:
@@ -112,7 +114,7 @@ class CostReport:
             f" COALESCE(SUM(IF({replacement.gives_way}, BilledCost, NULL)), 0) AS gone"
             f" FROM {replacement.there} WHERE {WITHIN_PARAMETERS} AND x_provider = @provider"
             " GROUP BY 1, 2, 3",
-            await self._bounded(replacement, given),
+            given,
         )
         keys = [((row["p"], row["a"], row["c"]), row["billed"], row["gone"]) for row in rows]
         return {
@@ -122,20 +124,20 @@ class CostReport:
 
     async def _days(
         self, replacement: Replacement, given: Mapping[str, object], tally: Tally
-    ) -> Mapping[date, Decimal]:
+    ) -> Mapping[Day, Decimal]:
+        """What usage of the load's accounts costs that stays: on its days, and before them."""
         if not tally.days:
             return {}
-        first = min(day for _, day in tally.days)
-        parameters = {
-            "provider": given["provider"],
-            "first": first - LOOKBACK,
-            "last": first,
-        }
+        days = [day for day, _, _ in tally.days]
+        since, until = earlier(min(days), LOOKBACK), later(max(days), timedelta(days=1))
         rows = await self._warehouse.query(
-            "SELECT DATE(ChargePeriodStart) AS d, SUM(EffectiveCost) AS cost"  # noqa: S608  our own
-            f" FROM {replacement.there} WHERE x_provider = @provider AND ChargeCategory = 'Usage'"
-            " AND ChargePeriodStart >= TIMESTAMP(@first) AND ChargePeriodStart < TIMESTAMP(@last)"
-            " GROUP BY 1",
-            parameters,
+            "SELECT DATE(ChargePeriodStart) AS d, BillingAccountId AS a, BillingCurrency AS c,"  # noqa: S608  our own
+            f" SUM(EffectiveCost) AS cost FROM {replacement.there}"
+            " WHERE x_provider = @provider AND ChargeCategory = 'Usage'"
+            " AND BillingAccountId IN UNNEST(@accounts)"
+            " AND ChargePeriodStart >= TIMESTAMP(@since) AND ChargePeriodStart < TIMESTAMP(@until)"
+            f" AND NOT ({WITHIN_PARAMETERS} AND {replacement.gives_way})"
+            " GROUP BY 1, 2, 3",
+            {**given, "since": since, "until": until},
         )
-        return {row["d"]: row["cost"] for row in rows}
+        return {(row["d"], row["a"], row["c"]): row["cost"] for row in rows}
