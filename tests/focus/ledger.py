@@ -15,8 +15,10 @@ from typing import Any
 import polars as pl
 import yaml
 
+from services.executor.focus.bills import Bills
 from services.executor.focus.engine import Converter
 from services.executor.focus.mapping import load_mapping
+from services.executor.focus.source import Source
 
 LEDGERS = Path(__file__).parent / "ledgers"
 EXPORTS = Path(__file__).parent / "exports"
@@ -47,6 +49,14 @@ class Ledger:
         rows = [[line.given.get(name, "") for name in columns] for line in every]
         whole = pl.DataFrame(rows, schema=list(columns), orient="row", infer_schema_length=None)
         return whole[[known[id(line)] for line in lines]]
+
+    def converter(self) -> Converter:
+        """Of any of its lines: what they tell of the bill is known."""
+        frame, bills = self.frame(self.lines), Bills()
+        source = Source(load_mapping(self.mapping), frame.columns)
+        if source.tells:
+            bills.add(source.bills(frame))
+        return Converter(load_mapping(self.mapping), frame.schema, bills=bills)
 
     def convert(self, lines: Sequence[Line]) -> tuple[pl.DataFrame, Converter]:
         frame = self.frame(lines)

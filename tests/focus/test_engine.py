@@ -6,10 +6,11 @@ import orjson
 import polars as pl
 import pytest
 
+from services.executor.focus.bills import Bills
 from services.executor.focus.engine import Converter
 from services.executor.focus.errors import BadValueError, MappingError, MissingColumnsError
 from services.executor.focus.mapping import MAPPINGS, Mapping, load_mapping
-from services.executor.focus.source import plain
+from services.executor.focus.source import Source, plain
 from tests.focus.ledger import Line, load_ledger
 
 LEDGER = load_ledger("aws_cur")
@@ -212,13 +213,61 @@ def test_batches_add_up_to_the_whole() -> None:
     assert (many.tally.dropped, many.tally.added) == (one.tally.dropped, one.tally.added)
 
 
-def test_net_costs_hold_the_discounts_that_have_lines_of_their_own() -> None:
-    frame = LEDGER.frame(
-        [line for line in LEDGER.lines if "agreement" in line.title or "as listed" in line.title]
-    ).with_columns(line_item_net_unblended_cost=pl.Series(["0.0963", ""]))
+NET = "line_item_net_unblended_cost"
+USAGE, DISCOUNT = (
+    next(line for line in LEDGER.lines if title in line.title) for title in ("as listed", "bundled")
+)
+
+
+def net_bill(*lines: tuple[Line, str, str, str]) -> pl.DataFrame:
+    """Lines with their billing month, cost and net cost."""
+    given = [
+        line.given
+        | {"bill_billing_period_start_date": f"{month}-01T00:00:00Z"}
+        | {"line_item_unblended_cost": cost, NET: net}
+        for line, month, cost, net in lines
+    ]
+    return LEDGER.frame([Line(str(n), one, ()) for n, one in enumerate(given)])
+
+
+@pytest.mark.parametrize("empty", ["", "0", "0.0000000000"])
+def test_discounts_count_where_the_bill_has_the_column_of_net_costs_but_none(empty: str) -> None:
+    frame = net_bill((USAGE, "2026-11", "10", empty), (DISCOUNT, "2026-11", "-6", empty))
     result, converter = convert(frame)
-    assert result["BilledCost"].to_list() == [Decimal("0.0963"), Decimal(0)]
+    assert result["BilledCost"].to_list() == [Decimal(10), Decimal(-6)]
     assert converter.tally.conserved
+
+
+def test_a_column_without_any_value_has_no_net_costs() -> None:
+    frame = net_bill((USAGE, "2026-11", "10", ""), (DISCOUNT, "2026-11", "-6", ""))
+    nothing = frame.with_columns(pl.lit(None).alias(NET))
+    numbers = frame.with_columns(pl.lit(0.0).alias(NET))
+    for each in (nothing, numbers):
+        assert convert(each)[0]["BilledCost"].to_list() == [Decimal(10), Decimal(-6)]
+
+
+def test_each_bill_has_net_costs_or_has_not() -> None:
+    frame = net_bill(
+        (DISCOUNT, "2026-10", "-6", ""), (USAGE, "2026-11", "10", "4"),
+        (DISCOUNT, "2026-11", "-6", ""), (USAGE, "2026-10", "10", ""),
+    )  # fmt: skip
+    result, converter = convert(frame)
+    assert result["BilledCost"].to_list() == [Decimal(-6), Decimal(4), Decimal(0), Decimal(10)]
+    assert converter.tally.conserved
+
+
+def test_what_is_told_of_a_bill_holds_in_every_batch() -> None:
+    frame = net_bill((DISCOUNT, "2026-11", "-6", ""), (USAGE, "2026-11", "10", "4"))
+    bills, source = Bills(), Source(AWS, frame.columns)
+    for batch in frame.iter_slices(1):
+        bills.add(source.bills(batch.select(source.tells)))
+    converter = Converter(AWS, frame.schema, bills=bills)
+    result = pl.concat(converter.convert(batch) for batch in frame.iter_slices(1))
+    assert result["BilledCost"].to_list() == [Decimal(0), Decimal(4)]
+
+
+def test_a_report_without_the_column_tells_nothing_of_its_bills() -> None:
+    assert Source(AWS, FIRST.columns).tells == []
 
 
 def without_tags() -> pl.DataFrame:

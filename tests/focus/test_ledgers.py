@@ -7,7 +7,6 @@ import pytest
 
 from libs.warehouse.data_tables import FOCUS, FOCUS_VERSION
 from services.executor.focus.engine import Converter
-from services.executor.focus.mapping import load_mapping
 from services.executor.focus.specification import focus
 from tests.focus.ledger import LEDGERS, Ledger, Line, load_ledger, shown
 
@@ -17,8 +16,7 @@ NAMES = sorted(path.stem for path in LEDGERS.glob("*.yml"))
 @cache
 def converter_of(name: str) -> Converter:
     """One for all lines: compiling its expressions takes longer than most lines."""
-    ledger = load_ledger(name)
-    return Converter(load_mapping(ledger.mapping), ledger.frame(ledger.lines).schema)
+    return load_ledger(name).converter()
 
 
 LINES = [

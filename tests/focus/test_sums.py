@@ -241,6 +241,40 @@ def test_what_a_plan_covers_cancels_out_for_each_plan() -> None:
     assert bad.detail == "left over: 2026-11 a: 2; 2026-11 b: -2"
 
 
+def net_costs(*lines: tuple[str, str, str]) -> CheckPart:
+    frame = pl.concat([FIRST] * len(lines)).with_columns(
+        line_item_line_item_type=pl.Series([kind for kind, _, _ in lines]),
+        line_item_unblended_cost=pl.Series([cost for _, cost, _ in lines]),
+        line_item_net_unblended_cost=pl.Series([net for _, _, net in lines]),
+    )
+    (found,) = (c for c in checks_of(tally_of(frame)) if c.name == "discounts_are_in_net_costs")
+    assert found.severity is Severity.WARN
+    return found
+
+
+@pytest.mark.parametrize(
+    ("lines", "left_out", "taken"),
+    [
+        ([("Usage", "10", "9"), ("EdpDiscount", "-1", "")], "1", "1"),
+        ([("Usage", "10", "9.0000000001"), ("SppDiscount", "-1", "")], "0.9999999999", "1"),
+        ([("Usage", "10", ""), ("EdpDiscount", "-1", "")], "0", "0"),
+        ([("Usage", "1000", "901"), ("EdpDiscount", "-100", "0")], "99", "100"),
+    ],
+)
+def test_net_costs_leave_out_what_discounts_take_away(
+    lines: list[tuple[str, str, str]], left_out: str, taken: str
+) -> None:
+    found = net_costs(*lines)
+    assert (found.observed, found.expected, found.detail) == (left_out, taken, "")
+    assert found.status is CheckStatus.PASSED
+
+
+def test_a_discount_that_net_costs_do_not_leave_out_is_told() -> None:
+    found = net_costs(("Usage", "10", "9"), ("EdpDiscount", "-1", ""), ("SppDiscount", "-4", ""))
+    assert (found.status, found.observed, found.expected) == (CheckStatus.FAILED, "1", "5")
+    assert found.detail == "2026-11 account 012345678901: 1 instead of 5 USD"
+
+
 @pytest.mark.parametrize(
     ("alike", "status", "severity"),
     [

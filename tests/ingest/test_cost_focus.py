@@ -56,6 +56,31 @@ async def test_a_bill_becomes_focus_rows_that_add_up_to_it(around: Surroundings)
     assert raw == {"n": len(LEDGER.lines), "r": len(LEDGER.lines)}
 
 
+async def test_discounts_are_in_net_costs_that_a_later_file_has(around: Surroundings) -> None:
+    """A file of discounts alone does not say that the bill has net costs."""
+    usage, discount = (
+        next(line for line in LEDGER.lines if title in line.title)
+        for title in ("as listed", "A bundled discount")
+    )
+
+    async def billed(net: str) -> Decimal:
+        costs = (("a", discount, "-6", ""), ("b", usage, "10", net))
+        for file, line, cost, own in costs:
+            given = {"line_item_unblended_cost": cost, "line_item_net_unblended_cost": own}
+            around.deliver(
+                f"aws/{PERIOD}/cur-{file}.csv.gz", cur([Line("own", line.given | given, ())])
+            )
+        await around.run("ingest.file", RAW, period=PERIOD)
+        await around.run("cost.focus", FOCUS, period=PERIOD)
+        (row,) = await around.rows("SELECT SUM(BilledCost) AS c FROM $.focus_costs")
+        return Decimal(row["c"])
+
+    assert await billed("4") == 4
+    assert await billed("") == 4
+    assert await billed("9.5") == Decimal("9.5")
+    assert around.heard.checks["discounts_are_in_net_costs"] == "FAILED"
+
+
 async def test_tags_that_parquet_holds_as_maps_reach_the_table(around: Surroundings) -> None:
     """As AWS writes CUR 2.0, and FOCUS."""
     first = LEDGER.frame(LEDGER.lines[:1])

@@ -5,12 +5,14 @@ from decimal import Decimal
 
 from contracts.quality import CheckPart, CheckStatus, Severity
 from services.executor.focus.counted import none_of
-from services.executor.focus.money import EXACT, NOTHING, shown, total
+from services.executor.focus.money import EXACT, NOTHING, less, shown, total
 from services.executor.focus.tally import Tally, Unmapped
 from services.executor.focus.twice import MOST, Twice
 
 MOST_SHOWN, MOST_OF_VALUE = 5, 100
 LEAST_SHOWN = Decimal("0.0001")
+ROUNDED, MOST_OFF = Decimal("0.01"), Decimal("0.01")
+"""By how much sums may differ whose parts were rounded: an amount, or a share of them."""
 BUDGET = Decimal("0.05")
 """The share of the costs that may be unmapped before a check warns."""
 
@@ -21,7 +23,7 @@ def checks_of(tally: Tally, unmapped_budget: Decimal = BUDGET) -> list[CheckPart
     once = [_once(tally, tally.twice)] if tally.twice is not None else []
     # What stands twice is told first: its costs may be missing elsewhere for that alone.
     whole = [_conservation(tally), _rows(tally), _left(tally)]
-    whole += _cancelling(tally)
+    whole += [*_cancelling(tally), *_offsets(tally)]
     return [*once, *whole, *_elements(tally), *_kept(tally), _rounded(tally), *mapped]
 
 
@@ -58,6 +60,29 @@ def _cancelling(tally: Tally) -> Iterator[CheckPart]:
             tally.rows_in,
             severity=Severity.FAIL,
             detail=f"left over: {worst}" if left else "",
+        )
+
+
+def _offsets(tally: Tally) -> Iterator[CheckPart]:
+    for name, found in tally.offsets.items():
+        sums = {
+            key: (found.left_out.get(key, NOTHING), less(NOTHING, found.taken.get(key, NOTHING)))
+            for key in sorted(found.left_out.keys() | found.taken.keys())
+        }
+        torn = "; ".join(
+            f"{start:%Y-%m} account {account}: {shown(out)} instead of {shown(taken)} {currency}"
+            for (start, account, currency), (out, taken) in sums.items()
+            if abs(less(out, taken)) > max(ROUNDED, EXACT.multiply(abs(taken), MOST_OFF))
+        )
+        yield CheckPart(
+            name=name,
+            kind="sum_left_out_equals_sum_of_lines_that_take_away",
+            severity=Severity.WARN,
+            status=CheckStatus.FAILED if torn else CheckStatus.PASSED,
+            observed=shown(total(out for out, _ in sums.values())),
+            expected=shown(total(taken for _, taken in sums.values())),
+            row_count=tally.rows_in,
+            detail=torn,
         )
 
 

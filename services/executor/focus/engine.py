@@ -10,6 +10,7 @@ from itertools import chain
 import polars as pl
 from polars.exceptions import PolarsError
 
+from services.executor.focus.bills import Bills
 from services.executor.focus.elements import ROW, ElementRows
 from services.executor.focus.errors import BadValueError, MappingError
 from services.executor.focus.expressions import compile_expression, evaluated, layers
@@ -22,7 +23,7 @@ from services.executor.focus.pairs import in_pairs, member
 from services.executor.focus.periods import with_period
 from services.executor.focus.source import HAS, Source, headers_of, plain
 from services.executor.focus.specification import focus
-from services.executor.focus.tally import AMOUNT, COUNTED, Tally, Unmapped
+from services.executor.focus.tally import AMOUNT, COUNTED, Offset, Tally, Unmapped
 from services.executor.ingest.contract import ROLE
 from services.executor.ingest.values import PLAIN, Style
 
@@ -41,8 +42,12 @@ class Converter:
         schema: pl.Schema,
         tally: Tally | None = None,
         style: Style = PLAIN,
+        bills: Bills | None = None,
     ) -> None:
-        """Adds to the tally if one is given. Raises `MappingError` or `MissingColumnsError`."""
+        """Adds to the tally if one is given; a batch is all of its bills unless they are told.
+
+        Raises `MappingError` or `MissingColumnsError`.
+        """
         mapping = with_natives(mapping, schema.names())
         self.tally = Tally() if tally is None else tally
         twice = self.tally.twice
@@ -52,7 +57,7 @@ class Converter:
         mapping, absent = with_kept(mapping, list(found))
         self._mapping = mapping
         self.tally.miss(absent)
-        self._source = Source(mapping, list(found), style)
+        self._source, self._bills = Source(mapping, list(found), style), bills
         self._flattened = {name: found[name] for name in self._source.needs}
         paired = headers_of(mapping, "pairs") | {plain(name) for name in mapping.maps}
         self._texts = [
@@ -85,7 +90,8 @@ class Converter:
     def _converted(self, batch: pl.DataFrame) -> pl.DataFrame:
         batch = in_pairs(batch, self._texts) if self._texts else batch
         flat = batch.select(expression.alias(name) for name, expression in self._flattened.items())
-        rows = with_period(self._source.read(flat), self._mapping.billing_period)
+        typed = self._source.read(flat).hstack(self._having(flat))
+        rows = with_period(typed, self._mapping.billing_period)
         if self._twice is not None:
             rows = rows.with_columns(batch[FILE])
         found = [(each, each.of(rows)) for each in self._elements]
@@ -93,6 +99,20 @@ class Converter:
             rows = rows.hstack(each.sums(rows.height, elements))
             self.tally.repeated[each.said.list] += each.repeated(elements)
         return self._rows_to_focus(rows, found)
+
+    def _having(self, flat: pl.DataFrame) -> list[pl.Series]:
+        """What some bills have and others have not: whether a row is of such a bill."""
+        bills = self._bills
+        if bills is None:
+            bills = Bills()
+            if self._source.tells:
+                bills.add(self._source.bills(flat))
+        if bills.empty:
+            return [
+                pl.repeat(value=False, n=flat.height, eager=True).alias(name) for name in self._some
+            ]
+        lines = self._source.bill_of(flat)
+        return [bills.having(lines, name) for name in self._some]
 
     def _rows_to_focus(
         self, rows: pl.DataFrame, found: Sequence[tuple[ElementRows, pl.DataFrame]]
@@ -112,6 +132,12 @@ class Converter:
             chosen = rows.select(when).to_series()
             if chosen.any():
                 tally.add_cancelling(name, rows.select(by).filter(chosen), charged.filter(chosen))
+        for name, (when, lines, amount) in self._offset.items():
+            chosen = rows.select(when).to_series()
+            if chosen.any():
+                amounts = charged.with_columns(rows.select(amount).to_series().alias(AMOUNT))
+                taken = rows.select(lines).to_series().filter(chosen)
+                tally.add_offset(name, taken, amounts.filter(chosen))
         if self._twice is not None:
             self._twice.add(rows.select(FILE, *self._once), FILE)
         rows = self._look_up(rows, charged)
@@ -194,7 +220,8 @@ class Converter:
         """Every expression once, against what will be there when it is evaluated."""
         mapping = self._mapping
         there = {*mapping.source, *mapping.objects, *_PERIOD}
-        there |= {f"{HAS}{n}" for n, rule in mapping.source.items() if not rule.required}
+        self._some = [f"{HAS}{name}" for name in mapping.in_some_bills]
+        there |= set(self._some)
         for each in self._elements:
             there |= each.added
         self._let = layers(f"{mapping.name}.let", mapping.let, there)
@@ -209,6 +236,12 @@ class Converter:
             name: (self._one(f"cancel.{name}", said.when, there), self._one(name, said.by, there))
             for name, said in mapping.cancel.items()
         }
+        self._offset = {
+            name: [self._one(name, text, there) for text in (said.when, said.lines, said.amount)]
+            for name, said in mapping.offset.items()
+        }
+        for name in mapping.offset:
+            self.tally.offsets.setdefault(name, Offset())
         for name in mapping.cancel:
             self.tally.cancelling.setdefault(name, {})
         # What stands in files of two roles is told apart by them.

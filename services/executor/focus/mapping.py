@@ -2,8 +2,8 @@
 
 The engine knows no provider: whatever is special about one is an SQL expression
 here. Expressions see the source's columns under the names declared in `source`,
-`has_<column>` for whether the export has an optional one, the keys of `objects`,
-the columns of look-ups, `part` of a split row, and every `let` above them.
+`has_<column>` of those that only some bills have, the keys of `objects`, the columns
+of look-ups, `part` of a split row, and every `let` above them.
 """
 
 from decimal import Decimal
@@ -37,6 +37,8 @@ class SourceColumn(_Part):
     """Other headers for the same thing; case and punctuation never matter."""
     decimals: int = Field(default=18, ge=0, le=18)
     """How many an amount may have; of what is in cents two fewer than are kept."""
+    in_some_bills: bool = False
+    """Amounts that other bills leave empty, or at 0; `has_<column>` is false in their lines."""
     of: tuple[str, ...] = ()
     """Texts that are found in any case and punctuation, and then are as they are here."""
 
@@ -133,6 +135,14 @@ class Cancelling(_Part):
     by: str
 
 
+class Offset(_Part):
+    """Of lines that are as `when` says, those of `lines` take away what the others leave out."""
+
+    when: str
+    lines: str
+    amount: str
+
+
 class Mapping(_Part):
     """Everything the engine needs to know of a provider."""
 
@@ -164,6 +174,8 @@ class Mapping(_Part):
     """What each row of the export adds to the bill; its sum must be the sum of BilledCost."""
     cancel: dict[str, Cancelling] = Field(default_factory=dict)
     """By the name of the check that they do. Sees what `let` does."""
+    offset: dict[str, Offset] = Field(default_factory=dict)
+    """Likewise."""
     currency: str
     account: str
     columns: dict[str, str]
@@ -183,6 +195,23 @@ class Mapping(_Part):
                     msg = f"objects.{name} speaks of {unknown[0]}, which `source` does not have"
                     raise ValueError(msg)
         return self
+
+    @model_validator(mode="after")
+    def _bills_are_told_by_columns(self) -> "Mapping":
+        some = self.in_some_bills
+        if some and not {self.account, self.bill_period} <= set(self.source):
+            msg = f"{some[0]} is in some bills, whose account or period is no column of `source`"
+            raise ValueError(msg)
+        return self
+
+    @property
+    def in_some_bills(self) -> list[str]:
+        return [name for name, rule in self.source.items() if rule.in_some_bills]
+
+    @property
+    def bill_period(self) -> str:
+        """The column that says when the billing period begins, if any does."""
+        return self.billing_period.get("start", self.billing_period.get("month", ""))
 
 
 @cache

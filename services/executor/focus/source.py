@@ -7,6 +7,7 @@ from typing import NamedTuple, cast
 import polars as pl
 
 from services.executor.focus import objects
+from services.executor.focus.bills import BILL
 from services.executor.focus.errors import BadValueError, MissingColumnsError
 from services.executor.focus.expressions import evaluated
 from services.executor.focus.mapping import Mapping as FocusMapping
@@ -36,6 +37,8 @@ _NULLS: dict[str, pl.DataType] = {
 }
 DECIMALS = 18
 HAS = "has_"
+_SOME = "^[^eE]*[1-9]"
+"""An amount that is written, and not nothing."""
 _EMPTY = "empty "
 _TIMES = frozenset({"time", "end", "last_day", "epoch"})
 
@@ -107,19 +110,36 @@ class Source:
         made = [_made(frame, typed, value) for value in plan.objects]
         return typed.hstack(made)
 
+    @property
+    def tells(self) -> list[str]:
+        """The headers that `bills` reads; none where the export has nothing of the kind."""
+        some = [name for name in self._mapping.in_some_bills if name in self.found]
+        of_bill = [self._mapping.bill_period, self._mapping.account]
+        return [self.found[name] for name in (*of_bill, *some)] if some else []
+
+    def bill_of(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """The bill that each row is of."""
+        period, account = self._mapping.bill_period, self._mapping.account
+        return frame.select(
+            pl.col(self.found[name]).cast(pl.String).alias(alias)
+            for name, alias in zip((period, account), BILL, strict=True)
+        )
+
+    def bills(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """The same, and what of that which only some bills have each row has itself."""
+        having = (
+            _some(self.found[name], frame.schema).alias(f"{HAS}{name}")
+            for name in self._mapping.in_some_bills
+            if name in self.found
+        )
+        return self.bill_of(frame).hstack(frame.select(having))
+
     def _planned(self, schema: pl.Schema) -> _Plan:
         """The expressions: those of the batch before if it had the same columns."""
         if self._plan is None or self._plan.schema != schema:
-            values = [*self._values(schema), *self._present()]
-            self._plan = _Plan(
-                schema, values, list(self._seen(schema)), list(self._objects(schema))
-            )
+            values, seen = list(self._values(schema)), list(self._seen(schema))
+            self._plan = _Plan(schema, values, seen, list(self._objects(schema)))
         return self._plan
-
-    def _present(self) -> Iterator[pl.Expr]:
-        for name, rule in self._mapping.source.items():
-            if not rule.required:
-                yield pl.lit(value=name in self.found).alias(f"{HAS}{name}")
 
     def take_rounded(self) -> int:
         """How many values read since the last call had digits too fine to keep."""
@@ -218,6 +238,12 @@ class Source:
         for key, name in part.columns.items():
             if name in self.found:
                 yield objects.member(part.key + key, pl.col(f"\0{name}").cast(pl.String))
+
+
+def _some(header: str, schema: pl.Schema) -> pl.Expr:
+    value = pl.col(header)
+    found = value.str.contains(_SOME) if schema[header] == pl.String else value != 0
+    return found.fill_null(value=False)
 
 
 def _resolve(mapping: FocusMapping, header: Sequence[str]) -> Mapping[str, str]:

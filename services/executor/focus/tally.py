@@ -41,6 +41,14 @@ class Commitment:
 
 
 @dataclass(slots=True)
+class Offset:
+    """What some lines of bills take away, and what the others leave out for it."""
+
+    taken: dict[Key, Decimal] = field(default_factory=dict)
+    left_out: dict[Key, Decimal] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
 class Unmapped:
     """Values that are not known: in how many rows, and what those cost, signs aside."""
 
@@ -89,6 +97,8 @@ class Tally:
     commitments: dict[tuple[datetime, str], "Commitment"] = field(default_factory=dict)
     cancelling: dict[str, dict[tuple[datetime, str], Decimal]] = field(default_factory=dict)
     """By check: of a billing period and what cancels out for itself, what is left of it."""
+    offsets: dict[str, Offset] = field(default_factory=dict)
+    """By check."""
     absent: frozenset[str] | None = None
     """What was to be kept and is in no part of the export; None where nothing was said."""
     twice: Twice | None = None
@@ -137,6 +147,15 @@ class Tally:
         for *key, value in sums.iter_rows():
             at = (key[0], key[1])
             found[at] = added(found.get(at, NOTHING), value)
+
+    def add_offset(self, name: str, lines: pl.Series, amounts: pl.DataFrame) -> None:
+        """Amounts by period, account and currency; of these lines they are below nothing."""
+        *key, amount = amounts.columns
+        found = self.offsets[name]
+        some = amounts.with_columns(lines.alias("taken")).filter(pl.col(amount) != 0)
+        sums = some.group_by(*key, "taken").agg(pl.col(amount).sum())
+        for taken, to in ((True, found.taken), (False, found.left_out)):
+            add_sums(to, sums.filter(pl.col("taken").eq_missing(taken)).drop("taken"))
 
     def add_result(self, rows: pl.DataFrame) -> None:
         """What is kept of FOCUS rows that have been made."""

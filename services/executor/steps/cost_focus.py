@@ -23,11 +23,13 @@ from libs.warehouse.errors import JobFailedError
 from libs.warehouse.jobs import JobResult
 from services.executor.focus.beside import NAME as BESIDE
 from services.executor.focus.beside import guarded
+from services.executor.focus.bills import Bills
 from services.executor.focus.checks import BUDGET, checks_of
 from services.executor.focus.engine import Converter
 from services.executor.focus.errors import BadValueError
 from services.executor.focus.mapping import Mapping, load_mapping
 from services.executor.focus.natives import EVERY, PREFIX, is_native
+from services.executor.focus.source import Source as ExportSource
 from services.executor.focus.tables import VARIABLES, Replacement, Source
 from services.executor.focus.tally import Tally
 from services.executor.focus.twice import Twice
@@ -155,6 +157,7 @@ class CostFocus(StepType):
             otherwise = once.of_a_role if delivery.roles else once.otherwise
             tally.twice = Twice(len(delivery.files) > 1, otherwise)
         style = Style.of(delivery.facts)
+        bills = await self._bills(work, delivery, parts.folder / "told")
         own = {"x_provider": work.mapping.provider, "x_load_id": work.load_id}
         for name in delivery.parts:
             path = parts.folder / "delivered"
@@ -162,7 +165,7 @@ class CostFocus(StepType):
             file = ParquetFile(path, name)
             if converter is None or file.schema != schema:
                 schema = file.schema
-                converter = Converter(work.mapping, schema, tally, style)
+                converter = Converter(work.mapping, schema, tally, style, bills)
             reads = converter.reads | PLACE & set(schema)
             async for batch in each(file.batches(reads)):
                 try:
@@ -173,6 +176,19 @@ class CostFocus(StepType):
                 work.given.tell.progress(rows=parts.rows)
         await parts.finish()
         return tally
+
+    async def _bills(self, work: "_Work", delivery: Delivery, path: Path) -> Bills:
+        """Before any row is converted: what tells how may stand in the last part."""
+        bills = Bills()
+        for name in delivery.parts if work.mapping.in_some_bills else ():
+            await self._data.download(name, path)
+            file = ParquetFile(path, name)
+            source = ExportSource(work.mapping, file.schema.names())
+            if source.tells:
+                async for batch in each(file.batches(source.tells)):
+                    bills.add(await asyncio.to_thread(source.bills, batch))
+            await asyncio.to_thread(path.unlink)
+        return bills
 
     async def _refusal(
         self, error: BadValueError, batch: pl.DataFrame, delivery: Delivery, part: str, folder: Path

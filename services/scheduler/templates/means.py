@@ -37,7 +37,12 @@ _OF_COSTS = (
 )
 _CLOUD = ("service_is_known", "region_is_known", "unit_is_known", "line_type_is_known")
 _OF_MAPPINGS = {
-    "aws_cur": ("no_row_stands_in_two_files", "covered_usage_is_negated", *_CLOUD),
+    "aws_cur": (
+        "no_row_stands_in_two_files",
+        "covered_usage_is_negated",
+        "discounts_are_in_net_costs",
+        *_CLOUD,
+    ),
     "azure_export": ("no_row_stands_in_two_files", *_CLOUD),
     "gcp_billing": ("credits_stand_once", "consumed_unit_is_known", *_CLOUD),
     "openai_costs": ("unit_is_known",),
