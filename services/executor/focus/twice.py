@@ -6,6 +6,7 @@ rows keep the same ones, however they are split, and memory stays what it is.
 
 from dataclasses import dataclass, field
 from decimal import Decimal
+from functools import reduce
 
 import polars as pl
 
@@ -15,6 +16,7 @@ LEAST = 20
 MOST = Decimal("0.25")
 """The share of a file's rows that may be alike by chance in another one."""
 _HASH, _FILE, _ROWS, _SHARED = "hash", "file", "rows", "shared"
+_PRIME = pl.lit(1099511628211, dtype=pl.UInt64)
 _NOTHING = pl.DataFrame(schema={_HASH: pl.UInt64, _FILE: pl.String})
 
 
@@ -49,7 +51,9 @@ class Twice:
     def add(self, rows: pl.DataFrame, file: str) -> None:
         """Rows by what makes them those rows, and the name of their file."""
         names = [name for name in rows.columns if name != file]
-        hashes = rows.select(pl.struct(names).hash().alias(_HASH), pl.col(file).alias(_FILE))
+        # Of all of them in turn, which a struct's hash takes three times as long for.
+        of_row = reduce(lambda all_, one: all_ * _PRIME + one, (pl.col(n).hash() for n in names))
+        hashes = rows.select(of_row.alias(_HASH), pl.col(file).alias(_FILE))
         self._files.update(hashes[_FILE].unique())
         if self._most is not None:
             hashes = hashes.filter(pl.col(_HASH) <= self._most)
