@@ -19,6 +19,7 @@ COVERED = [f"{USAGE[0]}Reservation,r-1,24,{cost}" for cost in ("0", "1.2")]
 BOUGHT = "a-1,EUR,11/01/2026,s-1,,m-2,Compute,Purchase,Reservation,r-1,1,36"
 TABLE = {"target_table": "${tenant_id}.raw", "slice": "2026-11"}
 FOCUS = {"mapping": "azure_export", "source_table": "${tenant_id}.raw", "slice": "2026-11"}
+TYPES = dict.fromkeys(HEADER.split(","), "text")
 ROLES = {"actual": "one/*", "amortized": "two/*"}
 
 
@@ -164,10 +165,18 @@ async def test_a_file_has_one_role(around: Surroundings) -> None:
 
 async def test_rows_that_are_tried_again_keep_their_role(around: Surroundings) -> None:
     two_exports(around)
-    around.deliver("two/p.csv", export(*ON_DEMAND[1:], COVERED[1].replace("1.2", "one")))
-    columns = dict.fromkeys(HEADER.split(","), "text") | {"CostInBillingCurrency": "decimal"}
-    said = {"contract": "discard_row", "columns": columns}
+    around.deliver("two/p.csv", export(*ON_DEMAND[1:], COVERED[1].replace(",24,", ",many,")))
+    said = {"contract": "discard_row", "columns": TYPES | {"Quantity": "decimal"}}
     assert await load(around, ROLES, **said) == 5
     await around.run("ingest.replay", {**TABLE, **said, "contract": "discard_value"})
     assert (await around.run("cost.focus", FOCUS)).rows == 6
-    assert await costs(around) == (Decimal(48), Decimal(12))
+    assert await costs(around) == (Decimal(48), Decimal("13.2"))
+
+
+async def test_a_cost_that_was_left_out_is_no_cost_of_nothing(around: Surroundings) -> None:
+    around.deliver("one/p.csv", export(ON_DEMAND[1], f"{USAGE[1]}OnDemand,,24,one"))
+    columns = TYPES | {"CostInBillingCurrency": "decimal"}
+    with pytest.raises(
+        StepError, match=r"one/p.csv, column CostInBillingCurrency: row 2: it is em"
+    ):
+        await load(around, "one/*", contract="discard_value", columns=columns)
