@@ -1,10 +1,12 @@
 """What the engine refuses, counts and finds, whatever the provider."""
 
 from decimal import Decimal
+from typing import Any
 
 import orjson
 import polars as pl
 import pytest
+from pydantic import ValidationError
 
 from services.executor.focus.bills import Bills
 from services.executor.focus.engine import Converter
@@ -359,6 +361,14 @@ def test_an_unsound_mapping_says_where() -> None:
         Converter(wrong, FIRST.schema)
     with pytest.raises(MappingError, match=r"there are .*aws_cur"):
         load_mapping("no_such_provider")
+
+
+@pytest.mark.parametrize(
+    "told", [{"account": "UPPER(bill_payer_account_id)"}, {"billing_period": {"month_of": "day"}}]
+)
+def test_what_only_some_bills_have_needs_columns_that_tell_bills_apart(told: Any) -> None:
+    with pytest.raises(ValidationError, match="line_item_net_unblended_cost is in some bills"):
+        Mapping.model_validate(AWS.model_dump() | told)
 
 
 @pytest.mark.parametrize(
