@@ -55,6 +55,18 @@ async def test_roles_tell_exports_apart_whatever_their_files_are_called(
     assert around.heard.checks["no_row_stands_in_two_files"] == "PASSED"
 
 
+async def test_amounts_that_were_rounded_when_they_were_loaded_are_told(
+    around: Surroundings,
+) -> None:
+    around.deliver("one/p.csv", export(*[f"{row[:-4]}24,0.{'1' * 19}" for row in ON_DEMAND]))
+    for type_, status in (("decimal", "FAILED"), ("text", "FAILED")):
+        await load(around, "one/*", columns={"CostInBillingCurrency": type_})
+        assert around.heard.checks["amounts_fit_eighteen_decimals"] == status
+    around.deliver("one/p.csv", export(*ON_DEMAND))
+    await load(around, "one/*", columns={"CostInBillingCurrency": "decimal"})
+    assert around.heard.checks["amounts_fit_eighteen_decimals"] == "PASSED"
+
+
 async def test_several_patterns_may_have_one_role(around: Surroundings) -> None:
     two_exports(around)
     around.deliver("two/p.csv", export(*ON_DEMAND[1:]))

@@ -121,7 +121,10 @@ async def test_rows_that_do_not_fit_are_put_aside_whole(around: Surroundings) ->
         ((2, "it is not a date", "day"), where),
     ]
     assert orjson.loads(found[0][3]) == {"account": "008", "cost": "much", "day": "2026-11-02"}
-    assert around.heard.checks == {"rows_fit_the_contract": "FAILED"}
+    assert around.heard.checks == {
+        "rows_fit_the_contract": "FAILED",
+        "decimals_are_kept": "PASSED",
+    }
 
 
 def test_bytes_are_put_aside_as_bigquery_writes_them_in_json() -> None:
@@ -230,6 +233,20 @@ async def test_a_replay_that_would_read_otherwise_is_refused(
         await around.run("ingest.replay", {**REPLAY, "columns": {"account": "text"}, **said})
     assert caught.value.code == "invalid_config"
     assert len(await aside(around)) == 1
+
+
+async def test_declared_decimals_that_are_rounded_are_counted(around: Surroundings) -> None:
+    bill = "account,cost,day\n1,0.0000000000000000004,2026-11-01\nx,2E-19,2026-11-02\n"
+    columns = {**TYPES, "account": "int"}
+    await load(around, bill, config("discard_row", columns=columns))
+    assert around.heard.checks["decimals_are_kept"] == "FAILED"
+    replay = {**REPLAY, "contract": "discard_value", "columns": columns}
+    await around.run("ingest.replay", replay)
+    tenant = str(around.tenant)
+    after = await Deliveries(around.tools.data).delivered(tenant, f"{tenant}.raw", "2026-11")
+    assert after.rounded == {"cost": 2}
+    await load(around, BILL, config(columns=TYPES))
+    assert around.heard.checks["decimals_are_kept"] == "PASSED"
 
 
 def test_numbers_as_text_are_written_as_the_delivery_writes_them() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import polars as pl
 import pytest
 
+from services.executor.ingest.fitting import too_fine
 from services.executor.ingest.values import PLAIN, Bad, Kind, Style, bad, read
 
 LAST = datetime.max.replace(tzinfo=UTC)
@@ -92,3 +93,26 @@ def test_what_is_typed_already_stays_what_it_is(value: Any, kind: Kind) -> None:
     values = pl.Series("v", [value])
     assert read(values, kind)[0] == value
     assert bad(values, read(values, kind)) is None
+
+
+@pytest.mark.parametrize(
+    ("written", "fine"),
+    [
+        ("0.1234567890123456789", 1),
+        ("0.1234567890123456780000", 0),
+        ("0,1234567890123456789", 1),
+        ("1e-19", 1),
+        ("1E-18", 0),
+        ("1.25E-17", 1),
+        ("1.20E-17", 0),
+        ("1.2345678901234567890E-5", 1),
+        ("0.1234567890123456789E+5", 0),
+        ("NULL", 0),
+        (None, 0),
+        (0.1, 0),
+        (Decimal("0.1234567890123456789"), 1),
+        (Decimal("0.1234567890123456780"), 0),
+    ],
+)
+def test_a_value_with_more_decimals_than_are_kept_is_counted(written: Any, fine: int) -> None:
+    assert too_fine(pl.Series("cost", [written])) == fine

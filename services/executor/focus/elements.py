@@ -7,8 +7,8 @@ import polars as pl
 from services.executor.focus.errors import BadValueError, MappingError
 from services.executor.focus.expressions import compile_expression
 from services.executor.focus.mapping import Elements
-from services.executor.focus.source import too_fine
 from services.executor.focus.written import in_text, read_texts, records
+from services.executor.ingest.fitting import too_fine
 from services.executor.ingest.values import EXPECTED, MONEY, bad, read
 
 ROW = "\0row"

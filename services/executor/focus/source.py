@@ -13,6 +13,7 @@ from services.executor.focus.expressions import evaluated
 from services.executor.focus.mapping import Mapping as FocusMapping
 from services.executor.focus.mapping import ObjectPart
 from services.executor.focus.specification import TIME
+from services.executor.ingest.fitting import DECIMALS, too_fine
 from services.executor.ingest.values import (
     EXPECTED,
     MONEY,
@@ -35,7 +36,6 @@ _NULLS: dict[str, pl.DataType] = {
     "pairs": pl.Null(),
     "list": pl.Null(),
 }
-DECIMALS = 18
 HAS = "has_"
 _SOME = "^[^eE]*[1-9]"
 """An amount that is written, and not nothing."""
@@ -69,14 +69,6 @@ def headers_of(mapping: FocusMapping, kind: str) -> frozenset[str]:
     return frozenset(
         plain(each) for name, rule in columns if rule.type == kind for each in (name, *rule.names)
     )
-
-
-def too_fine(values: pl.Series, decimals: int = DECIMALS) -> int:
-    """How many amounts have digits beyond those that are kept."""
-    if values.dtype != pl.String and decimals == DECIMALS:
-        return 0
-    finer = rf"[.,]\d{{{decimals}}}\d*[1-9]"
-    return int(values.cast(pl.String).str.contains(finer).sum())
 
 
 class Source:

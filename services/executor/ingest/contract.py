@@ -7,7 +7,7 @@ refused by the first two.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Literal
 
 import polars as pl
@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from libs.objects import Objects
 from libs.warehouse.schema import Column
 from services.executor.ingest.errors import IngestError, RefusedFileError
-from services.executor.ingest.fitting import texts
+from services.executor.ingest.fitting import texts, too_fine
 from services.executor.ingest.names import Names
 from services.executor.ingest.parts import column_name
 from services.executor.ingest.values import EXPECTED, Kind, Style, bad, read, unread
@@ -148,6 +148,8 @@ class Rows:
     aside: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=ASIDE_SCHEMA))
     written: bool = False
     """Whether floats stand for decimals that were written."""
+    rounded: Mapping[str, int] = field(default_factory=dict)
+    """How many values of a column that is declared `decimal` had more decimals than are kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +192,13 @@ class Contract:
                 misfits.append(_Misfit(name, f"it is not {EXPECTED[kind]}", unread(values, found)))
             typed.append(found)
         kept = frame.with_columns(typed).drop(unknown).with_columns(numbers.alias("x_row"))
-        return self._sorted(frame, kept, misfits)
+        rows = self._sorted(frame, kept, misfits)
+        left = frame.filter(numbers.is_in(rows.kept["x_row"].implode())) if misfits else frame
+        return replace(rows, rounded=self._rounded(left))
+
+    def _rounded(self, frame: pl.DataFrame) -> dict[str, int]:
+        declared = [name for name in frame.columns if self._kind(name) == "decimal"]
+        return {name: finer for name in declared if (finer := too_fine(frame[name]))}
 
     def _sorted(self, frame: pl.DataFrame, kept: pl.DataFrame, misfits: list["_Misfit"]) -> Rows:
         misfits = [misfit for misfit in misfits if misfit.rows.any()]

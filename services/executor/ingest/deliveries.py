@@ -5,6 +5,8 @@ Its parts stay, so that later steps can read what was delivered.
 """
 
 import hashlib
+import json
+from collections import Counter
 from collections.abc import Iterable, Mapping
 
 from pydantic import BaseModel, ConfigDict
@@ -16,6 +18,10 @@ from services.executor.ingest.places import FoundFile
 
 ORIGIN = "origin"
 """Kept with a replay: which load brought the files."""
+
+
+ROUNDED = "rounded"
+"""Of each column, by its header: how many values had more decimals than were kept."""
 
 
 class Delivery(BaseModel):
@@ -39,6 +45,14 @@ class Delivery(BaseModel):
     def origin(self) -> str:
         """The load that brought the files, whatever was tried again of them since."""
         return self.facts.get(ORIGIN, self.load_id)
+
+    @property
+    def rounded(self) -> Counter[str]:
+        return rounded_in(self.facts)
+
+
+def rounded_in(facts: Mapping[str, str]) -> Counter[str]:
+    return Counter(json.loads(facts.get(ROUNDED, "{}")))
 
 
 class Deliveries:

@@ -17,6 +17,7 @@ WHOLE = 20
 CERTAIN = 2**53
 """Up to here a float holds every whole number."""
 _IS_NUMBER = re.compile(NUMBER)
+_POWER = r"^\s*[+-]?\d*[.,]?(?<decimals>(?:\d*[1-9])?)0*[eE](?<power>[+-]?\d+)\s*$"
 _PLAIN = rf"^-?\d{{1,{WHOLE}}}(\.\d{{1,{DECIMALS}}})?$"
 
 
@@ -89,6 +90,24 @@ def texts(values: pl.Series) -> pl.Series:
     if isinstance(values.dtype, pl.Decimal) and values.dtype.scale:
         return found.str.strip_chars_end("0").str.strip_chars_end(".")
     return found
+
+
+def too_fine(values: pl.Series, decimals: int = DECIMALS) -> int:
+    """How many amounts have digits beyond those that are kept."""
+    type_ = values.dtype
+    finest = type_.scale if isinstance(type_, pl.Decimal) else DECIMALS
+    if type_ != pl.String and finest <= decimals:
+        return 0
+    text = values.cast(pl.String)
+    finer = rf"[.,]\d{{{decimals}}}\d*[1-9]0*\s*$"
+    found = int(text.str.contains(finer).sum())
+    return found + _fine_powers(text, decimals) if text.str.contains("[eE]").any() else found
+
+
+def _fine_powers(text: pl.Series, decimals: int) -> int:
+    found = text.filter(text.str.contains(_POWER)).str.extract_groups(_POWER).struct.unnest()
+    power = found["power"].cast(pl.Int64, strict=False)
+    return int((found["decimals"].str.len_chars().cast(pl.Int64) - power > decimals).sum())
 
 
 def check_numbers(values: pl.Series) -> None:

@@ -152,7 +152,7 @@ class CostFocus(StepType):
             await self._warehouse.cancel_job(given.job_id_of(part))
 
     async def _convert(self, work: "_Work", delivery: Delivery, parts: PartWriter) -> Tally:
-        tally, converter, schema = Tally(), None, pl.Schema()
+        tally, converter, schema, headers = Tally(), None, pl.Schema(), set[str]()
         if (once := work.mapping.once) is not None:
             otherwise = once.of_a_role if delivery.roles else once.otherwise
             tally.twice = Twice(len(delivery.files) > 1, otherwise)
@@ -166,6 +166,7 @@ class CostFocus(StepType):
             if converter is None or file.schema != schema:
                 schema = file.schema
                 converter = Converter(work.mapping, schema, tally, style, bills)
+                headers |= converter.reads
             reads = converter.reads | PLACE & set(schema)
             async for batch in each(file.batches(reads)):
                 try:
@@ -175,6 +176,8 @@ class CostFocus(StepType):
                 await parts.add(rows.with_columns(pl.lit(v).alias(k) for k, v in own.items()))
                 work.given.tell.progress(rows=parts.rows)
         await parts.finish()
+        before = delivery.rounded
+        tally.rounded += sum(before[header] for header in headers & before.keys())
         return tally
 
     async def _bills(self, work: "_Work", delivery: Delivery, path: Path) -> Bills:

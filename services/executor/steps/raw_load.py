@@ -4,17 +4,28 @@ They are kept twice: as a flat table can hold them, in BigQuery; and as they cam
 nested values and all, in the data bucket, for the steps that make something of them.
 """
 
+import json
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping
+from collections import Counter
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Collection,
+    Iterable,
+    Iterator,
+    Mapping,
+)
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import polars as pl
 
-from contracts.quality import CheckPart, CheckStatus, Severity
+from contracts.quality import CheckPart
 from contracts.runs import RunRequestedV1
 from libs.warehouse.errors import ROWS_GONE, JobFailedError
 from libs.warehouse.schema import Column, Table
+from services.executor.focus.counted import none_of
 from services.executor.ingest.contract import (
     MOST_ASIDE,
     OWN,
@@ -27,7 +38,7 @@ from services.executor.ingest.contract import (
     Rows,
     TooManyAsideError,
 )
-from services.executor.ingest.deliveries import Deliveries, Delivery, folder_of
+from services.executor.ingest.deliveries import ROUNDED, Deliveries, Delivery, folder_of, rounded_in
 from services.executor.ingest.direct import columns_of
 from services.executor.ingest.flat_parts import FlatParts
 from services.executor.ingest.names import Names
@@ -116,7 +127,7 @@ class RawLoader:
         tenant = str(given.request.tenant_id)
         with spooled("load") as spool:
             try:
-                raw, flat, aside = await self._write(given, target, contract, spool, sorted_)
+                raw, flat, seen = await self._write(given, target, contract, spool, sorted_)
             except FrozenError as error:
                 say_drift(given, self._tools, target.table, added=error.unknown, refused=True)
                 raise
@@ -124,7 +135,7 @@ class RawLoader:
         columns = [c for name, c in flat.columns.items() if name not in _STAGED]
         load = _slice_load(given, target, columns or OWN, flat.uris, flat.rows)
         load = await self._ready(given, target, load, flat.rows, flat.empty)
-        if aside:
+        if seen.aside:
             load = self._putting_aside(load, target, contract)
         given.spent.add(*await self._slices.replace(load))
         await self._data.delete(*flat.names)
@@ -134,8 +145,8 @@ class RawLoader:
             roles=dict(target.roles),
             parts=tuple(raw.names),
             rows=raw.rows,
-            aside=aside,
-            facts={**contract.style.said(), **facts()},
+            aside=seen.aside,
+            facts=seen.in_facts({**contract.style.said(), **facts()}),
         )
         await self._commit(given, target, load, done)
         self._tell(given, target, contract, done)
@@ -212,13 +223,13 @@ class RawLoader:
         contract: Contract,
         spool: Path,
         sorted_: AsyncIterator[Rows],
-    ) -> tuple[PartWriter, FlatParts, int]:
+    ) -> tuple[PartWriter, FlatParts, "_Seen"]:
         (spool / "flat").mkdir()
         tenant = str(given.request.tenant_id)
         folder = folder_of(tenant, target.table, target.slice, target.load_id)
         there = await self._warehouse.columns(target.table) or ()
         types = {column.name: column.type for column in there}
-        aside: list[pl.DataFrame] = []
+        aside, rounded = list[pl.DataFrame](), Counter[str]()
         async with (
             PartWriter(self._data, f"{folder}/raw", spool) as raw,
             FlatParts(self._data, f"{folder}/flat", spool / "flat", table=types) as flat,
@@ -227,6 +238,7 @@ class RawLoader:
                 await raw.add(rows.kept)
                 names = contract.names.of(rows.kept.columns, target.table)
                 await flat.add(tabular(rows.kept, names, written=rows.written))
+                rounded.update(rows.rounded)
                 if rows.aside.height:
                     aside.append(rows.aside)
                     if (number := sum(frame.height for frame in aside)) > MOST_ASIDE:
@@ -236,7 +248,7 @@ class RawLoader:
                 await flat.add(frame)
             await raw.finish()
             await flat.finish()
-        return raw, flat, sum(frame.height for frame in aside)
+        return raw, flat, _Seen(sum(frame.height for frame in aside), rounded)
 
     def _putting_aside(self, load: SliceLoad, target: Target, contract: Contract) -> SliceLoad:
         more = parameters(contract, self._clock())
@@ -254,20 +266,32 @@ class RawLoader:
         return replace(load, before=before, beside=(quarantine_of(target.table),))
 
     def _tell(self, given: StepRun, target: Target, contract: Contract, done: Delivery) -> None:
-        if not contract.puts_aside:
-            return
-        check = CheckPart(
-            name="rows_fit_the_contract",
-            kind=contract.mode,
-            severity=Severity.WARN,
-            status=CheckStatus.FAILED if done.aside else CheckStatus.PASSED,
-            observed=str(done.aside),
-            expected="0",
-            row_count=done.rows,
-            failing_rows=done.aside,
-            detail=f"they are in {target.table}{SUFFIX}" if done.aside else "",
-        )
-        given.tell.say("quality", quality(given, target.table, self._clock(), (check,)))
+        checks = tuple(_checks(target, contract, done))
+        if checks:
+            given.tell.say("quality", quality(given, target.table, self._clock(), checks))
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """Of rows on their way."""
+
+    aside: int
+    rounded: Counter[str]
+
+    def in_facts(self, facts: Mapping[str, str]) -> dict[str, str]:
+        """Beside what was rounded before, of rows that are tried again."""
+        rounded = rounded_in(facts) + self.rounded
+        return {**facts, ROUNDED: json.dumps(rounded)} if rounded else {**facts}
+
+
+def _checks(target: Target, contract: Contract, done: Delivery) -> Iterator[CheckPart]:
+    if contract.puts_aside:
+        where = f"they are in {target.table}{SUFFIX}" if done.aside else ""
+        yield none_of("rows_fit_the_contract", contract.mode, done.aside, done.rows, detail=where)
+    if "decimal" in contract.types.values():
+        kind, found = "digits_beyond_the_eighteenth_decimal", done.rounded
+        where = f"in {', '.join(found)}; declare them as text to keep every digit" if found else ""
+        yield none_of("decimals_are_kept", kind, found.total(), done.rows, detail=where)
 
 
 def with_own(rows: Rows, target: Target, file: str) -> Rows:
