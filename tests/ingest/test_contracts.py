@@ -235,6 +235,17 @@ async def test_a_replay_that_would_read_otherwise_is_refused(
     assert len(await aside(around)) == 1
 
 
+async def test_texts_become_numbers_of_the_table_as_the_delivery_writes_them(
+    around: Surroundings,
+) -> None:
+    bill = 'hours,cost\n1,"1.234,5"\n"2,5",2.345\n'
+    columns = {"hours": "int", "cost": "decimal"}
+    await load(around, bill, config("discard_row", columns=columns, decimal_comma=True))
+    await around.run("ingest.replay", {**REPLAY, "columns": {"hours": "decimal"}})
+    rows = await around.rows("SELECT cost FROM $.raw ORDER BY x_row")
+    assert [row["cost"] for row in rows] == [Decimal("1234.5"), Decimal(2345)]
+
+
 async def test_declared_decimals_that_are_rounded_are_counted(around: Surroundings) -> None:
     bill = "account,cost,day\n1,0.0000000000000000004,2026-11-01\nx,2E-19,2026-11-02\n"
     columns = {**TYPES, "account": "int"}

@@ -7,7 +7,7 @@ from decimal import Decimal, InvalidOperation
 import polars as pl
 
 from libs.warehouse.schema import Type
-from services.executor.ingest.values import MONEY
+from services.executor.ingest.values import MONEY, with_point
 
 NUMBER = r"^-?\d+(\.\d+)?([eE][+-]?\d+)?$"
 WIDTHS: Sequence[Type] = ("INT64", "FLOAT64", "BIGNUMERIC", "STRING")
@@ -108,6 +108,11 @@ def _fine_powers(text: pl.Series, decimals: int) -> int:
     found = text.filter(text.str.contains(_POWER)).str.extract_groups(_POWER).struct.unnest()
     power = found["power"].cast(pl.Int64, strict=False)
     return int((found["decimals"].str.len_chars().cast(pl.Int64) - power > decimals).sum())
+
+
+def with_points(values: pl.Series) -> pl.Series:
+    """Texts that are numbers with a comma, as others write them. Raises `NoFitError`."""
+    return _checked(values, values.to_frame().select(with_point(pl.all())).to_series())
 
 
 def check_numbers(values: pl.Series) -> None:

@@ -21,6 +21,7 @@ from services.executor.ingest.fitting import (
     fitted,
     type_of,
     wider,
+    with_points,
 )
 from services.executor.ingest.parts import PartWriter
 from services.executor.ingest.readers import ParquetFile
@@ -34,6 +35,8 @@ class FlatParts(PartWriter):
 
     table: Mapping[str, str] = field(default_factory=dict)
     """Types of the columns that the table has."""
+    decimal_comma: bool = False
+    """Texts that are to be numbers have one."""
     empty: set[str] = field(default_factory=set)
     """Columns without a value, and so without a type: they are left out."""
     _unsaid: set[str] = field(default_factory=set)
@@ -97,6 +100,8 @@ class FlatParts(PartWriter):
         try:
             if name in self._numbers and values.dtype == pl.String:
                 check_numbers(values)
+            if self.decimal_comma and given and values.dtype == pl.String and wanted != TEXT:
+                values = with_points(values)
             return self._fitted(values, wanted) if given else fitted(values, wanted)
         except NoFitError as error:
             where = "in the table" if given else "elsewhere"

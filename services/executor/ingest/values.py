@@ -115,9 +115,14 @@ def bare_decimals(value: pl.Expr, type_: pl.DataType, style: Style = PLAIN) -> p
     if type_.is_float():
         return value.cast(pl.String).cast(MONEY, strict=False)
     if type_ == pl.String and style.decimal_comma:
-        value = pl.when(value.str.contains(_COMMA_NUMBER)).then(value)
-        value = value.str.replace_all(".", "", literal=True).str.replace(",", ".", literal=True)
+        value = with_point(value)
     return value.cast(MONEY, strict=False)
+
+
+def with_point(value: pl.Expr) -> pl.Expr:
+    """A number that has a comma, as others write it; null where it is no such number."""
+    value = pl.when(value.str.contains(_COMMA_NUMBER)).then(value)
+    return value.str.replace_all(".", "", literal=True).str.replace(",", ".", literal=True)
 
 
 def _decimals(values: pl.Series, style: Style) -> pl.Series:

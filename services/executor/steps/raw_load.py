@@ -229,10 +229,13 @@ class RawLoader:
         folder = folder_of(tenant, target.table, target.slice, target.load_id)
         there = await self._warehouse.columns(target.table) or ()
         types = {column.name: column.type for column in there}
+        comma = contract.style.decimal_comma
         aside, rounded = list[pl.DataFrame](), Counter[str]()
         async with (
             PartWriter(self._data, f"{folder}/raw", spool) as raw,
-            FlatParts(self._data, f"{folder}/flat", spool / "flat", table=types) as flat,
+            FlatParts(
+                self._data, f"{folder}/flat", spool / "flat", table=types, decimal_comma=comma
+            ) as flat,
         ):
             async for rows in sorted_:
                 await raw.add(rows.kept)
