@@ -5,6 +5,7 @@ import tracemalloc
 from pathlib import Path
 from time import process_time
 
+import orjson
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -52,6 +53,25 @@ def read(
         ),
         pytest.param(b"\xef\xbb\xbf" + TABLE.encode(), CsvOptions(), id="byte order mark"),
         pytest.param(TABLE.encode("utf-16"), CsvOptions(), id="UTF-16 by its mark"),
+        *(
+            pytest.param(
+                b'\xef\xbb\xbf"account","cost"\n007,1.5\n008,2\n',
+                CsvOptions(encoding=said),
+                id=said,
+            )
+            for said in ("utf-8", "UTF8", "utf_8_sig")
+        ),
+        *(
+            pytest.param(
+                ("\ufeff" + TABLE.replace("account", '"account"')).encode(said),
+                CsvOptions(encoding=said),
+                id=f"{said} and marked",
+            )
+            for said in ("utf-16-le", "UTF-16BE")
+        ),
+        pytest.param(
+            TABLE.encode("utf-16-le"), CsvOptions(encoding="utf-16-le"), id="UTF-16 unmarked"
+        ),
         pytest.param(TABLE.replace(",", ";").encode(), CsvOptions(";"), id="semicolons"),
         pytest.param(TABLE.replace("\n", "\r\n").encode(), CsvOptions(), id="CRLF"),
         pytest.param(TABLE.rstrip().encode(), CsvOptions(), id="no line end at the end"),
@@ -131,6 +151,10 @@ def test_a_header_alone_is_a_delivery_of_nothing(tmp_path: Path) -> None:
         pytest.param(
             b'a,b\n"x\ny",1\n2,"open\n3,"x"y"\n', 4, "", STRAY, id="row and its columns swallowed"
         ),
+        pytest.param(b"id;cost\n1;2\n", 1, "id;cost", r"may be ';'", id="other delimiter"),
+        pytest.param(b"id\tcost\n1\t2\n", 1, "id\tcost", r"may be '\\t'", id="tabs"),
+        pytest.param(b"id|cost\n1|2\n", 1, "id|cost", r"may be '\|'", id="bars"),
+        pytest.param(b"sep=;\nid;a\n1;2\n", 1, "sep=;", "leave this line out", id="line for Excel"),
         pytest.param(b'a,b\n1,"5" disk"\n', 2, "", STRAY, id="quote within quotes"),
         pytest.param(b'a,b\n1,"x" ,2\n', 2, "", STRAY, id="quote and too many values"),
         pytest.param(b'a,b\n1,5" disk\n2,"x" \n', 3, "", STRAY, id="space behind a quote"),
@@ -239,6 +263,38 @@ def test_bad_json_lines_are_refused(
     with pytest.raises(RefusedFileError, match=said) as caught:
         read(tmp_path, content, "f.ndjson")
     assert caught.value.line == line
+
+
+@pytest.mark.parametrize(
+    ("content", "line", "column"),
+    [
+        (b'{"a": 12.5}\n\n{"a": true}\n', 3, "a"),
+        (b'{"a": false}\n{"a": 2}\n', 1, "a"),
+        (b'{"b": true, "a": {"n": 1}}\n{"b": false, "a": {"n": true}}\n', 2, "a"),
+        (b'{"a": [1, 2]}\n{"a": [3, true]}\n', 2, "a"),
+    ],
+)
+def test_what_is_true_or_false_is_no_number(
+    tmp_path: Path, content: bytes, line: int, column: str
+) -> None:
+    with pytest.raises(RefusedFileError, match="true or false stands where numbers") as caught:
+        read(tmp_path, content, "f.ndjson")
+    assert (caught.value.line, caught.value.column) == (line, column)
+
+
+def test_what_is_true_or_false_beside_numbers_is_read(tmp_path: Path) -> None:
+    first = {"a": 1, "b": True, "c": "true", "d": {"e": False, "f": 2.5}}
+    second = {"a": 2, "b": None, "c": None, "d": None}
+    frame = read(tmp_path, b"\n".join(map(orjson.dumps, (first, second))), "f.ndjson")
+    assert frame.to_dicts() == [first, second]
+
+
+def test_what_is_true_in_a_column_of_a_declared_type_is_text(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b'{"a": 12.5, "b": 1}\n{"a": true, "b": 2}\n')
+    reader = open_reader(path, "f.ndjson", None, CsvOptions(), lambda name: name == "a")
+    (frame,) = reader.batches()
+    assert frame.to_dict(as_series=False) == {"a": ["12.5", "true"], "b": [1, 2]}
 
 
 @pytest.mark.parametrize("filled", [b"x", b" "], ids=["text", "spaces"])
@@ -440,7 +496,7 @@ def test_memory_is_bounded_by_the_batch(tmp_path: Path, rows: int) -> None:
 
 @pytest.mark.parametrize(
     "pattern",
-    ["/etc/passwd", "../other/x.csv", "a/../../x", "", "a\\b", "a/\0"],
+    ["/etc/passwd", "../other/x.csv", "a/../../x", "", "a\\b", "a/\0", "a/**/x.csv", "a/**"],
 )
 def test_a_pattern_never_leaves_its_folder(pattern: str) -> None:
     with pytest.raises(BadPatternError):

@@ -27,6 +27,8 @@ BATCH_ROWS, BATCH_BYTES = 50_000, 32 << 20
 """Handed on at once: each batch has a price of its own in whatever is made of it."""
 csv.field_size_limit(BLOCK)
 _BOMS = ((b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"), (b"\xef\xbb\xbf", "utf-8-sig"))
+_FAMILY = len("utf-8")
+_SEPARATORS = ",;\t|"
 _TEXT = 'a,"b"\n'
 _STRAY = "expected after"
 """What is said of a quote that is closed too early."""
@@ -59,7 +61,7 @@ class CsvFile:
         self._gzipped = _is_gzip(path)
         if options.encoding and not _is_known(options.encoding):
             raise RefusedFileError(name, f"encoding {options.encoding!r} is not known")
-        self.encoding = options.encoding or self._guess()
+        self.encoding = self._marked(options.encoding)
         self.header, self._is_alone = self._header()
         self._gaps = False
 
@@ -171,6 +173,7 @@ class CsvFile:
         if "" in header:
             place = f"number {header.index('') + 1}"
             raise RefusedFileError(self._name, "this column has no name", line=1, column=place)
+        self._check_delimiter(header)
         seen: set[str] = set()
         for number, name in enumerate(header, 1):
             if "\0" in name:
@@ -181,6 +184,15 @@ class CsvFile:
                     self._name, "two columns have this name", line=1, column=name
                 )
             seen.add(name)
+
+    def _check_delimiter(self, header: list[str]) -> None:
+        """One column whose name has what divides those of other files is several."""
+        other = next((each for each in _SEPARATORS if each in header[0]), None)
+        if len(header) == 1 and other is not None:
+            problem = f"it would be the only column: say `delimiter`, which may be {other!r}"
+            if header[0].startswith("sep="):
+                problem += ", and leave this line out"
+            raise RefusedFileError(self._name, problem, line=1, column=header[0][:80])
 
     def _refusal(self, error: pa.ArrowInvalid, bad: list[Any]) -> RefusedFileError:
         if bad:
@@ -276,6 +288,12 @@ class CsvFile:
     def _broken(self, error: BaseException) -> RefusedFileError:
         problem = f"it ends too early or is damaged ({error}); send it again"
         return RefusedFileError(self._name, problem)
+
+    def _marked(self, said: str) -> str:
+        """As said, or as it is marked where that is the same, or nothing is said."""
+        marked = self._guess()
+        family = codecs.lookup(said).name[:_FAMILY] if said else ""
+        return marked if marked.startswith(family) else said
 
     def _guess(self) -> str:
         try:

@@ -59,13 +59,14 @@ class Decoder:
     """Not safe to share."""
 
     def __init__(self) -> None:
-        self._long = False
+        self._long = self._truths = False
         self._decoder = json.JSONDecoder(
             parse_float=_fraction, parse_int=self._whole, parse_constant=_refuse
         )
 
     def loads(self, text: bytes) -> Any:
         """Raises `NoJsonError`."""
+        self._truths |= b"true" in text or b"false" in text
         try:
             return orjson.loads(text) if _is_exact(text) else self.exactly(text)
         except orjson.JSONDecodeError as error:
@@ -89,6 +90,9 @@ class Decoder:
         Raises `MixedError`.
         """
         frame = _frame(rows)
+        if self._truths:
+            frame, rows = _without_truths(frame, rows, mixed)
+            self._truths = False
         if self._long:
             frame, self._long = _with_long(frame, rows), False
         texts = [values for values in frame.iter_columns() if values.dtype == pl.String]
@@ -187,6 +191,45 @@ def _with_long(frame: pl.DataFrame, rows: Sequence[Row]) -> pl.DataFrame:
     return _frame(
         [{k: _each(v, _in_digits) if k in long else v for k, v in row.items()} for row in rows]
     )
+
+
+def _without_truths(
+    frame: pl.DataFrame, rows: Sequence[Row], mixed: Chosen
+) -> tuple[pl.DataFrame, Sequence[Row]]:
+    """What is true or false among numbers would be one: it is text if they may be mixed.
+
+    Raises `MixedError`.
+    """
+    words: set[str] = set()
+    for name, type_ in frame.schema.items():
+        if not _has_numbers(type_):
+            continue
+        row = next((n for n, one in enumerate(rows) if _has_truth(one.get(name), type_)), None)
+        if row is not None and not mixed(name):
+            raise MixedError(row, "true or false stands where numbers stand", name)
+        words |= {name} if row is not None else set()
+    if not words:
+        return frame, rows
+    rows = [{k: _each(v, _in_words) if k in words else v for k, v in r.items()} for r in rows]
+    return _frame(rows), rows
+
+
+def _has_numbers(type_: Any) -> bool:
+    if isinstance(type_, pl.Struct):
+        return any(_has_numbers(field.dtype) for field in type_.fields)
+    return bool(_has_numbers(type_.inner) if isinstance(type_, pl.List) else type_.is_numeric())
+
+
+def _has_truth(value: Any, type_: Any) -> bool:
+    if isinstance(value, dict) and isinstance(type_, pl.Struct):
+        return any(_has_truth(value.get(field.name), field.dtype) for field in type_.fields)
+    if isinstance(value, list) and isinstance(type_, pl.List):
+        return any(_has_truth(one, type_.inner) for one in value)
+    return isinstance(value, bool) and bool(type_.is_numeric())
+
+
+def _in_words(value: Any) -> Any:
+    return str(value).lower() if isinstance(value, bool) else value
 
 
 def _has_floats(type_: Any) -> bool:

@@ -148,6 +148,9 @@ def checked(pattern: str) -> tuple[str, ...]:
     if not parts or pattern.startswith("/") or ".." in parts or "\0" in pattern or "\\" in pattern:
         problem = "give a path below your folder such as aws/cur/2026-11/*.csv.gz"
         raise BadPatternError(pattern, problem)
+    if "**" in pattern:
+        problem = "wild cards stay within a folder: write * for each folder, aws/*/*/bill.csv"
+        raise BadPatternError(pattern, problem)
     return parts
 
 
