@@ -3,6 +3,7 @@
 import csv
 from contextlib import suppress
 from io import BytesIO, StringIO
+from threading import Event, Thread
 
 import pyarrow as pa
 from hypothesis import given
@@ -31,6 +32,34 @@ def test_an_empty_line_is_seen_wherever_it_stands(text: bytes, size: int) -> Non
 def test_what_is_no_utf_8_is_refused_wherever_it_stands(text: bytes, odd: bytes, size: int) -> None:
     for content in (text, text + odd, odd + text):
         assert _is_read(content, size) == _is_utf_8(content)
+
+
+def test_who_leaves_waits_for_the_read_that_is_under_way() -> None:
+    begun, go_on, left = Event(), Event(), Event()
+
+    class Slow:
+        def read(self, _: int) -> bytes:
+            begun.set()
+            go_on.wait()
+            return b"a"
+
+    def leave() -> None:
+        watched.__exit__()
+        left.set()
+
+    watched = Watched(Slow(), "utf-8")
+    threads = [Thread(target=watched.read, args=(1,)), Thread(target=leave)]
+    threads[0].start()
+    begun.wait()
+    threads[1].start()
+    assert not left.wait(0.1)
+    go_on.set()
+    for thread in threads:
+        thread.join()
+    assert left.is_set()
+    begun.clear()
+    assert watched.read(1) == b""
+    assert not begun.is_set()
 
 
 def test_other_encodings_are_left_to_the_parser() -> None:

@@ -83,8 +83,10 @@ class CsvFile:
             yield pl.DataFrame(schema=dict.fromkeys(only, pl.String()))
             if self._is_alone:
                 return
-            with pa.input_stream(str(self._path), compression=self._compression) as stream:
-                watched = Watched(stream, self.encoding, self._options.delimiter)
+            with (
+                pa.input_stream(str(self._path), compression=self._compression) as stream,
+                Watched(stream, self.encoding, self._options.delimiter) as watched,
+            ):
                 source = pa.PythonFile(watched, mode="r")
                 # The last column tells how the file ends, also when nobody asks for it.
                 end, last = self.header[-1], ""

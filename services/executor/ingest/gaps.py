@@ -2,7 +2,8 @@
 
 import sys
 from array import array
-from typing import Protocol
+from threading import Lock
+from typing import Protocol, Self
 
 import polars as pl
 import pyarrow as pa
@@ -28,7 +29,9 @@ class Bytes(Protocol):
 class Watched:
     """A stream for Arrow to read; raises `ArrowInvalid` where it says UTF-8 and is not.
 
-    One empty line too many may be seen, never one too few.
+    One empty line too many may be seen, never one too few. Arrow reads ahead, in threads of
+    its own and also when nobody wants more: who leaves waits for the read that is under way,
+    and there is nothing more to read, so that the stream may be closed.
     """
 
     closed = False
@@ -41,8 +44,20 @@ class Watched:
         self._checks, self._unchecked = encoding in UTF_8, b""
         self.odd = False
         """Whether a quote behind the last line break has no other."""
+        self._reading, self._is_left = Lock(), False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with self._reading:
+            self._is_left = True
 
     def read(self, size: int) -> bytes:
+        with self._reading:
+            return b"" if self._is_left else self._read(size)
+
+    def _read(self, size: int) -> bytes:
         piece = self._stream.read(size)
         end = piece.rfind(b"\n") + 1
         self.odd = (self.odd and not end) != (piece.count(QUOTE, end) % 2 == 1)
