@@ -15,7 +15,7 @@ from services.executor.costs import Costs
 from services.executor.focus.conformance import conformance, cost_rows
 from services.executor.focus.history import history_checks
 from services.executor.focus.tally import Tally
-from services.executor.ingest.contract import ROLE
+from services.executor.ingest.parts import ROLE
 from tests.audit_log.recorder import delivery
 from tests.focus.ledger import Line, exports_of, load_ledger
 from tests.ingest.surroundings import Surroundings

@@ -24,7 +24,7 @@ from services.executor.focus.periods import with_period
 from services.executor.focus.source import HAS, Source, headers_of, plain
 from services.executor.focus.specification import focus
 from services.executor.focus.tally import AMOUNT, COUNTED, Offset, Tally, Unmapped
-from services.executor.ingest.contract import ROLE
+from services.executor.ingest.parts import ROLE
 from services.executor.ingest.values import PLAIN, Style
 
 PART, SPLIT = "part", "\0split"

@@ -5,8 +5,7 @@ from collections.abc import Sequence
 
 from services.executor.focus.mapping import Mapping, SourceColumn
 from services.executor.focus.source import english, plain
-from services.executor.ingest.contract import ROLE
-from services.executor.ingest.parts import column_name
+from services.executor.ingest.parts import ROLE, column_name
 
 PREFIX = "x_"
 EVERY = "*"

@@ -18,15 +18,13 @@ from libs.warehouse.schema import Column
 from services.executor.ingest.errors import IngestError, RefusedFileError
 from services.executor.ingest.fitting import texts, too_fine
 from services.executor.ingest.names import Names
-from services.executor.ingest.parts import column_name
+from services.executor.ingest.parts import ROLE, column_name
 from services.executor.ingest.values import EXPECTED, Kind, Style, bad, read, unread
 
 Mode = Literal["evolve", "freeze", "discard_row", "discard_value"]
 Declared = Literal["text", "int", "decimal", "time", "date", "bool"]
 Columns = Annotated[dict[str, Declared], Field(max_length=1000)]
 OWN_PREFIX = "x_"
-ROLE = "x_role"
-"""What a row's file is in its delivery: a column only where that is said."""
 REASON, COLUMN, WHOLE = "x_reason", "x_column", "x_values"
 OWN = (
     Column("x_slice", "STRING"),

@@ -15,6 +15,8 @@ from services.executor.ingest.fitting import DECIMALS, decimals, type_of
 from services.executor.ingest.values import INSTANT, MONEY
 
 PART_ROWS = 500_000
+ROLE = "x_role"
+"""What a row's file is in its delivery: a column only where that is said."""
 LONGEST_NAME = 300
 _NAME = re.compile(r"[^A-Za-z0-9_]")
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from contracts.quality import SchemaDriftedV1
-from services.executor.ingest.contract import ROLE
+from services.executor.ingest.parts import ROLE
 from services.executor.steps.step import StepRun
 from services.executor.steps.tools import Tools
 

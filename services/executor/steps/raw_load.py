@@ -30,7 +30,6 @@ from services.executor.ingest.contract import (
     MOST_ASIDE,
     OWN,
     PLATFORMS,
-    ROLE,
     Contract,
     Contracted,
     Contracts,
@@ -42,7 +41,7 @@ from services.executor.ingest.deliveries import ROUNDED, Deliveries, Delivery, f
 from services.executor.ingest.direct import columns_of
 from services.executor.ingest.flat_parts import FlatParts
 from services.executor.ingest.names import Names
-from services.executor.ingest.parts import PartWriter, tabular
+from services.executor.ingest.parts import ROLE, PartWriter, tabular
 from services.executor.ingest.quarantine import (
     KEPT,
     STAGED,
