@@ -12,7 +12,6 @@ from contracts.quality import CheckPart, CheckStatus, Severity
 from services.executor.focus.tables import Replacement
 
 NAME = "no_charge_stands_in_two_slices"
-MOST_SHOWN = 5
 OTHERWISE = (
     "name the month's own files in `files`, with {period.month}, or load one slice; what another"
     " slice should not have goes when that is loaded anew, or from a file with a header alone"
@@ -73,12 +72,16 @@ WHERE c.alike > 0
 """  # noqa: S608  names that were checked
 
 
+def loads_of_provider(replacement: Replacement) -> str:
+    """SQL: how many there are, by which later ones are noticed."""
+    return f"SELECT COUNT(*) AS n FROM {replacement.loads} WHERE provider = @provider"  # noqa: S608
+
+
 def guarded(replacement: Replacement) -> str:
     """For the transaction: fails it if what was loaded since the check has the same charges."""
-    loads = f"SELECT COUNT(*) FROM {replacement.loads} WHERE provider = @provider"  # noqa: S608
     found = f"SELECT 1 FROM ({found_beside(replacement, '{staged}')}) WHERE stops"  # noqa: S608
     return (
-        f"IF ({loads}) <> @loads_seen THEN IF EXISTS ({found})"
+        f"IF ({loads_of_provider(replacement)}) <> @loads_seen THEN IF EXISTS ({found})"
         f" THEN RAISE USING MESSAGE = '{NAME}'; END IF; END IF"
     )
 

@@ -4,15 +4,15 @@ from collections.abc import Iterator
 from decimal import Decimal
 
 from contracts.quality import CheckPart, CheckStatus, Severity
-from services.executor.focus.counted import none_of
-from services.executor.focus.money import EXACT, NOTHING, less, shown, total
+from services.executor.focus.counted import MOST_SHOWN, none_of
+from services.executor.focus.money import EXACT, NOTHING, ROUNDED, less, shown, total
 from services.executor.focus.tally import Tally, Unmapped
 from services.executor.focus.twice import MOST, Twice
 
-MOST_SHOWN, MOST_OF_VALUE = 5, 100
+MOST_OF_VALUE = 100
 LEAST_SHOWN = Decimal("0.0001")
-ROUNDED, MOST_OFF = Decimal("0.01"), Decimal("0.01")
-"""By how much sums may differ whose parts were rounded: an amount, or a share of them."""
+MOST_OFF = Decimal("0.01")
+"""The share by which sums may differ whose parts were rounded."""
 BUDGET = Decimal("0.05")
 """The share of the costs that may be unmapped before a check warns."""
 

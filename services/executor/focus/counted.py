@@ -2,6 +2,9 @@
 
 from contracts.quality import CheckPart, CheckStatus, Severity
 
+MOST_SHOWN = 5
+"""Of what a check has found."""
+
 
 def none_of(  # noqa: PLR0913  as many as a check has
     name: str,

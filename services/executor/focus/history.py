@@ -7,8 +7,8 @@ from statistics import median
 
 from contracts.quality import CheckPart, CheckStatus, Severity
 from libs.clock import earlier, later
-from services.executor.focus.counted import none_of
-from services.executor.focus.money import NOTHING, added, less, shown
+from services.executor.focus.counted import MOST_SHOWN, none_of
+from services.executor.focus.money import NOTHING, ROUNDED, added, less, shown
 from services.executor.focus.tally import Day, Key, Tally
 
 LOOKBACK = timedelta(days=28)
@@ -16,9 +16,6 @@ FEWEST_DAYS, DEVIATIONS = 7, 6
 NORMAL = 1.4826
 """Makes a median of distances comparable with a standard deviation."""
 LATE = timedelta(hours=72)
-MOST_SHOWN = 5
-ROUNDED = Decimal("0.01")
-"""What many amounts may be off by in all, each of which was rounded."""
 
 
 def history_checks(

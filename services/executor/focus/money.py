@@ -8,6 +8,8 @@ from decimal import Context, Decimal
 
 EXACT = Context(prec=76)
 NOTHING = Decimal(0)
+ROUNDED = Decimal("0.01")
+"""By how much sums may differ whose parts were rounded."""
 
 
 def added(one: Decimal, other: Decimal) -> Decimal:

@@ -6,7 +6,7 @@ for what programs print of theirs; any other is the text that was written.
 
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 from math import isfinite
 from typing import Any, Never
@@ -184,7 +184,9 @@ def _first_bad(rows: Sequence[Row]) -> int:
 
 def _with_long(frame: pl.DataFrame, rows: Sequence[Row]) -> pl.DataFrame:
     """Whole numbers that became floats beside fractions, where floats do not hold them."""
-    names = [name for name, type_ in frame.schema.items() if _has_floats(type_)]
+    names = [
+        name for name, type_ in frame.schema.items() if pl.Float64 in map(type, _leaves(type_))
+    ]
     long = {name for name in names if any(_is_long(row.get(name)) for row in rows)}
     if not long:
         return frame
@@ -202,7 +204,7 @@ def _without_truths(
     """
     words: set[str] = set()
     for name, type_ in frame.schema.items():
-        if not _has_numbers(type_):
+        if not any(one.is_numeric() for one in _leaves(type_)):
             continue
         row = next((n for n, one in enumerate(rows) if _has_truth(one.get(name), type_)), None)
         if row is not None and not mixed(name):
@@ -214,10 +216,15 @@ def _without_truths(
     return _frame(rows), rows
 
 
-def _has_numbers(type_: Any) -> bool:
+def _leaves(type_: Any) -> Iterator[pl.DataType]:
+    """The types within that have no parts."""
     if isinstance(type_, pl.Struct):
-        return any(_has_numbers(field.dtype) for field in type_.fields)
-    return bool(_has_numbers(type_.inner) if isinstance(type_, pl.List) else type_.is_numeric())
+        for field in type_.fields:
+            yield from _leaves(field.dtype)
+    elif isinstance(type_, pl.List):
+        yield from _leaves(type_.inner)
+    else:
+        yield type_
 
 
 def _has_truth(value: Any, type_: Any) -> bool:
@@ -230,12 +237,6 @@ def _has_truth(value: Any, type_: Any) -> bool:
 
 def _in_words(value: Any) -> Any:
     return str(value).lower() if isinstance(value, bool) else value
-
-
-def _has_floats(type_: Any) -> bool:
-    if isinstance(type_, pl.Struct):
-        return any(_has_floats(field.dtype) for field in type_.fields)
-    return _has_floats(type_.inner) if isinstance(type_, pl.List) else type_ == pl.Float64
 
 
 def _is_long(value: Any) -> bool:

@@ -90,12 +90,11 @@ def facts_of(times: Mapping[str, str]) -> dict[str, str]:
     return {f"{_AS_OF}{pattern}": at for pattern, at in times.items() if _TIME.match(at)}
 
 
-def check_not_older(times: Mapping[str, str], facts: Mapping[str, str]) -> None:
-    """Than the one with these facts. Raises `OlderDeliveryError`."""
-    for pattern, at in times.items():
-        known = facts.get(f"{_AS_OF}{pattern}", "")
-        if _TIME.match(at) and at < known:
-            raise OlderDeliveryError(pattern, at, known)
+def check_not_older(as_of: Mapping[str, str], facts: Mapping[str, str]) -> None:
+    """What is of these times than the delivery with these facts. Raises `OlderDeliveryError`."""
+    for name, at in as_of.items():
+        if at < (known := facts.get(name, "")):
+            raise OlderDeliveryError(name.removeprefix(_AS_OF), at, known)
 
 
 async def delivered(

@@ -119,9 +119,11 @@ def _frame(rows: pa.Table | pa.RecordBatch) -> pl.DataFrame:
     """In types that everything takes."""
     frame = pl.from_arrow(rows)
     assert isinstance(frame, pl.DataFrame)  # noqa: S101  a batch is a frame
-    types = {name: (type_, _plain(type_)) for name, type_ in frame.schema.items()}
-    odd = {name: plain for name, (type_, plain) in types.items() if plain != type_}
-    return frame.with_columns(pl.col(name).cast(plain) for name, plain in odd.items())
+    return frame.with_columns(
+        pl.col(name).cast(plain)
+        for name, type_ in frame.schema.items()
+        if (plain := _plain(type_)) != type_
+    )
 
 
 def _plain(type_: Any) -> Any:

@@ -123,10 +123,10 @@ class CostFocus(StepType):
         native = [c.removeprefix(PREFIX) for c in parts.columns if is_native(c)]
         replacement = self._replacement(work, native)
         replaced = replacement.parameters(work.mapping.provider, tally.billed)
-        replaced["loads_seen"] = await self._report.loads_seen(replacement, replaced)
         own = checks_of(tally, work.given.config(Config).unmapped_budget)
         compared = await self._report.compared(replacement, replaced, tally, work.now)
         self._check(work, "quality", own + compared)
+        replaced["loads_seen"] = await self._report.loads_seen(replacement, replaced)
         load = self._load(work, parts, replacement, replaced)
 
         async def inspect(staged: str) -> Sequence[JobResult]:

@@ -9,8 +9,9 @@ from libs.clock import earlier, later
 from libs.warehouse.data_tables import loads_table
 from libs.warehouse.jobs import JobResult, QueryJob
 from libs.warehouse.warehouse import Warehouse
-from services.executor.focus.beside import MOST_SHOWN, beside_check, found_beside
+from services.executor.focus.beside import beside_check, found_beside, loads_of_provider
 from services.executor.focus.conformance import conformance, cost_rows
+from services.executor.focus.counted import MOST_SHOWN
 from services.executor.focus.history import LOOKBACK, history_checks
 from services.executor.focus.money import NOTHING, added, less
 from services.executor.focus.tables import WITHIN_PARAMETERS, Replacement
@@ -53,12 +54,8 @@ class CostReport:
         return history_checks(tally, changes, days, now)
 
     async def loads_seen(self, replacement: Replacement, given: Mapping[str, object]) -> int:
-        """How many there are of the provider, by which later ones are noticed."""
-        await self._ensure(replacement)
-        (row,) = await self._warehouse.query(
-            f"SELECT COUNT(*) AS n FROM {replacement.loads} WHERE provider = @provider",  # noqa: S608  our own
-            given,
-        )
+        """In a table that is there."""
+        (row,) = await self._warehouse.query(loads_of_provider(replacement), given)
         return int(row["n"])
 
     async def beside(

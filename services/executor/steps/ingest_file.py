@@ -129,12 +129,12 @@ class IngestFile(StepType):
             target = Target(table, slice_, load_id, names, roles)
             if (done := await self._loader.unchanged(given, target)) is not None:
                 return done
-            times = {one.source: one.at for one in found}
-            await self._check_not_older(given, target, times)
+            as_of = facts_of({one.source.name: one.source.at for one in found})
+            await self._check_not_older(given, target, as_of)
             if config.load_by == "bigquery":
                 return await self._by_bigquery(given, target, files, find_all)
             contract = await self._loader.contract(given, table, config)
-            reading = _Reading(config, target, contract, format_, times)
+            reading = _Reading(config, target, contract, format_, as_of)
             rows = self._rows(reading, found, spool)
             try:
                 return await self._loader.replace(
@@ -167,12 +167,14 @@ class IngestFile(StepType):
         return await self._loader.replace_by_bigquery(given, target, uris, check)
 
     async def _check_not_older(
-        self, given: StepRun, target: Target, times: Mapping[str, str]
+        self, given: StepRun, target: Target, as_of: Mapping[str, str]
     ) -> None:
+        if not as_of:
+            return
         tenant = str(given.request.tenant_id)
         current = await self._loader.deliveries.current(tenant, target.table, target.slice)
         if current is not None:
-            check_not_older(times, current.facts)
+            check_not_older(as_of, current.facts)
 
     async def _found(
         self, given: StepRun, config: Config, slice_: str, kind: Kind, spool: Path
@@ -230,7 +232,7 @@ class IngestFile(StepType):
     ) -> ColumnConflictError:
         """The same with the line of its row, for which the file is read once more."""
         (one,) = (one for one in found if one.name == error.file)
-        path = await one.place.fetch(one.file, spool)
+        path = await one.source.place.fetch(one.file, spool)
         reader = open_reader(path, one.name, reading.format, reading.options)
         return error.at(await asyncio.to_thread(reader.line_of, error.row))
 
@@ -239,7 +241,7 @@ class IngestFile(StepType):
     ) -> AsyncIterator[Rows]:
         sort = reading.contract.sort
         for one in found:
-            path = await one.place.fetch(one.file, spool / "file")
+            path = await one.source.place.fetch(one.file, spool / "file")
             reader = open_reader(
                 path, one.name, reading.format, reading.options, reading.contract.declares
             )
@@ -256,7 +258,7 @@ class IngestFile(StepType):
 
 @dataclass(frozen=True, slots=True)
 class _Source:
-    """Where files are found, by which pattern, and of what time."""
+    """Where files are found, by which pattern, and of what time, if that is known."""
 
     place: Place
     name: str
@@ -268,12 +270,9 @@ class _Found:
     """A file of the delivery: where it is, what its rows call it, and its role."""
 
     file: FoundFile
-    place: Place
+    source: _Source
     name: str
     role: str
-    source: str
-    at: str
-    """When what it is of was delivered whole, if that is known."""
 
 
 def _written(files: Some | dict[str, Some]) -> Iterator[tuple[str, str]]:
@@ -293,7 +292,7 @@ def _named(found: dict[tuple[str, FoundFile], _Source]) -> list[_Found]:
         if roles.setdefault(name, role) != role:
             detail = f"{name} is found as {roles[name]} and as {role}: give each role its own files"
             raise StepError("invalid_config", detail)
-        named.append(_Found(file, source.place, name, role, source.name, source.at))
+        named.append(_Found(file, source, name, role))
     return named
 
 
@@ -305,7 +304,7 @@ class _Reading:
     target: Target
     contract: Contract
     format: Format | None
-    times: Mapping[str, str]
+    as_of: Mapping[str, str]
     """Of what time the delivery is, where that is known."""
     ways: set[Lines | None] = field(default_factory=set)
     """How the files that have been read tell the lines of their rows."""
@@ -317,4 +316,4 @@ class _Reading:
     def facts(self) -> dict[str, str]:
         """Rows tell their lines where all are kept, with every line break that they came with."""
         kept = not self.contract.types and not self.contract.puts_aside
-        return {**facts_of(self.times), **(said_of(self.ways) if kept else {})}
+        return {**self.as_of, **(said_of(self.ways) if kept else {})}
