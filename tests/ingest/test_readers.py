@@ -3,6 +3,7 @@
 import gzip
 import subprocess
 import sys
+from datetime import datetime
 from pathlib import Path
 from time import process_time
 
@@ -412,6 +413,16 @@ def test_texts_that_parquet_writes_once_are_texts_however_deep(tmp_path: Path) -
     for type_ in (pl.Categorical(), pl.Enum(["S3"])):
         pl.DataFrame({"service": pl.Series(["S3"], dtype=type_)}).write_parquet(tmp_path / "pl")
         assert ParquetFile(tmp_path / "pl", "f.parquet").schema == {"service": pl.String()}
+
+
+def test_times_of_parquet_as_old_programs_write_them_reach_all_years(tmp_path: Path) -> None:
+    written = [datetime(1, 1, 1), datetime(2026, 11, 1, 0, 0, 0, 1), datetime(9999, 12, 31)]  # noqa: DTZ001
+    path = tmp_path / "file"
+    for old in (True, False):
+        table = pa.table({"valid_to": pa.array(written, pa.timestamp("us"))})
+        pq.write_table(table, path, use_deprecated_int96_timestamps=old)
+        (rows,) = ParquetFile(path, "bill.parquet").batches()
+        assert rows["valid_to"].to_list() == written
 
 
 def test_two_columns_of_one_name_in_parquet_are_refused_when_opened(tmp_path: Path) -> None:

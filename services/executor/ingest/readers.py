@@ -82,7 +82,7 @@ class ParquetFile:
     def __init__(self, path: Path, name: str) -> None:
         self._name = name
         try:
-            self._file = pq.ParquetFile(path, memory_map=True)
+            self._file = pq.ParquetFile(path, memory_map=True, coerce_int96_timestamp_unit="us")
             seen: set[str] = set()
             for field in self._file.schema_arrow:
                 if field.name in seen:
