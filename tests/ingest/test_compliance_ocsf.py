@@ -138,6 +138,88 @@ def test_the_whole_of_a_security_hub_finding() -> None:
     }
 
 
+def test_what_the_export_of_security_command_center_calls_otherwise_is_read_alike() -> None:
+    """BigQuery's columns are in snake case, the API's fields in camel case."""
+    project = "//cloudresourcemanager.googleapis.com/projects/99"
+    asked: dict[str, Any] = {
+        "finding": {
+            **SCC["finding"],
+            "mute": "MUTED",
+            "muteUpdateTime": "2026-11-09T00:00:00Z",
+            "nextSteps": "Close it.",
+            "externalUri": "https://console.example/3",
+            "findingClass": "MISCONFIGURATION",
+        },
+        "resource": {
+            "name": SCC["finding"]["resourceName"],
+            "displayName": "b",
+            "projectName": project,
+            "projectDisplayName": "web-prod",
+            "type": "google.cloud.storage.Bucket",
+        },
+    }
+    exported: dict[str, Any] = {
+        "source_id": "2",
+        "finding_id": "3",
+        "event_time": "2026-11-05 01:02:03 UTC",
+        "finding": {
+            "name": "organizations/1/sources/2/findings/3",
+            "resource_name": "//storage.googleapis.com/b",
+            "state": "INACTIVE",
+            "category": "PUBLIC_BUCKET_ACL",
+            "severity": "MEDIUM",
+            "event_time": "2026-11-05 01:02:03 UTC",
+            "create_time": "2026-11-01 00:00:00 UTC",
+            "compliances": [{"standard": "cis", "version": "1.3", "ids": ["5.1"]}],
+            "finding_class": "MISCONFIGURATION",
+            "mute": "MUTED",
+            "mute_update_time": "2026-11-09 00:00:00 UTC",
+            "next_steps": "Close it.",
+            "external_uri": "https://console.example/3",
+        },
+        "resource": {
+            "name": "//storage.googleapis.com/b",
+            "display_name": "b",
+            "project_name": project,
+            "project_display_name": "web-prod",
+            "type": "google.cloud.storage.Bucket",
+        },
+    }
+    event = READERS["gcp_scc"](exported, NOW).event()
+    assert event == READERS["gcp_scc"](asked, NOW).event()
+    assert event["cloud"]["account"] == {"uid": "projects/99"}
+    assert event["remediation"] == {
+        "desc": "Close it.",
+        "references": ["https://console.example/3"],
+    }
+    assert event["resources"] == [
+        {
+            "uid": "//storage.googleapis.com/b",
+            "type": "google.cloud.storage.Bucket",
+            "name": "b",
+        }
+    ]
+    assert event["finding_info"]["types"] == ["MISCONFIGURATION"]
+    # Files of both have both columns, of which each row fills one.
+    both = {**dict.fromkeys(asked["finding"]), **exported["finding"]}
+    assert READERS["gcp_scc"]({**exported, "finding": both}, NOW).event() == event
+
+
+@pytest.mark.parametrize(
+    ("times", "day"),
+    [
+        ({"muteUpdateTime": "2026-11-09T00:00:00Z"}, 9),
+        ({"muteUpdateTime": "2026-11-03T00:00:00Z"}, 5),
+        ({"eventTime": None, "muteUpdateTime": "2026-11-03T00:00:00Z"}, 3),
+        ({"eventTime": None}, 1),
+        ({"eventTime": None, "createTime": None}, NOW.day),
+    ],
+)
+def test_a_finding_is_as_new_as_what_was_last_said_of_it(times: dict[str, Any], day: int) -> None:
+    found = READERS["gcp_scc"]({"finding": {**SCC["finding"], **times}}, NOW)
+    assert found.modified.day == day
+
+
 @pytest.mark.parametrize("row", [{}, {"finding": None}, {"finding": "{"}, {"finding": "[1]"}])
 def test_a_column_that_holds_no_finding_is_refused_as_such(row: dict[str, object]) -> None:
     with pytest.raises(BadFindingError, match="no JSON object in its column finding"):
@@ -172,13 +254,15 @@ def test_what_no_finding_can_do_without(source: str, record: dict[str, Any], mis
         READERS[source](record, NOW)
 
 
-async def load(around: Surroundings, *records: dict[str, Any]) -> int:
+async def load(
+    around: Surroundings, *records: dict[str, Any], source: str = "aws_security_hub"
+) -> int:
     body = "".join(json.dumps(record) + "\n" for record in records)
     around.deliver("hub/findings.ndjson", body.encode())
     table = "${tenant_id}.raw_security_hub"
     raw = {"files": "hub/*.ndjson", "target_table": table, "slice": "latest"}
     await around.run("ingest.file", raw)
-    config = {"source": "aws_security_hub", "source_table": table, "slice": "latest"}
+    config = {"source": source, "source_table": table, "slice": "latest"}
     return (await around.run("compliance.ocsf", config)).rows
 
 
@@ -203,6 +287,33 @@ async def test_the_latest_of_each_finding_holds(around: Surroundings) -> None:
         ("finding-2", "Fail", 6),
         ("finding-3", "Pass", 2),
     ]
+
+
+@pytest.mark.parametrize("last", ["FAILED", "PASSED", "WARNING"])
+async def test_of_rows_of_one_time_the_last_one_holds(around: Surroundings, last: str) -> None:
+    words = [word for word in ("FAILED", "PASSED", "WARNING") if word != last]
+    rows = [
+        {**HUB, "Id": f"finding-{number}", "Compliance": {"Status": status}}
+        for status in [*words, *words, last]
+        for number in range(300)
+    ]
+    await load(around, *rows)
+    sql = "SELECT DISTINCT compliance_status AS said FROM $.ocsf_compliance_findings"
+    assert await around.rows(sql) == [{"said": last.title().removesuffix("ed")}]
+
+
+@pytest.mark.parametrize("order", [1, -1])
+async def test_a_muted_finding_is_newer_than_itself_before(
+    around: Surroundings, order: int
+) -> None:
+    """Muting leaves the time of the event as it was."""
+    muted = {**SCC["finding"], "mute": "MUTED", "mute_update_time": "2026-11-09T00:00:00Z"}
+    both = [SCC, {**SCC, "finding": muted}][::order]
+    await load(around, *both, source="gcp_scc")
+    sql = "SELECT status_id FROM $.ocsf_compliance_findings"
+    assert await around.rows(sql) == [{"status_id": 3}]
+    await load(around, SCC, source="gcp_scc")
+    assert await around.rows(sql) == [{"status_id": 3}]
 
 
 async def test_a_record_that_is_no_finding_is_refused_in_its_place(around: Surroundings) -> None:

@@ -1,7 +1,9 @@
 """How each provider says what a finding says: one function each, from its record to ours."""
 
+import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 from services.executor.ocsf.finding import (
@@ -16,6 +18,7 @@ from services.executor.ocsf.finding import (
 
 Record = Mapping[str, Any]
 Reader = Callable[[Record, datetime], Finding]
+_SNAKE = re.compile(r"(?<=[a-z0-9])_([a-z0-9])")
 _COMPLIANCE = {
     "PASSED": Compliance.PASS,
     "COMPLIANT": Compliance.PASS,
@@ -76,15 +79,20 @@ def security_hub(record: Record, now: datetime) -> Finding:
 
 
 def scc(record: Record, now: datetime) -> Finding:
-    """Security Command Center: a finding alone, or with its resource beside it."""
-    finding = _inner(record, "finding") or record
-    resource = _inner(record, "resource")
-    created = _time(finding, "createTime", "create_time")
-    modified = _time(finding, "eventTime", "event_time") or created or now
+    """Security Command Center: a finding alone, or with its resource beside it.
+
+    As the API says it, or as its export to BigQuery.
+    """
+    finding = _in_camel_case(_inner(record, "finding") or record)
+    resource = _in_camel_case(_inner(record, "resource"))
+    created = _time(finding, "createTime")
+    # What mutes a finding leaves the time of its event as it was.
+    changed = filter(None, [_time(finding, "eventTime"), _time(finding, "muteUpdateTime")])
     active = _text(finding, "state") == "ACTIVE"
     compliances = _list(finding, "compliances")
     name = _needed(finding, "name")
-    target = _text(finding, "resourceName") or _text(finding, "resource_name")
+    target = _text(finding, "resourceName")
+    project = _text(resource, "project") or _text(resource, "projectName")
     title = _needed(finding, "category")
     muted = _text(finding, "mute") == "MUTED"
     return Finding(
@@ -92,7 +100,7 @@ def scc(record: Record, now: datetime) -> Finding:
         title=title,
         description=_text(finding, "description"),
         created=created,
-        modified=modified,
+        modified=max(changed, default=created or now),
         activity=Activity.UPDATE if active else Activity.CLOSE,
         status=Status.SUPPRESSED if muted else Status.NEW if active else Status.RESOLVED,
         severity=_severity(finding.get("severity")),
@@ -104,7 +112,7 @@ def scc(record: Record, now: datetime) -> Finding:
         ),
         requirements=tuple(str(i) for one in compliances for i in _list(one, "ids")),
         provider="GCP",
-        account=_text(resource, "project") or _text(resource, "projectName") or _owner(name),
+        account="/".join(project.split("/")[-2:]) or _owner(name),
         region=_text(resource, "location"),
         product="Security Command Center",
         vendor="Google Cloud",
@@ -182,6 +190,16 @@ def _inner(record: Record, name: str) -> Record:
     return found if isinstance(found, Mapping) else {}
 
 
+def _in_camel_case(record: Record) -> Record:
+    """`next_steps` as `nextSteps`. Where a file has both, each row fills one of them."""
+    return {_camel(name): value for name, value in record.items() if value is not None}
+
+
+@lru_cache(1024)
+def _camel(name: str) -> str:
+    return _SNAKE.sub(lambda found: found[1].upper(), name)
+
+
 def _list(record: Record, name: str) -> list[Any]:
     found = record.get(name)
     return list(found) if isinstance(found, list | tuple) else []
@@ -199,18 +217,17 @@ def _needed(record: Record, name: str) -> str:
     return found
 
 
-def _time(record: Record, *names: str) -> datetime | None:
-    for name in names:
-        value = record.get(name)
-        if isinstance(value, datetime):
-            return value if value.tzinfo else value.replace(tzinfo=UTC)
-        if value:
-            try:
-                found = datetime.fromisoformat(str(value).removesuffix(" UTC"))
-            except ValueError:
-                raise BadFindingError(f"{name} that is a time, but {str(value)[:40]!r}") from None
-            return found if found.tzinfo else found.replace(tzinfo=UTC)
-    return None
+def _time(record: Record, name: str) -> datetime | None:
+    value = record.get(name)
+    if isinstance(value, datetime):
+        return value if value.tzinfo else value.replace(tzinfo=UTC)
+    if not value:
+        return None
+    try:
+        found = datetime.fromisoformat(str(value).removesuffix(" UTC"))
+    except ValueError:
+        raise BadFindingError(f"{name} that is a time, but {str(value)[:40]!r}") from None
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 def _severity(label: Any) -> Severity:

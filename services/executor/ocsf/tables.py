@@ -6,15 +6,21 @@ from collections.abc import Sequence
 import polars as pl
 
 from libs.warehouse.data_tables import FINDING
+from libs.warehouse.schema import Column
 from services.executor.ocsf.finding import CATEGORY, CLASS, Finding
 
 TIME = pl.Datetime("us", "UTC")
 _KINDS: dict[str, pl.DataType] = {"STRING": pl.String(), "INT64": pl.Int64(), "TIMESTAMP": TIME}
 SCHEMA = {column.name: _KINDS[column.type] for column in FINDING}
+POSITION = Column("x_position", "INT64")
+"""Of the staged rows alone: which comes after which in the delivery."""
 
 
-def frame_of(findings: Sequence[Finding], load_id: str) -> pl.DataFrame:
-    return pl.DataFrame([_row(f, load_id) for f in findings], schema=SCHEMA, orient="row")
+def frame_of(findings: Sequence[Finding], load_id: str, first: int) -> pl.DataFrame:
+    """As rows to be staged, of which so many have been before."""
+    rows = pl.DataFrame([_row(f, load_id) for f in findings], schema=SCHEMA, orient="row")
+    positions = pl.int_range(first, first + rows.height, dtype=pl.Int64)
+    return rows.with_columns(positions.alias(POSITION.name))
 
 
 def _row(finding: Finding, load_id: str) -> tuple[object, ...]:
@@ -48,7 +54,8 @@ REPLACED = (
 )
 """Findings of which a newer version has come."""
 NEWEST = (
-    "WHERE finding_uid NOT IN (SELECT finding_uid FROM {target})"
-    " QUALIFY ROW_NUMBER() OVER (PARTITION BY finding_uid ORDER BY time DESC) = 1"
+    "WHERE finding_uid NOT IN (SELECT finding_uid FROM {target})"  # noqa: S608  our own names
+    " QUALIFY ROW_NUMBER() OVER"
+    f" (PARTITION BY finding_uid ORDER BY time DESC, {POSITION.name} DESC) = 1"
 )
-"""Of the staged ones: the newest of each, unless a newer one is there already."""
+"""Of the staged ones: the newest of each, of one time the last; unless a newer one is there."""

@@ -1,6 +1,7 @@
 """`compliance.ocsf`: delivered findings become OCSF Compliance Findings, the newest of each.
 
-Unlike bills, findings have names that last: they are merged, and the latest wins.
+Unlike bills, findings have names that last: they are merged, and the latest wins; of
+rows of one time, the last of the delivery.
 """
 
 import asyncio
@@ -20,14 +21,14 @@ from services.executor.ingest.slices import SliceLoad, SliceLoader
 from services.executor.ingest.spool import spooled
 from services.executor.ocsf.finding import BadFindingError, Finding
 from services.executor.ocsf.providers import READERS, Reader
-from services.executor.ocsf.tables import NEWEST, REPLACED, frame_of
+from services.executor.ocsf.tables import NEWEST, POSITION, REPLACED, frame_of
 from services.executor.steps.phrasing import phrased
 from services.executor.steps.raw_load import RawLoader, slice_of
 from services.executor.steps.step import StepResult, StepRun, StepType
 from services.executor.steps.targets import target_of
 from services.executor.steps.tools import Tools
 
-READERS_VERSION = 1
+READERS_VERSION = 2
 
 
 class Config(BaseModel):
@@ -85,7 +86,7 @@ class ComplianceOcsf(StepType):
                 findings = await asyncio.to_thread(
                     lambda rows: [_read(reader, row, now) for row in rows], batch.to_dicts()
                 )
-                await parts.add(frame_of(findings, load_id))
+                await parts.add(frame_of(findings, load_id, parts.rows))
         await parts.finish()
 
 
@@ -126,6 +127,7 @@ def _merge(given: StepRun, target: str, parts: PartWriter) -> SliceLoad:
         rows=parts.rows,
         where=REPLACED if parts.uris else "FALSE",
         only=NEWEST,
+        staged_only=(POSITION,),
         parameters={},
         labels=given.labels,
     )
