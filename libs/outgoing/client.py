@@ -56,6 +56,8 @@ class Call:
     max_bytes: int | None = None
     exact: bool = False
     """The URL is sent as it is written, because it has been signed."""
+    raw: bool = False
+    """The body is wanted as it comes; unless headers say otherwise, it is to come unpacked."""
 
     @property
     def host(self) -> str:
@@ -149,6 +151,8 @@ class Outgoing:
     ) -> aiohttp.ClientResponse:
         host = checked_url(url, https_only=self._rules.https_only).hostname or ""
         target = _called(url, host, exact=call.exact)
+        if call.raw:
+            headers = {"Accept-Encoding": "identity", **headers}
         check_literal(target.raw_host or "", allow_private=self._rules.allow_private)
         try:
             return await self._open().request(
@@ -157,6 +161,7 @@ class Outgoing:
                 headers=headers,
                 data=call.body,
                 allow_redirects=False,
+                auto_decompress=not call.raw,
             )
         except OutgoingError:
             raise

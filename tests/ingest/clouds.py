@@ -3,6 +3,7 @@
 What `faults` says (see `Provider`) holds here too.
 """
 
+import gzip
 import hashlib
 import hmac
 import json
@@ -38,6 +39,10 @@ class Clouds(Provider):
     objects: dict[str, bytes] = field(default_factory=dict)
     findings: list[dict[str, object]] = field(default_factory=list)
     modified: dict[str, str] = field(default_factory=dict)
+    packing: dict[str, str] = field(default_factory=dict)
+    """Of some objects: how their content is said to be packed."""
+    cut: dict[str, int] = field(default_factory=dict)
+    """So much of an object is sent the next time, and the connection ends well."""
     key: RSAPrivateKey = field(default_factory=lambda: generate_private_key(65537, 2048))
 
     def application(self) -> web.Application:
@@ -205,7 +210,8 @@ class Clouds(Provider):
         if name.startswith("secret/") and wanted != "Bearer let-me-in":
             return web.Response(status=401)
         headers = {} if name.startswith("plain/") else {"ETag": self._etag(name)}
-        return web.Response(body=self.objects[name], headers=headers)
+        status = 403 if name.startswith("refused/") else 200
+        return self._sent(request, name, headers, status)
 
     def _page_of_findings(self, token: str | None) -> tuple[list[dict[str, object]], str]:
         """And the next page's token, if there is one."""
@@ -219,7 +225,18 @@ class Clouds(Provider):
             return web.Response(status=404, text="<Code>NoSuchKey</Code>")
         if request.headers.get("If-Match") != self._etag(name):
             return web.Response(status=412)
-        return web.Response(body=self.objects[name], headers={"ETag": self._etag(name)})
+        return self._sent(request, name, {"ETag": self._etag(name)})
+
+    def _sent(
+        self, request: web.Request, name: str, headers: dict[str, str], status: int = 200
+    ) -> web.Response:
+        body = self.objects[name][: self.cut.pop(name, None)]
+        packing = self.packing.get(name)
+        if name.startswith("twofold/") and "gzip" in request.headers.get("Accept-Encoding", ""):
+            body, packing = gzip.compress(body), "gzip"
+        if packing:
+            headers["Content-Encoding"] = packing
+        return web.Response(status=status, body=body, headers=headers)
 
     def _names(self, prefix: str) -> list[str]:
         return sorted(name for name in self.objects if name.startswith(prefix))

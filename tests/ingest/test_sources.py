@@ -263,6 +263,112 @@ async def test_no_source_leads_inside(around: Surroundings, more: dict[str, str]
         await around.tools.outgoing.close()
 
 
+PACKED = gzip.compress(BILL, mtime=0)
+LINES = b'{"account": "007"}\n{"account": "008"}\n'
+
+
+def parquet() -> bytes:
+    pq.write_table(pa.table({"account": ["007", "008"]}), (file := BytesIO()))
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.csv", PACKED),
+        ("a.csv.gz", PACKED),
+        ("twice.csv.gz", gzip.compress(PACKED)),
+        ("a.ndjson", gzip.compress(LINES)),
+        ("a.parquet", gzip.compress(parquet())),
+        ("twice.parquet.gz", gzip.compress(gzip.compress(parquet()))),
+        ("plain.csv", BILL),
+    ],
+    ids=["CSV", "CSV.gz", "CSV twice", "JSON", "Parquet", "Parquet twice", "nothing"],
+)
+async def test_what_is_said_to_be_packed_is_read_and_refused_where_it_was_cut(
+    around: Surroundings, clouds: Clouds, name: str, content: bytes
+) -> None:
+    clouds.objects |= {f"{kind}/{name}": content for kind in ("whole", "cut")}
+    clouds.objects[f"cut/{name}"] = content[:-5]
+    clouds.packing |= {f"{kind}/{name}": "gzip" for kind in ("whole", "cut")}
+    for way in (f"{clouds.url}/web", "s3://bills"):
+        said = (
+            s3(clouds, f"{way}/whole/{name}")
+            if way == "s3://bills"
+            else config(f"{way}/whole/{name}")
+        )
+        assert (await around.run("ingest.file", said)).rows == 2
+        if name != "plain.csv":
+            said["files"] = f"{way}/cut/{name}"
+            with pytest.raises(StepError, match="ends too early or is damaged") as caught:
+                await around.run("ingest.file", said)
+            assert caught.value.code == "file_refused"
+
+
+async def test_a_packed_file_is_as_long_as_it_is_listed(
+    around: Surroundings, clouds: Clouds
+) -> None:
+    """Two pieces of gzip, of which one alone would be whole."""
+    first = gzip.compress(BILL, mtime=0)
+    clouds.objects["p/a.csv"] = first + gzip.compress(b"009,3\n", mtime=0)
+    clouds.packing["p/a.csv"] = "gzip"
+    clouds.cut["p/a.csv"] = len(first)
+    assert (await around.run("ingest.file", s3(clouds, "s3://bills/p/*"))).rows == 3
+    assert len(clouds.asked) == 3
+
+
+async def test_what_a_server_has_in_two_forms_is_read_as_it_is(
+    around: Surroundings, clouds: Clouds
+) -> None:
+    clouds.objects["twofold/a.csv"] = BILL
+    for said in (config(f"{clouds.url}/web/twofold/a.csv"), s3(clouds, "s3://bills/twofold/*")):
+        assert (await around.run("ingest.file", said)).rows == 2
+    assert len(clouds.asked) == 4
+
+
+@pytest.mark.parametrize("packing", ["br", "deflate", "gzip, zstd", "X-Compress"])
+async def test_what_is_packed_otherwise_is_refused(
+    around: Surroundings, clouds: Clouds, packing: str
+) -> None:
+    clouds.objects["p/a.csv"] = BILL
+    clouds.packing["p/a.csv"] = packing
+    with pytest.raises(
+        StepError, match=r"p/a\.csv: it comes packed with (br|deflate|zstd|compress)"
+    ):
+        await around.run("ingest.file", s3(clouds, "s3://bills/p/*"))
+
+
+@pytest.mark.parametrize("packing", ["utf-8", "aws-chunked", "identity"])
+async def test_what_is_only_said_to_be_encoded_is_read(
+    around: Surroundings, clouds: Clouds, packing: str
+) -> None:
+    clouds.objects["p/a.csv"] = BILL
+    clouds.packing["p/a.csv"] = packing
+    assert (await around.run("ingest.file", s3(clouds, "s3://bills/p/*"))).rows == 2
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [(gzip.compress(b"the link is too old"), "too old"), (b"no gzip", "may not read")],
+    ids=["packed", "not packed"],
+)
+async def test_a_refusal_is_quoted_also_where_it_comes_packed(
+    around: Surroundings, clouds: Clouds, body: bytes, said: str
+) -> None:
+    clouds.objects["refused/a.csv"], clouds.packing["refused/a.csv"] = body, "gzip"
+    with pytest.raises(StepError, match=f"answered 403.*{said}"):
+        await around.run("ingest.file", config(f"{clouds.url}/web/refused/a.csv"))
+
+
+async def test_manifests_and_pages_may_be_packed(around: Surroundings, clouds: Clouds) -> None:
+    clouds.objects |= {"r/Manifest.json": gzip.compress(aws_manifest("r/1.csv")), "r/1.csv": BILL}
+    clouds.packing["r/Manifest.json"] = "gzip"
+    said = s3(clouds, "s3://bills/r/Manifest.json", manifest="aws")
+    assert (await around.run("ingest.file", said)).rows == 2
+    around.deliver("openai/1.json", gzip.compress(openai_page(JULY, None, 1)))
+    assert (await around.run("ingest.file", config("openai/1.json", manifest="openai"))).rows == 1
+
+
 def aws_manifest(*names: str) -> bytes:
     said = {
         "assemblyId": "1",

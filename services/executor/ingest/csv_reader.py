@@ -6,10 +6,10 @@ looked for only then, by reading the file once more.
 
 import codecs
 import csv
-import gzip
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from io import TextIOWrapper
 from itertools import chain, count
 from pathlib import Path
 from typing import IO, Any, Literal
@@ -20,6 +20,7 @@ import pyarrow.csv as pa_csv
 
 from services.executor.ingest.errors import DAMAGED, RefusedFileError
 from services.executor.ingest.gaps import UTF_8, Watched
+from services.executor.ingest.packed import damaged, is_packed, opened
 
 BLOCK = 2 << 20
 """Parsed at once, as it fits the processor's caches; no row may be longer."""
@@ -58,7 +59,7 @@ class CsvFile:
     def __init__(self, path: Path, name: str, options: CsvOptions) -> None:
         """Raises `RefusedFileError` when it has no usable header."""
         self._path, self._name, self._options = path, name, options
-        self._gzipped = _is_gzip(path)
+        self._gzipped = is_packed(path)
         if options.encoding and not _is_known(options.encoding):
             raise RefusedFileError(name, f"encoding {options.encoding!r} is not known")
         self.encoding = self._marked(options.encoding)
@@ -104,7 +105,7 @@ class CsvFile:
         except UnicodeError as error:
             raise self._undecodable(error) from None
         except DAMAGED as error:
-            raise self._broken(error) from None
+            raise damaged(self._name, error) from None
 
     def line_of(self, row: int) -> int | None:
         """The line that the row with this number (from 0, without header) begins on."""
@@ -160,7 +161,7 @@ class CsvFile:
         except UnicodeError as error:
             raise self._undecodable(error) from None
         except DAMAGED as error:
-            raise self._broken(error) from None
+            raise damaged(self._name, error) from None
         except csv.Error as error:
             raise RefusedFileError(self._name, f"its header cannot be read: {error}") from None
         self._check_names(header)
@@ -275,7 +276,7 @@ class CsvFile:
 
     def _undecodable_line(self) -> int | None:
         decoder, line = codecs.getincrementaldecoder(self.encoding)(), 1
-        with suppress(*DAMAGED), self._bytes() as raw:
+        with suppress(*DAMAGED), opened(self._path) as raw:
             while True:
                 piece = raw.read(BLOCK)
                 try:
@@ -287,10 +288,6 @@ class CsvFile:
                 line += piece.count(b"\n")
         return None
 
-    def _broken(self, error: BaseException) -> RefusedFileError:
-        problem = f"it ends too early or is damaged ({error}); send it again"
-        return RefusedFileError(self._name, problem)
-
     def _marked(self, said: str) -> str:
         """As said, or as it is marked where that is the same, or nothing is said."""
         marked = self._guess()
@@ -299,21 +296,14 @@ class CsvFile:
 
     def _guess(self) -> str:
         try:
-            with self._bytes() as raw:
+            with opened(self._path) as raw:
                 first = raw.read(4)
         except DAMAGED as error:
-            raise self._broken(error) from None
+            raise damaged(self._name, error) from None
         return next((name for bom, name in _BOMS if first.startswith(bom)), "utf-8")
 
     def _text(self) -> IO[str]:
-        if self._gzipped:
-            return gzip.open(self._path, "rt", encoding=self.encoding, newline="")
-        return self._path.open("r", encoding=self.encoding, newline="")
-
-    def _bytes(self) -> IO[bytes]:
-        if self._gzipped:
-            return gzip.open(self._path, "rb")  # type: ignore[return-value]
-        return self._path.open("rb")
+        return TextIOWrapper(opened(self._path), encoding=self.encoding, newline="")
 
 
 def _lines(text: IO[str]) -> Iterator[str]:
@@ -355,8 +345,3 @@ def _is_known(encoding: str) -> bool:
         return "".join(decoder.decode(bytes([each])) for each in _TEXT.encode(encoding)) == _TEXT
     except (LookupError, ValueError):
         return False
-
-
-def _is_gzip(path: Path) -> bool:
-    with path.open("rb") as file:
-        return file.read(2) == b"\x1f\x8b"

@@ -17,6 +17,7 @@ import orjson
 
 from services.executor.ingest.errors import IngestError, RefusedFileError
 from services.executor.ingest.openai_pages import Page, read_page
+from services.executor.ingest.packed import content
 from services.executor.ingest.places import FoundFile, Place
 
 Month = tuple[date, date]
@@ -155,7 +156,7 @@ async def _read(place: Place, kind: Kind, file: FoundFile, spool: Path) -> Liste
         raise RefusedFileError(file.name, f"it is larger than {LARGEST} bytes: no manifest")
     path = await place.fetch(file, spool)
     try:
-        said: Any = orjson.loads(path.read_bytes())
+        said: Any = orjson.loads(content(path, file.name, LARGEST))
         return _azure(file, said) if kind == "azure" else _aws(file, said)
     except orjson.JSONDecodeError as error:
         raise RefusedFileError(file.name, f"this is not JSON: {error}") from None

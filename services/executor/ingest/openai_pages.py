@@ -9,6 +9,7 @@ import polars as pl
 
 from services.executor.ingest.errors import ColumnConflictError, RefusedFileError
 from services.executor.ingest.json_rows import Chosen, Decoder, MixedError, NoJsonError, none
+from services.executor.ingest.packed import content
 
 LARGEST = 16 << 20
 BUCKET = ("start_time", "end_time")
@@ -35,11 +36,9 @@ class Page:
 
 def read_page(path: Path, name: str) -> Page:
     """Raises `RefusedFileError`."""
-    if path.stat().st_size > LARGEST:
-        raise RefusedFileError(name, f"it is larger than {LARGEST} bytes: no page of OpenAI")
     decoder = Decoder()
     try:
-        said: Any = decoder.loads(path.read_bytes())
+        said: Any = decoder.loads(content(path, name, LARGEST))
         buckets = [
             {**bucket, "results": [{**result} for result in bucket["results"]]}
             for bucket in said["data"]

@@ -1,6 +1,5 @@
 """Files of any kind as batches of rows. Memory is bounded by the batch, not by the file."""
 
-import gzip
 from collections.abc import Collection, Iterator
 from itertools import count, islice
 from pathlib import Path
@@ -16,6 +15,7 @@ from services.executor.ingest.csv_reader import CsvFile, CsvOptions
 from services.executor.ingest.errors import DAMAGED, ColumnConflictError, RefusedFileError
 from services.executor.ingest.json_rows import Chosen, Decoder, MixedError, NoJsonError, none
 from services.executor.ingest.openai_pages import OpenAIPage
+from services.executor.ingest.packed import damaged, opened
 
 Lines = Literal["csv", "ndjson"]
 Format = Literal["csv", "parquet", "ndjson", "openai"]
@@ -164,7 +164,7 @@ class JsonLines:
 
     def line_of(self, row: int) -> int | None:
         """Read once more: empty lines are no rows."""
-        with self._open() as file:
+        with opened(self._path) as file:
             lines = enumerate(self._lines(file), 1)
             filled = (number for number, line in lines if line.strip())
             return next(islice(filled, row, None), None)
@@ -195,7 +195,7 @@ class JsonLines:
         block: list[bytes] = []
         size = 0
         try:
-            with self._open() as file:
+            with opened(self._path) as file:
                 for line in self._lines(file):
                     if line.strip():
                         block.append(line)
@@ -206,8 +206,7 @@ class JsonLines:
                         yield block
                         block, size = [], 0
         except DAMAGED as error:
-            problem = f"it ends too early or is damaged ({error}); send it again"
-            raise RefusedFileError(self._name, problem) from None
+            raise damaged(self._name, error) from None
         if block:
             yield block
 
@@ -221,11 +220,6 @@ class JsonLines:
                 problem = f"this line does not end within {JSON_LINE >> 20} MB"
                 raise RefusedFileError(self._name, problem, line=number)
             yield line
-
-    def _open(self) -> IO[bytes]:
-        with self._path.open("rb") as file:
-            gzipped = file.read(2) == b"\x1f\x8b"
-        return gzip.open(self._path, "rb") if gzipped else self._path.open("rb")  # type: ignore[return-value]
 
 
 def format_of(name: str) -> Format:

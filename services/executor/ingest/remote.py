@@ -1,5 +1,6 @@
 """Files of a tenant's own buckets, by HTTP, through the one guarded way out."""
 
+import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from math import inf
@@ -17,7 +18,11 @@ from services.executor.ingest.asking import (
     retry_after,
 )
 from services.executor.ingest.authorize import Authorizer
-from services.executor.ingest.errors import ChangedError, NothingDeliveredError
+from services.executor.ingest.errors import (
+    ChangedError,
+    NothingDeliveredError,
+    RefusedFileError,
+)
 from services.executor.ingest.places import FoundFile
 from services.executor.ingest.stores import Store, WebFile
 
@@ -29,6 +34,8 @@ LARGEST_FILE = 64 << 30
 LISTING_SECONDS, FILE_SECONDS = 60.0, 3600.0
 UNAUTHORIZED, NOT_FOUND, CHANGED = 401, 404, 412
 OK = range(200, 300)
+GZIP = "gzip"
+_PACKING = frozenset({GZIP, "compress", "deflate", "br", "zstd"})
 _NO_HEAD = frozenset({403, 405, 501})
 """Answers to HEAD that say nothing of GET: a signed URL is good for one method."""
 T = TypeVar("T")
@@ -52,18 +59,19 @@ class Reached:
         return await self._ask(limited, read)
 
     async def save(self, call: Call, file: FoundFile, path: Path) -> None:
-        """The body of the answer as a file. Raises `IngestError`."""
+        """The body of the answer as a file, packed as it comes. Raises `IngestError`."""
 
         async def read(answer: Streamed) -> None:
+            _check_packing(answer, file)
             got = 0
             with path.open("wb") as target:
                 async for chunk in answer.chunks():
                     got += len(chunk)
                     target.write(chunk)
-            if file.size >= 0 and got != file.size and "Content-Encoding" not in answer.headers:
+            if file.size >= 0 and got != file.size:
                 raise PassingError(f"{file.name} has {file.size} bytes but {got} came")
 
-        limited = replace(call, max_bytes=LARGEST_FILE, total_seconds=FILE_SECONDS)
+        limited = replace(call, raw=True, max_bytes=LARGEST_FILE, total_seconds=FILE_SECONDS)
         await self._ask(limited, read, file.name)
 
     async def _ask(self, call: Call, read: Callable[[Streamed], Awaitable[T]], file: str = "") -> T:
@@ -90,7 +98,10 @@ class Reached:
             raise PassingError(f"it answered {status}", retry_after(answer.headers))
         if file and status in {NOT_FOUND, CHANGED}:
             raise ChangedError(file)
-        said = (await answer.read())[:MOST_READ].decode(errors="replace")
+        body = await answer.read()
+        if file and _packing(answer) == {GZIP}:
+            body = _begin(body)
+        said = body[:MOST_READ].decode(errors="replace")
         raise SourceRefusedError(host, status, " ".join(said.split()))
 
 
@@ -130,7 +141,8 @@ class WebPlace:
         if not self._file.file.startswith(prefix):
             return
         try:
-            answer = await self._reached.answer(Call("HEAD", self._file.url, exact=self._exact))
+            call = Call("HEAD", self._file.url, exact=self._exact, raw=True)
+            answer = await self._reached.answer(call)
         except SourceRefusedError as error:
             if error.status == NOT_FOUND:
                 raise NothingDeliveredError(self._file.file, self.name) from None
@@ -139,10 +151,32 @@ class WebPlace:
             yield FoundFile(self._file.file, -1, self._unknown)
             return
         told = answer.headers.get("ETag") or answer.headers.get("Last-Modified")
-        length = int(answer.headers.get("Content-Length", -1))
+        # What is packed on its way need not be as long every time.
+        is_plain = "Content-Encoding" not in answer.headers
+        length = int(answer.headers.get("Content-Length", -1)) if is_plain else -1
         yield FoundFile(self._file.file, length, told or self._unknown)
 
     async def fetch(self, file: FoundFile, spool: Path) -> Path:
-        call = Call("GET", self._file.url, {"Accept-Encoding": "identity"}, exact=self._exact)
-        await self._reached.save(call, file, spool)
+        await self._reached.save(Call("GET", self._file.url, exact=self._exact), file, spool)
         return spool
+
+
+def _check_packing(answer: Streamed, file: FoundFile) -> None:
+    """Raises `RefusedFileError` for what is packed, and not known by its first bytes."""
+    if unknown := _packing(answer) - {GZIP}:
+        problem = f"it comes packed with {min(unknown)}, where only gzip is unpacked"
+        raise RefusedFileError(file.name, f"{problem}: have it sent as it is")
+
+
+def _packing(answer: Streamed) -> set[str]:
+    """How a body is packed; other words of this header, of which there are many, say nothing."""
+    said = ",".join(answer.headers.getall("Content-Encoding", ())).lower().split(",")
+    return {word.strip().removeprefix("x-") for word in said} & _PACKING
+
+
+def _begin(body: bytes) -> bytes:
+    """Of what is said in gzip; nothing where it is none."""
+    try:
+        return zlib.decompressobj(16 + zlib.MAX_WBITS).decompress(body, MOST_READ)
+    except zlib.error:
+        return b""

@@ -18,6 +18,7 @@ from collections.abc import (
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from shutil import rmtree
 from typing import Annotated, Self
 
 from pydantic import ConfigDict, Field, model_validator
@@ -37,6 +38,7 @@ from services.executor.ingest.manifests import (
     facts_of,
     kind_of,
 )
+from services.executor.ingest.packed import unpacked
 from services.executor.ingest.parts import each
 from services.executor.ingest.places import (
     Either,
@@ -46,7 +48,7 @@ from services.executor.ingest.places import (
     Place,
     find,
 )
-from services.executor.ingest.readers import Format, Lines, format_of, open_reader
+from services.executor.ingest.readers import Format, Lines, Reader, format_of, open_reader
 from services.executor.ingest.sources import Reach, is_remote, remote
 from services.executor.ingest.spool import spooled
 from services.executor.steps.months import fill_month, month_of
@@ -232,8 +234,7 @@ class IngestFile(StepType):
     ) -> ColumnConflictError:
         """The same with the line of its row, for which the file is read once more."""
         (one,) = (one for one in found if one.name == error.file)
-        path = await one.source.place.fetch(one.file, spool)
-        reader = open_reader(path, one.name, reading.format, reading.options)
+        reader = await reading.open(one, spool)
         return error.at(await asyncio.to_thread(reader.line_of, error.row))
 
     async def _rows(
@@ -241,10 +242,7 @@ class IngestFile(StepType):
     ) -> AsyncIterator[Rows]:
         sort = reading.contract.sort
         for one in found:
-            path = await one.source.place.fetch(one.file, spool / "file")
-            reader = open_reader(
-                path, one.name, reading.format, reading.options, reading.contract.declares
-            )
+            reader = await reading.open(one, spool / "file")
             row = 0
             async for batch in each(reader.batches()):
                 which = numbers(row, batch.height)
@@ -253,7 +251,7 @@ class IngestFile(StepType):
                 yield with_own(rows, reading.target, one.name)
                 row += batch.height
             reading.ways.add(reader.lines)
-            (spool / "file").unlink(missing_ok=True)
+            await asyncio.to_thread(rmtree, spool / "file")
 
 
 @dataclass(frozen=True, slots=True)
@@ -309,9 +307,17 @@ class _Reading:
     ways: set[Lines | None] = field(default_factory=set)
     """How the files that have been read tell the lines of their rows."""
 
-    @property
-    def options(self) -> CsvOptions:
-        return CsvOptions(self.config.delimiter, self.config.encoding)
+    async def open(self, one: _Found, folder: Path) -> Reader:
+        """One file, brought to a folder of its own. Raises `IngestError`."""
+        await asyncio.to_thread(folder.mkdir)
+        path = await one.source.place.fetch(one.file, folder / "file")
+        return await asyncio.to_thread(self._opened, one, path, folder)
+
+    def _opened(self, one: _Found, path: Path, folder: Path) -> Reader:
+        format_ = self.format or format_of(one.file.name)
+        path = unpacked(path, one.name, folder, streamed=format_ != "parquet")
+        options = CsvOptions(self.config.delimiter, self.config.encoding)
+        return open_reader(path, one.name, format_, options, self.contract.declares)
 
     def facts(self) -> dict[str, str]:
         """Rows tell their lines where all are kept, with every line break that they came with."""
