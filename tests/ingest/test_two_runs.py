@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from services.executor.steps.step import StepError
-from tests.focus.ledger import load_ledger
+from tests.focus.ledger import Line, load_ledger
 from tests.ingest.surroundings import Surroundings
 from tests.ingest.test_every_template import run, written
 
@@ -65,3 +65,47 @@ async def test_an_extraction_of_fewer_files_takes_the_place_of_the_one_before(
     first = await extracted("20260902T051500Z", whole[:3], whole[3:])
     assert first[1] == Decimal(load_ledger("gcp_billing").totals["BilledCost"])
     assert await extracted("20260903T051500Z", whole) == first
+
+
+WHOLE_MONTH = {
+    "focus_file": {"ResourceId": "", "SubAccountId": "", "ChargeDescription": "Subscription"},
+    "azure_export": {"x_role": "", "ChargeType": "Purchase", "ResourceId": "", "MeterId": ""},
+    "aws_cur": {"line_item_line_item_type": "Tax", "line_item_resource_id": ""},
+}
+
+
+def month(name: str, *said: dict[str, str]) -> bytes:
+    """A line for each, which has nothing else that tells it from the others."""
+    ledger = load_ledger(name)
+    given = ledger.lines[0].given | WHOLE_MONTH[name]
+    frame = ledger.frame([Line("", given | each, ()) for each in said])
+    return frame.drop("x_role", strict=False).write_csv().encode()
+
+
+@pytest.mark.parametrize(
+    ("name", "columns"),
+    [
+        ("focus_file", ["ServiceName", "ServiceProviderName", "ProviderName", "PublisherName"]),
+        ("azure_export", ["Product", "PublisherName", "MeterName", "BenefitId", "ReservationId"]),
+        ("aws_cur", ["line_item_legal_entity", "line_item_tax_type"]),
+    ],
+)
+async def test_other_charges_that_cost_the_same_may_stand_in_two_files(
+    around: Surroundings, name: str, columns: list[str]
+) -> None:
+    around.deliver("a/bill.csv", month(name, *({column: "one"} for column in columns)))
+    around.deliver("b/bill.csv", month(name, *({column: "other"} for column in columns)))
+    await load(around, name)
+    assert around.heard.checks["no_row_stands_in_two_files"] == "PASSED"
+
+
+@pytest.mark.parametrize(
+    ("name", "invoice"), [("focus_file", "InvoiceId"), ("aws_cur", "bill_invoice_id")]
+)
+async def test_a_run_before_the_invoice_and_one_after_it_are_two_of_one_bill(
+    around: Surroundings, name: str, invoice: str
+) -> None:
+    around.deliver("a/bill.csv", month(name, {invoice: ""}))
+    around.deliver("b/bill.csv", month(name, {invoice: "I-1"}))
+    with pytest.raises(StepError, match="no_row_stands_in_two_files"):
+        await load(around, name)
