@@ -95,6 +95,27 @@ def test_what_is_typed_already_stays_what_it_is(value: Any, kind: Kind) -> None:
     assert bad(values, read(values, kind)) is None
 
 
+@pytest.mark.parametrize("kind", ["time", "end", "last_day"])
+@pytest.mark.parametrize(
+    ("type_", "beyond", "year"),
+    [
+        (pl.Datetime("us", "UTC"), 400 * 10**15, 14645),
+        (pl.Datetime("ms"), 400 * 10**12, 14645),
+        (pl.Datetime("ms"), -(10**14), -1199),
+        (pl.Datetime("ms"), 2**62, "beyond all"),
+        (pl.Date(), 10**7, 29349),
+        (pl.Date(), 2**30, "beyond all"),
+    ],
+)
+def test_a_time_of_a_year_that_is_none_of_pythons_is_refused(
+    type_: pl.DataType, beyond: int, year: object, kind: Kind
+) -> None:
+    values = pl.Series("v", [None, 0, beyond]).cast(type_)
+    found = read(values, kind)
+    assert bad(values, found) == Bad(2, f"a time of the year {year}")
+    assert found.is_null().to_list() == [True, False, True]
+
+
 @pytest.mark.parametrize(
     ("written", "fine"),
     [

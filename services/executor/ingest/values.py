@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import MAXYEAR, MINYEAR, UTC, datetime, timedelta
 from typing import Any, Literal
 
 import polars as pl
@@ -36,6 +36,7 @@ _SECOND, _MINUTE = 10**6, 60 * 10**6
 """In the unit of `INSTANT`."""
 _FIRST, _LAST = datetime(1, 1, 2, tzinfo=UTC), datetime(9999, 12, 30, tzinfo=UTC)
 """Between them every time has a next second, in every zone."""
+_TEMPORAL = (pl.Datetime, pl.Date)
 _BOOLS = {"true": True, "false": False, "1": True, "0": False, "yes": True, "no": False}
 
 
@@ -102,7 +103,10 @@ def bad(values: pl.Series, found: pl.Series) -> Bad | None:
     if not wrong.any():
         return None
     row = int(wrong.arg_max() or 0)
-    return Bad(row, values[row])
+    one = values.slice(row, 1)
+    if values.dtype in _TEMPORAL and not _has_a_year(one).item():
+        return Bad(row, f"a time of the year {one.dt.year().item() or 'beyond all'}")
+    return Bad(row, one.item())
 
 
 def decimals(value: pl.Expr, type_: pl.DataType, style: Style = PLAIN) -> pl.Expr:
@@ -178,8 +182,8 @@ def _instants(values: pl.Series, kind: Kind) -> pl.Series | None:
 
 def _in_utc(values: pl.Series, type_: pl.Datetime) -> pl.Series:
     if type_.time_zone is None:
-        return values.cast(pl.Datetime("us")).dt.replace_time_zone("UTC")
-    return values.dt.convert_time_zone("UTC").cast(INSTANT)
+        return values.cast(pl.Datetime("us"), strict=False).dt.replace_time_zone("UTC")
+    return values.dt.convert_time_zone("UTC").cast(INSTANT, strict=False)
 
 
 def _ended(found: pl.Series, kind: Kind) -> pl.Series | None:
@@ -197,8 +201,15 @@ def _ended(found: pl.Series, kind: Kind) -> pl.Series | None:
 def _different(values: pl.Series, kind: Kind, style: Style) -> pl.Series:
     """Exports repeat their times: each different text is read once."""
     different = values.drop_nulls().unique()
+    if values.dtype in _TEMPORAL:
+        different = different.filter(_has_a_year(different))
     times = [_time(value, kind, style) if value not in NOTHING else None for value in different]
     return spread(values, different, pl.Series(times, dtype=INSTANT))
+
+
+def _has_a_year(times: pl.Series) -> pl.Series:
+    """That Python's times have."""
+    return times.dt.year().is_between(MINYEAR, MAXYEAR).fill_null(value=False)
 
 
 def spread(values: pl.Series, different: pl.Series, made: pl.Series) -> pl.Series:
