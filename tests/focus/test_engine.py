@@ -475,6 +475,17 @@ def test_amounts_are_of_the_currency_that_they_are_said_to_be(
     ).row(0) == (priced_in, effective and Decimal(effective), Decimal(listed))
 
 
+def test_the_senders_own_columns_of_like_names_are_all_kept() -> None:
+    ledger = load_ledger("focus_file")
+    own = {"x_a_b": "1", "x_ab": "2", "x_AB_": "3", "x_a-b": "4", "x_provider_name": "mine"}
+    frame = ledger.frame(ledger.lines[:1]).with_columns(ProviderName=pl.lit("AWS"))
+    found, _ = convert(
+        frame.with_columns(pl.lit(v).alias(k) for k, v in own.items()), load_mapping("focus_file")
+    )
+    names = ["x_a_b", "x_ab", "x_ab_", "x_a_b_", "x_provider_name_", "x_provider_name"]
+    assert found.select(names).row(0) == ("1", "2", "3", "4", "mine", "AWS")
+
+
 def _first_with(own: dict[str, str]) -> pl.DataFrame:
     return FIRST.with_columns(pl.lit(value).alias(name) for name, value in own.items())
 
@@ -505,6 +516,13 @@ def test_columns_of_a_bill_are_kept_under_one_name_however_they_are_written() ->
         "x_bill_bill_type": FIRST["bill_bill_type"][0],
     } == found.row(0, named=True)
     assert converter.tally.absent == frozenset({"no_such"})
+
+
+def test_columns_of_a_bill_of_like_names_are_all_kept() -> None:
+    own = {"costCategory/a_b": "1", "costCategory/ab": "2", "costCategory/a-b": "3"}
+    found, _ = convert(_first_with(own), AWS.model_copy(update={"kept": ("costCategory/*",)}))
+    names = ["x_cost_category_a_b", "x_cost_category_ab", "x_cost_category_a_b_"]
+    assert found.select(names).row(0) == ("1", "2", "3")
 
 
 def test_all_columns_are_kept_but_tags_and_what_the_platform_says() -> None:

@@ -35,6 +35,8 @@ class SourceColumn(_Part):
     """What an amount counts as in rows that have none."""
     names: tuple[str, ...] = ()
     """Other headers for the same thing; case and punctuation never matter."""
+    header: str = ""
+    """The only header that it is found under, where case and punctuation do matter."""
     decimals: int = Field(default=18, ge=0, le=18)
     """How many an amount may have; of what is in cents two fewer than are kept."""
     in_some_bills: bool = False

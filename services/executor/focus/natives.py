@@ -1,7 +1,7 @@
 """Columns that a sender has of its own beside those of FOCUS: kept under their names."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 
 from services.executor.focus.mapping import Mapping, SourceColumn
 from services.executor.focus.source import english, plain
@@ -20,18 +20,18 @@ def is_native(column: str) -> bool:
 
 
 def with_natives(mapping: Mapping, header: Sequence[str]) -> Mapping:
-    """The mapping with what this export has; names in small letters, as tables tell none apart."""
+    """The mapping with what this export has; names in small letters, as tables tell none apart.
+
+    One that is a name of the mapping's own gets `_` behind it.
+    """
     if not mapping.natives:
         return mapping
-    taken, kept = {f"{PREFIX}{name}" for name in mapping.keep}, dict[str, str]()
-    for name in header:
-        column = column_name(name).lower()
-        if is_native(column) and column not in taken:
-            kept.setdefault(plain(name), column)
     source, keep = dict(mapping.source), dict(mapping.keep)
-    for number, (said, column) in enumerate(kept.items()):
-        source[f"native_{number}"] = SourceColumn(type="json", names=(said,))
-        keep.setdefault(column.removeprefix(PREFIX), f"native_{number}")
+    columns = {name: column_name(name).lower() for name in header}
+    natives = (name for name, column in columns.items() if is_native(column))
+    for number, name in enumerate(natives):
+        source[f"native_{number}"] = SourceColumn(type="json", header=name)
+        keep[_free(columns[name].removeprefix(PREFIX), keep)] = f"native_{number}"
     return mapping.model_copy(update={"source": source, "keep": keep})
 
 
@@ -43,21 +43,27 @@ def with_kept(mapping: Mapping, header: Sequence[str]) -> tuple[Mapping, frozens
     if not mapping.kept:
         return mapping, frozenset()
     prefixes = tuple(p.prefix for parts in mapping.objects.values() for p in parts if p.prefix)
-    there = {plain(name): name for name in header if not name.startswith(prefixes)}
-    chosen, absent = dict[str, str](), set[str]()
+    there = {name: plain(name) for name in header if not name.startswith(prefixes)}
+    chosen, absent = set[str](), set[str]()
     for wanted in mapping.kept:
-        found = {said: name for said, name in there.items() if _is(said, wanted)}
+        found = {name for name, said in there.items() if _is(said, wanted)}
         chosen |= found
         if not found and wanted != EVERY:
             absent.add(wanted)
     said_so = {plain(name): name for name in mapping.source}
     source, keep = dict(mapping.source), dict(mapping.keep)
-    for number, said in enumerate(name for name in there if name in chosen):
-        column = f"{PREFIX}{_in_words(said_so.get(said, there[said])).removeprefix(PREFIX)}"
-        if is_native(column) and column.removeprefix(PREFIX) not in keep:
-            source[f"kept_{number}"] = SourceColumn(type="json", names=(said,))
-            keep[column.removeprefix(PREFIX)] = f"kept_{number}"
+    for number, name in enumerate(name for name in there if name in chosen):
+        column = _in_words(said_so.get(there[name], name)).removeprefix(PREFIX)
+        if is_native(f"{PREFIX}{column}") and column not in mapping.keep:
+            source[f"kept_{number}"] = SourceColumn(type="json", header=name)
+            keep[_free(column, keep)] = f"kept_{number}"
     return mapping.model_copy(update={"source": source, "keep": keep}), frozenset(absent)
+
+
+def _free(column: str, taken: Container[str]) -> str:
+    while column in taken:
+        column += "_"
+    return column
 
 
 def _is(said: str, wanted: str) -> bool:

@@ -65,9 +65,11 @@ def english(header: str) -> str:
 
 def headers_of(mapping: FocusMapping, kind: str) -> frozenset[str]:
     """The headers of columns of a kind, as `plain` has them."""
-    columns = mapping.source.items()
     return frozenset(
-        plain(each) for name, rule in columns if rule.type == kind for each in (name, *rule.names)
+        plain(each)
+        for name, rule in mapping.source.items()
+        if rule.type == kind
+        for each in ([rule.header] if rule.header else [name, *rule.names])
     )
 
 
@@ -246,6 +248,9 @@ def _resolve(mapping: FocusMapping, header: Sequence[str]) -> Mapping[str, str]:
             by_plain.setdefault(plain(in_parentheses.group(1)), name)
     found = {}
     for name, rule in mapping.source.items():
+        if rule.header:
+            found[name] = rule.header
+            continue
         for candidate in (name, *rule.names):
             if plain(candidate) in by_plain:
                 found[name] = by_plain[plain(candidate)]

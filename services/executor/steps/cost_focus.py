@@ -50,7 +50,7 @@ from services.executor.steps.targets import target_of
 from services.executor.steps.tools import Tools
 from services.executor.steps.variables import fill_name
 
-ENGINE_VERSION = 3
+ENGINE_VERSION = 4
 ALL = "all"
 Kept = Annotated[str, Field(max_length=2000)]
 PLACE = frozenset({"x_file", "x_row"})
