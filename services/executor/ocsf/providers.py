@@ -192,7 +192,8 @@ def _inner(record: Record, name: str) -> Record:
 
 def _in_camel_case(record: Record) -> Record:
     """`next_steps` as `nextSteps`. Where a file has both, each row fills one of them."""
-    return {_camel(name): value for name, value in record.items() if value is not None}
+    snakes = [name for name in record if "_" in name and record[name] is not None]
+    return {**record, **{_camel(name): record[name] for name in snakes}} if snakes else record
 
 
 @lru_cache(1024)
