@@ -1,18 +1,42 @@
 """Messages about what a tenant's clouds and services cost, from its FOCUS tables."""
 
+import re
 from datetime import date
 from decimal import Decimal
+from enum import StrEnum
 
 from pydantic import Field
 
 from contracts.identifiers import TenantId
 from contracts.message import Part, Query, Reply, Service, Utc
 
-DIMENSION = (
-    r"^(service|category|account|billing_account|region|provider|source|charge|resource|day|month"
-    r'|tag:[^"\\\x00-\x1f]{1,128})$'
-)
+TAG = "tag:"
+_TAG = re.compile(TAG + r'[^"\\\x00-\x1f]{1,128}')
 MOST_ROWS = 1000
+
+
+class Dimension(StrEnum):
+    """What charges are grouped by, beside a tag of theirs (`tag:NAME`)."""
+
+    SERVICE = "service"
+    CATEGORY = "category"
+    ACCOUNT = "account"
+    BILLING_ACCOUNT = "billing_account"
+    REGION = "region"
+    PROVIDER = "provider"
+    SOURCE = "source"
+    CHARGE = "charge"
+    RESOURCE = "resource"
+    DAY = "day"
+    MONTH = "month"
+
+
+DIMENSIONS = ", ".join([*Dimension, f"{TAG}NAME"])
+"""All of them, to be told."""
+
+
+def is_dimension(name: str) -> bool:
+    return name in frozenset(Dimension) or _TAG.fullmatch(name) is not None
 
 
 class CostRowPart(Part):
@@ -31,7 +55,7 @@ class CostRowPart(Part):
 class GetCostV1(Query, type="cost.get.v1", to=Service.EXECUTOR):
     tenant_id: TenantId
     group_by: tuple[str, ...] = Field(default=("service",), max_length=4)
-    """Each as `DIMENSION` says, e.g. `service`, `month`, `tag:team`."""
+    """Each one a `Dimension` or a tag, e.g. `service`, `month`, `tag:team`."""
     from_date: date
     to_date: date
     """Both inclusive: days in which charges began."""

@@ -9,12 +9,15 @@ from datetime import timedelta
 from typing import Any
 
 from contracts.costs import (
+    DIMENSIONS,
+    TAG,
     CostChangePart,
     CostChangesV1,
     CostRowPart,
     CostSourcePart,
     CostSourcesV1,
     CostV1,
+    Dimension,
     GetCostChangesV1,
     GetCostSourcesV1,
     GetCostV1,
@@ -30,19 +33,18 @@ from libs.warehouse.warehouse import Warehouse
 
 MOST_BYTES = 1 << 40
 MOST_SOURCES = 1000
-TAG = "tag:"
-DIMENSIONS: Mapping[str, str] = {
-    "service": "ServiceName",
-    "category": "ServiceCategory",
-    "account": "SubAccountId",
-    "billing_account": "BillingAccountId",
-    "region": "RegionId",
-    "provider": "ServiceProviderName",
-    "source": "x_provider",
-    "charge": "ChargeCategory",
-    "resource": "ResourceId",
-    "day": "FORMAT_TIMESTAMP('%Y-%m-%d', ChargePeriodStart)",
-    "month": "FORMAT_TIMESTAMP('%Y-%m', BillingPeriodStart)",
+COLUMNS: Mapping[str, str] = {
+    Dimension.SERVICE: "ServiceName",
+    Dimension.CATEGORY: "ServiceCategory",
+    Dimension.ACCOUNT: "SubAccountId",
+    Dimension.BILLING_ACCOUNT: "BillingAccountId",
+    Dimension.REGION: "RegionId",
+    Dimension.PROVIDER: "ServiceProviderName",
+    Dimension.SOURCE: "x_provider",
+    Dimension.CHARGE: "ChargeCategory",
+    Dimension.RESOURCE: "ResourceId",
+    Dimension.DAY: "FORMAT_TIMESTAMP('%Y-%m-%d', ChargePeriodStart)",
+    Dimension.MONTH: "FORMAT_TIMESTAMP('%Y-%m', BillingPeriodStart)",
 }
 
 
@@ -63,8 +65,8 @@ class Costs:
             if name.startswith(TAG):
                 parameters[f"tag_{number}"] = f'$."{name.removeprefix(TAG)}"'
                 dimensions.append(f"JSON_VALUE(Tags, @tag_{number})")
-            elif name in DIMENSIONS:
-                dimensions.append(DIMENSIONS[name])
+            elif name in COLUMNS:
+                dimensions.append(COLUMNS[name])
             else:
                 return [_unknown(query.tenant_id, name)]
         parameters |= {
@@ -155,6 +157,5 @@ def _change(row: Mapping[str, Any]) -> CostChangePart:
 
 
 def _unknown(tenant: TenantId, name: str) -> CommandRefusedV1:
-    known = ", ".join([*DIMENSIONS, "tag:<name>"])
-    detail = f"group_by: {name[:100]!r} is none of {known}"
+    detail = f"group_by: {name[:100]!r} is none of {DIMENSIONS}"
     return CommandRefusedV1(tenant_id=tenant, code="invalid_request", detail=detail)

@@ -1,6 +1,5 @@
 """Endpoints for what a tenant's clouds cost, and which billing periods have changed."""
 
-import re
 from datetime import date, timedelta
 from decimal import Decimal
 from typing import Annotated, Any
@@ -8,7 +7,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, ConfigDict, Field
 
 from contracts.costs import (
-    DIMENSION,
+    DIMENSIONS,
     MOST_ROWS,
     CostChangePart,
     CostChangesV1,
@@ -19,6 +18,7 @@ from contracts.costs import (
     GetCostChangesV1,
     GetCostSourcesV1,
     GetCostV1,
+    is_dimension,
 )
 from contracts.message import Part
 from libs.clock import earlier
@@ -78,10 +78,10 @@ def _listed(value: Any) -> Any:
 
 class CostQuery(Query):
     group_by: Annotated[tuple[str, ...], BeforeValidator(_listed)] = Field(
-        default=("service",), max_length=4
+        default=("service",),
+        max_length=4,
+        description=f"Up to four, with commas between: {DIMENSIONS}. The source is by what bill.",
     )
-    """Up to four, separated by commas: service, category, account, billing_account, region,
-    provider, source (by what bill it came), charge, resource, day, month, tag:NAME."""
     from_date: Day | None = Field(default=None, alias="from")
     """First day; thirty days before the last one unless said."""
     to_date: Day | None = Field(default=None, alias="to")
@@ -145,8 +145,8 @@ class CostRoutes:
     async def cost(self, call: Call, query: CostQuery) -> CostShown:
         """Sum what your clouds and services cost, the dearest first."""
         for name in query.group_by:
-            if not re.fullmatch(DIMENSION.strip("^$"), name):
-                raise _fault("group_by", f"{name[:100]!r} is nothing to group by")
+            if not is_dimension(name):
+                raise _fault("group_by", f"{name[:100]!r} is none of {DIMENSIONS}")
         last = query.to_date or self._edge.clock().date()
         first = query.from_date or earlier(last, timedelta(days=DAYS))
         if first > last:
