@@ -39,6 +39,7 @@ class Clouds(Provider):
     objects: dict[str, bytes] = field(default_factory=dict)
     findings: list[dict[str, object]] = field(default_factory=list)
     modified: dict[str, str] = field(default_factory=dict)
+    tags: dict[str, str] = field(default_factory=dict)
     packing: dict[str, str] = field(default_factory=dict)
     """Of some objects: how their content is said to be packed."""
     cut: dict[str, int] = field(default_factory=dict)
@@ -204,6 +205,7 @@ class Clouds(Provider):
         if request.query.get("sig") == "for GET only" and request.method == "HEAD":
             return web.Response(status=403)
         name = request.match_info["name"]
+        name = f"{name}?{request.query['part']}" if "part" in request.query else name
         if name not in self.objects:
             return web.Response(status=404)
         wanted = request.headers.get("Authorization")
@@ -242,6 +244,8 @@ class Clouds(Provider):
         return sorted(name for name in self.objects if name.startswith(prefix))
 
     def _etag(self, name: str) -> str:
+        if name in self.tags:
+            return self.tags[name]
         return f'"{hashlib.md5(self.objects[name], usedforsecurity=False).hexdigest()}"'
 
     def _new_token(self) -> web.Response:

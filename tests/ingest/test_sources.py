@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from libs.outgoing.client import Outgoing, OutgoingRules
+from services.executor.ingest.deliveries import Deliveries, Delivery
 from services.executor.ingest.errors import ChangedError
 from services.executor.ingest.places import Either, LandingBucket, LocalFolder, find
 from services.executor.steps.step import Credential, StepError, StepRetryError
@@ -224,6 +225,42 @@ async def test_a_signed_url_is_read_and_its_signature_kept_out_of_the_rows(
     url = f"{clouds.url}/web/plain/x.csv?sig=for%20GET%20only"
     assert (await around.run("ingest.file", config(url))).rows == 2
     assert await loaded_files(around) == ["web/plain/x.csv"]
+
+
+@pytest.mark.parametrize("kind", ["export", "plain"])
+async def test_files_whose_urls_differ_in_a_query_are_two(
+    around: Surroundings, clouds: Clouds, kind: str
+) -> None:
+    """Also where both are equally long and of one time, and when rows of one are tried again."""
+    clouds.objects |= {
+        f"{kind}/x?1": b"id,cost\na,1\nb,oops\n",
+        f"{kind}/x?2": b"id,cost\nc,2\nd,1234\n",
+    }
+    clouds.tags |= dict.fromkeys(clouds.objects, '"same"')
+    urls = [f"{clouds.url}/web/{kind}/x?part={part}&sig=canary" for part in (1, 2)]
+    said = config("", format="csv", contract="discard_row")
+    said |= {"files": [*urls, urls[0]], "columns": {"id": "text", "cost": "decimal"}}
+    assert (await around.run("ingest.file", said)).rows == 3
+    first, second = await loaded_files(around)
+    assert first.startswith(f"127.0.0.1/web/{kind}/x (")
+    assert "canary" not in first + second
+    replay = {k: said[k] for k in ("target_table", "slice", "contract", "columns")}
+    assert (await around.run("ingest.replay", replay)).rows == 3
+    rows = await around.rows("SELECT id FROM $.raw ORDER BY id")
+    assert [row["id"] for row in rows] == ["a", "c", "d"]
+    clouds.objects[f"{kind}/x?2"] += b"e,a\n"
+    clouds.tags[f"{kind}/x?2"] = '"other"'
+    with pytest.raises(StepError, match=r"x \([0-9a-f]{12}\), line 4, column cost"):
+        await around.run("ingest.file", {**said, "contract": "evolve", "files": urls[::-1]})
+
+
+async def test_files_that_once_had_one_name_are_not_tried_again(around: Surroundings) -> None:
+    tenant, files = str(around.tenant), ("h/x", "h/x")
+    before = Delivery(load_id="l", files=files, aside=1)
+    deliveries = Deliveries(around.tools.data)
+    await deliveries.commit(tenant, f"{tenant}.raw", "2026-11", before)
+    with pytest.raises(StepError, match=r"one name: run its `ingest\.file` step again"):
+        await around.run("ingest.replay", {"target_table": "${tenant_id}.raw", "slice": "2026-11"})
 
 
 async def test_both_places_are_named_where_a_file_may_have_been_left(around: Surroundings) -> None:

@@ -45,6 +45,10 @@ class Place(Protocol):
     name: str
     """What a tenant calls it."""
 
+    @property
+    def address(self) -> str:
+        """Tells it from all others; may hold what lets us in, so that nobody is shown it."""
+
     def below(self, prefix: str) -> AsyncIterator[FoundFile]:
         """All files whose names begin like this, by name. Raises `IngestError`."""
 
@@ -57,7 +61,7 @@ class LandingBucket:
 
     def __init__(self, objects: Objects, tenant: str) -> None:
         self._objects, self._root = objects, f"landing/{tenant}/"
-        self.name = f"gs://{objects.bucket}/{self._root}"
+        self.name = self.address = f"gs://{objects.bucket}/{self._root}"
 
     async def below(self, prefix: str) -> AsyncIterator[FoundFile]:
         for found in await self._objects.list(self._root + prefix, MOST_LISTED):
@@ -90,6 +94,7 @@ class LocalFolder:
     def __init__(self, root: Path, tenant: str) -> None:
         self._folder = root.resolve() / tenant
         self.name = f"your folder of {root.name}"
+        self.address = str(self._folder)
 
     async def below(self, prefix: str) -> AsyncIterator[FoundFile]:
         for path in sorted(self._folder.rglob("*")):
@@ -111,7 +116,7 @@ class Either:
 
     def __init__(self, first: LocalFolder, second: LandingBucket) -> None:
         self._first, self._second = first, second
-        self.name = f"{first.name} and in {second.name}"
+        self.name = self.address = f"{first.name} and in {second.name}"
 
     async def below(self, prefix: str) -> AsyncIterator[FoundFile]:
         found = {file.name: file async for file in self._second.below(prefix)}

@@ -110,7 +110,7 @@ class RemotePlace:
 
     def __init__(self, store: Store, reached: Reached) -> None:
         self._store, self._reached = store, reached
-        self.name = store.name
+        self.name = self.address = store.name
 
     async def below(self, prefix: str) -> AsyncIterator[FoundFile]:
         after = ""
@@ -134,7 +134,7 @@ class WebPlace:
     def __init__(self, file: WebFile, reached: Reached, unknown: str) -> None:
         """`unknown` stands for the checksum of a file whose server tells none."""
         self._file, self._reached, self._unknown = file, reached, unknown
-        self.name = file.name
+        self.name, self.address = file.name, file.url
         self._exact = file.url.isascii()
 
     async def below(self, prefix: str) -> AsyncIterator[FoundFile]:

@@ -5,6 +5,7 @@ same files read in the same way are not loaded again.
 """
 
 import asyncio
+import hashlib
 from collections import Counter
 from collections.abc import (
     AsyncIterator,
@@ -62,6 +63,8 @@ from services.executor.steps.variables import fill_name
 
 READERS: Mapping[Format, int] = {"csv": 2, "parquet": 2, "ndjson": 3, "openai": 3}
 """A reader that reads differently has another number; what the others read stays loaded."""
+DIGITS = 12
+"""Of an address's digest."""
 FindAll = Callable[[], Awaitable[Sequence["_Found"]]]
 Files = Annotated[str, Field(min_length=1, max_length=2000)]
 Some = Files | Annotated[tuple[Files, ...], Field(min_length=1)]
@@ -125,7 +128,7 @@ class IngestFile(StepType):
             files = [one.file for one in found]
             format_ = "openai" if kind == "openai" else config.format
             formats = {format_ or format_of(file.name) for file in files}
-            load_id = load_id_of(files, config.reading(formats))
+            load_id = load_id_of(files, {**config.reading(formats), **_told_apart(found)})
             roles = {one.name: one.role for one in found if one.role}
             names = tuple(one.name for one in found)
             target = Target(table, slice_, load_id, names, roles)
@@ -189,15 +192,16 @@ class IngestFile(StepType):
         wanted = [(role, files) for role, files in filled if files]
         # What is delivered alone is all there is: its role tells it from nothing.
         several = len({role for role, _ in wanted}) > 1
-        found: dict[tuple[str, FoundFile], _Source] = {}
+        found: dict[tuple[str, str], _Found] = {}
         for role, files in wanted:
             place, pattern = await self._place(given, config, files)
             whole = Whole(await find(place, pattern))
             if kind:
                 whole = await delivered(place, kind, whole.files, spool, month_of(slice_))
             source = _Source(place, f"{pattern} in {place.name}", whole.at)
-            found |= {(role if several else "", file): source for file in whole.files}
-        return _named(found)
+            for file in whole.files:
+                _add(found, _Found(file, source, file.name, role if several else ""))
+        return _named(list(found.values()))
 
     async def _place(self, given: StepRun, config: Config, files: str) -> tuple[Place, str]:
         tools, request = self._tools, given.request
@@ -280,18 +284,40 @@ def _written(files: Some | dict[str, Some]) -> Iterator[tuple[str, str]]:
             yield role, one
 
 
-def _named(found: dict[tuple[str, FoundFile], _Source]) -> list[_Found]:
-    """Files of one name in several places have their place's name in front of it."""
-    times = Counter(file.name for _, file in found)
-    roles: dict[str, str] = {}
-    named = []
-    for (role, file), source in found.items():
-        name = file.name if times[file.name] == 1 else f"{source.place.name}/{file.name}"
-        if roles.setdefault(name, role) != role:
-            detail = f"{name} is found as {roles[name]} and as {role}: give each role its own files"
-            raise StepError("invalid_config", detail)
-        named.append(_Found(file, source, name, role))
-    return named
+def _add(found: dict[tuple[str, str], _Found], one: _Found) -> None:
+    """A file that is found again is one, and has one role. Raises `StepError`."""
+    before = found.setdefault((one.source.place.address, one.file.name), one)
+    if before.role != one.role:
+        roles = f"as {before.role} and as {one.role}"
+        detail = f"{_with_place(one)} is found {roles}: give each role its own files"
+        raise StepError("invalid_config", detail)
+
+
+def _named(found: Sequence[_Found]) -> list[_Found]:
+    """Each gets a name of its own.
+
+    Where others are called alike, its place's name stands in front of it; where that is not
+    enough, as for URLs that differ in a query, a digest of its address stands behind it.
+    """
+    for longer in (_with_place, _with_digest):
+        times = Counter(one.name for one in found)
+        found = [one if times[one.name] == 1 else replace(one, name=longer(one)) for one in found]
+    return list(found)
+
+
+def _told_apart(found: Sequence[_Found]) -> dict[str, object]:
+    """Part of what a load is named of, where an earlier release gave one name to several files."""
+    alike = len({_with_place(one) for one in found}) < len(found)
+    return {"told_apart": True} if alike else {}
+
+
+def _with_place(one: _Found) -> str:
+    return f"{one.source.place.name}/{one.file.name}"
+
+
+def _with_digest(one: _Found) -> str:
+    digest = hashlib.sha256(one.source.place.address.encode()).hexdigest()
+    return f"{one.name} ({digest[:DIGITS]})"
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,6 +57,7 @@ class IngestReplay(StepType):
             if not current.aside:
                 given.tell.progress(rows=current.rows, note="nothing is in quarantine")
                 return StepResult(current.rows)
+            _check_names(current)
             aside = await self._aside(table, slice_)
             said = f"{current.load_id} {config.model_dump_json()}".encode()
             load_id = hashlib.sha256(said).hexdigest()[:32]
@@ -104,6 +105,13 @@ class IngestReplay(StepType):
                 row = int(which[error.row])
                 raise ColumnConflictError(file, row, error.column, error.problem) from None
             yield replace(trial.of(frame, file, which), written=True)
+
+
+def _check_names(current: Delivery) -> None:
+    """Rows of files that an earlier release gave one name are not told apart: `StepError`."""
+    if len(set(current.files)) < len(current.files):
+        detail = "several files of this slice have one name: run its `ingest.file` step again first"
+        raise StepError("files_alike", detail)
 
 
 def _style(config: Config, current: Delivery) -> Style:
