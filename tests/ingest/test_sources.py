@@ -8,6 +8,7 @@ from datetime import datetime
 from decimal import Decimal
 from io import BytesIO
 from pathlib import Path
+from threading import get_ident
 from typing import Any
 
 import orjson
@@ -18,11 +19,27 @@ import pytest
 from libs.outgoing.client import Outgoing, OutgoingRules
 from services.executor.ingest.deliveries import Deliveries, Delivery
 from services.executor.ingest.errors import ChangedError
-from services.executor.ingest.places import Either, LandingBucket, LocalFolder, find
+from services.executor.ingest.places import (
+    Either,
+    FoundFile,
+    LandingBucket,
+    LocalFolder,
+    find,
+)
+from services.executor.ingest.stores import S3, AzureBlob, BadListingError
 from services.executor.steps.step import Credential, StepError, StepRetryError
 from tests.ingest.clouds import AWS_KEYS, PRINCIPAL, SIGNATURE, Clouds, serve_clouds
 from tests.ingest.surroundings import Surroundings, emulators
 
+AZURE = (
+    "<r><Blobs><Blob><Name>a</Name><Properties><Content-Length>{}</Content-Length>"
+    "<Last-Modified>{}</Last-Modified><Etag>e</Etag></Properties></Blob></Blobs></r>"
+)
+TIMES = [
+    "Sun, 01 Nov 2026 00:00:00 +0100",
+    "Wed, 04 Nov 2026 01:00:00 GMT",
+    "Fri, 20 Nov 2026 01:00:00 GMT",
+]
 START = 1793491200  # of November 2026, in seconds
 BILL = b"account,cost\n007,1.5\n008,2\n"
 OBJECTS = {
@@ -207,6 +224,91 @@ async def test_a_listing_that_is_a_bomb_is_refused(around: Surroundings, clouds:
     clouds.objects["bomb.xml/"] = b'<!DOCTYPE x [<!ENTITY a "aaaa">]><x>&a;</x>'
     with pytest.raises(StepError, match="the answer to a listing is none"):
         await around.run("ingest.file", config("s3://bomb.xml/x/*", endpoint=f"{clouds.url}/web"))
+
+
+async def test_listings_are_read_beside_what_else_is_done(
+    around: Surroundings, clouds: Clouds, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = set[int]()
+
+    def listed(store: S3, body: bytes) -> tuple[list[FoundFile], str]:
+        read.add(get_ident())
+        return plain(store, body)
+
+    plain = S3.listed
+    monkeypatch.setattr(S3, "listed", listed)
+    assert (await around.run("ingest.file", s3(clouds))).rows == 6
+    assert get_ident() not in read
+    assert read
+
+
+ENTITIES = '<!ENTITY a "{}">'.format("x" * 1000) + '<!ENTITY b "{}">'.format("&a;" * 1000)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "utf-16-le", "utf-16-be", "cp1252"])
+@pytest.mark.parametrize("entities", [f"r [{ENTITIES}]", 'r SYSTEM "file:///x"', "r"])
+@pytest.mark.parametrize("store", [S3("b", "r"), AzureBlob("a", "c")], ids=["S3", "Azure"])
+def test_a_listing_that_says_what_it_may_hold_is_refused_however_it_is_written(
+    store: S3 | AzureBlob, encoding: str, entities: str
+) -> None:
+    said = f'<?xml version="1.0" encoding="{encoding[:6]}"?>'
+    good, bad = (f"{said}{one}<r><Key>&amp;</Key></r>" for one in ("", f"<!DOCTYPE {entities}>"))
+    mark = {"utf-16-le": "\ufeff", "utf-16-be": "\ufeff"}.get(encoding, "")
+    assert store.listed((mark + good).encode(encoding)) == ([], "")
+    with pytest.raises(BadListingError):
+        store.listed((mark + bad).encode(encoding))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        *(b"", b"<r>", b"<r></r><r/>", b"\xff<r/>", b"{}"),
+        *(b'<?xml version="1.0" encoding="%s"?><r/>' % each for each in (b"gb2312", b"none")),
+    ],
+)
+def test_what_is_no_listing_is_refused(body: bytes) -> None:
+    with pytest.raises(BadListingError):
+        S3("b", "r").listed(body)
+
+
+@pytest.mark.parametrize(
+    ("store", "body"),
+    [
+        (S3("b", "r"), b"<r><Contents><Key>a</Key><Size>much</Size></Contents></r>"),
+        (AzureBlob("a", "c"), AZURE.format("much", TIMES[0]).encode()),
+        (AzureBlob("a", "c"), AZURE.format("1", "yesterday").encode()),
+    ],
+)
+def test_a_listing_of_what_is_no_number_or_time_is_refused(
+    store: S3 | AzureBlob, body: bytes
+) -> None:
+    with pytest.raises(BadListingError):
+        store.listed(body)
+
+
+def test_times_of_azure_come_in_their_order() -> None:
+    found = [AzureBlob("a", "c").listed(AZURE.format("1", at).encode())[0][0] for at in TIMES]
+    times = [file.modified for file in found]
+    assert times == sorted(times)
+    assert times[0] == "2026-10-31T23:00:00.000000Z"
+    (unsaid,), _ = AzureBlob("a", "c").listed(AZURE.format("1", "").encode())
+    assert unsaid.modified == ""
+
+
+async def test_the_newest_manifest_in_azure_counts(around: Surroundings, clouds: Clouds) -> None:
+    """A report of AWS that was copied there; in their texts, Wednesday is behind Friday."""
+    for turn, (day, rows) in enumerate(zip(TIMES, (1, 2, 3), strict=True)):
+        name = f"cur/2026-11/{2 - turn}"
+        clouds.objects |= {
+            f"{name}/m.json": aws_manifest(f"{name}/r.csv"),
+            f"{name}/r.csv": b"account\n" + b"007\n" * rows,
+        }
+        clouds.modified[f"{name}/m.json"] = day
+    said = {**azure(clouds), "files": "az://account1/exports/cur/*/*/m.json", "manifest": "aws"}
+    assert (await around.run("ingest.file", said)).rows == 3
+    del clouds.objects["cur/2026-11/0/r.csv"]
+    with pytest.raises(StepError, match=r"is of 2026-11-04T01:00:00\.000000Z, and the table holds"):
+        await around.run("ingest.file", said)
 
 
 async def test_a_file_by_https(around: Surroundings, clouds: Clouds) -> None:

@@ -66,7 +66,7 @@ class LandingBucket:
     async def below(self, prefix: str) -> AsyncIterator[FoundFile]:
         for found in await self._objects.list(self._root + prefix, MOST_LISTED):
             name = found.name.removeprefix(self._root)
-            at = _written(found.updated)
+            at = written(found.updated)
             yield FoundFile(name, found.size, found.checksum, at, found.generation)
 
     async def fetch(self, file: FoundFile, spool: Path) -> Path:
@@ -102,7 +102,7 @@ class LocalFolder:
             inside = path.resolve().is_relative_to(self._folder)
             if path.is_file() and inside and name.startswith(prefix):
                 known = path.stat()
-                modified = _written(datetime.fromtimestamp(known.st_mtime, UTC))
+                modified = written(datetime.fromtimestamp(known.st_mtime, UTC))
                 yield FoundFile(name, known.st_size, _digest(path), modified)
 
     async def fetch(self, file: FoundFile, spool: Path) -> Path:  # noqa: ARG002
@@ -167,7 +167,7 @@ def matches(name: str, parts: Sequence[str]) -> bool:
     )
 
 
-def _written(at: datetime | None) -> str:
+def written(at: datetime | None) -> str:
     """So that texts come in the order of their times."""
     return f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%fZ}" if at is not None else ""
 

@@ -1,5 +1,6 @@
 """Files of a tenant's own buckets, by HTTP, through the one guarded way out."""
 
+import asyncio
 import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
@@ -116,7 +117,7 @@ class RemotePlace:
         after = ""
         while True:
             answer = await self._reached.answer(self._store.listing(prefix, after))
-            files, following = self._store.listed(answer.body)
+            files, following = await asyncio.to_thread(self._store.listed, answer.body)
             for file in files:
                 yield file
             if not following or following == after:

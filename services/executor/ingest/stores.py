@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from typing import Protocol
 from urllib.parse import quote, unquote, urlencode, urlsplit
 from xml.etree import ElementTree as ET
@@ -10,9 +11,10 @@ import orjson
 
 from libs.outgoing.client import Call
 from services.executor.ingest.errors import IngestError
-from services.executor.ingest.places import FoundFile
+from services.executor.ingest.places import FoundFile, written
 
 PAGE = 1000
+_PIECE = 16 << 10
 _S3 = "{http://s3.amazonaws.com/doc/2006-03-01/}"
 _AZURE_VERSION = {"x-ms-version": "2023-11-03"}
 
@@ -63,7 +65,7 @@ class S3:
         found = [
             FoundFile(
                 _text(item, f"{space}Key"),
-                int(_text(item, f"{space}Size") or 0),
+                _number(self.name, _text(item, f"{space}Size")),
                 _text(item, f"{space}ETag"),
                 _text(item, f"{space}LastModified"),
             )
@@ -160,8 +162,9 @@ class AzureBlob:
                 raise BadListingError(self.name)
             etag = _text(facts, "Etag")
             tag = etag if etag.startswith('"') else f'"{etag}"'
-            size = int(_text(facts, "Content-Length") or 0)
-            yield FoundFile(_text(blob, "Name"), size, tag, _text(facts, "Last-Modified"))
+            size = _number(self.name, _text(facts, "Content-Length"))
+            at = _time(self.name, _text(facts, "Last-Modified"))
+            yield FoundFile(_text(blob, "Name"), size, tag, at)
 
     def _signed(self, url: str) -> str:
         if not self.signature:
@@ -194,12 +197,39 @@ def _query(asked: dict[str, str]) -> str:
     return urlencode(asked, quote_via=quote, safe="-_.~")
 
 
+class _Declared(Exception):  # noqa: N818  a sign, not an error
+    """It says what it may hold, as no listing does."""
+
+
+class _Plain(ET.TreeBuilder):
+    def doctype(self, *_: object) -> None:
+        raise _Declared
+
+
 def _xml(where: str, body: bytes) -> ET.Element:
-    if b"<!DOCTYPE" in body or b"<!ENTITY" in body:
-        raise BadListingError(where)
+    """However it is encoded. Without entities there is no bomb."""
+    parser = ET.XMLParser(target=_Plain())  # noqa: S314
     try:
-        return ET.fromstring(body)  # noqa: S314  without entities there is no bomb
-    except ET.ParseError:
+        # What stands in a piece behind a declaration is still read, though for nothing.
+        for at in range(0, len(body), _PIECE):
+            parser.feed(body[at : at + _PIECE])
+        return parser.close()
+    except (_Declared, ET.ParseError, LookupError, ValueError):  # encodings that it does not know
+        raise BadListingError(where) from None
+
+
+def _number(where: str, said: str) -> int:
+    try:
+        return int(said or 0)
+    except ValueError:
+        raise BadListingError(where) from None
+
+
+def _time(where: str, said: str) -> str:
+    """Of one as mails write it; empty where none is said."""
+    try:
+        return written(parsedate_to_datetime(said)) if said else ""
+    except ValueError:
         raise BadListingError(where) from None
 
 
