@@ -17,7 +17,7 @@ from libs.local_cloud.bigquery_columns import Field, column_type, fields_of, quo
 from libs.local_cloud.bigquery_destinations import Destination, destination_of, prepare
 from libs.local_cloud.bigquery_history import describe, error_result, record
 from libs.local_cloud.bigquery_mending import replace
-from libs.local_cloud.bigquery_readers import Reader, reader_of
+from libs.local_cloud.bigquery_readers import Reader, check_decimals, reader_of
 from libs.local_cloud.bigquery_runs import Run
 from libs.local_cloud.bigquery_sessions import forget_stop
 from libs.local_cloud.bigquery_sources import local_files
@@ -54,6 +54,8 @@ def _load(run: Run, ctx: Any, paths: list[str]) -> JobMeta:
         raise InvalidQueryError("A load needs a source: sourceUris is empty")
     known = ctx.catalog.get_table(*wanted.table)
     reader = reader_of(config, paths, fields_of(known) if known else [])
+    if reader.describes_itself:
+        check_decimals(paths)
     with unchanged_on_error(ctx, wanted.table), exclusive(ctx.engine.connection):
         fields = _fields(ctx, reader, known, wanted)
         prepare(ctx, wanted, fields)

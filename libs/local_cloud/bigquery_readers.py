@@ -1,8 +1,11 @@
 """How DuckDB reads the files of a load: CSV, JSON lines, Parquet."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 from bqemulator.domain.errors import InvalidQueryError
 
 from libs.local_cloud.bigquery_columns import column_type, quoted
@@ -52,6 +55,17 @@ class Reader:
             raise InvalidQueryError(
                 f"Error while reading data, error message: No such field: {unknown[0]}."
             )
+
+
+def check_decimals(paths: Iterable[str]) -> None:
+    """Raise for what DuckDB would make other numbers of."""
+    for path in paths:
+        for field in pq.read_schema(path):
+            if pa.types.is_decimal256(field.type):
+                raise InvalidQueryError(
+                    f"Error while reading data, error message: {field.name} is {field.type}, and"
+                    " the local BigQuery has room for 38 digits, of which 20 before the point"
+                )
 
 
 def reader_of(config: dict[str, Any], paths: list[str], known: list[dict[str, Any]]) -> Reader:

@@ -13,6 +13,8 @@ from services.executor.focus.engine import Converter
 from services.executor.focus.errors import BadValueError, MappingError, MissingColumnsError
 from services.executor.focus.mapping import MAPPINGS, Mapping, load_mapping
 from services.executor.focus.source import Source, plain
+from services.executor.focus.specification import QUANTITIES
+from services.executor.ingest.values import MONEY
 from tests.focus.ledger import Line, load_ledger
 
 LEDGER = load_ledger("aws_cur")
@@ -203,6 +205,91 @@ def test_a_covered_line_without_its_negation_is_found_out() -> None:
     tally = LEDGER.convert([covered])[1].tally
     assert list(tally.lost.values()) == [Decimal("9.6")]
     assert not tally.conserved
+
+
+def large(mapping: str, column: str, *amounts: object) -> tuple[pl.DataFrame, Converter]:
+    ledger = load_ledger(mapping)
+    frame = pl.concat([ledger.frame(ledger.lines[:1])] * len(amounts))
+    return convert(frame.with_columns(pl.Series(column, amounts)), load_mapping(mapping))
+
+
+PETABYTES = "250000000000000000000"
+"""Bytes held for seconds: 2.9 PB of a day."""
+
+
+@pytest.mark.parametrize(
+    ("amount", "expected"),
+    [
+        (PETABYTES, f"{PETABYTES}.{'0' * 18}"),
+        (f"-{PETABYTES}", f"-{PETABYTES}.{'0' * 18}"),
+        (" 2.5E+20 ", f"{PETABYTES}.{'0' * 18}"),
+        (2.5e20, f"{PETABYTES}.{'0' * 18}"),
+        (Decimal(f"{PETABYTES}.123456789"), f"{PETABYTES}.123456789{'0' * 9}"),
+        (f"{PETABYTES}.123456789012345678", f"{PETABYTES}.123456789012345678"),
+        ("9" * 38, f"{'9' * 38}.{'0' * 18}"),
+    ],
+)
+@pytest.mark.parametrize(
+    ("mapping", "column"), [("gcp_billing", "usage_amount"), ("focus_file", "ConsumedQuantity")]
+)
+def test_a_quantity_of_more_than_twenty_digits_is_what_is_written(
+    mapping: str, column: str, amount: object, expected: str
+) -> None:
+    found, converter = large(mapping, column, amount)
+    one, _ = convert(
+        load_ledger(mapping).frame(load_ledger(mapping).lines[:1]), load_mapping(mapping)
+    )
+    assert found["ConsumedQuantity"].to_list() == [expected]
+    assert found.drop(QUANTITIES).equals(one.drop(QUANTITIES))
+    assert found["PricingQuantity"].cast(MONEY).equals(one["PricingQuantity"])
+    assert (converter.tally.conserved, converter.tally.rounded) == (True, 0)
+
+
+def test_ordinary_quantities_beside_a_large_one_keep_all_their_decimals() -> None:
+    fine, nines = "0.123456789012345678", "9" * 20
+    found, converter = large("gcp_billing", "usage_amount", fine, PETABYTES, nines, "1e-19")
+    assert found["ConsumedQuantity"].to_list() == [
+        fine, f"{PETABYTES}.{'0' * 18}", f"{nines}.{'0' * 18}", f"0.{'0' * 18}"
+    ]  # fmt: skip
+    assert converter.tally.rounded == 1
+
+
+def test_after_a_large_quantity_all_batches_have_one_schema() -> None:
+    ledger = load_ledger("gcp_billing")
+    frame = pl.concat([ledger.frame(ledger.lines[:1])] * 3)
+    frame = frame.with_columns(usage_amount=pl.Series(["1", PETABYTES, "1"]))
+    converter = Converter(load_mapping("gcp_billing"), frame.schema)
+    types = [converter.convert(b).schema["ConsumedQuantity"] for b in frame.iter_slices(1)]
+    assert types == [MONEY, pl.String(), pl.String()]
+
+
+def test_what_is_priced_by_a_large_quantity_alone_is_priced_once() -> None:
+    ledger = load_ledger("gcp_billing")
+    frame = ledger.frame(ledger.lines[:1])
+    frame = frame.with_columns(
+        usage_amount=pl.lit(PETABYTES), usage_amount_in_pricing_units=pl.lit("")
+    )
+    found, _ = convert(frame, load_mapping("gcp_billing"))
+    cost = Decimal("0.031611")
+    assert found.select("ContractedUnitPrice", "ContractedCost").row(0) == (cost, cost)
+    assert Decimal(found["PricingQuantity"][0]) == 1
+
+
+@pytest.mark.parametrize(
+    ("mapping", "column", "amount", "expected"),
+    [
+        ("gcp_billing", "usage_amount", f"1{'0' * 38}", "a number of at most 38 digits before"),
+        ("gcp_billing", "usage_amount", "1e999999", "a number of at most 38 digits before"),
+        ("gcp_billing", "usage_amount", "much", "a number$"),
+        ("gcp_billing", "cost", PETABYTES, "a number of at most 20 digits before the point"),
+        ("aws_cur", "line_item_usage_amount", 2.5e20, "a number of at most 20 digits before"),
+    ],
+)
+def test_an_amount_that_is_too_large_is_refused_as_that(
+    mapping: str, column: str, amount: object, expected: str
+) -> None:
+    with pytest.raises(BadValueError, match=f"is not {expected}"):
+        large(mapping, column, amount)
 
 
 def test_batches_add_up_to_the_whole() -> None:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
+from decimal import Decimal
 from pathlib import Path
 from threading import Event, Thread
 from typing import Any
@@ -114,3 +115,27 @@ async def test_a_frame_is_written_to_its_end_when_its_step_is_cancelled(
     with pytest.raises(asyncio.CancelledError):
         await writing
     assert held.ended
+
+
+class Somewhere(Nowhere):
+    def __init__(self) -> None:
+        self.tables: list[pa.Table] = []
+
+    async def upload(self, name: str, path: Path) -> None:  # noqa: ARG002  in their order
+        self.tables.append(pq.read_table(path))
+
+
+async def test_amounts_that_come_as_text_are_written_as_numbers(tmp_path: Path) -> None:
+    """BigQuery loads no text into a column of numbers."""
+    written = [f"{'9' * 38}.{'9' * 18}", "-1.5", None, "0.000000000000000001"]
+    exact = pl.Series([Decimal("1.5")], dtype=pl.Decimal(38, 18))
+    there = Somewhere()
+    async with PartWriter(there, "p", tmp_path, amounts=frozenset({"n"})) as parts:
+        await parts.add(pl.DataFrame({"t": ["1"], "n": exact}))
+        await parts.add(pl.DataFrame({"t": ["1"] * 4, "n": written}))
+        await parts.finish()
+    narrow, wide = there.tables
+    assert narrow.schema.field("n").type == pa.decimal128(38, 18)
+    assert wide.schema.field("n").type == pa.decimal256(56, 18)
+    assert wide["t"].to_pylist() == ["1"] * 4
+    assert wide["n"].to_pylist() == [None if n is None else Decimal(n) for n in written]

@@ -8,8 +8,8 @@ from services.executor.focus.errors import BadValueError, MappingError
 from services.executor.focus.expressions import compile_expression
 from services.executor.focus.mapping import Elements
 from services.executor.focus.written import in_text, read_texts, records
-from services.executor.ingest.fitting import too_fine
-from services.executor.ingest.values import EXPECTED, MONEY, bad, read
+from services.executor.ingest.fitting import expected_of, too_fine
+from services.executor.ingest.values import MONEY, bad, read
 
 ROW = "\0row"
 _TYPES: dict[str, pl.DataType] = {"text": pl.String(), "decimal": MONEY}
@@ -92,7 +92,7 @@ class ElementRows:
         amounts = read(found, "decimal")
         if wrong := bad(found, amounts):
             row = exploded[ROW][wrong.row]
-            raise BadValueError(self.said.list, row, wrong.value, EXPECTED["decimal"])
+            raise BadValueError(self.said.list, row, wrong.value, expected_of(wrong.value))
         self._rounded += too_fine(found)
         return amounts
 

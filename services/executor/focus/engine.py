@@ -21,8 +21,8 @@ from services.executor.focus.needed import ACCOUNT, CURRENCY, Needed
 from services.executor.focus.objects import in_words, types_of_pairs
 from services.executor.focus.pairs import in_pairs, member
 from services.executor.focus.periods import with_period
-from services.executor.focus.source import HAS, Source, headers_of, plain
-from services.executor.focus.specification import focus
+from services.executor.focus.source import HAS, LARGE, Source, as_written, headers_of, plain
+from services.executor.focus.specification import QUANTITIES, focus
 from services.executor.focus.tally import AMOUNT, COUNTED, Offset, Tally, Unmapped
 from services.executor.ingest.parts import ROLE
 from services.executor.ingest.values import PLAIN, Style
@@ -178,7 +178,7 @@ class Converter:
             which = left
         parts = which.join(self._parts, on=SPLIT, how="left", maintain_order="left_right")
         self.tally.added["split"] += parts.height - which.height
-        rows = rows.select(self._later)
+        rows = rows.select(*self._later, *_large(rows))
         if not parts.height == which.height == rows.height:
             rows = rows[parts[ROW]]
         return rows.hstack([parts[PART]])
@@ -214,7 +214,10 @@ class Converter:
         query = rows.lazy()
         for group in self._then:
             query = query.with_columns(group)
-        return evaluated(query.select(self._columns))
+        found = evaluated(query.select(*self._columns, *_large(rows)))
+        return (
+            found.with_columns(map(as_written, QUANTITIES)).drop(LARGE) if _large(rows) else found
+        )
 
     def _compile(self) -> None:
         """Every expression once, against what will be there when it is evaluated."""
@@ -280,6 +283,10 @@ class Converter:
 
     def _one(self, where: str, text: str, there: set[str]) -> pl.Expr:
         return compile_expression(f"{self._mapping.name}.{where}", text, there)
+
+
+def _large(rows: pl.DataFrame) -> list[str]:
+    return [LARGE] if LARGE in rows.columns else []
 
 
 def _texts(rows: pl.DataFrame, value: pl.Expr) -> pl.Series:

@@ -41,6 +41,9 @@ class SourceColumn(_Part):
     """How many an amount may have; of what is in cents two fewer than are kept."""
     in_some_bills: bool = False
     """Amounts that other bills leave empty, or at 0; `has_<column>` is false in their lines."""
+    large: bool = False
+    """An amount may have more than twenty digits before the point. Expressions see twenty nines
+    then, and for those FOCUS's quantities have what is written."""
     of: tuple[str, ...] = ()
     """Texts that are found in any case and punctuation, and then are as they are here."""
 
@@ -203,6 +206,13 @@ class Mapping(_Part):
         some = self.in_some_bills
         if some and not {self.account, self.bill_period} <= set(self.source):
             msg = f"{some[0]} is in some bills, whose account or period is no column of `source`"
+            raise ValueError(msg)
+        return self
+
+    @model_validator(mode="after")
+    def _one_column_is_large(self) -> "Mapping":
+        if (large := [name for name, rule in self.source.items() if rule.large])[1:]:
+            msg = f"{large[0]} and {large[1]} are both large: twenty nines would be either's"
             raise ValueError(msg)
         return self
 

@@ -13,9 +13,17 @@ from services.executor.focus.expressions import evaluated
 from services.executor.focus.mapping import Mapping as FocusMapping
 from services.executor.focus.mapping import ObjectPart
 from services.executor.focus.specification import TIME
-from services.executor.ingest.fitting import DECIMALS, too_fine
+from services.executor.ingest.fitting import (
+    DECIMALS,
+    DIGITS,
+    WHOLE,
+    expected_of,
+    too_fine,
+    written_out,
+)
 from services.executor.ingest.values import (
     EXPECTED,
+    LARGEST,
     MONEY,
     PLAIN,
     Kind,
@@ -24,6 +32,7 @@ from services.executor.ingest.values import (
     bare_decimals,
     read,
     spread,
+    unread,
 )
 
 _PUNCTUATION = re.compile(r"[^a-z0-9]")
@@ -40,6 +49,9 @@ HAS = "has_"
 _SOME = "^[^eE]*[1-9]"
 """An amount that is written, and not nothing."""
 _EMPTY = "empty "
+LARGE = "\0large"
+"""What is written where expressions see twenty nines; only of exports that have such an amount."""
+_NINES = pl.lit(LARGEST, dtype=MONEY)
 _TIMES = frozenset({"time", "end", "last_day", "epoch"})
 
 
@@ -79,7 +91,7 @@ class Source:
     def __init__(self, mapping: FocusMapping, header: Sequence[str], style: Style = PLAIN) -> None:
         """Raises `MissingColumnsError`."""
         self._mapping, self._style = mapping, style
-        self._rounded = 0
+        self._rounded, self._large = 0, False
         self.found = _resolve(mapping, header)
         prefixes = [p.prefix for parts in mapping.objects.values() for p in parts if p.prefix]
         named = set(self.found.values())
@@ -99,6 +111,9 @@ class Source:
         careful = [*self._checked(frame, typed, plan.seen), *self._times(frame)]
         careful += self._spelled(typed)
         typed = typed.with_columns(careful) if careful else typed
+        if self._large and LARGE not in typed.columns:
+            # From the first one on, as parts have one schema.
+            typed = typed.with_columns(pl.lit(None, dtype=pl.String()).alias(LARGE))
         if filled := [*self._filled(typed)]:
             typed = typed.with_columns(filled)
         made = [_made(frame, typed, value) for value in plan.objects]
@@ -198,12 +213,26 @@ class Source:
         for name, header in self._amounts.items():
             values, found = frame[header].alias(name), typed[name]
             if found.null_count() > values.null_count() + of.get(f"{_EMPTY}{name}", 0):
-                found = read(values, "decimal", self._style)
-                _refuse_bad(values, found, "decimal")
-                yield found
+                yield from self._carefully(values)
             decimals = self._mapping.source[name].decimals
             if (of.get(name, DECIMALS + 1) or 0) > decimals:
                 self._rounded += too_fine(values, decimals)
+
+    def _carefully(self, values: pl.Series) -> Iterator[pl.Series]:
+        """Raises `BadValueError`."""
+        found, whole = read(values, "decimal", self._style), WHOLE
+        wrong = unread(values, found)
+        if self._mapping.source[values.name].large and wrong.any():
+            whole = DIGITS
+            unread_ = values.to_frame().select(pl.when(wrong).then(pl.all())).to_series()
+            large = written_out(unread_, self._style).alias(LARGE)
+            self._large |= large.null_count() < large.len()
+            found = found.to_frame().select(_in_nines(found.name, large)).to_series()
+            yield large
+        if bad_ := bad(values, found):
+            expected = expected_of(bad_.value, self._style, whole)
+            raise BadValueError(values.name, bad_.row, bad_.value, expected)
+        yield found
 
     def _filled(self, typed: pl.DataFrame) -> Iterator[pl.Series]:
         for name, rule in self._mapping.source.items():
@@ -267,6 +296,21 @@ def _made(frame: pl.DataFrame, typed: pl.DataFrame, value: pl.Expr) -> pl.Series
     beside = [typed[name.removeprefix("\0")].alias(name) for name in sorted(read_)]
     made = objects.repeated(frame.hstack(beside), value)
     return made.alias(value.meta.output_name())
+
+
+def _in_nines(amount: str, large: pl.Series) -> pl.Expr:
+    written = pl.lit(large)
+    nines = pl.when(written.str.starts_with("-")).then(-_NINES).otherwise(_NINES)
+    found = pl.when(written.is_not_null()).then(nines).otherwise(pl.col(amount))
+    return found.alias(amount)
+
+
+def as_written(amount: str) -> pl.Expr:
+    """A column of amounts as text, with what `LARGE` has instead of nines of either sign."""
+    value, large = pl.col(amount), pl.col(LARGE).str.strip_prefix("-")
+    signed = pl.when(value < 0).then(pl.lit("-") + large).otherwise(large)
+    is_large = (value.abs() == _NINES) & large.is_not_null()
+    return pl.when(is_large).then(signed).otherwise(value.cast(pl.String)).alias(amount)
 
 
 def _refuse_bad(values: pl.Series, found: pl.Series, kind: Kind) -> None:

@@ -21,6 +21,9 @@ DTYPES: dict[Kind, pl.DataType] = {
 }
 
 
+QUANTITIES = ("CommitmentDiscountQuantity", "ConsumedQuantity", "PricingQuantity")
+
+
 class ColumnRule(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 

@@ -1,13 +1,13 @@
 """Values in the type of their column: as they are, to the last digit, or refused by their row."""
 
 import re
-from collections.abc import Sequence
-from decimal import Decimal, InvalidOperation
+from collections.abc import Iterable, Sequence
+from decimal import Context, Decimal, InvalidOperation
 
 import polars as pl
 
 from libs.warehouse.schema import Type
-from services.executor.ingest.values import MONEY, with_point
+from services.executor.ingest.values import EXPECTED, MONEY, PLAIN, Style, with_point
 
 NUMBER = r"^-?\d+(\.\d+)?([eE][+-]?\d+)?$"
 WIDTHS: Sequence[Type] = ("INT64", "FLOAT64", "BIGNUMERIC", "STRING")
@@ -16,6 +16,8 @@ DIGITS, DECIMALS = 38, 18
 WHOLE = 20
 CERTAIN = 2**53
 """Up to here a float holds every whole number."""
+_EXACT = Context(prec=2 * DIGITS)
+_LAST = Decimal(1).scaleb(-DECIMALS)
 _IS_NUMBER = re.compile(NUMBER)
 _POWER = r"^\s*[+-]?\d*[.,]?(?<decimals>(?:\d*[1-9])?)0*[eE](?<power>[+-]?\d+)\s*$"
 _PLAIN = rf"^-?\d{{1,{WHOLE}}}(\.\d{{1,{DECIMALS}}})?$"
@@ -110,6 +112,22 @@ def _fine_powers(text: pl.Series, decimals: int) -> int:
     return int((found["decimals"].str.len_chars().cast(pl.Int64) - power > decimals).sum())
 
 
+def written_out(values: pl.Series, style: Style = PLAIN) -> pl.Series:
+    """Numbers as text without powers, to the decimal that is kept.
+
+    Null for what is none, and for what BIGNUMERIC has no room for.
+    """
+    found = [_written_out(value) for value in _numbers(values, style)]
+    return pl.Series(values.name, found, dtype=pl.String())
+
+
+def expected_of(value: object, style: Style = PLAIN, whole: int = WHOLE) -> str:
+    """What a value should have been that is no amount: a number, or a smaller one."""
+    (number,) = _numbers(pl.Series([value]), style)
+    found = EXPECTED["decimal"]
+    return found if number is None else f"{found} of at most {whole} digits before the point"
+
+
 def with_points(values: pl.Series) -> pl.Series:
     """Texts that are numbers with a comma, as others write them. Raises `NoFitError`."""
     return _checked(values, values.to_frame().select(with_point(pl.all())).to_series())
@@ -181,6 +199,23 @@ def _decimal(text: str | None) -> Decimal | None:
         return Decimal(text)
     except InvalidOperation:
         return None
+
+
+def _numbers(values: pl.Series, style: Style) -> Iterable[Decimal | None]:
+    """Also those that nothing has room for."""
+    written = texts(values)
+    if values.dtype == pl.String:
+        written = written.str.strip_chars()
+        if style.decimal_comma:
+            written = written.to_frame().select(with_point(pl.all())).to_series()
+    return map(_decimal, written)
+
+
+def _written_out(value: Decimal | None) -> str | None:
+    if value is None or value.adjusted() >= DIGITS:
+        return None
+    kept = value.quantize(_LAST, context=_EXACT)
+    return f"{kept:f}" if kept.adjusted() < DIGITS else None
 
 
 def _finest(value: Decimal) -> int:

@@ -8,16 +8,19 @@ from pathlib import Path
 from typing import Protocol, Self
 
 import polars as pl
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from libs.warehouse.schema import Column
-from services.executor.ingest.fitting import DECIMALS, decimals, type_of
+from services.executor.ingest.fitting import DECIMALS, DIGITS, decimals, type_of
 from services.executor.ingest.values import INSTANT, MONEY
 
 PART_ROWS = 500_000
 ROLE = "x_role"
 """What a row's file is in its delivery: a column only where that is said."""
 LONGEST_NAME = 300
+_LARGE = pa.decimal256(DIGITS + DECIMALS, DECIMALS)
+"""All digits before the point that BIGNUMERIC has room for."""
 _NAME = re.compile(r"[^A-Za-z0-9_]")
 
 
@@ -39,6 +42,8 @@ class PartWriter:
     prefix: str
     folder: Path
     names: list[str] = field(default_factory=list)
+    amounts: frozenset[str] = frozenset()
+    """Columns of amounts that may come as text, where one is too large for Polars."""
     rows: int = 0
     schemas: list[pl.Schema] = field(default_factory=list)
     """Of each part that is finished."""
@@ -81,6 +86,9 @@ class PartWriter:
         # As it is in memory, where Arrow can write that.
         as_it_is = pl.CompatLevel.oldest() if nested else pl.CompatLevel.newest()
         table = frame.to_arrow(compat_level=as_it_is)
+        for name in self.amounts.intersection(_texts(frame.schema)):
+            place = table.schema.get_field_index(name)
+            table = table.set_column(place, name, table[name].cast(_LARGE))
         if self._file is None:
             # Whoever reads a part reads all of it: bounds of its columns serve nobody.
             # Texts repeat; amounts and times do not often enough to pay for looking.

@@ -12,6 +12,8 @@ from libs.clock import later
 
 MONEY = pl.Decimal(38, 18)
 """Amounts are kept to eighteen decimals; finer digits are rounded half to even and counted."""
+LARGEST = 10**20 - 1
+"""What has room in it before the point."""
 INSTANT = pl.Datetime("us", "UTC")
 Kind = Literal["decimal", "time", "end", "last_day", "epoch", "int", "bool", "date"]
 NOTHING = ("", "NULL", "null", "None")

@@ -30,6 +30,7 @@ from services.executor.focus.errors import BadValueError
 from services.executor.focus.mapping import Mapping, load_mapping
 from services.executor.focus.natives import EVERY, PREFIX, is_native
 from services.executor.focus.source import Source as ExportSource
+from services.executor.focus.specification import QUANTITIES
 from services.executor.focus.tables import VARIABLES, Replacement, Source
 from services.executor.focus.tally import Tally
 from services.executor.focus.twice import Twice
@@ -52,6 +53,7 @@ from services.executor.steps.variables import fill_name
 
 ENGINE_VERSION = 4
 ALL = "all"
+AMOUNTS = frozenset(QUANTITIES)
 Kept = Annotated[str, Field(max_length=2000)]
 PLACE = frozenset({"x_file", "x_row"})
 """Where a row comes from: told when it cannot be read."""
@@ -109,7 +111,7 @@ class CostFocus(StepType):
                 return StepResult(current.rows)
             folder = folder_of(tenant, target, made_of, load_id)
             with spooled("focus") as spool:
-                async with PartWriter(self._data, folder, spool) as parts:
+                async with PartWriter(self._data, folder, spool, amounts=AMOUNTS) as parts:
                     tally = await self._convert(work, delivery, parts)
             given.spent.add(*await self._replace(work, parts, tally))
             await self._data.delete(*parts.names)

@@ -4,9 +4,13 @@ Each is a strict xfail, so a gap that closes by itself fails the suite and is ta
 """
 
 from decimal import Decimal
+from io import BytesIO
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from google.api_core import exceptions
+from google.cloud import bigquery
 
 from tests.libs.local_cloud.bigquery_suite import Books, books, field
 
@@ -104,6 +108,25 @@ def test_a_column_is_widened_and_made_nothing_else(filled: Books) -> None:
             filled.run(f"ALTER TABLE wide ALTER COLUMN {column} SET DATA TYPE {type_}")
     table = filled.client.get_table(f"{filled.client.project}.{filled.name}.wide")
     assert [found.field_type for found in table.schema] == ["BIGNUMERIC", "BIGNUMERIC", "STRING"]
+
+
+def load_wide(filled: Books, amount: Decimal) -> None:
+    file = BytesIO()
+    pq.write_table(pa.table({"n": pa.array([amount], pa.decimal256(56, 18))}), file)
+    config = bigquery.LoadJobConfig(source_format="PARQUET", schema=[field("n", "BIGNUMERIC")])
+    file.seek(0)
+    filled.client.load_table_from_file(file, filled.path("wide"), job_config=config).result()
+
+
+def test_decimals_that_are_too_wide_are_refused_and_not_made_others(filled: Books) -> None:
+    with pytest.raises(exceptions.BadRequest, match=r"n is decimal256.*room for 38 digits"):
+        load_wide(filled, Decimal("0.123456789012345678"))
+
+
+@pytest.mark.xfail(strict=True, reason="DuckDB's decimals have 38 digits")
+def test_all_digits_that_a_number_has_room_for_are_kept(filled: Books) -> None:
+    load_wide(filled, Decimal("9" * 38))
+    assert filled.rows("SELECT n FROM wide") == [(Decimal("9" * 38),)]
 
 
 @pytest.mark.xfail(strict=True, reason="a name with dashes must stand in backticks")
