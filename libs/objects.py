@@ -5,6 +5,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
+from http import HTTPStatus
 from pathlib import Path
 from typing import TypeVar
 
@@ -13,6 +14,7 @@ from google.api_core import exceptions as google_errors
 from google.auth.credentials import AnonymousCredentials
 from google.auth.exceptions import TransportError
 from google.cloud.storage import Client
+from google.cloud.storage.exceptions import DataCorruption
 from requests.adapters import HTTPAdapter
 
 from libs.slotlog.bucket import BucketSettings
@@ -20,10 +22,10 @@ from libs.slotlog.bucket import BucketSettings
 T = TypeVar("T")
 CHUNK = 8 << 20
 TIMEOUT = (3.0, 120.0)
-UNREACHABLE = (
-    google_errors.ServerError,
-    google_errors.TooManyRequests,
+FAILURES = (
+    google_errors.GoogleAPICallError,
     google_errors.RetryError,
+    DataCorruption,
     requests.RequestException,
     TransportError,
     TimeoutError,
@@ -34,7 +36,7 @@ class ObjectsError(Exception):
     """Cloud Storage did not do it; trying again is safe."""
 
     def __init__(self, bucket: str, what: str, error: BaseException) -> None:
-        reason = f"{type(error).__name__}: {str(error)[:200]}"
+        reason = f"{type(error).__name__}: {_said(error)[:200]}"
         super().__init__(f"Cloud Storage bucket {bucket} cannot be used for {what}: {reason}")
 
 
@@ -85,13 +87,19 @@ class Objects:
         return await self._run(f"listing {prefix}", call)
 
     async def download(self, name: str, path: Path, generation: int = 0) -> None:
-        """Raises `FileNotFoundError` when it has gone, or is not of the generation asked for."""
+        """As it lies, packed or not.
+
+        Raises `FileNotFoundError` when it has gone, or is not of the generation asked for.
+        """
 
         def call() -> None:
             blob = self._bucket.blob(name, chunk_size=CHUNK)
             try:
                 blob.download_to_filename(
-                    str(path), if_generation_match=generation or None, timeout=TIMEOUT
+                    str(path),
+                    raw_download=True,
+                    if_generation_match=generation or None,
+                    timeout=TIMEOUT,
                 )
             except (google_errors.NotFound, google_errors.PreconditionFailed):
                 raise FileNotFoundError(name) from None
@@ -124,7 +132,8 @@ class Objects:
         def call() -> bytes:
             try:
                 blob = self._bucket.blob(name)
-                return bytes(blob.download_as_bytes(start=-length, timeout=TIMEOUT))
+                found = blob.download_as_bytes(start=-length, raw_download=True, timeout=TIMEOUT)
+                return bytes(found)
             except google_errors.NotFound:
                 raise FileNotFoundError(name) from None
             except google_errors.RequestRangeNotSatisfiable:
@@ -165,8 +174,19 @@ class Objects:
     async def _run(self, what: str, call: Callable[[], T]) -> T:
         try:
             return await asyncio.get_running_loop().run_in_executor(self._pool, call)
-        except (*UNREACHABLE, google_errors.NotFound) as error:
-            raise ObjectsError(self.bucket, what, error) from error
+        except FAILURES as error:
+            raise ObjectsError(self.bucket, what, error) from None
+
+
+def _said(error: BaseException) -> str:
+    """What Cloud Storage says is wrong; where it does not say so, it quotes what was asked for."""
+    if isinstance(error, google_errors.GoogleAPICallError) and not _is_refusal(error.code):
+        return f"{error.code} was not expected"
+    return str(error)
+
+
+def _is_refusal(status: int | None) -> bool:
+    return status is not None and status >= HTTPStatus.BAD_REQUEST
 
 
 def _client(settings: BucketSettings) -> Client:

@@ -9,14 +9,20 @@ from decimal import Decimal
 from io import BytesIO
 from pathlib import Path
 from threading import get_ident
+from traceback import format_exception
 from typing import Any
+from urllib.parse import quote
 
 import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from aiohttp import ClientSession, web
+from aiohttp.test_utils import TestServer
 
+from libs.objects import Objects, ObjectsError
 from libs.outgoing.client import Outgoing, OutgoingRules
+from libs.slotlog.bucket import BucketSettings
 from services.executor.ingest.deliveries import Deliveries, Delivery
 from services.executor.ingest.errors import ChangedError
 from services.executor.ingest.places import (
@@ -454,6 +460,57 @@ async def test_a_packed_file_is_as_long_as_it_is_listed(
     clouds.cut["p/a.csv"] = len(first)
     assert (await around.run("ingest.file", s3(clouds, "s3://bills/p/*"))).rows == 3
     assert len(clouds.asked) == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "rows"),
+    [
+        ("a.csv", PACKED, 2),
+        ("pieces.csv", PACKED + gzip.compress(b"009,3\n", mtime=0), 3),
+        ("a.csv.gz", gzip.compress(PACKED), 2),
+        ("a.parquet", gzip.compress(parquet()), 2),
+        ("large.csv", gzip.compress(b"id\n" + os.urandom(9 << 20).hex("\n", 30).encode()), 314573),
+        ("cut.csv", PACKED[:-9], None),
+    ],
+    ids=["CSV", "pieces", "CSV twice", "Parquet", "larger than what is fetched at once", "cut"],
+)
+async def test_what_was_packed_on_its_way_to_the_landing_bucket_is_read(
+    around: Surroundings, name: str, content: bytes, rows: int | None
+) -> None:
+    data = around.tools.data
+    await data.write(f"landing/{around.tenant}/{name}", content)
+    await say_packed(around, f"landing/{around.tenant}/{name}")
+    if rows is not None:
+        assert (await around.run("ingest.file", config(name))).rows == rows
+        return
+    with pytest.raises(StepError, match="ends too early or is damaged"):
+        await around.run("ingest.file", config(name))
+
+
+async def say_packed(around: Surroundings, name: str) -> None:
+    url = f"http://127.0.0.1:{emulators()['storage'].ports['http']}/storage/v1/b/test-data/o/"
+    said = {"contentEncoding": "gzip"}
+    async with ClientSession() as session, session.patch(url + quote(name, ""), json=said) as done:
+        assert done.status == 200
+
+
+@pytest.mark.parametrize(
+    ("status", "said"), [(206, "GoogleAPICallError: 206 was"), (403, "may not")]
+)
+async def test_what_goes_wrong_in_the_landing_bucket_quotes_no_rows(
+    tmp_path: Path, status: int, said: str
+) -> None:
+    async def answer(_: web.Request) -> web.Response:
+        return web.Response(status=status, text="it may not" if status == 403 else "canary,1")
+
+    app = web.Application()
+    app.router.add_get("/{path:.*}", answer)
+    async with TestServer(app) as server:
+        data = Objects(BucketSettings("p", "b", str(server.make_url("")), at_once=1))
+        with pytest.raises(ObjectsError, match=f"for fetching x: .*{said}") as caught:
+            await data.download("x", tmp_path / "x")
+        assert "canary" not in "".join(format_exception(caught.value))
+        data.close()
 
 
 async def test_what_a_server_has_in_two_forms_is_read_as_it_is(
