@@ -289,6 +289,57 @@ async def test_sub_accounts_that_cost_the_same_may_be_slices(around: Surrounding
     assert around.heard.checks["no_charge_stands_in_two_slices"] == "PASSED"
 
 
+async def charged(around: Surroundings, rows: pl.DataFrame, table: str, slice_: str) -> None:
+    around.deliver(f"{table}/{slice_}.csv", rows.write_csv().encode())
+    await ingest(around, table, slice_)
+    await convert(around, table, slice_)
+
+
+FLAT = tuple((NOV, "a", "2.568", day) for day in range(1, 31))
+"""One instance for a month."""
+
+
+async def test_parts_of_a_bill_that_cost_the_same_for_something_else_may_be_slices(
+    around: Surroundings,
+) -> None:
+    part = LEDGER.frame([line(row) for row in FLAT])
+    await charged(around, part, "raw_cur", "first")
+    for column in (
+        "line_item_resource_id",
+        "product_sku",
+        "line_item_line_item_description",
+        "product_region_code",
+    ):
+        part = part.with_columns(pl.lit("eu-west-9").alias(column))
+        await charged(around, part, "raw_cur", column)
+        assert around.heard.checks["no_charge_stands_in_two_slices"] == "PASSED"
+    assert await held(around) == {(NOV, "a"): "385.2"}
+    with pytest.raises(StepError, match="no_charge_stands_in_two_slices"):
+        await charged(around, part.reverse(), "raw_cur", "again")
+
+
+async def test_how_often_something_stands_in_a_day_counts(around: Surroundings) -> None:
+    """Rows that are alike do not cancel out."""
+    rows = LEDGER.frame([line((NOV, "a", "2", 3))] * 3)
+    for slice_, of in (("one", ["i-1", "i-1", "i-2"]), ("two", ["i-1", "i-2", "i-2"])):
+        part = rows.with_columns(pl.Series("line_item_resource_id", of))
+        await charged(around, part, "raw_cur", slice_)
+    assert await held(around) == {(NOV, "a"): "12"}
+
+
+async def test_a_bill_in_another_form_that_two_months_find_is_not_counted_twice(
+    around: Surroundings,
+) -> None:
+    """Another export says what a charge is in other words; its costs are the same."""
+    await load(around, *TWO_MONTHS, slice_=NOV)
+    other = LEDGER.frame([line(row) for row in TWO_MONTHS]).with_columns(
+        line_item_line_item_description=pl.lit("in other words"), product_sku=pl.lit("another")
+    )
+    with pytest.raises(StepError, match=r"no_charge_stands_in_two_slices.*raw_cur.2026-11"):
+        await charged(around, other, "raw_focus", DEC)
+    assert await held(around) == ONCE
+
+
 async def test_a_day_that_is_alike_among_others_is_told_alone(around: Surroundings) -> None:
     await load(around, *TWO_MONTHS[:30])
     strays = ((NOV, "a", "1.25", 1), (NOV, "a", "9", 2), (NOV, "a", "9", 3))

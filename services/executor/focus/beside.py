@@ -2,7 +2,7 @@
 
 Slices of a raw table add up. One bill that is found as two of them, a file for all months say,
 would be counted twice, with every row conserved. Days tell: of each sub account, the same number
-of rows at the same costs, to the last digit, is the same day of the same bill.
+of rows for the same things at the same costs, to the last digit, is the same day of the same bill.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,6 +19,11 @@ OTHERWISE = (
 _KEY = "account, period, currency"
 _DAY = f"{_KEY}, sub_account, day"
 _FIGURES = "number, billed, effective"
+_THING = ("ResourceId", "SkuId", "ChargeDescription", "RegionId")
+"""What a row is for, as its bill says it: not what look-ups make of it, which change."""
+_TEXT = ", '|', ".join(f"IFNULL({column}, '')" for column in _THING)
+_MARK = f"SUM(CAST(CONCAT('0x', SUBSTR(TO_HEX(MD5(LOWER(CONCAT({_TEXT})))), 1, 8)) AS INT64))"
+"""Of rows in whatever order; those that are alike count each time, and the sum has room for all."""
 
 
 def found_beside(replacement: Replacement, staged: str) -> str:
@@ -26,18 +31,20 @@ def found_beside(replacement: Replacement, staged: str) -> str:
 
     Speaks of the parameters of the replacement. Reads only what the load has periods of. A load
     may not have half of the days of another one, nor another one half of its. A month that had
-    them already may stay as it is: what strayed into it has to go.
+    them already may stay as it is: what strayed into it has to go. Another raw table may have
+    the bill in another form, so that there the costs alone are compared.
     """
     of_row = (
         "BillingAccountId AS account, BillingPeriodStart AS period, BillingCurrency AS currency,"
         " IFNULL(SubAccountId, '') AS sub_account, DATE(ChargePeriodStart) AS day,"
-        " BilledCost, EffectiveCost"
+        f" BilledCost, EffectiveCost, {', '.join(_THING)}"
     )
+    elsewhere = "NOT IFNULL(STARTS_WITH(l.source, @own), FALSE)"
     here = "BillingPeriodStart >= @first AND BillingPeriodStart <= @last AND x_provider = @provider"
     return f"""
 WITH days AS (
   SELECT side, load_id, {_DAY}, COUNT(*) AS number,
-    SUM(BilledCost) AS billed, SUM(EffectiveCost) AS effective
+    SUM(BilledCost) AS billed, SUM(EffectiveCost) AS effective, {_MARK} AS things
   FROM (
     SELECT 'brought' AS side, '' AS load_id, {of_row} FROM {staged}
     UNION ALL
@@ -49,25 +56,26 @@ WITH days AS (
   GROUP BY side, load_id, {_DAY}
   HAVING SUM(BilledCost) <> 0 OR SUM(EffectiveCost) <> 0
 ),
-brought AS (SELECT {_DAY}, {_FIGURES}, TRUE AS there FROM days WHERE side = 'brought'),
-before AS (SELECT {_DAY}, {_FIGURES}, TRUE AS there FROM days WHERE side = 'before'),
+brought AS (SELECT {_DAY}, {_FIGURES}, things FROM days WHERE side = 'brought'),
+before AS (SELECT {_DAY}, {_FIGURES}, things FROM days WHERE side = 'before'),
+sources AS (SELECT load_id, MAX(source) AS source FROM {replacement.loads} GROUP BY 1),
 sizes AS (SELECT {_KEY}, COUNT(*) AS size FROM brought GROUP BY {_KEY}),
 counted AS (
-  SELECT s.load_id, s.account, s.period, s.currency, COUNT(*) AS others,
-    COUNTIF(b.there) AS alike, COUNTIF(w.there) AS were
+  SELECT l.source, s.load_id, s.account, s.period, s.currency, COUNT(*) AS others,
+    COUNTIF(b.things = s.things OR b.things IS NOT NULL AND {elsewhere}) AS alike,
+    COUNTIF(w.things = s.things OR w.things IS NOT NULL AND {elsewhere}) AS were
   FROM days AS s
+  LEFT JOIN sources AS l USING (load_id)
   LEFT JOIN brought AS b USING ({_DAY}, {_FIGURES})
   LEFT JOIN before AS w USING ({_DAY}, {_FIGURES})
   WHERE s.side = 'stays'
-  GROUP BY 1, 2, 3, 4
+  GROUP BY 1, 2, 3, 4, 5
 )
-SELECT l.source, c.account, c.period, c.currency, c.alike, LEAST(c.others, z.size) AS days,
+SELECT c.source, c.account, c.period, c.currency, c.alike, LEAST(c.others, z.size) AS days,
   2 * c.alike >= LEAST(c.others, z.size)
     AND NOT (FORMAT_TIMESTAMP('%Y-%m', c.period) = @slice AND 2 * c.were >= c.alike) AS stops
 FROM counted AS c
 JOIN sizes AS z USING ({_KEY})
-LEFT JOIN (SELECT load_id, MAX(source) AS source FROM {replacement.loads} GROUP BY 1) AS l
-  USING (load_id)
 WHERE c.alike > 0
 """  # noqa: S608  names that were checked
 

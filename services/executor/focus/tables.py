@@ -85,6 +85,7 @@ class Replacement:
             "beside": self.source.beside,
             "in_any_table": self.source.in_any_table,
             "source": str(self.source),
+            "own": f"{self.source.table}.",
             "slice": self.source.slice,
         }
 
