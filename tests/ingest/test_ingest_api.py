@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import date
 from decimal import Decimal
+from threading import get_ident
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,6 +15,7 @@ from pydantic import TypeAdapter
 from services.executor.ingest.api_source import ApiSource
 from services.executor.ingest.asking import retry_after
 from services.executor.ingest.deliveries import Deliveries
+from services.executor.ingest.json_rows import Decoder
 from services.executor.ingest.links import next_of
 from services.executor.steps.step import Credential, StepError, StepRetryError
 from tests.ingest.clouds import AWS_KEYS, PRINCIPAL, serve_clouds
@@ -416,6 +418,24 @@ async def test_numbers_of_an_answer_keep_every_digit(
     await around.run("ingest.api", items(provider, "written", {"kind": "none"}))
     rows = await around.rows("SELECT at_x FROM $.items ORDER BY x_row")
     assert [row["at_x"] for row in rows] == written
+
+
+async def test_answers_are_decoded_beside_what_else_is_done(
+    around: Surroundings, provider: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One of 64 MB of many digits takes a minute."""
+    decoded = set[int]()
+
+    def loads(decoder: Decoder, text: bytes) -> Any:
+        decoded.add(get_ident())
+        return plain(decoder, text)
+
+    plain = Decoder.loads
+    monkeypatch.setattr(Decoder, "loads", loads)
+    provider.written = '[{"id": 1}]'
+    await around.run("ingest.api", items(provider, "written", {"kind": "none"}))
+    assert decoded
+    assert get_ident() not in decoded
 
 
 async def test_records_whose_fields_are_called_as_the_platforms_own_are_refused(

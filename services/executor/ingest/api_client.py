@@ -67,7 +67,7 @@ class ApiClient:
             headers, posted = {"Content-Type": JSON, **headers}, orjson.dumps(body)
         call = Call(self._source.method, whole, headers, posted)
         answer = await self._send(await self._authorizer.authorized(call))
-        return self._meaning(answer), next_of(answer.headers.getall("link", ()))
+        return await self._meaning(answer), next_of(answer.headers.getall("link", ()))
 
     async def _send(self, call: Call) -> Answered:
         limited = replace(call, total_seconds=self._source.timeout_seconds, max_bytes=MOST_BYTES)
@@ -78,7 +78,7 @@ class ApiClient:
         except OutgoingError as error:
             raise SourceRefusedError(self._host, 0, str(error)) from None
 
-    def _meaning(self, answer: Answered) -> Any:
+    async def _meaning(self, answer: Answered) -> Any:
         status = answer.status
         if status == UNAUTHORIZED and self._authorizer.renew():
             raise PassingError("the token is not taken any more", 0.0)
@@ -87,7 +87,7 @@ class ApiClient:
         if status >= 300:  # noqa: PLR2004  redirects have been followed
             raise SourceRefusedError(self._host, status, answer.body.decode(errors="replace"))
         try:
-            return Decoder().loads(answer.body)
+            return await asyncio.to_thread(Decoder().loads, answer.body)
         except NoJsonError:
             size = len(answer.body)
             raise PassingError(f"its answer of {size} bytes is not whole JSON") from None
