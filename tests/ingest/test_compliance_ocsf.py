@@ -1,11 +1,13 @@
 """Findings of three clouds as OCSF Compliance Findings; the newest of each holds."""
 
 import json
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
+from libs.clock import later
 from services.executor.ocsf.finding import BadFindingError
 from services.executor.ocsf.providers import READERS
 from services.executor.steps.compliance_ocsf import _of_json
@@ -314,6 +316,32 @@ async def test_a_muted_finding_is_newer_than_itself_before(
     assert await around.rows(sql) == [{"status_id": 3}]
     await load(around, SCC, source="gcp_scc")
     assert await around.rows(sql) == [{"status_id": 3}]
+
+
+async def test_what_says_nothing_of_its_time_is_as_old_as_its_delivery(
+    around: Surroundings,
+) -> None:
+    """An older slice that is converted again is not news."""
+
+    async def told(day: int, code: str, hour: int) -> list[dict[str, Any]]:
+        around.tools = replace(around.tools, clock=lambda: later(NOW, timedelta(hours=hour)))
+        properties = {**ASSESSMENT["properties"], "status": {"code": code}}
+        content = json.dumps({**ASSESSMENT, "properties": properties}).encode()
+        around.deliver(f"azure/{day}.ndjson", content)
+        of = {"slice": f"2026-12-0{day}"}
+        raw = {"files": f"azure/{day}.ndjson", "target_table": "${tenant_id}.raw_azure", **of}
+        await around.run("ingest.file", raw)
+        findings = {"source": "azure_assessment", "source_table": "${tenant_id}.raw_azure", **of}
+        await around.run("compliance.ocsf", findings)
+        sql = "SELECT compliance_status AS said, time FROM $.ocsf_compliance_findings"
+        return await around.rows(sql)
+
+    assert await told(1, "Unhealthy", 0) == [{"said": "Fail", "time": NOW}]
+    healthy = [{"said": "Pass", "time": later(NOW, timedelta(hours=24))}]
+    assert await told(2, "Healthy", 24) == healthy
+    assert await told(1, "Unhealthy", 25) == healthy
+    still = [{"said": "Fail", "time": later(NOW, timedelta(hours=26))}]
+    assert await told(3, "Unhealthy", 26) == still
 
 
 async def test_a_record_that_is_no_finding_is_refused_in_its_place(around: Surroundings) -> None:

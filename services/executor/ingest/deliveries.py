@@ -8,6 +8,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 
 from pydantic import BaseModel, ConfigDict
 
@@ -20,6 +21,8 @@ ORIGIN = "origin"
 """Kept with a replay: which load brought the files."""
 
 
+AT = "at"
+"""When the files were read first."""
 ROUNDED = "rounded"
 """Of each column, by its header: how many values had more decimals than were kept."""
 
@@ -45,6 +48,12 @@ class Delivery(BaseModel):
     def origin(self) -> str:
         """The load that brought the files, whatever was tried again of them since."""
         return self.facts.get(ORIGIN, self.load_id)
+
+    @property
+    def at(self) -> datetime | None:
+        """When its files were read, however often since; None of deliveries of older releases."""
+        written = self.facts.get(AT)
+        return datetime.fromisoformat(written) if written else None
 
     @property
     def rounded(self) -> Counter[str]:

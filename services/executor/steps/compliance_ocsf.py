@@ -28,7 +28,7 @@ from services.executor.steps.step import StepResult, StepRun, StepType
 from services.executor.steps.targets import target_of
 from services.executor.steps.tools import Tools
 
-READERS_VERSION = 2
+READERS_VERSION = 3
 
 
 class Config(BaseModel):
@@ -78,7 +78,8 @@ class ComplianceOcsf(StepType):
     async def _convert(
         self, reader: Reader, delivery: Delivery, parts: PartWriter, load_id: str
     ) -> None:
-        now = self._clock()
+        # What says nothing of its time holds when it was delivered, however late it is read again.
+        now = delivery.at or self._clock()
         for name in delivery.parts:
             path = parts.folder / "delivered"
             await self._data.download(name, path)

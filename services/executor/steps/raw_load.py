@@ -37,7 +37,14 @@ from services.executor.ingest.contract import (
     Rows,
     TooManyAsideError,
 )
-from services.executor.ingest.deliveries import ROUNDED, Deliveries, Delivery, folder_of, rounded_in
+from services.executor.ingest.deliveries import (
+    AT,
+    ROUNDED,
+    Deliveries,
+    Delivery,
+    folder_of,
+    rounded_in,
+)
 from services.executor.ingest.direct import columns_of
 from services.executor.ingest.flat_parts import FlatParts
 from services.executor.ingest.names import Names
@@ -123,7 +130,7 @@ class RawLoader:
 
         `facts`, asked when all rows have been seen, are kept with the delivery.
         """
-        tenant = str(given.request.tenant_id)
+        tenant, at = str(given.request.tenant_id), self._clock().isoformat()
         with spooled("load") as spool:
             try:
                 raw, flat, seen = await self._write(given, target, contract, spool, sorted_)
@@ -145,7 +152,7 @@ class RawLoader:
             parts=tuple(raw.names),
             rows=raw.rows,
             aside=seen.aside,
-            facts=seen.in_facts({**contract.style.said(), **facts()}),
+            facts=seen.in_facts({AT: at, **contract.style.said(), **facts()}),
         )
         await self._commit(given, target, load, done)
         self._tell(given, target, contract, done)
