@@ -107,7 +107,7 @@ class FlatParts(PartWriter):
             where = "in the table" if given else "elsewhere"
             type_ = "a number" if wanted == TEXT else self.table.get(name, wanted)
             problem = f"{str(error.value)[:80]!r} does not fit {type_}, which it is {where}"
-            if type_of(values.dtype) == wanted:
+            if type_of(values.dtype) == wanted != TEXT:
                 problem = f"{error.value} is too large: {WHOLE} digits may stand before the point"
             raise _conflict(frame, name, error.row, problem, given=given) from None
 

@@ -8,7 +8,8 @@ from typing import Any
 import polars as pl
 
 from services.executor.ingest.errors import ColumnConflictError, RefusedFileError
-from services.executor.ingest.json_rows import Chosen, Decoder, MixedError, NoJsonError, none
+from services.executor.ingest.json_columns import Chosen, MixedError, none
+from services.executor.ingest.json_rows import Decoder, NoJsonError
 from services.executor.ingest.packed import content
 
 LARGEST = 16 << 20

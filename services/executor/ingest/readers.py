@@ -13,7 +13,8 @@ from polars.exceptions import PanicException
 from services.executor.ingest.arrow_types import problem_of
 from services.executor.ingest.csv_reader import CsvFile, CsvOptions
 from services.executor.ingest.errors import DAMAGED, ColumnConflictError, RefusedFileError
-from services.executor.ingest.json_rows import Chosen, Decoder, MixedError, NoJsonError, none
+from services.executor.ingest.json_columns import Chosen, MixedError, none
+from services.executor.ingest.json_rows import Decoder, NoJsonError
 from services.executor.ingest.openai_pages import OpenAIPage
 from services.executor.ingest.packed import damaged, opened
 

@@ -6,6 +6,8 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
+import orjson
+
 from services.executor.ocsf.finding import (
     Activity,
     BadFindingError,
@@ -60,7 +62,7 @@ def security_hub(record: Record, now: datetime) -> Finding:
         compliance=_compliance(compliance.get("Status")),
         control=_text(compliance, "SecurityControlId") or _text(record, "GeneratorId"),
         standards=tuple(
-            str(one.get("StandardsId")) for one in _list(compliance, "AssociatedStandards")
+            str(one.get("StandardsId")) for one in _records(compliance, "AssociatedStandards")
         ),
         requirements=tuple(map(str, _list(compliance, "RelatedRequirements"))),
         provider="AWS",
@@ -70,7 +72,7 @@ def security_hub(record: Record, now: datetime) -> Finding:
         vendor=_text(record, "CompanyName") or "AWS",
         resources=tuple(
             Resource(_needed(one, "Id"), _text(one, "Type"), region=_text(one, "Region"))
-            for one in _list(record, "Resources")
+            for one in _records(record, "Resources")
         ),
         remediation=_text(advice, "Text"),
         links=tuple(filter(None, [_text(advice, "Url")])),
@@ -89,7 +91,7 @@ def scc(record: Record, now: datetime) -> Finding:
     # What mutes a finding leaves the time of its event as it was.
     changed = filter(None, [_time(finding, "eventTime"), _time(finding, "muteUpdateTime")])
     active = _text(finding, "state") == "ACTIVE"
-    compliances = _list(finding, "compliances")
+    compliances = _records(finding, "compliances")
     name = _needed(finding, "name")
     target = _text(finding, "resourceName")
     project = _text(resource, "project") or _text(resource, "projectName")
@@ -186,7 +188,7 @@ READERS: Mapping[str, Reader] = {
 
 
 def _inner(record: Record, name: str) -> Record:
-    found = record.get(name)
+    found = _parts(record.get(name))
     return found if isinstance(found, Mapping) else {}
 
 
@@ -202,8 +204,26 @@ def _camel(name: str) -> str:
 
 
 def _list(record: Record, name: str) -> list[Any]:
-    found = record.get(name)
+    found = _parts(record.get(name))
     return list(found) if isinstance(found, list | tuple) else []
+
+
+def _records(record: Record, name: str) -> list[Record]:
+    alone = _inner(record, name)
+    found = [alone] if alone else [_parts(one) for one in _list(record, name)]
+    if not all(isinstance(one, Mapping) for one in found):
+        raise BadFindingError(f"{name} that are objects")
+    return found
+
+
+def _parts(value: Any) -> Any:
+    """What a text is the JSON of, as lists and objects are where other records have neither."""
+    if not isinstance(value, str) or not value.startswith(("[", "{")):
+        return value
+    try:
+        return orjson.loads(value)
+    except orjson.JSONDecodeError:
+        return value
 
 
 def _text(record: Record, name: str) -> str:

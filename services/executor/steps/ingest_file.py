@@ -61,7 +61,7 @@ from services.executor.steps.targets import target_of
 from services.executor.steps.tools import Tools
 from services.executor.steps.variables import fill_name
 
-READERS: Mapping[Format, int] = {"csv": 2, "parquet": 2, "ndjson": 3, "openai": 3}
+READERS: Mapping[Format, int] = {"csv": 2, "parquet": 2, "ndjson": 4, "openai": 4}
 """A reader that reads differently has another number; what the others read stays loaded."""
 DIGITS = 12
 """Of an address's digest."""

@@ -17,7 +17,8 @@ from pydantic import ConfigDict, Field
 from services.executor.ingest.contract import MOST_ASIDE, OWN, Contract, Contracted, Rows
 from services.executor.ingest.deliveries import ORIGIN, Delivery
 from services.executor.ingest.errors import ColumnConflictError
-from services.executor.ingest.json_rows import Decoder, MixedError
+from services.executor.ingest.json_columns import MixedError
+from services.executor.ingest.json_rows import Decoder
 from services.executor.ingest.parts import ROLE, each
 from services.executor.ingest.quarantine import quarantine_of
 from services.executor.ingest.readers import ParquetFile
