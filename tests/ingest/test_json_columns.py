@@ -91,12 +91,12 @@ def _exactly(value: Any) -> Any:
     return Decimal(value) if is_number else value
 
 
-@given(ROWS, st.booleans())
-def test_what_is_read_is_what_was_written_or_refused(rows: list[Any], declared: bool) -> None:  # noqa: FBT001
+@given(ROWS, st.sampled_from(["", "."]))
+def test_what_is_read_is_what_was_written_or_refused(rows: list[Any], point: str) -> None:
     decoder = Decoder()
     read = [decoder.loads(line(row)) for row in rows]
     try:
-        found = decoder.frame(read, lambda _: declared)
+        found = decoder.frame(read, lambda _: point)
     except MixedError as error:
         refused = error
     else:
@@ -163,6 +163,19 @@ async def test_a_column_of_several_kinds_is_kept_as_text_where_that_is_declared(
     await around.run("ingest.file", {**CONFIG, "columns": {"c": "text"}})
     kept = await around.rows("SELECT c FROM $.raw ORDER BY x_row")
     assert [row["c"] for row in kept] == ["a", '["b",0.5]', '{"x":1}', "2"]
+
+
+@pytest.mark.parametrize("more", [[], [FINE]], ids=["floats", "digits"])
+async def test_numbers_among_texts_with_a_comma_are_what_they_were(
+    around: Surroundings, more: list[str]
+) -> None:
+    values = ['"1.234,5"', "2.125", "3", *more]
+    around.deliver("b/b.ndjson", "".join(f'{{"c": {value}}}\n' for value in values).encode())
+    config = {**CONFIG, "columns": {"c": "decimal"}, "decimal_comma": True}
+    await around.run("ingest.file", config)
+    kept = await around.rows("SELECT c FROM $.raw ORDER BY x_row")
+    wanted = [Decimal("1234.5"), Decimal("2.125"), Decimal(3), Decimal("0.123456789012345679")]
+    assert [row["c"] for row in kept] == wanted[: len(values)]
 
 
 async def test_lists_of_one_block_stand_as_their_json_beside_texts_of_the_next(

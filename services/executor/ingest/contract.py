@@ -225,9 +225,11 @@ class Contract:
         declared = self._declared(header)
         return None if declared is None else _KINDS.get(declared)
 
-    def declares(self, header: str) -> bool:
-        """Whether it says the type of a column."""
-        return self._declared(header) is not None
+    def point(self, header: str) -> str:
+        """Of numbers among texts, in a column whose type it says; nothing for others."""
+        if self._declared(header) is None:
+            return ""
+        return "," if self.style.decimal_comma else "."
 
     def as_text(self, values: pl.Series) -> pl.Series:
         """The same for what was delivered in a column and for what is kept of it."""

@@ -21,12 +21,13 @@ LEVELS = 40
 _UNALIKE = (pa.ArrowInvalid, pa.ArrowTypeError)
 """What Arrow raises for values that are no column."""
 Row = Mapping[str, Any]
-Chosen = Callable[[str], bool]
-"""Some columns, by their headers."""
+Points = Callable[[str], str]
+"""What stands before the decimals of numbers that become text among others, by the header of
+their column; nothing where none may stand among others."""
 
 
-def none(_: str) -> bool:
-    return False
+def none(_: str) -> str:
+    return ""
 
 
 class Digits(str):
@@ -54,8 +55,8 @@ class MixedError(Exception):
         super().__init__(f"row {row}, column {column}: {problem}")
 
 
-def frame_of(rows: Sequence[Row], mixed: Chosen, *, truths: bool, digits: bool) -> pl.DataFrame:
-    """Columns may hold several kinds of values, as text, if they are `mixed`.
+def frame_of(rows: Sequence[Row], mixed: Points, *, truths: bool, digits: bool) -> pl.DataFrame:
+    """Columns may hold several kinds of values, as text, if they are `mixed` with a point.
 
     `truths` and `digits` say whether there may be any. Raises `MixedError`.
     """
@@ -114,15 +115,15 @@ def _has_floats(type_: pa.DataType) -> bool:
     return pa.types.is_floating(type_) or any(map(_has_floats, parts))
 
 
-def _column(name: str, rows: Sequence[Row], mixed: Chosen, *, truths: bool) -> pl.Series:
+def _column(name: str, rows: Sequence[Row], mixed: Points, *, truths: bool) -> pl.Series:
     """Raises `MixedError`."""
-    values, is_mixed = [row.get(name) for row in rows], mixed(name)
+    values, point = [row.get(name) for row in rows], mixed(name)
     try:
-        if not is_mixed:
+        if not point:
             _check(values)
         found = _array([{name: value} for value in values], truths=truths)
         if found is None:
-            made = _alike(values, range(len(rows)), refusing=not is_mixed)
+            made = _alike(values, range(len(rows)), refusing=not point)
             found = _array([{name: value} for value in made], truths=False)
     except MixedError as error:
         raise MixedError(error.row, error.problem, name) from None
@@ -131,8 +132,20 @@ def _column(name: str, rows: Sequence[Row], mixed: Chosen, *, truths: bool) -> p
         raise MixedError(row, "the name of a column has a NUL in it", name)
     series = _frame(found)[name]
     kinds = _kinds(values)
-    are_numbers = series.dtype == pl.String and kinds <= _NUMBERS and not is_mixed
-    return decimals(series) if are_numbers else series
+    if series.dtype != pl.String or not kinds & _NUMBERS:
+        return series
+    if point:
+        return _with_point(series, values, point)
+    return decimals(series) if kinds <= _NUMBERS else series
+
+
+def _with_point(texts: pl.Series, values: Sequence[Any], point: str) -> pl.Series:
+    """Numbers as the texts beside them are read."""
+    written = [
+        text.replace(".", point) if type(value) in _NUMBERS else text
+        for text, value in zip(texts, values, strict=True)
+    ]
+    return pl.Series(texts.name, written, dtype=pl.String)
 
 
 def _kinds(values: Iterable[Any]) -> set[type]:

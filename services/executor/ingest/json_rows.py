@@ -14,7 +14,7 @@ from typing import Any, Never
 import orjson
 import polars as pl
 
-from services.executor.ingest.json_columns import Chosen, Digits, Row, frame_of, none
+from services.executor.ingest.json_columns import Digits, Points, Row, frame_of, none
 
 _SHORT = 18
 """Digits for which INT64 has room, whatever they are."""
@@ -61,7 +61,7 @@ class Decoder:
         except ValueError as error:
             raise NoJsonError(str(error)) from None
 
-    def frame(self, rows: Sequence[Row], mixed: Chosen = none) -> pl.DataFrame:
+    def frame(self, rows: Sequence[Row], mixed: Points = none) -> pl.DataFrame:
         """Of rows that it read. Columns of text may hold numbers as well if they are `mixed`.
 
         Raises `MixedError`.

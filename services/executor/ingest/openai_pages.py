@@ -8,7 +8,7 @@ from typing import Any
 import polars as pl
 
 from services.executor.ingest.errors import ColumnConflictError, RefusedFileError
-from services.executor.ingest.json_columns import Chosen, MixedError, none
+from services.executor.ingest.json_columns import MixedError, Points, none
 from services.executor.ingest.json_rows import Decoder, NoJsonError
 from services.executor.ingest.packed import content
 
@@ -59,7 +59,7 @@ class OpenAIPage:
 
     written = True
 
-    def __init__(self, path: Path, name: str, declared: Chosen = none) -> None:
+    def __init__(self, path: Path, name: str, declared: Points = none) -> None:
         """Raises `RefusedFileError`."""
         self._name, self._declared = name, declared
         self._page = read_page(path, name)

@@ -13,7 +13,7 @@ from polars.exceptions import PanicException
 from services.executor.ingest.arrow_types import problem_of
 from services.executor.ingest.csv_reader import CsvFile, CsvOptions
 from services.executor.ingest.errors import DAMAGED, ColumnConflictError, RefusedFileError
-from services.executor.ingest.json_columns import Chosen, MixedError, none
+from services.executor.ingest.json_columns import MixedError, Points, none
 from services.executor.ingest.json_rows import Decoder, NoJsonError
 from services.executor.ingest.openai_pages import OpenAIPage
 from services.executor.ingest.packed import damaged, opened
@@ -58,7 +58,7 @@ def open_reader(
     name: str,
     format_: Format | None,
     options: CsvOptions,
-    declared: Chosen = none,
+    declared: Points = none,
 ) -> Reader:
     """Columns whose types are declared may hold numbers beside text.
 
@@ -145,7 +145,7 @@ class JsonLines:
 
     written = True
 
-    def __init__(self, path: Path, name: str, declared: Chosen = none) -> None:
+    def __init__(self, path: Path, name: str, declared: Points = none) -> None:
         self._path, self._name, self._declared = path, name, declared
         self._gaps = False
         self._decoder = Decoder()

@@ -343,7 +343,7 @@ class _Reading:
         format_ = self.format or format_of(one.file.name)
         path = unpacked(path, one.name, folder, streamed=format_ != "parquet")
         options = CsvOptions(self.config.delimiter, self.config.encoding)
-        return open_reader(path, one.name, format_, options, self.contract.declares)
+        return open_reader(path, one.name, format_, options, self.contract.point)
 
     def facts(self) -> dict[str, str]:
         """Rows tell their lines where all are kept, with every line break that they came with."""

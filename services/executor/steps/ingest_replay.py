@@ -101,7 +101,7 @@ class IngestReplay(StepType):
             values = [decoder.loads(row["row_values"].encode()) for row in listed]
             which = pl.Series([row["x_row"] for row in listed], dtype=pl.Int64)
             try:
-                frame = decoder.frame(values, trial.contract.declares)
+                frame = decoder.frame(values, trial.contract.point)
             except MixedError as error:
                 row = int(which[error.row])
                 raise ColumnConflictError(file, row, error.column, error.problem) from None
