@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from google.api_core.exceptions import BadRequest, Conflict, NotFound
+from google.api_core.exceptions import BadRequest, Conflict, NotFound, PreconditionFailed
 from google.cloud import bigquery
 from google.cloud.bigquery.retry import DEFAULT_RETRY
 
@@ -19,6 +19,8 @@ SAME = {"INTEGER": "INT64", "FLOAT": "FLOAT64", "BOOLEAN": "BOOL"}
 DEADLINE = 30.0
 # Google's own would go on for ten minutes: what is away is for the caller to wait for.
 RETRY = DEFAULT_RETRY.with_timeout(5.0)
+TRIES = 20
+"""Of those that extend a table at the same time, one succeeds with each."""
 
 
 def ensure(client: bigquery.Client, wanted: Object, location: str) -> ObjectAction:
@@ -74,6 +76,15 @@ def _check_ours(client: bigquery.Client, wanted: Dataset) -> None:
 
 
 def _ensure_table(client: bigquery.Client, wanted: Table) -> ObjectAction:
+    for _ in range(TRIES - 1):
+        try:
+            return _make_or_extend(client, wanted)
+        except PreconditionFailed:
+            continue  # somebody has changed it since it was looked at
+    return _make_or_extend(client, wanted)
+
+
+def _make_or_extend(client: bigquery.Client, wanted: Table) -> ObjectAction:
     name = f"{client.project}.{wanted.path}"
     try:
         found = client.get_table(name, retry=RETRY, timeout=DEADLINE)

@@ -95,6 +95,18 @@ async def test_columns_are_added_and_never_changed(warehouse: Warehouse) -> None
         await warehouse.ensure(other)
 
 
+async def test_columns_that_several_add_at_the_same_time_are_all_there(
+    warehouse: Warehouse,
+) -> None:
+    """Each has seen the table before the others' columns were in it."""
+    ours = [[Column("shared", "STRING"), Column(f"own_{number}", "STRING")] for number in range(6)]
+    wider = [replace(TABLE, columns=(*TABLE.columns, *columns)) for columns in ours]
+    await asyncio.gather(*(warehouse.ensure(table) for table in wider))
+    columns = await warehouse.columns("books.entries") or ()
+    added = [column.name for column in columns[len(TABLE.columns) :]]
+    assert sorted(added) == sorted({column.name for columns in ours for column in columns})
+
+
 async def test_a_column_of_whole_numbers_is_widened(warehouse: Warehouse) -> None:
     narrow = Table("books", "narrow", (Column("n", "INT64"),))
     await warehouse.ensure(narrow)
