@@ -30,6 +30,7 @@ from libs.bus.router import Router
 from libs.clock import later
 from libs.warehouse.data_tables import COSTS, LOADS
 from libs.warehouse.warehouse import Warehouse
+from services.executor.focus.begins import MONTH
 
 MOST_BYTES = 1 << 40
 MOST_SOURCES = 1000
@@ -44,7 +45,7 @@ COLUMNS: Mapping[str, str] = {
     Dimension.CHARGE: "ChargeCategory",
     Dimension.RESOURCE: "ResourceId",
     Dimension.DAY: "FORMAT_TIMESTAMP('%Y-%m-%d', ChargePeriodStart)",
-    Dimension.MONTH: "FORMAT_TIMESTAMP('%Y-%m', BillingPeriodStart)",
+    Dimension.MONTH: MONTH,
 }
 
 
@@ -88,7 +89,9 @@ class Costs:
     async def on_get_cost_changes(self, query: GetCostChangesV1, _: Context) -> Sequence[Message]:
         where, parameters = "", dict[str, object](limit=query.limit)
         if query.billing_period is not None:
-            where, parameters["period"] = " AND billing_period = @period", query.billing_period
+            where = " AND billing_period >= @first AND billing_period < @after"
+            first = query.billing_period.replace(day=1)
+            parameters |= {"first": first, "after": later(first, timedelta(days=31)).replace(day=1)}
         sql = (
             "SELECT * FROM {table} WHERE billed_before IS NOT NULL"  # noqa: S608  our own words
             " AND (billed_before != billed_cost OR effective_before != effective_cost)"

@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from contracts.costs import CostChangesV1, CostV1, GetCostChangesV1, GetCostV1
-from contracts.quality import CheckPart
+from contracts.quality import CheckPart, QualityCheckedV1
 from libs.bus.message import Context
 from libs.warehouse.jobs import JobResult
 from services.executor.costs import Costs
@@ -86,9 +86,11 @@ async def held(around: Surroundings) -> dict[tuple[str, str], str]:
     return {(g.keys[0], g.keys[1]): f"{g.billed_cost.normalize():f}" for g in told.groups}
 
 
-async def changes(around: Surroundings) -> set[tuple[str, str, int, str, str]]:
+async def changes(
+    around: Surroundings, period: date | None = None
+) -> set[tuple[str, str, int, str, str]]:
     """What GET /cost/diff says: month, account, version, billed before and after."""
-    asked = GetCostChangesV1(tenant_id=around.tenant)
+    asked = GetCostChangesV1(tenant_id=around.tenant, billing_period=period)
     costs = Costs(around.tools.warehouse)
     (told,) = await costs.on_get_cost_changes(asked, Context(delivery(asked).envelope))
     assert isinstance(told, CostChangesV1)
@@ -102,6 +104,12 @@ async def changes(around: Surroundings) -> set[tuple[str, str, int, str, str]]:
         )
         for c in told.changes
     }
+
+
+def found(around: Surroundings, name: str) -> CheckPart:
+    """The last time that it was told."""
+    events = [event for event in around.heard.events if isinstance(event, QualityCheckedV1)]
+    return [check for event in events for check in event.checks if check.name == name][-1]
 
 
 async def test_a_stray_row_of_another_month_adds_to_it(around: Surroundings) -> None:
@@ -151,8 +159,16 @@ async def test_an_empty_delivery_empties(around: Surroundings) -> None:
     assert around.heard.checks["closed_periods_stay"] == "FAILED"
     await load(around)
     assert around.heard.notes[-1] == "nothing new was delivered"
-    await load(around, (NOV, "a", "10"))
-    assert await held(around) == {(NOV, "a"): "10", (DEC, "a"): "7"}
+    await load(around, (NOV, "a", "12"), (NOV, "b", "1"))
+    assert await held(around) == {(NOV, "a"): "12", (NOV, "b"): "1", (DEC, "a"): "7"}
+    assert await changes(around) == {(NOV, "a", 2, "10", "0"), (NOV, "a", 3, "0", "12")}
+    (row,) = await around.rows(
+        "SELECT effective_before AS e FROM $.focus_loads"
+        " WHERE billing_account_id = 'a' AND version = 3"
+    )
+    assert row == {"e": Decimal(0)}
+    told = found(around, "closed_periods_stay")
+    assert (told.observed, told.detail) == ("1", "2026-11 account a: 12 USD")
 
 
 async def test_an_empty_delivery_takes_nothing_of_another_table(around: Surroundings) -> None:
@@ -188,6 +204,35 @@ async def test_slices_that_are_no_months_are_taken_over_by_their_periods(
     await load(around, (NOV, "a", "10"), slice_=first)
     await load(around, (NOV, "a", "11"), slice_=then, table="raw_focus")
     assert await held(around) == {(NOV, "a"): "11"}
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "day"),
+    [
+        ("2026-10-15T00:00:00Z", "2026-11-15T00:00:00Z", "2026-10-15"),
+        ("2026-09-30T15:00:00Z", "2026-10-31T15:00:00Z", "2026-10-01"),
+        ("2026-10-31T07:00:00Z", "2026-11-30T07:00:00Z", "2026-10-31"),
+    ],
+    ids=["from the 15th", "from midnight in Tokyo", "from the 31st in Los Angeles"],
+)
+async def test_a_period_is_of_the_month_in_which_it_begins_where_it_is_billed(
+    around: Surroundings, start: str, end: str, day: str
+) -> None:
+    asked = pl.lit(start).alias("bill_billing_period_start_date")
+    for cost, table in (("10", "raw_cur"), ("11", "raw_cur"), ("12", "raw_focus")):
+        rows = LEDGER.frame([line((OCT, "a", cost))])
+        ends = pl.lit(end).alias("bill_billing_period_end_date")
+        await charged(around, rows.with_columns(asked, ends), table, OCT)
+    assert await held(around) == {(OCT, "a"): "12"}
+    told = {(OCT, "a", 2, "10", "11"), (OCT, "a", 3, "11", "12")}
+    assert await changes(around, date(2026, 10, 1)) == told
+    assert await changes(around, date(2026, 9, 1)) == set()
+    assert await changes(around, date(2026, 11, 1)) == set()
+    assert found(around, "closed_periods_stay").detail == f"{OCT} account a: 1 USD"
+    days = await around.rows(
+        "SELECT DISTINCT CAST(billing_period AS STRING) AS d FROM $.focus_loads"
+    )
+    assert days == [{"d": day}]
 
 
 async def test_another_provider_is_left_alone(around: Surroundings) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from contracts.quality import CheckPart, CheckStatus, Severity
+from services.executor.focus.begins import formatted, month_of
 from services.executor.focus.tables import Replacement
 
 NAME = "no_charge_stands_in_two_slices"
@@ -73,7 +74,7 @@ counted AS (
 )
 SELECT c.source, c.account, c.period, c.currency, c.alike, LEAST(c.others, z.size) AS days,
   2 * c.alike >= LEAST(c.others, z.size)
-    AND NOT (FORMAT_TIMESTAMP('%Y-%m', c.period) = @slice AND 2 * c.were >= c.alike) AS stops
+    AND NOT ({formatted("%Y-%m", "c.period")} = @slice AND 2 * c.were >= c.alike) AS stops
 FROM counted AS c
 JOIN sizes AS z USING ({_KEY})
 WHERE c.alike > 0
@@ -98,7 +99,7 @@ def beside_check(found: Sequence[Mapping[str, Any]]) -> CheckPart:
     """Of what `found_beside` tells, the worst first."""
     stops = any(row["stops"] for row in found)
     alike = [
-        f"{row['period']:%Y-%m} account {row['account']}: {row['alike']} of {row['days']} days"
+        f"{month_of(row['period'])} account {row['account']}: {row['alike']} of {row['days']} days"
         f" cost the same {row['currency']} in {row['source'] or 'an older load'}"
         for row in found
     ]

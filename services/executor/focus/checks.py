@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from decimal import Decimal
 
 from contracts.quality import CheckPart, CheckStatus, Severity
+from services.executor.focus.begins import month_of
 from services.executor.focus.counted import MOST_SHOWN, none_of
 from services.executor.focus.money import EXACT, NOTHING, ROUNDED, less, shown, total
 from services.executor.focus.tally import Tally, Unmapped
@@ -30,7 +31,7 @@ def checks_of(tally: Tally, unmapped_budget: Decimal = BUDGET) -> list[CheckPart
 def _conservation(tally: Tally) -> CheckPart:
     lost = tally.lost
     missing = "; ".join(
-        f"{start:%Y-%m} account {account}: {shown(amount)} {currency}"
+        f"{month_of(start)} account {account}: {shown(amount)} {currency}"
         for (start, account, currency), amount in list(lost.items())[:MOST_SHOWN]
     )
     return CheckPart(
@@ -50,7 +51,7 @@ def _cancelling(tally: Tally) -> Iterator[CheckPart]:
     for name, sums in tally.cancelling.items():
         left = {key: amount for key, amount in sorted(sums.items()) if amount}
         worst = "; ".join(
-            f"{start:%Y-%m} {of or 'nameless'}: {shown(amount)}"
+            f"{month_of(start)} {of or 'nameless'}: {shown(amount)}"
             for (start, of), amount in list(left.items())[:MOST_SHOWN]
         )
         yield none_of(
@@ -70,8 +71,8 @@ def _offsets(tally: Tally) -> Iterator[CheckPart]:
             for key in sorted(found.left_out.keys() | found.taken.keys())
         }
         torn = "; ".join(
-            f"{start:%Y-%m} account {account}: {shown(out)} instead of {shown(taken)} {currency}"
-            for (start, account, currency), (out, taken) in sums.items()
+            f"{month_of(start)} account {account}: {shown(out)} instead of {shown(taken)} {of}"
+            for (start, account, of), (out, taken) in sums.items()
             if abs(less(out, taken)) > max(ROUNDED, EXACT.multiply(abs(taken), MOST_OFF))
         )
         yield CheckPart(

@@ -1,12 +1,14 @@
 """How a load compares with what was there before: restated months, gaps, days that stand out."""
 
+from calendar import monthrange
 from collections.abc import Mapping, Sequence
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from statistics import median
 
 from contracts.quality import CheckPart, CheckStatus, Severity
 from libs.clock import earlier, later
+from services.executor.focus.begins import begins_on, month_of
 from services.executor.focus.counted import MOST_SHOWN, none_of
 from services.executor.focus.money import NOTHING, ROUNDED, added, less, shown
 from services.executor.focus.tally import Day, Key, Tally
@@ -47,7 +49,7 @@ def _restated(
         if before != after and _month_after(key[0]) <= now
     }
     restated = "; ".join(
-        f"{start:%Y-%m} account {account}: {shown(delta)} {currency}"
+        f"{month_of(start)} account {account}: {shown(delta)} {currency}"
         for (start, account, currency), delta in sorted(changed.items())[:MOST_SHOWN]
     )
     return _said("closed_periods_stay", tally, len(changed), "restated closed periods", restated)
@@ -129,4 +131,5 @@ def _said(name: str, tally: Tally, failing: int, kind: str, detail: str) -> Chec
 
 
 def _month_after(start: datetime) -> datetime:
-    return later(start.astimezone(UTC), timedelta(days=32)).replace(day=1)
+    day = begins_on(start)
+    return later(start, timedelta(days=monthrange(day.year, day.month)[1]))

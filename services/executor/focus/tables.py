@@ -8,8 +8,10 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 
+from libs.clock import earlier
 from libs.warehouse.data_tables import LOADS
 from libs.warehouse.schema import Table
+from services.executor.focus.begins import BEGINS_ON, EAST, EASTERN, begins_on, formatted
 from services.executor.focus.tally import Key
 
 _MONTH = r"[0-9]{4}-[0-9]{2}"
@@ -69,7 +71,7 @@ class Replacement:
     source: Source
 
     def parameters(self, provider: str, billed: Collection[Key]) -> dict[str, object]:
-        days = [start.astimezone(UTC).date() for start, _, _ in billed]
+        days = [begins_on(start) for start, _, _ in billed]
         whole = {
             f"{account}|{day}"
             for day, (_, account, _) in zip(days, billed, strict=True)
@@ -109,7 +111,7 @@ class Replacement:
         Rows outside of them stay.
         """
         known = f"FROM {self.loads} WHERE REGEXP_CONTAINS(source, @in_any_table)"
-        first = "TIMESTAMP(MIN(billing_period))"
+        first = f"TIMESTAMP_SUB(TIMESTAMP(MIN(billing_period)), {EASTERN})"
         last = f"TIMESTAMP_ADD(TIMESTAMP(MAX(billing_period)), INTERVAL {DAY - 1} MICROSECOND)"
         return (
             f"(SELECT LEAST(@first, COALESCE({first}, @first)) {known})",
@@ -123,7 +125,7 @@ class Replacement:
         same_name = self._loads_of("REGEXP_CONTAINS(source, @in_any_table)")
         beside = self._loads_of("REGEXP_CONTAINS(source, @beside)")
         load = "IFNULL(x_load_id, '')"
-        key = "CONCAT(BillingAccountId, '|', FORMAT_TIMESTAMP('%Y-%m-%d', BillingPeriodStart))"
+        key = f"CONCAT(BillingAccountId, '|', {formatted('%Y-%m-%d')})"
         return (
             f"({self.ours} OR {of_provider} AND ("
             f"IFNULL(BillingAccountId, '') IN UNNEST(@accounts) AND {load} IN ({same_name})"
@@ -141,10 +143,13 @@ class Replacement:
         return (*settings, self._history(staged=staged))
 
     def _history(self, *, staged: bool) -> str:
-        """Inserts a version of each period that changes: what it held in all, and what it will."""
+        """Inserts a version of each period that changes: what it held in all, and what it will.
+
+        One that has been emptied held nothing; one that never was there has no sum before.
+        """
         of_row = (
             "x_provider AS provider, BillingAccountId AS account,"
-            " DATE(BillingPeriodStart) AS period, BillingCurrency AS currency,"
+            f" {BEGINS_ON} AS period, BillingCurrency AS currency,"
             " BilledCost AS billed, EffectiveCost AS effective, BillingPeriodEnd AS period_end"
         )
         rows = (
@@ -159,7 +164,9 @@ INSERT INTO {self.loads} (load_id, provider, billing_account_id, billing_period,
   row_count, billed_cost, effective_cost, billed_before, effective_before, period_closed,
   mapping, source, loaded_at)
 SELECT @load_id, c.provider, c.account, c.period, c.currency, COALESCE(v.version, 0) + 1,
-  c.row_count, c.billed, c.effective, c.billed_before, c.effective_before,
+  c.row_count, c.billed, c.effective,
+  COALESCE(c.billed_before, IF(v.version IS NULL, NULL, 0)),
+  COALESCE(c.effective_before, IF(v.version IS NULL, NULL, 0)),
   c.period_end <= @loaded_at, @mapping, @source, @loaded_at
 FROM (
   SELECT provider, account, period, currency, COUNTIF(stays) AS row_count,
@@ -184,10 +191,10 @@ LEFT JOIN (
 
 
 def _instants(days: Collection[date]) -> tuple[datetime, datetime]:
-    """The first and the last of these days."""
+    """The first and the last at which periods may begin on these days."""
     if not days:
         return NEVER
     return (
-        datetime.combine(min(days), time.min, UTC),
+        earlier(datetime.combine(min(days), time.min, UTC), EAST),
         datetime.combine(max(days), time.max, UTC),
     )

@@ -1,7 +1,7 @@
 """What is told of a load of FOCUS rows: does it conform, and how does it compare."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 
 from contracts.quality import CheckPart
@@ -9,6 +9,7 @@ from libs.clock import earlier, later
 from libs.warehouse.data_tables import loads_table
 from libs.warehouse.jobs import JobResult, QueryJob
 from libs.warehouse.warehouse import Warehouse
+from services.executor.focus.begins import begins_on
 from services.executor.focus.beside import beside_check, found_beside, loads_of_provider
 from services.executor.focus.conformance import conformance, cost_rows
 from services.executor.focus.counted import MOST_SHOWN
@@ -114,10 +115,26 @@ class CostReport:
             given,
         )
         keys = [((row["p"], row["a"], row["c"]), row["billed"], row["gone"]) for row in rows]
-        return {
+        there = {
             key: (billed, added(less(billed, gone), tally.billed.get(key, NOTHING)))
             for key, billed, gone in keys
         }
+        emptied = await self._known(replacement, given) - {_named(key) for key in there}
+        back = {key: (NOTHING, new) for key, new in tally.billed.items() if _named(key) in emptied}
+        return there | back
+
+    async def _known(
+        self, replacement: Replacement, given: Mapping[str, object]
+    ) -> set[tuple[date, str, str]]:
+        """Periods, of those that a load may be of, that had rows once, by when they begin."""
+        rows = await self._warehouse.query(
+            "SELECT billing_period AS p, billing_account_id AS a, currency AS c"  # noqa: S608  our own
+            f" FROM {replacement.loads} WHERE provider = @provider"
+            " AND billing_period >= DATE(@first_period) AND billing_period <= DATE(@last_period)"
+            " GROUP BY 1, 2, 3",
+            given,
+        )
+        return {(row["p"], row["a"], row["c"]) for row in rows}
 
     async def _days(
         self, replacement: Replacement, given: Mapping[str, object], tally: Tally
@@ -138,3 +155,9 @@ class CostReport:
             {**given, "since": since, "until": until},
         )
         return {(row["d"], row["a"], row["c"]): row["cost"] for row in rows}
+
+
+def _named(key: Key) -> tuple[date, str, str]:
+    """As its history names it."""
+    start, account, currency = key
+    return begins_on(start), account, currency
