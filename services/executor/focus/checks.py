@@ -5,11 +5,12 @@ from decimal import Decimal
 
 from contracts.quality import CheckPart, CheckStatus, Severity
 from services.executor.focus.begins import month_of
-from services.executor.focus.counted import MOST_SHOWN, none_of
+from services.executor.focus.counted import MOST_SHOWN, none_of, not_made
 from services.executor.focus.money import EXACT, NOTHING, ROUNDED, less, shown, total
 from services.executor.focus.tally import Tally, Unmapped
 from services.executor.focus.twice import MOST, Twice
 
+CANCELLING = "charges_that_cancel_out"
 MOST_OF_VALUE = 100
 LEAST_SHOWN = Decimal("0.0001")
 MOST_OFF = Decimal("0.01")
@@ -49,6 +50,9 @@ def _conservation(tally: Tally) -> CheckPart:
 
 def _cancelling(tally: Tally) -> Iterator[CheckPart]:
     for name, sums in tally.cancelling.items():
+        if name in tally.given_up:
+            yield not_made(name, CANCELLING, tally.rows_in, tally.given_up[name])
+            continue
         left = {key: amount for key, amount in sorted(sums.items()) if amount}
         worst = "; ".join(
             f"{month_of(start)} {of or 'nameless'}: {shown(amount)}"
@@ -56,7 +60,7 @@ def _cancelling(tally: Tally) -> Iterator[CheckPart]:
         )
         yield none_of(
             name,
-            "charges_that_cancel_out",
+            CANCELLING,
             len(left),
             tally.rows_in,
             severity=Severity.FAIL,

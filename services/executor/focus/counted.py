@@ -6,6 +6,19 @@ MOST_SHOWN = 5
 """Of what a check has found."""
 
 
+def not_made(name: str, kind: str, rows: int, why: str) -> CheckPart:
+    """A check of which nothing is known; it stops nothing."""
+    return CheckPart(
+        name=name,
+        kind=kind,
+        severity=Severity.WARN,
+        status=CheckStatus.ERROR,
+        expected="0",
+        row_count=rows,
+        detail=f"not checked: {why}",
+    )
+
+
 def none_of(  # noqa: PLR0913  as many as a check has
     name: str,
     kind: str,

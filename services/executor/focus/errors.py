@@ -3,10 +3,11 @@
 FocusError
 ├── MappingError          a mapping or look-up of ours is not sound
 ├── MissingColumnsError   the export lacks columns that no row can do without
+├── TooManyError          a bill is of more accounts, periods and currencies than are summed apart
 └── BadValueError         a value cannot be read as what its column holds, or is not there
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 
 class FocusError(Exception):
@@ -31,6 +32,20 @@ class MissingColumnsError(FocusError):
         super().__init__(
             f"{mapping}: the export has no column {', '.join(self.missing)}; it begins with"
             f" {shown}. Export it with these columns, or choose the template that fits it"
+        )
+
+
+class TooManyError(FocusError):
+    code = "too_many_accounts"
+
+    def __init__(self, most: int, keys: Collection[tuple[object, str, str]]) -> None:
+        periods, accounts, currencies = (len(set(each)) for each in zip(*keys, strict=True))
+        *_, (_, account, _) = keys
+        super().__init__(
+            f"the bill has more than {most:,} billing accounts, by period and currency: so far"
+            f" {accounts:,} accounts (one is {account[:80]!r}), {periods:,} periods and"
+            f" {currencies:,} currencies. See that BillingAccountId is who pays, not what is used;"
+            " else deliver the bill in parts, each as a slice of its own"
         )
 
 

@@ -9,9 +9,9 @@ from statistics import median
 from contracts.quality import CheckPart, CheckStatus, Severity
 from libs.clock import earlier, later
 from services.executor.focus.begins import begins_on, month_of
-from services.executor.focus.counted import MOST_SHOWN, none_of
+from services.executor.focus.counted import MOST_SHOWN, none_of, not_made
 from services.executor.focus.money import NOTHING, ROUNDED, added, less, shown
-from services.executor.focus.tally import Day, Key, Tally
+from services.executor.focus.tally import COMMITMENTS, DAYS, USED, Day, Key, Tally
 
 LOOKBACK = timedelta(days=28)
 FEWEST_DAYS, DEVIATIONS = 7, 6
@@ -60,18 +60,14 @@ def _covered(tally: Tally) -> CheckPart:
 
     It is more where a part was paid upfront.
     """
+    kind = "commitments whose usage costs less in effect than was paid"
     torn = [
         name
         for (_, name), found in sorted(tally.commitments.items())
         if found.covered and less(found.recurring, found.effective) > ROUNDED
     ]
-    return _said(
-        "commitments_cost_what_they_cover",
-        tally,
-        len(torn),
-        "commitments whose usage costs less in effect than was paid",
-        ", ".join(torn[:MOST_SHOWN]),
-    )
+    named = ", ".join(torn[:MOST_SHOWN])
+    return _said("commitments_cost_what_they_cover", tally, len(torn), kind, named, of=COMMITMENTS)
 
 
 def _complete(tally: Tally) -> CheckPart:
@@ -81,9 +77,8 @@ def _complete(tally: Tally) -> CheckPart:
         span = (max(days) - min(days)).days + 1
         if span > len(days) >= FEWEST_DAYS:
             gaps.append(f"{account or 'no account'} ({span - len(days)})")
-    return _said(
-        "no_day_is_missing", tally, len(gaps), "accounts with days missing", ", ".join(gaps[:5])
-    )
+    kind, named = "accounts with days missing", ", ".join(gaps[:MOST_SHOWN])
+    return _said("no_day_is_missing", tally, len(gaps), kind, named, of=USED)
 
 
 def _fresh(tally: Tally, now: datetime) -> CheckPart:
@@ -116,7 +111,8 @@ def _usual(tally: Tally, beside: Mapping[Day, Decimal]) -> CheckPart:
                 f"{day} account {account}: {shown(days[day])} {currency}"
                 f" against {shown(median(past))}"
             )
-    return _said("daily_cost_is_usual", tally, len(odd), "days that stand out", "; ".join(odd[:5]))
+    kind, worst = "days that stand out", "; ".join(odd[:MOST_SHOWN])
+    return _said("daily_cost_is_usual", tally, len(odd), kind, worst, of=DAYS)
 
 
 def _stands_out(cost: Decimal, past: Sequence[Decimal]) -> bool:
@@ -126,8 +122,14 @@ def _stands_out(cost: Decimal, past: Sequence[Decimal]) -> bool:
     return abs(float(cost - middle)) > DEVIATIONS * max(spread, least, 1e-9)
 
 
-def _said(name: str, tally: Tally, failing: int, kind: str, detail: str) -> CheckPart:
-    return none_of(name, kind.replace(" ", "_"), failing, tally.rows_in, detail=detail)
+def _said(  # noqa: PLR0913  as many as a check has
+    name: str, tally: Tally, failing: int, kind: str, detail: str, *, of: str = ""
+) -> CheckPart:
+    """`of` is what the tally keeps for this check, if it is kept for it alone."""
+    kind = kind.replace(" ", "_")
+    if of in tally.given_up:
+        return not_made(name, kind, tally.rows_in, tally.given_up[of])
+    return none_of(name, kind, failing, tally.rows_in, detail=detail)
 
 
 def _month_after(start: datetime) -> datetime:

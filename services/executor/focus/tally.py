@@ -1,17 +1,30 @@
-"""What became of an export's rows: counted and summed while they pass, exactly."""
+"""What became of an export's rows: counted and summed while they pass, exactly.
+
+Memory is bounded, whatever a bill names: of too many billing accounts nothing is loaded, and what
+is kept of other names for one check alone is given up, which that check tells.
+"""
 
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
 import polars as pl
 
+from services.executor.focus.errors import TooManyError
 from services.executor.focus.money import NOTHING, added, less
 from services.executor.focus.needed import CURRENCY
 from services.executor.focus.twice import Twice
 
 MOST_UNMAPPED = 200
+MOST_KEYS = 20_000
+"""Billing accounts, by period and currency: each is also asked for in the table."""
+MOST_NAMES = 100_000
+"""Of what one check keeps."""
+MOST_DAYS_USED = 300_000
+"""Of all sub accounts together: ten thousand in a month."""
+DAYS, USED, COMMITMENTS = "days", "used", "commitments"
 AMOUNT = "\0amount"
 """Of rows of an export, as they are charged."""
 _KEY = ("BillingPeriodStart", "BillingAccountId", "BillingCurrency")
@@ -99,6 +112,8 @@ class Tally:
     """By check: of a billing period and what cancels out for itself, what is left of it."""
     offsets: dict[str, Offset] = field(default_factory=dict)
     """By check."""
+    given_up: dict[str, str] = field(default_factory=dict)
+    """Why, by the name of what was kept for a check, or of one whose charges should cancel out."""
     absent: frozenset[str] | None = None
     """What was to be kept and is in no part of the export; None where nothing was said."""
     twice: Twice | None = None
@@ -135,11 +150,14 @@ class Tally:
             pl.col(amount).sum(), pl.col(amount).abs().sum().alias("turned over")
         )
         add_sums(self.raw, grouped.select(*key, amount))
+        _refuse_many(self.raw)
         for currency, cost in grouped.select(CURRENCY, "turned over").iter_rows():
             self.turnover[currency] = added(self.turnover.get(currency, NOTHING), cost)
 
     def add_cancelling(self, name: str, by: pl.DataFrame, charged: pl.DataFrame) -> None:
         """Charges that should cancel out for each `by`."""
+        if name in self.given_up:
+            return
         period, *_, amount = charged.columns
         what = by.to_series().cast(pl.String).fill_null("").alias("by")
         sums = charged.with_columns(what).group_by(period, "by").agg(pl.col(amount).sum())
@@ -147,6 +165,7 @@ class Tally:
         for *key, value in sums.iter_rows():
             at = (key[0], key[1])
             found[at] = added(found.get(at, NOTHING), value)
+        self._bound(name, found, len(found), MOST_NAMES)
 
     def add_offset(self, name: str, lines: pl.Series, amounts: pl.DataFrame) -> None:
         """Amounts by period, account and currency; of these lines they are below nothing."""
@@ -177,23 +196,41 @@ class Tally:
         sums = grouped.group_by(_KEY).agg(costs.sum())
         add_sums(self.billed, sums.select(*_KEY, "BilledCost"))
         add_sums(self.effective, sums.select(*_KEY, "EffectiveCost"))
+        _refuse_many(self.billed)
         usage = grouped.filter(pl.col("ChargeCategory") == "Usage")
         self._add_days(usage)
+        self._add_used(usage)
         self._add_commitments(grouped)
         self.used_until = _later(self.used_until, usage["used"].max())
         self.newest = _later(self.newest, grouped["ChargePeriodEnd"].max())
         self.period_end = _later(self.period_end, grouped["BillingPeriodEnd"].max())
 
+    def _bound(self, name: str, kept: dict[Any, Any], number: int, most: int) -> None:
+        """Gives up what is kept for a check where it is too much."""
+        if number > most:
+            self.given_up[name] = f"the bill has more than {most:,} of what it looks at"
+            kept.clear()
+
     def _add_days(self, usage: pl.DataFrame) -> None:
+        if DAYS in self.given_up:
+            return
         by = ("day", "BillingAccountId", "BillingCurrency")
         sums = usage.group_by(by).agg(pl.col("EffectiveCost").sum())
         for day, account, currency, cost in sums.iter_rows():
             key = (day, account, currency)
             self.days[key] = added(self.days.get(key, NOTHING), cost)
+        self._bound(DAYS, self.days, len(self.days), MOST_NAMES)
+
+    def _add_used(self, usage: pl.DataFrame) -> None:
+        if USED in self.given_up:
+            return
         for account, day in usage.select("SubAccountId", "day").unique().iter_rows():
             self.used.setdefault(account or "", set()).add(day)
+        self._bound(USED, self.used, sum(map(len, self.used.values())), MOST_DAYS_USED)
 
     def _add_commitments(self, grouped: pl.DataFrame) -> None:
+        if COMMITMENTS in self.given_up:
+            return
         bought = pl.col("ChargeCategory") == "Purchase"
         recurring = bought & pl.col("ChargeFrequency").ne_missing("One-Time")
         sums = (
@@ -213,6 +250,12 @@ class Tally:
                 added(before.effective, effective),
                 before.covered + covered,
             )
+        self._bound(COMMITMENTS, self.commitments, len(self.commitments), MOST_NAMES)
+
+
+def _refuse_many(sums: dict[Key, Decimal]) -> None:
+    if len(sums) > MOST_KEYS:
+        raise TooManyError(MOST_KEYS, sums)
 
 
 def _later(before: datetime | None, found: object) -> datetime | None:
