@@ -93,7 +93,7 @@ class CostChangePart(Part):
 class GetCostChangesV1(Query, type="cost_changes.get.v1", to=Service.EXECUTOR):
     tenant_id: TenantId
     billing_period: date | None = None
-    """Its first day; none asks for the changes of all periods."""
+    """The first day of the month in which it begins; none asks for the changes of all periods."""
     limit: int = Field(default=200, ge=1, le=MOST_ROWS)
 
 

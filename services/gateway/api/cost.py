@@ -93,7 +93,7 @@ class CostQuery(Query):
 
 class ChangesQuery(Query):
     period: str = Field(default="", pattern=r"^([1-9][0-9]{3}-(0[1-9]|1[0-2]))?$")
-    """A billing month such as 2026-01; all of them unless said."""
+    """A month such as 2026-01, of billing periods that begin in it; all of them unless said."""
     limit: int = Field(default=200, ge=1, le=MOST_ROWS)
 
 
