@@ -26,13 +26,21 @@ def test_the_whole_of_a_month_is_that_month_alone() -> None:
     assert found["source"] == "acme.raw.2026-10"
 
 
+def test_the_month_of_a_period_is_that_of_who_bills() -> None:
+    tokyo, auckland = (datetime(2026, 9, 30, hour, tzinfo=UTC) for hour in (15, 11))
+    honolulu = datetime(2026, 10, 1, 10, tzinfo=UTC)
+    for start in (tokyo, auckland, honolulu):
+        assert replacing("2026-10", (start, "a", "USD"))["keys"] == ["a|2026-10-01"]
+    assert replacing("2026-09", (tokyo, "a", "USD"))["keys"] == [""]
+
+
 def test_the_whole_of_another_slice_is_all_that_it_has() -> None:
     assert replacing("all", period(9), period(10))["keys"] == ["a|2026-09-01", "a|2026-10-01"]
 
 
-def test_bounds_are_the_periods_and_no_partition_beside_them() -> None:
+def test_bounds_are_the_days_of_periods_from_where_they_begin_first() -> None:
     found = replacing("2026-10", period(9, 7), period(10, 7))
-    assert found["first"] == datetime(2026, 9, 1, tzinfo=UTC)
+    assert found["first"] == datetime(2026, 8, 31, 11, tzinfo=UTC)
     assert found["last"] == datetime(2026, 10, 1, 23, 59, 59, 999_999, tzinfo=UTC)
 
 
@@ -45,6 +53,11 @@ def test_a_load_of_nothing_takes_no_period() -> None:
 def test_the_last_day_of_the_calendar_is_one_too() -> None:
     start = datetime(9999, 12, 31, tzinfo=UTC)
     assert replacing("all", (start, "a", "USD"))["keys"] == ["a|9999-12-31"]
+
+
+def test_the_first_day_of_the_calendar_is_one_too() -> None:
+    start = datetime(1, 1, 1, tzinfo=UTC)
+    assert replacing("all", (start, "a", "USD"))["first"] == start
 
 
 @pytest.mark.parametrize(

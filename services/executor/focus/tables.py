@@ -111,7 +111,9 @@ class Replacement:
         Rows outside of them stay.
         """
         known = f"FROM {self.loads} WHERE REGEXP_CONTAINS(source, @in_any_table)"
-        first = f"TIMESTAMP_SUB(TIMESTAMP(MIN(billing_period)), {EASTERN})"
+        day = "TIMESTAMP(MIN(billing_period))"
+        # The calendar has nothing before its first day.
+        first = f"IF({day} = TIMESTAMP '0001-01-01', {day}, TIMESTAMP_SUB({day}, {EASTERN}))"
         last = f"TIMESTAMP_ADD(TIMESTAMP(MAX(billing_period)), INTERVAL {DAY - 1} MICROSECOND)"
         return (
             f"(SELECT LEAST(@first, COALESCE({first}, @first)) {known})",
