@@ -161,6 +161,12 @@ def _cell(row: BaseModel, name: str) -> str:
     value: Any = row
     for part in name.split("."):
         value = getattr(value, part, None)
+    return _written(value)
+
+
+def _written(value: Any) -> str:
     if value is None:
         return "-"
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return ", ".join(map(_written, value))
     return f"{value:%Y-%m-%d %H:%M:%S}" if hasattr(value, "hour") else str(value)

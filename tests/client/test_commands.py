@@ -121,6 +121,8 @@ def test_days_gone_by_are_filled(shell: QuickShell) -> None:
 def test_a_schedule_is_set_shown_and_taken_away(shell: QuickShell) -> None:
     made = shell.data("schedules", "set", "ones", "0 6 * * *", "--time-zone", "Europe/Berlin")
     assert len(made["next_times"]) == 10
+    told = " ".join(shell("schedules", "set", "ones", "0 6 1 1 *").stdout.split())
+    assert ("-01-01 06:00:00, " in told, "datetime" in told) == (True, False), told
     assert [one["config_id"] for one in shell.data("schedules", "list")] == ["ones"]
     assert shell.code("schedules", "delete", "ones") == 0
     assert shell.data("schedules", "list") == []
