@@ -1,8 +1,6 @@
 """Files as they really come: each is read, or refused with its file, line and column."""
 
 import gzip
-import subprocess
-import sys
 from datetime import datetime
 from pathlib import Path
 from time import process_time
@@ -17,6 +15,7 @@ from services.executor.ingest.csv_reader import BLOCK, CsvOptions
 from services.executor.ingest.errors import RefusedFileError
 from services.executor.ingest.places import BadPatternError, checked, matches
 from services.executor.ingest.readers import JSON_LINE, Format, ParquetFile, open_reader
+from tests.ingest.memory import memory_for
 
 TABLE = "account,cost\n007,1.5\n008,2\n"
 STRAY = "a quote is closed in this row, and neither"
@@ -297,30 +296,6 @@ def test_what_is_true_in_a_column_of_a_declared_type_is_text(tmp_path: Path) -> 
     reader = open_reader(path, "f.ndjson", None, CsvOptions(), {"a": ".", "b": ""}.__getitem__)
     (frame,) = reader.batches()
     assert frame.to_dict(as_series=False) == {"a": ["12.5", "true"], "b": [1, 2]}
-
-
-def memory_for(path: Path, name: str) -> int:
-    """The bytes that reading a file takes at most, Arrow's included: of a process of its own."""
-    reading = """
-import re, sys
-from pathlib import Path
-from services.executor.ingest.csv_reader import CsvOptions
-from services.executor.ingest.errors import RefusedFileError
-from services.executor.ingest.readers import open_reader
-
-def kilobytes(what):
-    return int(re.search(what + r":\\s+(\\d+)", Path("/proc/self/status").read_text()).group(1))
-
-before = kilobytes("VmRSS")
-try:
-    for _ in open_reader(Path(sys.argv[1]), sys.argv[2], None, CsvOptions()).batches():
-        pass
-except RefusedFileError:
-    pass
-print((kilobytes("VmHWM") - before) * 1024)
-"""
-    command = [sys.executable, "-c", reading, str(path), name]
-    return int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
 @pytest.mark.parametrize("filled", [b"x", b" "], ids=["text", "spaces"])

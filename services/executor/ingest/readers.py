@@ -1,6 +1,6 @@
 """Files of any kind as batches of rows. Memory is bounded by the batch, not by the file."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from itertools import count, islice
 from pathlib import Path
 from typing import IO, Any, Literal, Protocol
@@ -13,10 +13,12 @@ from polars.exceptions import PanicException
 from services.executor.ingest.arrow_types import problem_of
 from services.executor.ingest.csv_reader import CsvFile, CsvOptions
 from services.executor.ingest.errors import DAMAGED, ColumnConflictError, RefusedFileError
+from services.executor.ingest.expanding import HANDED_ON, Reading, expanded, pieces, reading_of
 from services.executor.ingest.json_columns import MixedError, Points, none
 from services.executor.ingest.json_rows import Decoder, NoJsonError
 from services.executor.ingest.openai_pages import OpenAIPage
 from services.executor.ingest.packed import damaged, opened
+from services.executor.ingest.pages import NoPageError
 
 Lines = Literal["csv", "ndjson"]
 Format = Literal["csv", "parquet", "ndjson", "openai"]
@@ -81,9 +83,9 @@ class ParquetFile:
     written = False
 
     def __init__(self, path: Path, name: str) -> None:
-        self._name = name
+        self._path, self._name = path, name
         try:
-            self._file = pq.ParquetFile(path, memory_map=True, coerce_int96_timestamp_unit="us")
+            self._file = _opened(path)
             seen: set[str] = set()
             for field in self._file.schema_arrow:
                 if field.name in seen:
@@ -98,15 +100,32 @@ class ParquetFile:
             raise RefusedFileError(name, problem) from None
 
     def batches(self, columns: Collection[str] | None = None) -> Iterator[pl.DataFrame]:
-        only = None if columns is None else sorted(columns)
         try:
-            for batch in self._file.iter_batches(batch_size=ROWS, columns=only):
-                # What says text may hold any bytes, which Polars takes for UTF-8 unseen.
-                batch.validate(full=True)
-                yield _frame(batch)
-        except NO_PARQUET as error:
+            reading = reading_of(self._path, self._name, self._file, columns, ROWS)
+            found = self._pieces(reading, columns)
+            is_usual = reading.rows == ROWS and not reading.indexed
+            yield from map(_frame, found) if is_usual else _gathered(found)
+        except (*NO_PARQUET, NoPageError) as error:
             problem = f"it is damaged: {str(error)[:200]}"
             raise RefusedFileError(self._name, problem) from None
+
+    def _pieces(
+        self, reading: Reading, columns: Collection[str] | None
+    ) -> Iterator[pa.RecordBatch]:
+        first = 0
+        for batch in self._read(reading, None if columns is None else sorted(columns)):
+            # What says text may hold any bytes, which Polars takes for UTF-8 unseen.
+            batch.validate(full=True)
+            yield from pieces(batch, self._name, first)
+            first += batch.num_rows
+
+    def _read(self, reading: Reading, columns: list[str] | None) -> Iterator[pa.RecordBatch]:
+        if not reading.indexed:
+            yield from self._file.iter_batches(batch_size=reading.rows, columns=columns)
+            return
+        file = _opened(self._path, read_dictionary=reading.indexed)
+        for group in range(file.num_row_groups):  # Arrow brings no two dictionaries together
+            yield from file.iter_batches(reading.rows, row_groups=[group], columns=columns)
 
     @property
     def lines(self) -> None:
@@ -114,6 +133,24 @@ class ParquetFile:
 
     def line_of(self, row: int) -> int | None:  # noqa: ARG002  Parquet has no lines
         return None
+
+
+def _opened(path: Path, **how: Any) -> pq.ParquetFile:
+    return pq.ParquetFile(path, memory_map=True, coerce_int96_timestamp_unit="us", **how)
+
+
+def _gathered(few: Iterable[pa.RecordBatch]) -> Iterator[pl.DataFrame]:
+    """Each batch has a price of its own in whatever is made of it."""
+    waiting: list[pa.RecordBatch] = []
+    rows = size = 0
+    for batch in few:
+        waiting.append(batch)
+        rows, size = rows + batch.num_rows, size + expanded(batch)
+        if rows >= ROWS or size >= HANDED_ON:
+            yield _frame(pa.Table.from_batches(waiting)).rechunk()
+            waiting, rows, size = [], 0, 0
+    if waiting:
+        yield _frame(pa.Table.from_batches(waiting)).rechunk()
 
 
 def _frame(rows: pa.Table | pa.RecordBatch) -> pl.DataFrame:
