@@ -8,9 +8,11 @@ import orjson
 import polars as pl
 import pytest
 
+from services.executor.ingest import contract
 from services.executor.ingest.contract import Contract
 from services.executor.ingest.deliveries import Deliveries
 from services.executor.ingest.values import Style
+from services.executor.steps import ingest_replay
 from services.executor.steps.raw_load import numbers
 from services.executor.steps.step import StepError
 from tests.ingest.surroundings import Surroundings
@@ -299,6 +301,36 @@ async def test_a_good_delivery_empties_the_quarantine_of_its_slice(around: Surro
 async def test_a_delivery_of_misfits_is_refused(
     around: Surroundings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("services.executor.steps.raw_load.MOST_ASIDE", 1)
+    monkeypatch.setattr(contract, "MOST_ASIDE", 1)
     with pytest.raises(StepError, match="is it the right file"):
         await load(around, BAD, config("discard_row", columns=TYPES))
+
+
+@pytest.mark.parametrize(("rows", "size"), [(65, 1 << 20), (100_001, 1)])
+async def test_what_is_put_aside_is_bounded_in_rows_and_in_bytes(
+    around: Surroundings, rows: int, size: int
+) -> None:
+    text = "account,cost\n" + f"{'x' * size},much\n" * rows
+    with pytest.raises(StepError, match=r"no more than 100000 rows or 67108864 bytes") as caught:
+        await load(around, text, config("discard_row", columns={"cost": "decimal"}))
+    assert caught.value.code == "too_many_misfits"
+
+
+async def test_more_than_is_put_aside_today_is_not_tried_again(
+    around: Surroundings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await load(around, BAD, config("discard_row", columns=TYPES))
+    monkeypatch.setattr(contract, "MOST_ASIDE_BYTES", 50)
+    with pytest.raises(StepError, match=r"2 rows, of 9\d bytes, do not fit"):
+        await around.run("ingest.replay", {**REPLAY, "contract": "discard_row", "columns": TYPES})
+
+
+async def test_many_rows_are_tried_again_in_blocks(
+    around: Surroundings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ingest_replay, "JSON_BLOCK", 1)
+    await load(around, HALF, config("discard_row", columns=TOO_NARROW))
+    again = {**REPLAY, "contract": "discard_row", "columns": TYPES}
+    assert (await around.run("ingest.replay", again)).rows == 2
+    assert [row[0] for row in await aside(around)] == [2]
+    assert await accounts(around) == ["007", "008"]

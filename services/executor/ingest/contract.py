@@ -36,6 +36,8 @@ OWN = (
 PLATFORMS = frozenset({*(column.name for column in OWN), ROLE, REASON, COLUMN, WHOLE})
 """In small letters: no column that is delivered may be called so."""
 MOST_ASIDE = 100_000
+MOST_ASIDE_BYTES = 64 << 20
+"""Of their values as JSON."""
 ASIDE_SCHEMA: Mapping[str, pl.DataType] = {
     "x_row": pl.Int64(),
     REASON: pl.String(),
@@ -55,11 +57,26 @@ LineOf = Callable[[int], int | None]
 class TooManyAsideError(IngestError):
     code = "too_many_misfits"
 
-    def __init__(self, number: int) -> None:
+    def __init__(self, number: int, size: int) -> None:
         super().__init__(
-            f"{number} rows do not fit the contract, more than {MOST_ASIDE} are not kept aside;"
-            " is it the right file, and the right contract?"
+            f"{number} rows, of {size} bytes, do not fit the contract; no more than {MOST_ASIDE}"
+            f" rows or {MOST_ASIDE_BYTES} bytes are kept aside; is it the right file, and the right"
+            " contract?"
         )
+
+
+@dataclass(slots=True)
+class Aside:
+    """Counts rows that are put aside."""
+
+    rows: int = 0
+    bytes: int = 0
+
+    def add(self, rows: int, size: int) -> None:
+        """Raises `TooManyAsideError` once there are too many."""
+        self.rows, self.bytes = self.rows + rows, self.bytes + size
+        if self.rows > MOST_ASIDE or self.bytes > MOST_ASIDE_BYTES:
+            raise TooManyAsideError(self.rows, self.bytes)
 
 
 class FrozenError(RefusedFileError):

@@ -5,7 +5,7 @@ still does not fit stays in quarantine.
 """
 
 import hashlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
@@ -14,14 +14,14 @@ from typing import Any
 import polars as pl
 from pydantic import ConfigDict, Field
 
-from services.executor.ingest.contract import MOST_ASIDE, OWN, Contract, Contracted, Rows
+from services.executor.ingest.contract import OWN, Aside, Contract, Contracted, Rows
 from services.executor.ingest.deliveries import ORIGIN, Delivery
 from services.executor.ingest.errors import ColumnConflictError
 from services.executor.ingest.json_columns import MixedError
 from services.executor.ingest.json_rows import Decoder
 from services.executor.ingest.parts import ROLE, each
 from services.executor.ingest.quarantine import quarantine_of
-from services.executor.ingest.readers import ParquetFile
+from services.executor.ingest.readers import JSON_BLOCK, ParquetFile
 from services.executor.ingest.spool import spooled
 from services.executor.ingest.values import STYLE, Style
 from services.executor.steps.phrasing import phrased
@@ -73,12 +73,14 @@ class IngestReplay(StepType):
         await self._loader.cancel(given)
 
     async def _aside(self, table: str, slice_: str) -> list[dict[str, Any]]:
-        sql = (
-            "SELECT x_file, x_row, row_values FROM"  # noqa: S608  a checked name
-            f" `{self._warehouse.project}.{quarantine_of(table).path}`"
-            " WHERE x_slice = @slice ORDER BY x_file, x_row"
-        )
-        return await self._warehouse.query(sql, {"slice": slice_}, limit=MOST_ASIDE)
+        """Raises `TooManyAsideError`: older releases kept any number of bytes."""
+        quarantine = f"`{self._warehouse.project}.{quarantine_of(table).path}`"
+        there, slices = f"FROM {quarantine} WHERE x_slice = @slice", {"slice": slice_}
+        counting = f"SELECT COUNT(*) AS n, IFNULL(SUM(BYTE_LENGTH(row_values)), 0) AS size {there}"
+        (found,) = await self._warehouse.query(counting, slices)
+        Aside().add(found["n"], found["size"])
+        listing = f"SELECT x_file, x_row, row_values {there} ORDER BY x_file, x_row"
+        return await self._warehouse.query(listing, slices)
 
     async def _rows(
         self, current: Delivery, aside: list[dict[str, Any]], trial: "_Trial", spool: Path
@@ -96,16 +98,8 @@ class IngestReplay(StepType):
                 for (file,), rows in left.group_by("x_file", maintain_order=True):
                     yield trial.of(rows.drop(_OWN, strict=False), str(file), rows["x_row"])
         for file, group in groupby(aside, key=lambda row: row["x_file"]):
-            listed = list(group)
-            decoder = Decoder()
-            values = [decoder.loads(row["row_values"].encode()) for row in listed]
-            which = pl.Series([row["x_row"] for row in listed], dtype=pl.Int64)
-            try:
-                frame = decoder.frame(values, trial.contract.point)
-            except MixedError as error:
-                row = int(which[error.row])
-                raise ColumnConflictError(file, row, error.column, error.problem) from None
-            yield replace(trial.of(frame, file, which), written=True)
+            for listed in _blocks(group):
+                yield trial.again(listed, file)
 
 
 def _check_names(current: Delivery) -> None:
@@ -136,6 +130,31 @@ class _Trial:
 
     def of(self, frame: pl.DataFrame, file: str, which: pl.Series) -> Rows:
         return with_own(self.contract.sort(frame, file, which, _no_line), self.target, file)
+
+    def again(self, listed: list[dict[str, Any]], file: str) -> Rows:
+        """Rows that were put aside. Raises `RefusedFileError`."""
+        decoder = Decoder()
+        values = [decoder.loads(row["row_values"].encode()) for row in listed]
+        which = pl.Series([row["x_row"] for row in listed], dtype=pl.Int64)
+        try:
+            frame = decoder.frame(values, self.contract.point)
+        except MixedError as error:
+            row = int(which[error.row])
+            raise ColumnConflictError(file, row, error.column, error.problem) from None
+        return replace(self.of(frame, file, which), written=True)
+
+
+def _blocks(rows: Iterable[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
+    """No more than is made of a file of JSON at once."""
+    block, size = list[dict[str, Any]](), 0
+    for row in rows:
+        block.append(row)
+        size += len(row["row_values"])
+        if size >= JSON_BLOCK:
+            yield block
+            block, size = [], 0
+    if block:
+        yield block
 
 
 def _no_line(_: int) -> None:

@@ -27,15 +27,15 @@ from libs.warehouse.errors import ROWS_GONE, JobFailedError
 from libs.warehouse.schema import Column, Table
 from services.executor.focus.counted import none_of
 from services.executor.ingest.contract import (
-    MOST_ASIDE,
     OWN,
     PLATFORMS,
+    WHOLE,
+    Aside,
     Contract,
     Contracted,
     Contracts,
     FrozenError,
     Rows,
-    TooManyAsideError,
 )
 from services.executor.ingest.deliveries import (
     AT,
@@ -236,7 +236,7 @@ class RawLoader:
         there = await self._warehouse.columns(target.table) or ()
         types = {column.name: column.type for column in there}
         comma = contract.style.decimal_comma
-        aside, rounded = list[pl.DataFrame](), Counter[str]()
+        aside, counted, rounded = list[pl.DataFrame](), Aside(), Counter[str]()
         async with (
             PartWriter(self._data, f"{folder}/raw", spool) as raw,
             FlatParts(
@@ -249,15 +249,15 @@ class RawLoader:
                 await flat.add(tabular(rows.kept, names, written=rows.written))
                 rounded.update(rows.rounded)
                 if rows.aside.height:
+                    size = int(rows.aside[WHOLE].str.len_bytes().sum())
+                    counted.add(rows.aside.height, size)
                     aside.append(rows.aside)
-                    if (number := sum(frame.height for frame in aside)) > MOST_ASIDE:
-                        raise TooManyAsideError(number)
                 given.tell.progress(rows=raw.rows)
             for frame in aside:
                 await flat.add(frame)
             await raw.finish()
             await flat.finish()
-        return raw, flat, _Seen(sum(frame.height for frame in aside), rounded)
+        return raw, flat, _Seen(counted.rows, rounded)
 
     def _putting_aside(self, load: SliceLoad, target: Target, contract: Contract) -> SliceLoad:
         more = parameters(contract, self._clock())
