@@ -2,6 +2,7 @@
 
 import gzip
 import os
+import tracemalloc
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from datetime import datetime
@@ -25,6 +26,7 @@ from libs.outgoing.client import Outgoing, OutgoingRules
 from libs.slotlog.bucket import BucketSettings
 from services.executor.ingest.deliveries import Deliveries, Delivery
 from services.executor.ingest.errors import ChangedError
+from services.executor.ingest.manifests import delivered
 from services.executor.ingest.places import (
     Either,
     FoundFile,
@@ -810,6 +812,24 @@ async def test_saved_pages_of_the_whole_month_are_read_and_those_of_no_day_among
     around.deliver("openai/2.json", openai_page(START + DAY, "c", 2))
     around.deliver("openai/3.json", b'{"data": [], "has_more": false, "next_page": null}')
     assert (await around.run("ingest.file", config("openai/*.json", manifest="openai"))).rows == 2
+
+
+async def test_of_saved_pages_no_more_than_one_lies_in_memory(tmp_path: Path) -> None:
+    for number in range(8):
+        following = None if number == 0 else str(number)
+        page = openai_page(JULY - number * DAY, following, *[0.5] * 20_000)
+        (tmp_path / "a").mkdir(exist_ok=True)
+        (tmp_path / "a" / f"{number}.json").write_bytes(page)
+    place = LocalFolder(tmp_path, "a")
+    peaks = []
+    for number in (1, 8):
+        files = (await find(place, "*.json"))[:number]
+        tracemalloc.start()
+        found = await delivered(place, "openai", files, tmp_path / "page")
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+        assert found.files == files[::-1]
+    assert peaks[1] < 1.5 * peaks[0]
 
 
 async def test_amounts_of_saved_pages_keep_every_digit_on_their_way_to_focus(

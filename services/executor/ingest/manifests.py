@@ -5,6 +5,7 @@ AWS writes a manifest per report and month (`reportKeys`), or per export and mon
 saved pages list nothing, but each says whether another one follows, and of which times it is.
 """
 
+import asyncio
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from typing import Any, Literal
 import orjson
 
 from services.executor.ingest.errors import IngestError, RefusedFileError
-from services.executor.ingest.openai_pages import Page, read_page
+from services.executor.ingest.openai_pages import Span, read_span
 from services.executor.ingest.packed import content
 from services.executor.ingest.places import FoundFile, Place
 
@@ -128,17 +129,20 @@ async def _pages(
     place: Place, files: Sequence[FoundFile], spool: Path, month: Month | None
 ) -> list[FoundFile]:
     """All of them, in the order of their times, if each is there once, first and last too."""
-    pages = [(read_page(await place.fetch(file, spool), file.name), file) for file in files]
+    pages = [
+        (await asyncio.to_thread(read_span, await place.fetch(file, spool), file.name), file)
+        for file in files
+    ]
     pages.sort(key=lambda one: (one[0].begins or 0, one[1].name))
     following = {page.next for page, _ in pages}
     if files and (None not in following or len(following) != len(pages)):
         what = "the last page" if None not in following else "one page for each that follows"
         raise IncompleteDeliveryError(pages[-1][1].name, what)
-    _check_times([one for one in pages if one[0].buckets], month)
+    _check_times([one for one in pages if one[0].begins is not None], month)
     return [file for _, file in pages]
 
 
-def _check_times(pages: Sequence[tuple[Page, FoundFile]], month: Month | None) -> None:
+def _check_times(pages: Sequence[tuple[Span, FoundFile]], month: Month | None) -> None:
     """Where one ends the next begins; the first begins with its month, or is of another time."""
     if pages and month is not None:
         begins, (first, end) = pages[0][0].begins or 0, month

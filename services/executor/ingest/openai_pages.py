@@ -17,22 +17,26 @@ BUCKET = ("start_time", "end_time")
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
-    """One of several; the last says that there is no more."""
+class Span:
+    """Of one page of several; the last says that there is no more."""
 
-    buckets: list[dict[str, Any]]
+    begins: int | None
+    """In seconds since 1970; None where it has no bucket."""
+    ends: int | None
     next: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    span: Span
+    buckets: list[dict[str, Any]]
     decoder: Decoder
     """That read it."""
 
-    @property
-    def begins(self) -> int | None:
-        """In seconds since 1970; None where it has no bucket."""
-        return min((int(bucket["start_time"]) for bucket in self.buckets), default=None)
 
-    @property
-    def ends(self) -> int | None:
-        return max((int(bucket["end_time"]) for bucket in self.buckets), default=None)
+def read_span(path: Path, name: str) -> Span:
+    """All that is to be kept of a page before it is its turn. Raises `RefusedFileError`."""
+    return read_page(path, name).span
 
 
 def read_page(path: Path, name: str) -> Page:
@@ -44,14 +48,15 @@ def read_page(path: Path, name: str) -> Page:
             {**bucket, "results": [{**result} for result in bucket["results"]]}
             for bucket in said["data"]
         ]
-        found = Page(buckets, str(said["next_page"]) if said["has_more"] else None, decoder)
-        _ = found.begins, found.ends
+        begins = min((int(bucket["start_time"]) for bucket in buckets), default=None)
+        ends = max((int(bucket["end_time"]) for bucket in buckets), default=None)
+        following = str(said["next_page"]) if said["has_more"] else None
     except NoJsonError as error:
         raise RefusedFileError(name, f"this is not JSON: {error}") from None
     except (KeyError, TypeError, ValueError) as error:
         problem = f"it is not a page of OpenAI: {type(error).__name__} {str(error)[:100]}"
         raise RefusedFileError(name, problem) from None
-    return found
+    return Page(Span(begins, ends, following), buckets, decoder)
 
 
 class OpenAIPage:
