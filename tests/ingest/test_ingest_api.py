@@ -9,6 +9,7 @@ from threading import get_ident
 from types import SimpleNamespace
 from typing import Any
 
+import orjson
 import pytest
 from pydantic import TypeAdapter
 
@@ -17,6 +18,7 @@ from services.executor.ingest.asking import retry_after
 from services.executor.ingest.deliveries import Deliveries
 from services.executor.ingest.json_rows import Decoder
 from services.executor.ingest.links import next_of
+from services.executor.steps import ingest_api
 from services.executor.steps.step import Credential, StepError, StepRetryError
 from tests.ingest.clouds import AWS_KEYS, PRINCIPAL, serve_clouds
 from tests.ingest.providers import ADMIN_KEY, DAY, Beyond, Provider, serve
@@ -790,3 +792,33 @@ async def test_a_wait_that_the_step_has_no_time_for_is_not_begun(
     with pytest.raises(StepRetryError, match=r"in 1 try; .* 429, and wants to be asked in 7200 s"):
         await around.run("ingest.api", openai(provider))
     assert len(provider.asked) == 1
+
+
+@pytest.mark.parametrize(
+    ("written", "problem"),
+    [
+        (f'[{{"id": {"[" * 300}{"]" * 300}}}]', "page 1: lists and objects lie too deep"),
+        ('[{"a": ' + '{"a": ' * 990 + "1" + "}" * 991 + "]", "page 1: lists and objects lie"),
+        (
+            orjson.dumps([{f"k{number}": 1 for number in range(10_001)}]).decode(),
+            "/items/written, page 1: no table has more than 10,000 columns",
+        ),
+    ],
+    ids=["deep lists", "deep objects", "many fields"],
+)
+async def test_records_that_no_table_can_hold_are_refused(
+    around: Surroundings, provider: Provider, written: str, problem: str
+) -> None:
+    provider.written = written
+    with pytest.raises(StepError, match=problem):
+        await around.run("ingest.api", items(provider, "written", {"kind": "none"}))
+
+
+async def test_records_that_have_little_in_common_are_made_columns_in_smaller_lots(
+    around: Surroundings, provider: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ingest_api, "CELLS", 100)
+    provider.written = orjson.dumps([{f"k{number % 20}": 1} for number in range(50)]).decode()
+    await around.run("ingest.api", items(provider, "written", {"kind": "none"}))
+    (row,) = await around.rows("SELECT COUNT(*) AS n, COUNT(k0) AS k, MAX(x_row) AS x FROM $.items")
+    assert row == {"n": 50, "k": 3, "x": 49}

@@ -96,7 +96,7 @@ def test_what_is_read_is_what_was_written_or_refused(rows: list[Any], point: str
     decoder = Decoder()
     read = [decoder.loads(line(row)) for row in rows]
     try:
-        found = decoder.frame(read, lambda _: point)
+        found = next(decoder.frames(read, lambda _: point))
     except MixedError as error:
         refused = error
     else:

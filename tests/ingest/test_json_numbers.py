@@ -68,7 +68,7 @@ def test_the_quick_way_reads_what_the_exact_one_does(numbers: list[tuple[str, st
 def test_numbers_within_one_list_keep_every_digit(lists: str, one: str, two: str) -> None:
     decoder = Decoder()
     rows = [decoder.loads(lists.replace("A", one).replace("B", two).encode()), {"a": None}]
-    found = decoder.frame(rows)["a"].to_list()[0]
+    found = next(decoder.frames(rows))["a"].to_list()[0]
     written = [each["x"] if isinstance(each, dict) else each for each in found]
     assert _values([str(each) for each in written]) == _values([one, two])
 
@@ -77,7 +77,7 @@ def test_numbers_within_one_list_keep_every_digit(lists: str, one: str, two: str
 def test_numbers_within_records_keep_every_digit_beside_each_other(one: str, two: str) -> None:
     decoder = Decoder()
     rows = [decoder.loads(f'{{"a": [{{"x": {text}}}]}}'.encode()) for text in (one, two)]
-    found = decoder.frame(rows)["a"].to_list()
+    found = next(decoder.frames(rows))["a"].to_list()
     assert _values([str(row[0]["x"]) for row in found]) == _values([one, two])
 
 
@@ -89,7 +89,7 @@ async def in_parts(blocks: Sequence[Sequence[str]], table: dict[str, str]) -> pl
             for block in blocks:
                 decoder = Decoder()
                 said = [decoder.loads(f'{{"c": {text}}}'.encode()) for text in block]
-                frame = tabular(decoder.frame(said), {"c": "c"}, written=True)
+                frame = tabular(next(decoder.frames(said)), {"c": "c"}, written=True)
                 which = pl.int_range(row, row + len(block), eager=True).alias("x_row")
                 await parts.add(frame.with_columns(pl.lit("f").alias("x_file"), which))
                 row += len(block)

@@ -222,12 +222,12 @@ def test_a_quote_left_open_where_pieces_meet_is_seen(tmp_path: Path, beyond: int
 
 
 def test_a_header_of_very_many_columns_is_read_once(tmp_path: Path) -> None:
-    names = [f"c{number}" for number in range(100_000)]
+    names = [f"c{number}" for number in range(10_000)]
     path = tmp_path / "f.csv"
     path.write_text(",".join(names) + "\n")
     started = process_time()
     assert open_reader(path, "f.csv", None, CsvOptions()).header == names  # type: ignore[attr-defined]
-    assert process_time() - started < 5
+    assert process_time() - started < 1
 
 
 def test_below_a_header_of_several_lines_no_row_tells_its_line(tmp_path: Path) -> None:

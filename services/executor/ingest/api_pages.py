@@ -109,10 +109,14 @@ class Collector:
         return number
 
     async def _fetch(self, number: int, ask: Ask) -> Ask | None:
-        records, after = await self._page(number, ask)
-        if after == ask:
-            raise BadAnswerError(number + 1, "it asks for itself as the next page")
-        await self._store.keep(number, records, after)
+        try:
+            records, after = await self._page(number, ask)
+            if after == ask:
+                raise BadAnswerError(number + 1, "it asks for itself as the next page")
+            await self._store.keep(number, records, after)
+        except orjson.JSONEncodeError:
+            problem = "lists and objects lie too deep in each other in its records"
+            raise BadAnswerError(number + 1, problem) from None
         self.fetched += 1
         return after
 

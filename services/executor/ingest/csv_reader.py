@@ -18,7 +18,12 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.csv as pa_csv
 
-from services.executor.ingest.errors import DAMAGED, RefusedFileError
+from services.executor.ingest.errors import (
+    DAMAGED,
+    MOST_COLUMNS,
+    RefusedFileError,
+    TooManyColumnsError,
+)
 from services.executor.ingest.gaps import UTF_8, Watched
 from services.executor.ingest.packed import damaged, is_packed, opened
 
@@ -176,6 +181,8 @@ class CsvFile:
         if "" in header:
             place = f"number {header.index('') + 1}"
             raise RefusedFileError(self._name, "this column has no name", line=1, column=place)
+        if len(header) > MOST_COLUMNS:
+            raise TooManyColumnsError(self._name, line=1, column=header[MOST_COLUMNS][:80])
         self._check_delimiter(header)
         seen: set[str] = set()
         for number, name in enumerate(header, 1):

@@ -7,6 +7,7 @@ IngestError
 ├── NotKeptError            a delivery is in BigQuery alone, where no step can read it
 ├── RefusedColumnError      BigQuery made a column of a file that its table cannot have
 └── RefusedFileError        a file cannot be read as it should be: file, line, column
+    ├── TooManyColumnsError   a table cannot have them
     └── ColumnConflictError   a value is not of the type that its column has elsewhere
 """
 
@@ -14,6 +15,8 @@ import zlib
 
 from contracts.loading import WAY_OUT
 
+MOST_COLUMNS = 10_000
+"""That a table of BigQuery may have."""
 DAMAGED = (OSError, EOFError, zlib.error)
 """What Python raises where a file is not whole, or was packed wrongly."""
 
@@ -76,6 +79,15 @@ class RefusedFileError(IngestError):
         if column:
             place += f", column {column}"
         super().__init__(f"{place}: {problem}")
+
+
+class TooManyColumnsError(RefusedFileError):
+    def __init__(self, file: str, *, line: int | None = None, column: str = "") -> None:
+        problem = (
+            f"no table has more than {MOST_COLUMNS:,} columns: write what differs from row to row"
+            " as values, of a column for the names and one for what they say"
+        )
+        super().__init__(file, problem, line=line, column=column)
 
 
 class ColumnConflictError(RefusedFileError):

@@ -5,7 +5,7 @@ the fields that hold several kinds of values are text: numbers as they are writt
 lists and objects as their JSON. A whole column may be that only where its type is declared.
 """
 
-from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from itertools import chain, islice
 from types import NoneType
 from typing import Any, cast
@@ -14,10 +14,13 @@ import orjson
 import polars as pl
 import pyarrow as pa
 
+from services.executor.ingest.errors import MOST_COLUMNS
 from services.executor.ingest.fitting import CERTAIN, decimals
 
 LEVELS = 40
 """Of lists and objects that become types: Arrow hands over no more than 64."""
+CELLS = 4 << 20
+"""Of what is made at once: values that are there, and places for those that are not."""
 _UNALIKE = (pa.ArrowInvalid, pa.ArrowTypeError)
 """What Arrow raises for values that are no column."""
 Row = Mapping[str, Any]
@@ -55,14 +58,39 @@ class MixedError(Exception):
         super().__init__(f"row {row}, column {column}: {problem}")
 
 
-def frame_of(rows: Sequence[Row], mixed: Points, *, truths: bool, digits: bool) -> pl.DataFrame:
-    """Columns may hold several kinds of values, as text, if they are `mixed` with a point.
+class TooManyFieldsError(Exception):
+    """Rows that have more different fields, however deep, than may be made columns at once."""
 
-    `truths` and `digits` say whether there may be any. Raises `MixedError`.
+
+def frames_of(
+    rows: Sequence[Row], mixed: Points, *, truths: bool, digits: bool
+) -> Iterator[pl.DataFrame]:
+    """As many as there must be, in the order of the rows; most often one.
+
+    Columns may hold several kinds of values, as text, if they are `mixed` with a point.
+    `truths` and `digits` say whether there may be any. Raises `MixedError`, and
+    `TooManyFieldsError` for a row that has too many by itself.
     """
+    waiting = [(0, rows)]
+    while waiting:
+        first, some = waiting.pop()
+        try:
+            yield _frame_of(some, mixed, truths=truths, digits=digits)
+        except TooManyFieldsError:
+            if len(some) == 1:
+                raise
+            half = len(some) // 2
+            waiting += [(first + half, some[half:]), (first, some[:half])]
+        except MixedError as error:
+            raise MixedError(first + error.row, error.problem, error.column) from None
+
+
+def _frame_of(rows: Sequence[Row], mixed: Points, *, truths: bool, digits: bool) -> pl.DataFrame:
+    """Raises `MixedError`, `TooManyFieldsError`."""
     found = _array(rows, truths=truths)
     if found is None:
         names = dict.fromkeys(chain.from_iterable(rows))
+        _check_number(len(names), len(rows))
         return pl.DataFrame({name: _column(name, rows, mixed, truths=truths) for name in names})
     texts = [field.name for field in found.type if digits and pa.types.is_string(field.type)]
     odd = [name for name in texts if any(type(row.get(name)) is Digits for row in rows)]
@@ -70,14 +98,27 @@ def frame_of(rows: Sequence[Row], mixed: Points, *, truths: bool, digits: bool) 
 
 
 def _array(rows: Sequence[Row], *, truths: bool) -> pa.StructArray | None:
-    """None if no types hold them as they are."""
+    """None if no types hold them as they are. Raises `TooManyFieldsError`."""
     try:
-        found = pa.array(rows)
+        type_ = pa.infer_type(rows)  # which Arrow would do else by itself
+        _check_number(_fields(type_), len(rows))
+        found = pa.array(rows, type_)
     except _UNALIKE:
         return None
     if not _is_held(found.type) or (truths and _has_truths(rows, found.type)):
         return None
     return found
+
+
+def _check_number(fields: int, rows: int) -> None:
+    if fields > MOST_COLUMNS or fields * rows > CELLS:
+        raise TooManyFieldsError
+
+
+def _fields(type_: pa.DataType, levels: int = LEVELS + 1) -> int:
+    """Each has a place in every row, also where nothing is said of it."""
+    parts = [type_.field(number).type for number in range(type_.num_fields)]
+    return sum(_fields(part, levels - 1) for part in parts) if parts and levels else 1
 
 
 def _frame(found: pa.StructArray) -> pl.DataFrame:

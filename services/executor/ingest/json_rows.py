@@ -6,7 +6,7 @@ for what programs print of theirs; any other is the text that was written.
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from decimal import Decimal, InvalidOperation
 from math import isfinite
 from typing import Any, Never
@@ -14,7 +14,7 @@ from typing import Any, Never
 import orjson
 import polars as pl
 
-from services.executor.ingest.json_columns import Digits, Points, Row, frame_of, none
+from services.executor.ingest.json_columns import Digits, Points, Row, frames_of, none
 
 _SHORT = 18
 """Digits for which INT64 has room, whatever they are."""
@@ -61,14 +61,15 @@ class Decoder:
         except ValueError as error:
             raise NoJsonError(str(error)) from None
 
-    def frame(self, rows: Sequence[Row], mixed: Points = none) -> pl.DataFrame:
+    def frames(self, rows: Sequence[Row], mixed: Points = none) -> Iterator[pl.DataFrame]:
         """Of rows that it read. Columns of text may hold numbers as well if they are `mixed`.
 
-        Raises `MixedError`.
+        Most often it is one; rows that have little in common are several. Raises `MixedError`,
+        `TooManyFieldsError`.
         """
-        frame = frame_of(rows, mixed, truths=self._truths, digits=self._digits)
+        truths, digits = self._truths, self._digits
         self._digits = self._truths = False
-        return frame
+        yield from frames_of(rows, mixed, truths=truths, digits=digits)
 
     def _whole(self, text: str) -> int | Digits:
         if len(text) <= _SHORT or (len(text) <= _SHORT + 2 and _LOWEST <= int(text) <= _HIGHEST):

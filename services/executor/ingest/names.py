@@ -8,7 +8,7 @@ behind it, and both are known to the loads that follow.
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
-from services.executor.ingest.errors import RefusedFileError
+from services.executor.ingest.errors import MOST_COLUMNS, RefusedFileError, TooManyColumnsError
 from services.executor.ingest.parts import LONGEST_NAME, column_name
 
 
@@ -31,6 +31,8 @@ class Names:
             if header not in self._names:
                 self._names[header] = self._given(header, taken, file)
                 taken.add(self._names[header].lower())
+                if len(self._headers) > MOST_COLUMNS:
+                    raise TooManyColumnsError(file, column=header)
         found = {header: self._names[header] for header in headers}
         if len(taken) < len(found):
             raise _refusal(found, file)

@@ -7,8 +7,12 @@ from typing import Any
 
 import polars as pl
 
-from services.executor.ingest.errors import ColumnConflictError, RefusedFileError
-from services.executor.ingest.json_columns import MixedError, Points, none
+from services.executor.ingest.errors import (
+    ColumnConflictError,
+    RefusedFileError,
+    TooManyColumnsError,
+)
+from services.executor.ingest.json_columns import MixedError, Points, TooManyFieldsError, none
 from services.executor.ingest.json_rows import Decoder, NoJsonError
 from services.executor.ingest.packed import content
 
@@ -82,10 +86,13 @@ class OpenAIPage:
         if not rows:
             return
         try:
-            frame = self._page.decoder.frame(rows, self._declared)
+            for frame in self._page.decoder.frames(rows, self._declared):
+                there = frame.columns if columns is None else columns
+                yield frame.select(c for c in frame if c.name in there)
+        except TooManyFieldsError:
+            raise TooManyColumnsError(self._name) from None
         except MixedError as error:
             raise ColumnConflictError(self._name, error.row, error.column, error.problem) from None
-        yield frame if columns is None else frame.select(c for c in frame if c.name in columns)
 
     def line_of(self, row: int) -> int | None:  # noqa: ARG002  a page is one line
         return None

@@ -12,9 +12,15 @@ from polars.exceptions import PanicException
 
 from services.executor.ingest.arrow_types import problem_of
 from services.executor.ingest.csv_reader import CsvFile, CsvOptions
-from services.executor.ingest.errors import DAMAGED, ColumnConflictError, RefusedFileError
+from services.executor.ingest.errors import (
+    DAMAGED,
+    MOST_COLUMNS,
+    ColumnConflictError,
+    RefusedFileError,
+    TooManyColumnsError,
+)
 from services.executor.ingest.expanding import HANDED_ON, Reading, expanded, pieces, reading_of
-from services.executor.ingest.json_columns import MixedError, Points, none
+from services.executor.ingest.json_columns import MixedError, Points, TooManyFieldsError, none
 from services.executor.ingest.json_rows import Decoder, NoJsonError
 from services.executor.ingest.openai_pages import OpenAIPage
 from services.executor.ingest.packed import damaged, opened
@@ -92,6 +98,8 @@ class ParquetFile:
                     problem = "two columns have this name"
                     raise RefusedFileError(name, problem, column=field.name)
                 seen.add(field.name)
+                if len(seen) > MOST_COLUMNS:
+                    raise TooManyColumnsError(name, column=field.name)
                 if problem := problem_of(field.type):
                     raise RefusedFileError(name, problem, column=field.name)
             self.schema = _frame(self._file.schema_arrow.empty_table()).schema
@@ -194,8 +202,9 @@ class JsonLines:
     def batches(self, columns: Collection[str] | None = None) -> Iterator[pl.DataFrame]:
         before = 0
         for block in self._blocks():
-            frame = self._frame(block, before)
-            yield frame if columns is None else frame.select(c for c in frame if c.name in columns)
+            for frame in self._frames(block, before):
+                there = frame.columns if columns is None else columns
+                yield frame.select(c for c in frame if c.name in there)
             before += len(block)
         if not before:
             raise RefusedFileError(self._name, "it is empty: no line in it")
@@ -207,7 +216,7 @@ class JsonLines:
             filled = (number for number, line in lines if line.strip())
             return next(islice(filled, row, None), None)
 
-    def _frame(self, block: list[bytes], before: int) -> pl.DataFrame:
+    def _frames(self, block: list[bytes], before: int) -> Iterator[pl.DataFrame]:
         rows = []
         for offset, text in enumerate(block):
             try:
@@ -221,8 +230,13 @@ class JsonLines:
                 problem = "a JSON object was expected"
                 raise RefusedFileError(self._name, problem, line=self.line_of(before + offset))
             rows.append(row)
+        done = 0
         try:
-            return self._decoder.frame(rows, self._declared)
+            for frame in self._decoder.frames(rows, self._declared):
+                yield frame
+                done += frame.height
+        except TooManyFieldsError:
+            raise TooManyColumnsError(self._name, line=self.line_of(before + done)) from None
         except MixedError as error:
             row = before + error.row
             raise ColumnConflictError(

@@ -4,10 +4,10 @@ Each page is kept as it comes, so that a run that was interrupted goes on from
 there. The slice is replaced whole, and only when the last page is there.
 """
 
-import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,9 @@ from services.executor.ingest.api_pages import Collector, PageStore
 from services.executor.ingest.api_source import ApiSource, AwsAuth
 from services.executor.ingest.authorize import authorizer
 from services.executor.ingest.contract import Contract, Contracted, Declared, Rows
+from services.executor.ingest.errors import MOST_COLUMNS, TooManyColumnsError
+from services.executor.ingest.json_columns import CELLS
+from services.executor.ingest.parts import each
 from services.executor.ingest.spool import spooled
 from services.executor.ingest.values import Style
 from services.executor.steps.cursor import Before, Cursor
@@ -171,8 +174,11 @@ class _Answers:
     path: str
     whole: str = ""
 
-    async def frames(self) -> AsyncIterator[tuple[int, pl.DataFrame, pl.Series]]:
-        """Of each page that has some: its number, its records, and their numbers among all."""
+    async def frames(self) -> AsyncIterator[tuple[str, pl.DataFrame, pl.Series]]:
+        """Of each page that has some: its name, its records, and their numbers among all.
+
+        Raises `TooManyColumnsError`.
+        """
         first = 0
         for number in range(self.pages):
             page = await self.store.page(number) or {}
@@ -183,15 +189,16 @@ class _Answers:
                 if self.whole
                 else page["records"]
             )
-            frame = await asyncio.to_thread(_frame, records)
-            yield number, frame, numbers(first, frame.height)
-            first += frame.height
+            file = f"{self.path}, page {number + 1}"
+            async for frame in each(_frames(records, file)):
+                yield file, frame, numbers(first, frame.height)
+                first += frame.height
 
     async def rows(self, cursor: Cursor | None) -> AsyncIterator[Rows]:
         row = 0
-        async for number, page, which in self.frames():
+        async for file, page, which in self.frames():
             frame = page if cursor is None else cursor.newer(page, which)
-            file, left = f"{self.path}, page {number + 1}", numbers(row, frame.height)
+            left = numbers(row, frame.height)
             yield with_own(self.contract.sort(frame, file, left, _no_line), self.target, file)
             row += frame.height
 
@@ -204,11 +211,23 @@ def _in_json(value: Any) -> str:
     return orjson.dumps(value).decode()
 
 
-def _frame(records: list[dict[str, Any]]) -> pl.DataFrame:
-    """All scalars as text: what one page leaves out another has, and amounts stay exact."""
-    columns = dict.fromkeys(name for record in records for name in _flat(record))
-    rows = [[flat.get(name) for name in columns] for flat in map(_flat, records)]
-    return pl.DataFrame(rows, schema=dict.fromkeys(columns, pl.String()), orient="row")
+def _frames(records: list[dict[str, Any]], file: str) -> Iterator[pl.DataFrame]:
+    """All scalars as text: what one page leaves out another has, and amounts stay exact.
+
+    Records that have little in common are several frames. Raises `TooManyColumnsError`.
+    """
+    waiting = [list(map(_flat, records))]
+    while waiting:
+        flats = waiting.pop()
+        columns = dict.fromkeys(chain.from_iterable(flats))
+        if len(columns) <= MOST_COLUMNS and len(columns) * len(flats) <= CELLS:
+            rows = [[flat.get(name) for name in columns] for flat in flats]
+            yield pl.DataFrame(rows, schema=dict.fromkeys(columns, pl.String()), orient="row")
+        elif len(flats) == 1:
+            raise TooManyColumnsError(file)
+        else:
+            half = len(flats) // 2
+            waiting += [flats[half:], flats[:half]]
 
 
 def _flat(record: Mapping[str, Any], prefix: str = "") -> dict[str, str | None]:

@@ -16,8 +16,8 @@ from pydantic import ConfigDict, Field
 
 from services.executor.ingest.contract import OWN, Aside, Contract, Contracted, Rows
 from services.executor.ingest.deliveries import ORIGIN, Delivery
-from services.executor.ingest.errors import ColumnConflictError
-from services.executor.ingest.json_columns import MixedError
+from services.executor.ingest.errors import ColumnConflictError, TooManyColumnsError
+from services.executor.ingest.json_columns import MixedError, TooManyFieldsError
 from services.executor.ingest.json_rows import Decoder
 from services.executor.ingest.parts import ROLE, each
 from services.executor.ingest.quarantine import quarantine_of
@@ -99,7 +99,8 @@ class IngestReplay(StepType):
                     yield trial.of(rows.drop(_OWN, strict=False), str(file), rows["x_row"])
         for file, group in groupby(aside, key=lambda row: row["x_file"]):
             for listed in _blocks(group):
-                yield trial.again(listed, file)
+                for tried in trial.again(listed, file):
+                    yield tried
 
 
 def _check_names(current: Delivery) -> None:
@@ -131,17 +132,22 @@ class _Trial:
     def of(self, frame: pl.DataFrame, file: str, which: pl.Series) -> Rows:
         return with_own(self.contract.sort(frame, file, which, _no_line), self.target, file)
 
-    def again(self, listed: list[dict[str, Any]], file: str) -> Rows:
+    def again(self, listed: list[dict[str, Any]], file: str) -> Iterator[Rows]:
         """Rows that were put aside. Raises `RefusedFileError`."""
         decoder = Decoder()
         values = [decoder.loads(row["row_values"].encode()) for row in listed]
         which = pl.Series([row["x_row"] for row in listed], dtype=pl.Int64)
+        done = 0
         try:
-            frame = decoder.frame(values, self.contract.point)
+            for frame in decoder.frames(values, self.contract.point):
+                rows = self.of(frame, file, which.slice(done, frame.height))
+                yield replace(rows, written=True)
+                done += frame.height
+        except TooManyFieldsError:
+            raise TooManyColumnsError(file) from None
         except MixedError as error:
             row = int(which[error.row])
             raise ColumnConflictError(file, row, error.column, error.problem) from None
-        return replace(self.of(frame, file, which), written=True)
 
 
 def _blocks(rows: Iterable[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
