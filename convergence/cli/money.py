@@ -11,10 +11,22 @@ from rich.markup import escape
 from rich.table import Table
 
 from convergence import ask, models
-from convergence.cli.context import CHOICES, Form, Output, choose, connected, show, today
+from convergence.cli.context import (
+    CHOICES,
+    DATE,
+    Form,
+    Output,
+    choose,
+    connected,
+    parsed_day,
+    show,
+    today,
+)
 
 NONE = Decimal(0)
 MOST_BARS = 24
+MOST_NAMES = 4
+"""What costs can be grouped by at once."""
 BARS = "▁▂▃▄▅▆▇█"
 
 
@@ -38,36 +50,50 @@ def quota(output: Output = None) -> None:
 
 
 def cost(
-    by: Annotated[str, typer.Option(help="service, account, region, provider, tag:NAME …")] = (
-        "service"
-    ),
+    by: Annotated[
+        str, typer.Option(help="service, account, region, provider, tag:NAME …; or several: a,b.")
+    ] = "service",
     days: Annotated[int, typer.Option(min=1, max=200, help="How far back.")] = 30,
+    until: Annotated[str, typer.Option(help=f"The last one. {DATE} Else today in UTC.")] = "",
     provider: Annotated[str, typer.Option(help="Only of this bill, e.g. aws.")] = "",
     output: Output = None,
 ) -> None:
     """Say what your clouds and services cost, with a line over time for each."""
     choose(output)
-    last = today()
+    last = parsed_day(until) if until else today()
     first = last - timedelta(days=days - 1)
+    names = by.split(",")
     with connected() as client:
         found = client(ask.bill(by, first, last, provider))
         if CHOICES.form is not Form.TABLE:
             show(found, ())
             return
-        daily = client(ask.bill(f"{by},day", first, last, provider)).costs
-    table = Table(by, box=None, header_style="bold")
+        finer = ",".join(dict.fromkeys([*names, "day"]))
+        asked = len(names) < MOST_NAMES or "day" in names
+        daily = client(ask.bill(finer, first, last, provider)).costs if asked else ()
+    if not found.costs:
+        CHOICES.out.print(f"nothing from {first} to {last}: --days and --until ask for other days")
+        return
+    table = Table(*names, box=None, header_style="bold")
     for name in ("over time", "effective", "billed"):
         table.add_column(name, no_wrap=True, min_width=MOST_BARS if name == "over time" else None)
     for one in found.costs:
-        line = [NONE] * days
-        for charge in daily:
-            if charge.group[by] == one.group[by] and charge.currency == one.currency:
-                line[(date.fromisoformat(charge.group["day"]) - first).days] = charge.effective_cost
+        groups = [escape(one.group[name] or "-") for name in names]
         amounts = [f"{amount:,.2f} {one.currency}" for amount in _amounts(one)]
-        table.add_row(escape(one.group[by] or "-"), sparkline(line), *amounts)
-    CHOICES.out.print(table if found.costs else "nothing")
+        table.add_row(*groups, sparkline(_over_time(one, daily, first, days)), *amounts)
+    CHOICES.out.print(table)
     if found.truncated:
         CHOICES.err.print("these are the dearest; there are more", highlight=False)
+
+
+def _over_time(
+    of: models.Charge, daily: Sequence[models.Charge], first: date, days: int
+) -> list[Decimal]:
+    line = [NONE] * days
+    for one in daily:
+        if of.group.items() <= one.group.items() and one.currency == of.currency:
+            line[(date.fromisoformat(one.group["day"]) - first).days] = one.effective_cost
+    return line
 
 
 def _amounts(charge: models.Charge) -> tuple[Decimal, Decimal]:
