@@ -44,6 +44,21 @@ async def test_headers_that_differ_in_case_alone_are_one_column(around: Surround
     assert await costs(around, "Cost") == ["10", "20", "30", "40"]
 
 
+@pytest.mark.parametrize(
+    ("first", "then", "column"),
+    [
+        ("line/cost\n{}\n", OTHER, "line_cost"),
+        ("数量\n{}\n", "費用,数量\nunit,{}\n", "__"),
+    ],
+)
+async def test_a_header_that_came_alone_has_its_column_beside_those_that_come_later(
+    around: Surroundings, first: str, then: str, column: str
+) -> None:
+    await load(around, first.format(10))
+    await load(around, then.format(20), slice="2026-12")
+    assert await costs(around, column) == ["10", "20"]
+
+
 async def test_the_type_of_a_column_is_declared_by_the_name_that_it_has(
     around: Surroundings,
 ) -> None:
@@ -61,8 +76,8 @@ def test_headers_of_one_name_stand_apart_and_are_known_to_the_loads_that_follow(
         "Cost": "Cost_",
         "team": "team",
     }
-    assert names.contested == {"cost": "COST", "Cost": "Cost_"}
-    again = Names(["COST", "Cost_", "team"], names.contested)
+    assert names.remembered == {"cost": "COST", "Cost": "Cost_"}
+    again = Names(["COST", "Cost_", "team"], names.remembered)
     assert again.of(["Cost"], "f") == {"Cost": "Cost_"}
     assert again.of(["team", "Cost", "cost"], "g")["cost"] == "COST"
 

@@ -113,7 +113,7 @@ class Known(BaseModel):
     revision: int = 0
     columns: tuple[str, ...] = ()
     names: dict[str, str] = {}
-    """Of headers that would have the same."""
+    """Of headers that are called otherwise, and of those that others would be called, too."""
 
     def with_columns(self, names: tuple[str, ...]) -> "Known":
         new = tuple(name for name in names if name.lower() not in self.lower)

@@ -2,7 +2,7 @@
 
 A header has one name in all files and pages of a load. Headers that differ in case alone are
 one column, unless both stand in one file; where others would have the same name, one gets `_`
-behind it, and both are known to the loads that follow.
+behind it. What a header is called is known to the loads that follow, where that is not the same.
 """
 
 from collections import defaultdict
@@ -39,12 +39,16 @@ class Names:
         return found
 
     @property
-    def contested(self) -> Mapping[str, str]:
-        """The names of headers that would have one name, and have several."""
+    def remembered(self) -> Mapping[str, str]:
+        """Of headers that are called otherwise, and of those that others would be called, too."""
         several = defaultdict[str, set[str]](set)
         for header, name in self._names.items():
             several[column_name(header).lower()].add(name)
-        return {h: n for h, n in self._names.items() if len(several[column_name(h).lower()]) > 1}
+        return {
+            header: name
+            for header, name in self._names.items()
+            if header != name or len(several[column_name(header).lower()]) > 1
+        }
 
     def _yields(self, header: str) -> bool:
         """To a header that is a name as it stands; not where loads of before took the first."""

@@ -137,7 +137,7 @@ class RawLoader:
             except FrozenError as error:
                 say_drift(given, self._tools, target.table, added=error.unknown, refused=True)
                 raise
-        await self._contracts.learn_names(tenant, target.table, contract.names.contested)
+        await self._contracts.learn_names(tenant, target.table, contract.names.remembered)
         columns = [c for name, c in flat.columns.items() if name not in _STAGED]
         load = _slice_load(given, target, columns or OWN, flat.uris, flat.rows)
         load = await self._ready(given, target, load, flat.rows, flat.empty)
