@@ -139,6 +139,10 @@ def test_a_header_alone_is_a_delivery_of_nothing(tmp_path: Path) -> None:
         pytest.param(b'a,"b\nc,d\n1,2\n', 1, "", NEVER_CLOSED, id="header left open"),
         pytest.param(b'a,b\n1,2\n3,"x\n5,6\n', 3, "", NEVER_CLOSED, id="value left open"),
         pytest.param(b'a,b\n1,"x\ny"\n3,"z', 4, "", NEVER_CLOSED, id="cut in a value"),
+        pytest.param(b'a,b\n"x\ny","z', 2, "", NEVER_CLOSED, id="cut in the second value"),
+        pytest.param(b'a,b\n5" x,"1\n', 2, "", NEVER_CLOSED, id="open behind a quote in a value"),
+        pytest.param(b'a,b,c\n1,5" x,"1', 2, "", NEVER_CLOSED, id="cut behind a quote in a value"),
+        pytest.param('a,b\n"x\ny","z'.encode("utf-16"), 2, "", NEVER_CLOSED, id="cut in UTF-16"),
         pytest.param(
             gzip.compress('a,b\n1,"x\n5,6\n'.encode("utf-16")),
             2,

@@ -36,8 +36,15 @@ _BOMS = ((b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"), (b"\xef\xbb\xbf", "ut
 _FAMILY = len("utf-8")
 _SEPARATORS = ",;\t|"
 _TEXT = 'a,"b"\n'
-_STRAY = "expected after"
-"""What is said of a quote that is closed too early."""
+_OPEN = "a quote is opened in this row and never closed"
+_WRONG = {
+    "expected after": (
+        "a quote is closed in this row, and neither a delimiter nor the end of the line"
+        " follows: write quotes within a value twice"
+    ),
+    "unexpected end of data": _OPEN,
+}
+"""Of quotes, by what is said of them."""
 _END = "\0"
 """A last line that is put behind a file's own."""
 
@@ -103,7 +110,7 @@ class CsvFile:
                 self._gaps = watched.gaps
             if watched.quotes.doubtful:
                 self._refuse_stray()
-            if watched.odd or _breaks(last):
+            if watched.quotes.odd or _breaks(last):
                 self._refuse_open()
         except pa.ArrowInvalid as error:
             raise self._refusal(error, bad) from None
@@ -239,32 +246,29 @@ class CsvFile:
 
     def _refuse_stray(self) -> None:
         """What follows it would be read as one value with what came before, rows and all."""
-        if (line := self._stray_line()) is not None:
-            problem = (
-                "a quote is closed in this row, and neither a delimiter nor the end of the line"
-                " follows: write quotes within a value twice"
-            )
+        line, problem = self._stray()
+        if problem:
             raise RefusedFileError(self._name, problem, line=line)
 
-    def _stray_line(self) -> int | None:
-        """The line on which the first row with such a quote begins."""
+    def _stray(self) -> tuple[int, str]:
+        """The line on which the first row with such a quote begins, or one that is left open."""
         with suppress(*_UNREADABLE), self._text() as text:
             reader = csv.reader(_lines(text), delimiter=self._options.delimiter, strict=True)
             before = 0
             while True:
                 try:
                     if next(reader, None) is None:
-                        return None
+                        break
                 except csv.Error as error:
-                    return before + 1 if _STRAY in str(error) else None
+                    said = (problem for sign, problem in _WRONG.items() if sign in str(error))
+                    return before + 1, next(said, "")
                 before = reader.line_num
-        return None
+        return 0, ""
 
     def _refuse_open(self) -> None:
         """Such a value would swallow all rows behind it."""
         if (line := self._open_line()) is not None:
-            problem = "a quote is opened in this row and never closed"
-            raise RefusedFileError(self._name, problem, line=line)
+            raise RefusedFileError(self._name, _OPEN, line=line)
 
     def _open_line(self) -> int | None:
         """The line on which the last row begins, if the end of the file is within a value."""

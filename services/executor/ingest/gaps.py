@@ -8,7 +8,7 @@ from typing import Protocol, Self
 import polars as pl
 import pyarrow as pa
 
-from services.executor.ingest.quotes import QUOTE, Quotes
+from services.executor.ingest.quotes import Quotes
 
 _LINES, _RETURNS = (
     [int.from_bytes(pair, sys.byteorder) for pair in pairs]
@@ -42,8 +42,6 @@ class Watched:
         self.gaps = not "\n\n".encode(encoding).endswith(b"\n\n")
         """Also for encodings whose line breaks do not look so."""
         self._checks, self._unchecked = encoding in UTF_8, b""
-        self.odd = False
-        """Whether a quote behind the last line break has no other."""
         self._reading, self._is_left = Lock(), False
 
     def __enter__(self) -> Self:
@@ -59,8 +57,6 @@ class Watched:
 
     def _read(self, size: int) -> bytes:
         piece = self._stream.read(size)
-        end = piece.rfind(b"\n") + 1
-        self.odd = (self.odd and not end) != (piece.count(QUOTE, end) % 2 == 1)
         self.quotes.see(piece)
         if self._checks:
             self._check(piece)

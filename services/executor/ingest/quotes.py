@@ -27,6 +27,11 @@ class Quotes:
         self._beside = b"\r\n" + QUOTE + delimiter.encode()
         self._before, self._open = b"", 0
 
+    @property
+    def odd(self) -> bool:
+        """Whether one of those that were seen has no other, unless some are doubtful."""
+        return bool(self._open)
+
     def see(self, piece: bytes) -> None:
         """What follows in the file; nothing where it ends."""
         if self.doubtful or not self._plain:
