@@ -1,7 +1,8 @@
 """Files as they really come: each is read, or refused with its file, line and column."""
 
 import gzip
-from datetime import datetime
+from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 from time import process_time
 
@@ -402,6 +403,32 @@ def test_times_of_parquet_as_old_programs_write_them_reach_all_years(tmp_path: P
         pq.write_table(table, path, use_deprecated_int96_timestamps=old)
         (rows,) = ParquetFile(path, "bill.parquet").batches()
         assert rows["valid_to"].to_list() == written
+
+
+@pytest.mark.parametrize("zone", ["+05:30", "-03:00"])
+def test_times_of_a_zone_that_is_an_offset_are_those_of_utc(tmp_path: Path, zone: str) -> None:
+    type_ = pa.timestamp("us", tz=zone)
+    held = {
+        "t": pa.array([0, None], type_),
+        "deep": pa.array([[{"t": 0}], None], pa.list_(pa.struct([("t", type_)]))),
+    }
+    pq.write_table(pa.table(held), tmp_path / "zones")
+    frame = read(tmp_path, (tmp_path / "zones").read_bytes(), "f.parquet")
+    epoch = datetime(1970, 1, 1, tzinfo=UTC)
+    assert frame.to_dicts() == [
+        {"t": epoch, "deep": [{"t": epoch}]},
+        {"t": None, "deep": None},
+    ]
+    assert ParquetFile(tmp_path / "zones", "f.parquet").schema == frame.schema
+
+
+def test_numbers_that_only_unsigned_ones_hold_keep_every_digit(tmp_path: Path) -> None:
+    columns = {"large": [2**64 - 1, None], "small": [2**63 - 1, 0]}
+    schema = pa.schema(dict.fromkeys(columns, pa.uint64()))
+    pq.write_table(pa.table(columns, schema), tmp_path / "unsigned")
+    frame = read(tmp_path, (tmp_path / "unsigned").read_bytes(), "f.parquet")
+    assert frame["large"].to_list() == [Decimal(2**64 - 1), None]
+    assert frame.schema == {"large": pl.Decimal(38, 0), "small": pl.UInt64()}
 
 
 def test_two_columns_of_one_name_in_parquet_are_refused_when_opened(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
-"""Types of Parquet that cannot be brought into a flat table."""
+"""Types of Parquet that cannot be brought into a flat table, or not as they are."""
 
 from collections.abc import Iterator
+from functools import cache
 
 import pyarrow as pa
 
@@ -15,6 +16,20 @@ def problem_of(type_: pa.DataType) -> str:
     if any(_is_bytes(each) for each in within):
         return "it has bytes within a map, list or record; write them as text"
     return ""
+
+
+@cache
+def known_of(type_: pa.DataType) -> pa.DataType:
+    """The same, but for zones that are offsets, as no database of time zones has: those are UTC."""
+    types = pa.types
+    if types.is_timestamp(type_) and (type_.tz or "").startswith(("+", "-")):
+        return pa.timestamp(type_.unit, tz="UTC")
+    if types.is_struct(type_):
+        return pa.struct([each.with_type(known_of(each.type)) for each in type_])
+    if types.is_list(type_) or types.is_large_list(type_):
+        made = pa.list_ if types.is_list(type_) else pa.large_list
+        return made(type_.value_field.with_type(known_of(type_.value_type)))
+    return type_
 
 
 def _is_bytes(type_: pa.DataType) -> bool:

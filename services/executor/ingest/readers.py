@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from polars.exceptions import PanicException
 
-from services.executor.ingest.arrow_types import problem_of
+from services.executor.ingest.arrow_types import known_of, problem_of
 from services.executor.ingest.csv_reader import CsvFile, CsvOptions
 from services.executor.ingest.errors import (
     DAMAGED,
@@ -35,6 +35,8 @@ JSON_LINE = 16 << 20
 """No line may be longer."""
 NO_PARQUET = (pa.ArrowException, OSError, UnicodeDecodeError, PanicException)
 """What is raised where a file's bytes are not those of Parquet, its names included."""
+_HIGHEST, _LARGE = 2**63 - 1, pl.Decimal(38, 0)
+"""What INT64 holds, and what holds any number of 64 bits."""
 _SUFFIXES: dict[str, Format] = {
     ".csv": "csv",
     ".parquet": "parquet",
@@ -163,12 +165,19 @@ def _gathered(few: Iterable[pa.RecordBatch]) -> Iterator[pl.DataFrame]:
 
 def _frame(rows: pa.Table | pa.RecordBatch) -> pl.DataFrame:
     """In types that everything takes."""
+    known = [field.with_type(known_of(field.type)) for field in rows.schema]
+    if known != list(rows.schema):
+        rows = rows.cast(pa.schema(known))
     frame = pl.from_arrow(rows)
     assert isinstance(frame, pl.DataFrame)  # noqa: S101  a batch is a frame
+    large = [name for name, type_ in frame.schema.items() if type_ == pl.UInt64]
     return frame.with_columns(
-        pl.col(name).cast(plain)
-        for name, type_ in frame.schema.items()
-        if (plain := _plain(type_)) != type_
+        *(
+            pl.col(name).cast(plain)
+            for name, type_ in frame.schema.items()
+            if (plain := _plain(type_)) != type_
+        ),
+        *(pl.col(name).cast(_LARGE) for name in large if (frame[name] > _HIGHEST).any()),
     )
 
 
