@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from services.executor.ingest.errors import RefusedFileError
-from services.executor.ingest.pages import Chunk, chunk_of
+from services.executor.ingest.pages import TEXT, Chunk, chunk_of
 
 AT_ONCE = 128 << 20
 """What is read at once expands to no more, at worst."""
@@ -22,8 +22,7 @@ HANDED_ON = 64 << 20
 LARGEST_TEXT = 16 << 20
 UNPACKED = 1 << 30
 """One page of each column lies in memory; so may all lists of a row group, if one row has them."""
-_TEXT = "BYTE_ARRAY"
-_WIDTHS = {"BOOLEAN": 1, "INT32": 4, "FLOAT": 4, "INT64": 8, "DOUBLE": 8, "INT96": 8, _TEXT: 16}
+_WIDTHS = {"BOOLEAN": 1, "INT32": 4, "FLOAT": 4, "INT64": 8, "DOUBLE": 8, "INT96": 8, TEXT: 16}
 _ADVICE = "write it again, with smaller pages and row groups"
 
 
@@ -55,7 +54,7 @@ class _Leaf:
 
     @property
     def is_text(self) -> bool:
-        return bool(self.said.physical_type == _TEXT)
+        return bool(self.said.physical_type == TEXT)
 
     @property
     def is_listed(self) -> bool:

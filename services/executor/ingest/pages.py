@@ -13,6 +13,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+TEXT = "BYTE_ARRAY"
 _DATA, _DICTIONARY, _DATA_2 = 0, 2, 3
 _DICTIONARIES = frozenset({2, 8})
 _DELTAS = 7
@@ -80,7 +81,8 @@ def chunk_of(file: mmap.mmap, column: pq.ColumnChunkMetaData) -> Chunk:
     for page in _pages(file, column):
         found.largest = max(found.largest, page.unpacked)
         if page.kind == _DICTIONARY:
-            found.longest = _longest(page, column.compression)
+            if column.physical_type == TEXT:
+                found.longest = _longest(page, column.compression)
             continue
         found.values += page.values
         if page.encoding in _DICTIONARIES:
@@ -129,12 +131,14 @@ def _longest(page: _Page, compression: str) -> int:
             return page.unpacked
         content = unpacked.to_pybytes()
     at = most = 0
-    for _ in range(min(page.values, len(content) // 4)):
-        if at + 4 > len(content):
-            return page.unpacked
-        (length,) = _LENGTH(content, at)
-        most = max(most, length)
-        at += length + 4
+    try:
+        while at < len(content):
+            (length,) = _LENGTH(content, at)
+            if length > most:  # noqa: PLR1730  for each value, in half of the time of `max`
+                most = length
+            at += length + 4
+    except struct.error:
+        return page.unpacked
     return most
 
 
