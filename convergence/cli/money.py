@@ -25,8 +25,6 @@ from convergence.cli.context import (
 
 NONE = Decimal(0)
 MOST_BARS = 24
-MOST_NAMES = 4
-"""What costs can be grouped by at once."""
 BARS = "▁▂▃▄▅▆▇█"
 
 
@@ -58,7 +56,7 @@ def cost(
     provider: Annotated[str, typer.Option(help="Only of this bill, e.g. aws.")] = "",
     output: Output = None,
 ) -> None:
-    """Say what your clouds and services cost, with a line over time for each."""
+    """Say what your clouds and services cost; by one thing, with a line over time for each."""
     choose(output)
     last = parsed_day(until) if until else today()
     first = last - timedelta(days=days - 1)
@@ -68,19 +66,21 @@ def cost(
         if CHOICES.form is not Form.TABLE:
             show(found, ())
             return
-        finer = ",".join(dict.fromkeys([*names, "day"]))
-        asked = len(names) < MOST_NAMES or "day" in names
-        daily = client(ask.bill(finer, first, last, provider)).costs if asked else ()
+        is_drawn = len(names) == 1 and by != "day"
+        daily = client(ask.bill(f"{by},day", first, last, provider)).costs if is_drawn else ()
     if not found.costs:
         CHOICES.out.print(f"nothing from {first} to {last}: --days and --until ask for other days")
         return
     table = Table(*names, box=None, header_style="bold")
-    for name in ("over time", "effective", "billed"):
-        table.add_column(name, no_wrap=True, min_width=MOST_BARS if name == "over time" else None)
+    if is_drawn:
+        table.add_column("over time", no_wrap=True, min_width=MOST_BARS)
+    for name in ("effective", "billed"):
+        table.add_column(name, no_wrap=True)
     for one in found.costs:
         groups = [escape(one.group[name] or "-") for name in names]
+        drawn = [sparkline(_over_time(one, daily, first, days))] if is_drawn else []
         amounts = [f"{amount:,.2f} {one.currency}" for amount in _amounts(one)]
-        table.add_row(*groups, sparkline(_over_time(one, daily, first, days)), *amounts)
+        table.add_row(*groups, *drawn, *amounts)
     CHOICES.out.print(table)
     if found.truncated:
         CHOICES.err.print("these are the dearest; there are more", highlight=False)

@@ -85,10 +85,10 @@ def test_a_template_runs_to_its_end_and_its_cost_is_shown(shell: QuickShell, lan
     days = ("--days", "200", "--until", "2026-12-01")
     bill = shell.data("cost", *days, "--by", "service")
     dearest = bill["costs"][0]["group"]["service"]
-    for by in ("service", "service,month", "service,account,region,month", "service,day"):
+    for by in ("service", "service,month", "service,account,region,month", "day,service"):
         table = shell("cost", *days, "--by", by).stdout
-        line = next(line for line in table.splitlines() if dearest in line)
-        assert by.count(",") == 3 or set(line) & set("▂▃▄▅▆▇█"), by
+        line = next(line for line in table.splitlines() if dearest.split()[0] in line)
+        assert bool(set(line) & set("▂▃▄▅▆▇█")) is (by == "service"), table
     assert "nothing from 2020-01-01" in shell("cost", "--until", "2020-01-30").stdout
     assert shell.data("cost-changes", "--period", "2026-11") == []
 

@@ -41,11 +41,6 @@ def dictionary_and_then_none(path: Path) -> None:
     write(path, *[long] * 20, pa.array([str(n) * 9 for n in range(100_000)]))
 
 
-def as_those_before(path: Path) -> None:
-    long = pa.array([LONG + str(n) for n in range(50)])
-    write(path, *[long] * 20, use_dictionary=False, column_encoding="DELTA_BYTE_ARRAY")
-
-
 def bytes_of_one_length(path: Path) -> None:
     write(path, *[pa.array([b"y" * MB] * 50, pa.binary(MB))] * 20)
 
@@ -60,7 +55,6 @@ def dictionary_of_lists(path: Path) -> None:
     [
         (dictionary, 2000),
         (dictionary_and_then_none, 101_000),
-        (as_those_before, 1000),
         (bytes_of_one_length, 1000),
         (dictionary_of_lists, 200),
     ],
@@ -77,6 +71,43 @@ def test_few_bytes_that_are_many_are_read_in_bounded_memory(
         found += batch.height
     assert found == rows
     assert memory_for(path, "f.parquet") < BOUND
+
+
+def one_row_at_a_time(path: Path) -> None:
+    """What must be read so, as each value may be the long one, in many columns."""
+    numbers = {f"n{n}": pa.array([7] * 12_000) for n in range(100)}
+    table = pa.table({"a": pa.array(["a"] * 11_999 + [LONG * 15]).dictionary_encode(), **numbers})
+    with pq.ParquetWriter(path, table.schema, compression="zstd") as writer:
+        writer.write_table(table)
+
+
+def test_many_small_batches_take_no_memory_of_their_own(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    one_row_at_a_time(path)
+    assert memory_for(path, "f.parquet") < BOUND
+
+
+def polars(path: Path) -> None:
+    """Its dictionaries have no bound."""
+    texts = [f"/subscriptions/{n}/{'resource' * 20}" for n in range(60_000)]
+    columns = {f"c{n}": texts for n in range(30)}
+    pl.DataFrame(columns).write_parquet(path)
+
+
+def differences_in_maps(path: Path) -> None:
+    tags = [[("team", f"team {n}")] for n in range(100_000)]
+    pieces = pa.array(tags, pa.map_(pa.string(), pa.string()))
+    encodings = dict.fromkeys(("a.key_value.key", "a.key_value.value"), "DELTA_BYTE_ARRAY")
+    write(path, pieces, use_dictionary=False, column_encoding=encodings)
+
+
+@pytest.mark.parametrize(("made", "batches"), [(polars, 7), (differences_in_maps, 2)])
+def test_what_other_programs_write_is_read_in_usual_batches(
+    tmp_path: Path, made: Callable[[Path], None], batches: int
+) -> None:
+    path = tmp_path / "file"
+    made(path)
+    assert len(list(ParquetFile(path, "f.parquet").batches())) <= batches
 
 
 def long_text(path: Path) -> None:

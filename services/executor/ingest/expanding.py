@@ -13,15 +13,13 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from services.executor.ingest.errors import RefusedFileError
-from services.executor.ingest.pages import TEXT, Chunk, chunk_of
+from services.executor.ingest.pages import TEXT, UNPACKED, Chunk, chunk_of
 
 AT_ONCE = 128 << 20
 """What is read at once expands to no more, at worst."""
 HANDED_ON = 64 << 20
 """And what is handed on at once."""
 LARGEST_TEXT = 16 << 20
-UNPACKED = 1 << 30
-"""One page of each column lies in memory; so may all lists of a row group, if one row has them."""
 _WIDTHS = {"BOOLEAN": 1, "INT32": 4, "FLOAT": 4, "INT64": 8, "DOUBLE": 8, "INT96": 8, TEXT: 16}
 _ADVICE = "write it again, with smaller pages and row groups"
 
@@ -93,13 +91,14 @@ def reading_of(
 
 
 def _see(leaves: dict[int, _Leaf], whole: mmap.mmap, group: Any, name: str) -> None:
+    # One page of each column lies in memory; so may all lists, if one row has them.
     unpacked = listed = 0
     for number, leaf in leaves.items():
         chunk = chunk_of(whole, group.column(number))
         leaf.see(chunk, group.num_rows)
         unpacked += chunk.largest
         if leaf.is_listed:
-            listed += chunk.values * (leaf.width + chunk.deltas) + chunk.written
+            listed += chunk.values * leaf.width + chunk.written
     for bytes_, what in ((unpacked, "its pages"), (listed, "the lists of a row group")):
         if bytes_ > UNPACKED:
             raise RefusedFileError(name, f"{what} may expand to {_mb(bytes_)}; {_ADVICE}")

@@ -14,15 +14,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 TEXT = "BYTE_ARRAY"
+UNPACKED = 1 << 30
+"""No file is read of which more must lie in memory at once."""
 _DATA, _DICTIONARY, _DATA_2 = 0, 2, 3
 _DICTIONARIES = frozenset({2, 8})
-_DELTAS = 7
-"""An encoding by which a value begins as the one before it did: a byte may tell a megabyte."""
 _COUNTS = {_DATA: 5, _DICTIONARY: 7, _DATA_2: 8}
 """Where a header of this kind tells of its values."""
 _DEEPEST = 4
-_SEARCHED = 4 << 20
-"""Of a larger dictionary no value is looked at: one may be all of it."""
 _TRUE, _FALSE, _BINARY, _STRUCT = 1, 2, 8, 12
 _WHOLE = frozenset({4, 5, 6})
 _SIZES = {3: 1, 7: 8}
@@ -66,13 +64,11 @@ class Chunk:
     """Bytes of all pages that need no dictionary."""
     dense: float = 0.0
     """Bytes of a value, in the page that has the most for each."""
-    deltas: int = 0
-    """The largest page of values that begin as others do: none is longer."""
 
     @property
     def widest(self) -> float:
         """No value has more bytes, taken over a page."""
-        return max(self.dense, self.longest, self.deltas)
+        return max(self.dense, self.longest)
 
 
 def chunk_of(file: mmap.mmap, column: pq.ColumnChunkMetaData) -> Chunk:
@@ -90,8 +86,6 @@ def chunk_of(file: mmap.mmap, column: pq.ColumnChunkMetaData) -> Chunk:
             continue
         found.written += page.unpacked
         found.dense = max(found.dense, page.unpacked / max(page.values, 1))
-        if page.encoding == _DELTAS:
-            found.deltas = max(found.deltas, page.unpacked)
     return found
 
 
@@ -119,17 +113,16 @@ def _pages(file: mmap.mmap, column: pq.ColumnChunkMetaData) -> Iterator[_Page]:
 
 
 def _longest(page: _Page, compression: str) -> int:
-    if page.unpacked > _SEARCHED:
+    if page.unpacked > UNPACKED:
         return page.unpacked
     if compression == "UNCOMPRESSED":
-        content = bytes(page.content)
+        content = page.content
     else:
         try:
             codec = pa.Codec(_CODECS.get(compression, compression.lower()))
-            unpacked = codec.decompress(page.content, page.unpacked)
+            content = memoryview(codec.decompress(page.content, page.unpacked))
         except (pa.ArrowException, OSError, ValueError):  # whoever reads it says what is wrong
             return page.unpacked
-        content = unpacked.to_pybytes()
     at = most = 0
     try:
         while at < len(content):

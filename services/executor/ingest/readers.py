@@ -29,6 +29,8 @@ from services.executor.ingest.pages import NoPageError
 Lines = Literal["csv", "ndjson"]
 Format = Literal["csv", "parquet", "ndjson", "openai"]
 ROWS = 50_000
+MOST_WAITING = 256
+"""Batches, which take memory of their own."""
 JSON_BLOCK = 16 << 20
 """Made into rows at once."""
 JSON_LINE = 16 << 20
@@ -154,13 +156,24 @@ def _gathered(few: Iterable[pa.RecordBatch]) -> Iterator[pl.DataFrame]:
     waiting: list[pa.RecordBatch] = []
     rows = size = 0
     for batch in few:
-        waiting.append(batch)
+        waiting.append(_decoded(batch))
+        if len(waiting) == MOST_WAITING:
+            waiting = pa.Table.from_batches(waiting).combine_chunks().to_batches()
         rows, size = rows + batch.num_rows, size + expanded(batch)
         if rows >= ROWS or size >= HANDED_ON:
             yield _frame(pa.Table.from_batches(waiting)).rechunk()
             waiting, rows, size = [], 0, 0
     if waiting:
         yield _frame(pa.Table.from_batches(waiting)).rechunk()
+
+
+def _decoded(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """Without dictionaries of its own, of which a few rows may have a large one."""
+    for number, field in enumerate(batch.schema):
+        if pa.types.is_dictionary(field.type):
+            plain = batch.column(number).dictionary_decode()
+            batch = batch.set_column(number, field.name, plain)
+    return batch
 
 
 def _frame(rows: pa.Table | pa.RecordBatch) -> pl.DataFrame:
