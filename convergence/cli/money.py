@@ -18,7 +18,7 @@ from convergence.cli.context import (
     Output,
     choose,
     connected,
-    parsed_day,
+    given_day,
     show,
     today,
 )
@@ -58,7 +58,7 @@ def cost(
 ) -> None:
     """Say what your clouds and services cost; by one thing, with a line over time for each."""
     choose(output)
-    last = parsed_day(until) if until else today()
+    last = given_day(until) or today()
     first = last - timedelta(days=days - 1)
     names = by.split(",")
     with connected() as client:

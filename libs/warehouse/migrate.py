@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from google.api_core.exceptions import BadRequest, Conflict, NotFound, PreconditionFailed
 from google.cloud import bigquery
 from google.cloud.bigquery.retry import DEFAULT_RETRY
+from tenacity import retry, retry_if_exception_type, stop_after_attempt
 
 from contracts.platform import ObjectAction
 from libs.warehouse.errors import (
@@ -75,16 +76,11 @@ def _check_ours(client: bigquery.Client, wanted: Dataset) -> None:
         raise ForeignDatasetError(wanted.name)
 
 
+# Who finds the table changed since it was looked at looks again.
+@retry(
+    retry=retry_if_exception_type(PreconditionFailed), stop=stop_after_attempt(TRIES), reraise=True
+)
 def _ensure_table(client: bigquery.Client, wanted: Table) -> ObjectAction:
-    for _ in range(TRIES - 1):
-        try:
-            return _make_or_extend(client, wanted)
-        except PreconditionFailed:
-            continue  # somebody has changed it since it was looked at
-    return _make_or_extend(client, wanted)
-
-
-def _make_or_extend(client: bigquery.Client, wanted: Table) -> ObjectAction:
     name = f"{client.project}.{wanted.path}"
     try:
         found = client.get_table(name, retry=RETRY, timeout=DEADLINE)

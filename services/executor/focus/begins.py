@@ -9,7 +9,7 @@ from datetime import UTC, date, datetime, timedelta
 from libs.clock import later
 
 EAST = timedelta(hours=13)
-EASTERN = "INTERVAL 13 HOUR"
+EASTERN = f"INTERVAL {EAST // timedelta(hours=1)} HOUR"
 
 
 def begins_on(start: datetime) -> date:

@@ -18,6 +18,11 @@ def problem_of(type_: pa.DataType) -> str:
     return ""
 
 
+def parts_of(type_: pa.DataType) -> list[pa.Field]:
+    """Of a list, a record or a map; nothing else has any."""
+    return [type_.field(number) for number in range(type_.num_fields)]
+
+
 @cache
 def known_of(type_: pa.DataType) -> pa.DataType:
     """The same, but for zones that are offsets, as no database of time zones has: those are UTC."""
@@ -44,7 +49,6 @@ def _is_bytes(type_: pa.DataType) -> bool:
 
 def _within(type_: pa.DataType) -> Iterator[pa.DataType]:
     """All types of which it is made, however deep."""
-    for number in range(type_.num_fields):
-        inner = type_.field(number).type
-        yield inner
-        yield from _within(inner)
+    for part in parts_of(type_):
+        yield part.type
+        yield from _within(part.type)

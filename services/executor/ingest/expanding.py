@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from services.executor.ingest.arrow_types import parts_of
 from services.executor.ingest.errors import RefusedFileError
 from services.executor.ingest.pages import TEXT, UNPACKED, Chunk, chunk_of
 
@@ -153,7 +154,7 @@ def _is_indexed(type_: pa.DataType) -> bool:
     """Whether texts within stand in a dictionary."""
     if pa.types.is_dictionary(type_):
         return _is_text(type_.value_type)
-    return any(_is_indexed(type_.field(number).type) for number in range(type_.num_fields))
+    return any(_is_indexed(part.type) for part in parts_of(type_))
 
 
 def _first_large(values: pa.Array) -> int | None:

@@ -14,6 +14,7 @@ import orjson
 import polars as pl
 import pyarrow as pa
 
+from services.executor.ingest.arrow_types import parts_of
 from services.executor.ingest.errors import MOST_COLUMNS
 from services.executor.ingest.fitting import CERTAIN, decimals
 
@@ -117,8 +118,8 @@ def _check_number(fields: int, rows: int) -> None:
 
 def _fields(type_: pa.DataType, levels: int = LEVELS + 1) -> int:
     """Each has a place in every row, also where nothing is said of it."""
-    parts = [type_.field(number).type for number in range(type_.num_fields)]
-    return sum(_fields(part, levels - 1) for part in parts) if parts and levels else 1
+    parts = parts_of(type_)
+    return sum(_fields(part.type, levels - 1) for part in parts) if parts and levels else 1
 
 
 def _frame(found: pa.StructArray) -> pl.DataFrame:
@@ -127,7 +128,7 @@ def _frame(found: pa.StructArray) -> pl.DataFrame:
 
 def _is_held(type_: pa.DataType, levels: int = LEVELS + 1) -> bool:
     """Whether its parts can be handed over and written, whole names and all."""
-    parts = [type_.field(number) for number in range(type_.num_fields)]
+    parts = parts_of(type_)
     if not parts:
         return True
     unheld = any("\0" in part.name or _is_empty(part.type) for part in parts)
@@ -152,8 +153,7 @@ def _has_truths(values: Iterable[Any], type_: pa.DataType) -> bool:
 
 
 def _has_floats(type_: pa.DataType) -> bool:
-    parts = (type_.field(number).type for number in range(type_.num_fields))
-    return pa.types.is_floating(type_) or any(map(_has_floats, parts))
+    return pa.types.is_floating(type_) or any(_has_floats(part.type) for part in parts_of(type_))
 
 
 def _column(name: str, rows: Sequence[Row], mixed: Points, *, truths: bool) -> pl.Series:
