@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import AsyncIterator
-from itertools import count
+from itertools import count, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from aiohttp.test_utils import TestServer
 
 from libs.clock import system_clock
 from tests.soak import regular
+from tests.soak.pace import moments
 from tests.soak.regular import Regular
 from tests.soak.workload import Tenant, Workload
 
@@ -112,3 +113,11 @@ async def test_a_refusal_that_is_known_only_after_the_202_is_heeded(
         assert await work.wait_for_ends(60) < 60
     assert (tenant.ended, tenant.refused) == (ended, refused)
     assert [*tenant.accepted] == [*ended]
+
+
+def test_whatever_is_to_happen_does_so_within_the_time_there_is() -> None:
+    for seed in range(100):
+        found = [*moments(14, 1200.0, random.Random(seed))]
+        pauses = [then - before for before, then in pairwise([0.0, *found, 1200.0])]
+        assert min(pauses) > 0
+        assert max(pauses) < 3 * min(pauses) * (1 + 1e-9)

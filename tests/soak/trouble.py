@@ -19,6 +19,7 @@ from contracts.envelope import Wire
 from contracts.message import Service
 from libs.bus.pubsub import PubSubSettings, PubSubTransport
 from libs.testing.processes import full_disk
+from tests.soak.pace import paced
 from tests.stack import Stack
 
 STOPPED_SECONDS = 7.0
@@ -56,17 +57,13 @@ class Trouble:
 
     async def run(self, seconds: float, kills: int, poison: int) -> None:
         """Return when the last fault is over and everything may recover."""
-        end = asyncio.get_running_loop().time() + seconds
         services = itertools.cycle(self._services())
         events = ["kill"] * kills + ["stop"] * max(1, kills // 20)
         events += ["emulator"] * max(1, kills // 10) + ["poison"] * poison
         events += ["full"] * max(1, kills // 40)
         self.chance.shuffle(events)
-        pause = seconds / len(events)
         async with asyncio.TaskGroup() as group:
-            for event in events:
-                if asyncio.get_running_loop().time() > end:
-                    break
+            async for event in paced(events, seconds, self.chance):
                 await self._set_faults(FAULTS)
                 match event:
                     case "kill":
@@ -79,7 +76,6 @@ class Trouble:
                         group.create_task(self._fill_disk(self.chance.choice(KEPT_BY)))
                     case "poison":
                         await self._poison()
-                await asyncio.sleep(self.chance.uniform(0.5, 1.5) * pause)
         await self._set_faults({name: {} for name in FAULTS})
 
     def _services(self) -> list[str]:

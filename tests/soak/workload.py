@@ -9,6 +9,8 @@ from typing import Any, Protocol
 
 import aiohttp
 
+from tests.soak.pace import paced
+
 APPENDING = """
 pipeline_id: ledger
 description: Leaves one row for each run, so that a second time would show.
@@ -101,11 +103,9 @@ class Workload:
                 group.create_task(self._ask(tenant))
 
     async def _ask(self, tenant: Tenant) -> None:
-        pause = self.seconds / tenant.demand
         async with asyncio.TaskGroup() as group:
-            for number in range(tenant.demand):
+            async for number in paced(range(tenant.demand), self.seconds, self.chance):
                 group.create_task(self._submit(tenant, number))
-                await asyncio.sleep(self.chance.uniform(0.5, 1.5) * pause)
 
     async def _submit(self, tenant: Tenant, number: int) -> None:
         pipeline = "failing" if self.chance.random() < FAILING_SHARE else "ledger"
