@@ -33,6 +33,8 @@ steps:
 PIPELINES = {"ledger": APPENDING, "failing": FAILING}
 FAILING_SHARE = 0.1
 CANCEL_SHARE = 0.05
+RUSH_SECONDS, RUSH_SHARE = 5.0, 0.1
+"""So many of all requests come in the last seconds: when the last fault is over, runs still wait."""
 FINAL = frozenset({"COMPLETED", "FAILED", "CANCELLED", "REJECTED"})
 REFUSED = "quota_exceeded"
 FULL = "queue_full"
@@ -103,9 +105,16 @@ class Workload:
                 group.create_task(self._ask(tenant))
 
     async def _ask(self, tenant: Tenant) -> None:
+        steady = round(tenant.demand * (1 - RUSH_SHARE))
+        rush = min(RUSH_SECONDS, self.seconds)
+        parts = (
+            (range(steady), self.seconds - rush),
+            (range(steady, tenant.demand), rush),
+        )
         async with asyncio.TaskGroup() as group:
-            async for number in paced(range(tenant.demand), self.seconds, self.chance):
-                group.create_task(self._submit(tenant, number))
+            for numbers, seconds in parts:
+                async for number in paced(numbers, seconds, self.chance):
+                    group.create_task(self._submit(tenant, number))
 
     async def _submit(self, tenant: Tenant, number: int) -> None:
         pipeline = "failing" if self.chance.random() < FAILING_SHARE else "ledger"
