@@ -34,7 +34,7 @@ PIPELINES = {"ledger": APPENDING, "failing": FAILING}
 FAILING_SHARE = 0.1
 CANCEL_SHARE = 0.05
 RUSH_SECONDS, RUSH_SHARE = 5.0, 0.1
-"""So many of all requests come in the last seconds: when the last fault is over, runs still wait."""
+"""So many of all requests come in the last seconds: runs still wait when the last fault is over."""
 FINAL = frozenset({"COMPLETED", "FAILED", "CANCELLED", "REJECTED"})
 REFUSED = "quota_exceeded"
 FULL = "queue_full"
