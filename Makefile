@@ -3,12 +3,17 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PARTS ?= orchestration conversion loading
+EVERY_PART := orchestration conversion loading packed gateway cron
+PARTS ?= $(EVERY_PART)
 PEERS_OF_orchestration := celery prefect airflow
 PEERS_OF_conversion := focus-converter
 PEERS_OF_loading := load
+PEERS_OF_packed := load
+PEERS_OF_gateway := fastapi
+PEERS_OF_cron := cron
 OURS_IN_conversion := executor
-PEERS := $(PEERS_OF_orchestration) $(PEERS_OF_conversion) $(PEERS_OF_loading)
+OURS_IN_packed := executor
+PEERS := $(sort $(foreach part,$(EVERY_PART),$(PEERS_OF_$(part))))
 VALIDATOR_PYTHON ?= python3.12
 SERVICES := gateway tenant scheduler executor audit_log
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
@@ -53,6 +58,7 @@ bench: $(VENV)/ready ## Measure hops, latency and throughput on this machine
 	@$(BIN)/python -m tests.bench.run
 	@$(BIN)/python -m tests.bench.recording
 	@$(BIN)/python -m tests.bench.reading
+	@$(BIN)/python -m tests.bench.promised
 	@$(BIN)/python -m tests.bench.page
 
 peers: $(foreach part,$(PARTS),$(patsubst %,$(VENV)/peers/%/ready,$(PEERS_OF_$(part)) $(OURS_IN_$(part)))) ## The same work by others, side by side (PARTS=conversion, ROWS, ROUNDS; redis-server)

@@ -185,10 +185,16 @@ class Stack:
         return eventually(ended, within=within)
 
     def ports(self) -> dict[str, dict[str, int]]:
-        found: dict[str, dict[str, int]] = json.loads(
-            (self.state_dir / "cloud" / "local_cloud.json").read_text()
-        )["ports"]
+        found: dict[str, dict[str, int]] = self._cloud()["ports"]
         return found
+
+    def emulators(self) -> dict[str, int]:
+        """Their process ids."""
+        found: dict[str, int] = self._cloud()["pids"]
+        return found
+
+    def _cloud(self) -> Any:
+        return json.loads((self.state_dir / "cloud" / "local_cloud.json").read_text())
 
 
 def _json(data: bytes) -> Any:

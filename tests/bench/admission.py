@@ -9,7 +9,6 @@ the pace lasts. The clock runs from the first command published until the last `
 
 import argparse
 import asyncio
-import os
 import tempfile
 import time
 from collections.abc import Iterable, Sequence
@@ -25,6 +24,7 @@ from contracts.pipelines import ConfigSavedV1, SaveConfigV1
 from contracts.runs import RunQueuedV1, RunRequestedV1, SubmitRunV1
 from contracts.tenants import TenantOnboardedV1
 from tests.bench.figures import Curve, Figure, Findings
+from tests.bench.processes import cpu_seconds
 from tests.faults.engine import MANY, Engine, engine
 from tests.pipelines import ONE_STEP
 
@@ -32,7 +32,6 @@ CONFIG = ConfigId("ones")
 ADMITTED = (RunRequestedV1, RunQueuedV1)
 TOGETHER = 500
 ROUNDS = 5
-TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,12 +95,14 @@ async def measure(folder: Path, most: int, runs: int) -> None:
 
 async def paces(platform: Engine, names: list[TenantId], runs: int) -> Paces:
     rates, cpu_us, each = [], [], runs // ROUNDS
+    scheduler = platform.processes["scheduler"].pid
+    assert scheduler is not None
     for _ in range(ROUNDS):
-        before, cpu = heard(platform, *ADMITTED), cpu_seconds(platform)
+        before, cpu = heard(platform, *ADMITTED), cpu_seconds(scheduler)
         started = time.perf_counter()
         await submit(platform, names, each)
         rates.append(each / (time.perf_counter() - started))
-        cpu_us.append((cpu_seconds(platform) - cpu) / each * 1e6)
+        cpu_us.append((cpu_seconds(scheduler) - cpu) / each * 1e6)
         if (admitted := heard(platform, *ADMITTED) - before) != each:
             raise SystemExit(f"{each} runs were submitted, {admitted} were admitted")
     return Paces(rates, cpu_us)
@@ -158,11 +159,6 @@ async def until(platform: Engine, count: int, *kinds: type[Message]) -> None:
 
 def heard(platform: Engine, *kinds: type[Message]) -> int:
     return sum(platform.counts[kind] for kind in kinds)
-
-
-def cpu_seconds(platform: Engine) -> float:
-    fields = Path(f"/proc/{platform.processes['scheduler'].pid}/stat").read_text().split()
-    return (int(fields[13]) + int(fields[14])) / TICKS_A_SECOND
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from typing import Any
 from libs.testing.processes import ROOT
 from tests.bench.figures import Figure, Findings
 from tests.bench.platform.executor import HEAVY, JOB_TIMES
+from tests.bench.processes import MIB, cpu_seconds, resident
 from tests.stack import Stack
 
 TENANT = "bench_inc"
@@ -27,7 +28,6 @@ SQL = "SELECT 1 AS one"
 STEPS, HEAVY_STEPS, WIDE, LIMIT = 40, 10, 100, 8
 ROUNDS = 9
 SETTLED = 200
-MIB = 1 << 20
 BARE = (
     "import time; from tests.bench.platform.executor import HEAVY, fibonacci;"
     "started = time.perf_counter(); [fibonacci(HEAVY) for _ in range({count})];"
@@ -186,14 +186,19 @@ def many(stack: Stack, runs: int) -> list[Figure]:
         onboard(stack, tenant)
         save(stack, tenant, "five", chain(5, "bench.light"))
     all_of(stack, tenants, SETTLED)
+    services, emulators = ([*of.values()] for of in (stack.pids(), stack.emulators()))
     before = resident(stack.pids()["executor"])
+    ours, theirs = cpu_seconds(*services), cpu_seconds(*emulators)
     seconds = all_of(stack, tenants, runs)
+    ours, theirs = cpu_seconds(*services) - ours, cpu_seconds(*emulators) - theirs
     after = resident(stack.pids()["executor"])
     if after - before > MOST_GROWN * MIB:
         raise SystemExit(f"the executor has grown by {(after - before) / MIB:.0f} MiB")
     grown = f"executor after {runs} more runs"
     return [
         Figure(f"{runs} runs of 5 light steps", "runs/s", [runs / seconds], aim=200),
+        Figure("… processor of the services for each", "ms", [ours * 1000 / runs]),
+        Figure("… processor of the emulators for each", "ms", [theirs * 1000 / runs]),
         Figure(grown, "MiB", [after / MIB], "before", [before / MIB], 0.9, more_is_better=False),
     ]
 
@@ -205,12 +210,6 @@ def all_of(stack: Stack, tenants: Sequence[str], runs: int) -> float:
         ids = list(clients.map(lambda tenant: (tenant, submit(stack, "five", tenant)), asked))
         list(clients.map(lambda one: wait(stack, *one), ids))
     return time.perf_counter() - started
-
-
-def resident(pid: int) -> int:
-    """The memory that a process has now, in bytes."""
-    status = Path(f"/proc/{pid}/status").read_text().splitlines()
-    return next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmRSS"))
 
 
 PARTS = {"light": light, "heavy": heavy, "query": query, "wide": wide, "many": many}

@@ -2,12 +2,16 @@
 
 python -m tests.bench.bench_gateway [requests]
 
-The bus is scripted at its boundary; all that stands in front of an endpoint is there,
-limits and the audit trail too, and each request has its log line. Beside it are two bare
-handlers of aiohttp: one that takes JSON and answers JSON, as an accepted run does, and one
-that looks at neither. All servers live in this process, on uvloop and with the garbage
-collector as services have them, and take turns; the load comes from a process of its own, so
-that this one's processor time is the servers' alone. All answer a body of the same size.
+The bus is scripted at its boundary, but for one gateway that publishes to the local Pub/Sub; all
+that stands in front of an endpoint is there, limits and the audit trail too, and each request has
+its log line. Beside it are two bare handlers of aiohttp: one that takes JSON and answers JSON, as
+an accepted run does, and one that looks at neither. All servers live in this process, on uvloop
+and with the garbage collector as services have them, and take turns; the load comes from a process
+of its own, so that this one's processor time is the servers' alone. All answer a body of the same
+size.
+
+Once more with every request's span exported, and once with requests that arrive at a pace which
+all can keep: there it is how long an answer takes that counts, each timed from when it was due.
 """
 
 import asyncio
@@ -15,23 +19,33 @@ import json
 import os
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from statistics import quantiles
-from typing import cast
+from typing import TypeVar, cast
+from unittest.mock import patch
 
 import aiohttp
 import uvloop
 from aiohttp import web
+from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 from contracts.envelope import Envelope, Wire
-from contracts.message import Message
-from libs.bus.message import Emit
+from contracts.message import Message, Service
+from contracts.topology import Topology, topology
+from libs.bus.admin import PubSubAdmin
+from libs.bus.message import Emit, Outgoing
 from libs.bus.publisher import Publisher
+from libs.bus.pubsub import PubSubSettings, PubSubTransport
+from libs.randomness import random_uuid
 from libs.service import spare_what_stays
 from libs.settings import GatewaySettings
-from libs.telemetry import logs
+from libs.telemetry import logs, otel
+from libs.telemetry.exporting import Exporting
+from libs.testing.processes import emulator
 from libs.web.problem import Handler
 from libs.web.server import serve
 from services.gateway.app import in_front
@@ -39,12 +53,18 @@ from services.gateway.cors import Cors
 from services.gateway.limits import Limits
 from services.gateway.trail import Trail
 from tests.api.threads import ExampleRequester
-from tests.bench.figures import Figure, Findings
+from tests.bench.figures import Figure, Findings, percentiles
 from tests.gateway.edges import KEY, M, edge_on, once_for, serving
 
 REQUESTS = 4_000
 AT_ONCE = 32
 ROUNDS = 9
+WARM_UP = 500
+"""Requests that do not count: connections are opened, and modules loaded."""
+PACE, PACED_ROUNDS = 2_000, 5
+"""Requests a second."""
+OF_JSON, PUBLISHED, WITH_SPANS, SLOWER = 0.5, 0.6, 0.45, 1 / 2.5
+PROJECT = "convergence-local"
 BODY = {"date": "2026-03-14", "trigger_by": "bench"}
 ANSWER = {
     "run_id": "8e2fb646-676d-4208-b2ae-aaa13620acb2",
@@ -56,6 +76,7 @@ ANSWER = {
 }
 BYTES = json.dumps(ANSWER).encode()
 KEY_VARIABLE = "BENCH_API_KEY"
+T = TypeVar("T")
 
 
 async def of_bytes(request: web.Request) -> web.Response:
@@ -76,12 +97,12 @@ async def bare(accept: Handler) -> tuple[str, Callable[[], Awaitable[None]]]:
 
 
 @asynccontextmanager
-async def gateway() -> AsyncIterator[str]:
+async def gateway(publisher: Publisher | None = None) -> AsyncIterator[str]:
     """Limits count, and are too wide to be met."""
     settings = GatewaySettings(rate_limit_address=10**9, rate_limit_tenant=10**9)
-    limits = Limits(settings)
-    edge = edge_on(settings=settings, requester=Forgetful(), limits=limits)
-    trail = Trail(Silent(), edge.auth.remembered)
+    limits, publisher = Limits(settings), publisher or Silent()
+    edge = edge_on(settings=settings, requester=Forgetful(publisher), limits=limits)
+    trail = Trail(publisher, edge.auth.remembered)
     chain = in_front(Cors(()), limits, trail, once_for(edge.auth))
     async with serving(edge, chain) as url:
         yield url
@@ -93,11 +114,13 @@ class Forgetful(ExampleRequester):
     What it took or kept would count as the gateway's.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, publisher: Publisher) -> None:
         super().__init__()
+        self._sending = publisher
         self._answers: dict[str, Message | None] = {}
 
     async def ask(self, question: Message, *answers: type[M], id_: str = "", **_: object) -> M:
+        await self._sending.send(Outgoing(question, id_ or random_uuid()), reply_to="bench")
         kind = question.wire_type
         if kind not in self._answers:
             self._answers[kind] = await self.answer(question, answers, id_)
@@ -116,84 +139,160 @@ class Silent(Publisher):
         return ()
 
 
-async def load(url: str, requests: int) -> list[float]:
-    """How long each request took, in milliseconds."""
+class Encoded(SpanExporter):
+    """Does everything that an export does but for sending it."""
+
+    spans = 0
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        encode_spans(spans).SerializeToString()
+        self.spans += len(spans)
+        return SpanExportResult.SUCCESS
+
+
+@asynccontextmanager
+async def publishing() -> AsyncIterator[Publisher]:
+    """To the local Pub/Sub, a process of its own, to which nobody listens."""
+    with emulator("pubsub") as pubsub:
+        host = f"127.0.0.1:{pubsub.ports['grpc']}"
+        quiet = {"GRPC_ENABLE_FORK_SUPPORT": "false"}  # the load is a process of its own
+        with patch.dict(os.environ, {"PUBSUB_EMULATOR_HOST": host, **quiet}):
+            PubSubAdmin(PROJECT).apply(Topology(topology().topics))
+        transport = PubSubTransport(PubSubSettings(project_id=PROJECT, emulator_host=host))
+        yield Publisher(Service.GATEWAY, transport)
+        await transport.close()
+
+
+async def load(url: str, requests: int, pace: float) -> list[float]:
+    """How long each request took, in milliseconds: at a pace, or as fast as it goes for 0."""
     took: list[float] = []
     left = iter(range(requests))
     path, headers = f"{url}/api/v1/pipelines/run/ones", {"X-API-Key": os.environ[KEY_VARIABLE]}
+    began = time.perf_counter()
 
-    async def one(session: aiohttp.ClientSession) -> None:
-        for _ in left:
-            started = time.perf_counter()
-            async with session.post(path, json=BODY, headers=headers) as response:
-                await response.read()
-                assert response.status == 202, await response.text()
-            took.append((time.perf_counter() - started) * 1000)
+    async def one(session: aiohttp.ClientSession, due: float) -> None:
+        async with session.post(path, json=BODY, headers=headers) as response:
+            await response.read()
+            assert response.status == 202, await response.text()
+        took.append((time.perf_counter() - due) * 1000)
+
+    async def many(session: aiohttp.ClientSession) -> None:
+        for number in left:
+            due = began + number / pace if pace else time.perf_counter()
+            if (early := due - time.perf_counter()) > 0:
+                await asyncio.sleep(early)
+            await one(session, due)
 
     connector = aiohttp.TCPConnector(limit=AT_ONCE)
     async with aiohttp.ClientSession(connector=connector) as session:
-        await asyncio.gather(*(one(session) for _ in range(AT_ONCE)))
+        await asyncio.gather(*(many(session) for _ in range(AT_ONCE)))
     return took
+
+
+async def asked(url: str, requests: int, pace: float = 0) -> list[float]:
+    """How long each request took, of a process of its own."""
+    loader = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "tests.bench.bench_gateway", "--load", url),
+        *(str(requests), str(pace)),
+        env={**os.environ, KEY_VARIABLE: KEY.text},
+        stdout=asyncio.subprocess.PIPE,
+    )
+    said, _ = await loader.communicate()
+    if loader.returncode:
+        raise SystemExit("the load did not get the answers that it wanted")
+    return list(map(float, json.loads(said)))
 
 
 async def under_load(url: str, requests: int) -> tuple[float, list[float]]:
     """Requests a second of this process's processor time, and how long each took."""
-    loader = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "tests.bench.bench_gateway", "--load", url, str(requests)),
-        env={**os.environ, KEY_VARIABLE: KEY.text},
-        stdout=asyncio.subprocess.PIPE,
-    )
     began = time.process_time()
-    said, _ = await loader.communicate()
-    return requests / (time.process_time() - began), json.loads(said)
+    took = await asked(url, requests)
+    return requests / (time.process_time() - began), took
+
+
+async def with_every_span(url: str, requests: int) -> float:
+    """The same, until the last of them is exported."""
+    exported = Encoded()
+    otel.start(Exporting("gateway", exported, InMemoryMetricReader()))
+    began = time.process_time()
+    await asked(url, requests)
+    await asyncio.to_thread(otel.shutdown)
+    if exported.spans < requests:
+        raise SystemExit(f"{exported.spans} spans of {requests} requests were exported")
+    return requests / (time.process_time() - began)
 
 
 async def measure(requests: int) -> None:
     servers = {accept: await bare(accept) for accept in (of_json, of_bytes)}
-    async with gateway() as url:
+    others: dict[Handler, str] = {accept: at for accept, (at, _) in servers.items()}
+    async with publishing() as publisher, gateway(publisher) as loud, gateway() as url:
         spare_what_stays()
-        beside: dict[Handler, list[float]] = {accept: [] for accept in servers}
-        ours: list[float] = []
-        latencies: list[float] = []
-        for _ in range(ROUNDS):
-            for accept, (bare_url, _) in servers.items():
-                beside[accept].append((await under_load(bare_url, requests))[0])
-            rate, took = await under_load(url, requests)
-            ours.append(rate)
-            latencies += took
+        figures = await at_full_speed(url, loud, others, requests)
+        figures.append(await at_a_pace(url, others[of_json], requests))
     for _, stop in servers.values():
         await stop()
-    what = "accept a run, of one core"
-    figures = [
-        Figure(what, "/s", ours, "bare aiohttp POST of JSON", beside[of_json], 0.5),
-        Figure(what, "/s", ours, "bare aiohttp POST of bytes", beside[of_bytes]),
-        *(
-            Figure(f"accept a run, {AT_ONCE} at once, {name}", "ms", [value], more_is_better=False)
-            for name, value in percentiles(latencies).items()
-        ),
-    ]
     Findings("gateway", figures).keep()
     for figure in figures:
         print(figure)
 
 
-def percentiles(values: Sequence[float]) -> dict[str, float]:
-    cuts = quantiles(values, n=100)
-    return {"P50": cuts[49], "P95": cuts[94], "P99": cuts[98]}
+async def at_full_speed(
+    url: str, loud: str, others: dict[Handler, str], requests: int
+) -> list[Figure]:
+    beside: dict[Handler, list[float]] = {accept: [] for accept in others}
+    ours, published, with_spans, latencies = (list[float]() for _ in range(4))
+    for at in (url, loud, *others.values()):
+        await asked(at, WARM_UP)
+    for _ in range(ROUNDS):
+        for accept, bare_url in others.items():
+            beside[accept].append((await under_load(bare_url, requests))[0])
+        rate, took = await under_load(url, requests)
+        ours.append(rate)
+        latencies += took
+        published.append((await under_load(loud, requests))[0])
+        with_spans.append(await with_every_span(url, requests))
+    what, of_bare = "accept a run, of one core", "bare aiohttp POST of JSON"
+    told = f"{what}, its command and audit event published"
+    exported = f"{what}, every span exported"
+    return [
+        Figure(what, "/s", ours, of_bare, beside[of_json], OF_JSON),
+        Figure(what, "/s", ours, "bare aiohttp POST of bytes", beside[of_bytes]),
+        Figure(told, "/s", published, of_bare, beside[of_json], PUBLISHED),
+        Figure(exported, "/s", with_spans, of_bare, beside[of_json], WITH_SPANS),
+        *(
+            Figure(f"accept a run, {AT_ONCE} at once, {name}", "ms", [value], more_is_better=False)
+            for name, value in percentiles(latencies).items()
+        ),
+    ]
 
 
-def main() -> None:
-    if sys.argv[1:2] == ["--load"]:
-        took = asyncio.run(load(sys.argv[2], int(sys.argv[3])))
-        sys.stdout.write(json.dumps(took))
-        return
-    requests = int(sys.argv[1]) if len(sys.argv) > 1 else REQUESTS
+async def at_a_pace(url: str, bare_url: str, requests: int) -> Figure:
+    sides: list[list[float]] = [[], []]
+    for _ in range(PACED_ROUNDS):
+        for side, at in zip(sides, (url, bare_url), strict=True):
+            took = await asked(at, WARM_UP + requests, PACE)
+            side.append(percentiles(took[WARM_UP:])["P99"])
+    what = f"accept a run, {PACE:,} a second, P99"
+    ours, others = sides
+    return Figure(what, "ms", ours, "bare aiohttp", others, SLOWER, more_is_better=False)
+
+
+def in_loop(work: Coroutine[None, None, T]) -> T:
+    """As services run: on uvloop, with a log."""
     with (
         Path(os.devnull).open("w", encoding="utf-8") as nowhere,
         asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
     ):
         logs.configure("gateway", "INFO", nowhere)
-        runner.run(measure(requests))
+        return runner.run(work)
+
+
+def main() -> None:
+    if sys.argv[1:2] == ["--load"]:
+        took = asyncio.run(load(sys.argv[2], int(sys.argv[3]), float(sys.argv[4])))
+        sys.stdout.write(json.dumps(took))
+        return
+    in_loop(measure(int(sys.argv[1]) if len(sys.argv) > 1 else REQUESTS))
 
 
 if __name__ == "__main__":

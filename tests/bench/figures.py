@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from statistics import median
+from statistics import median, quantiles
 
 FOLDER = Path(__file__).parents[2] / "build" / "bench"
 
@@ -76,6 +76,8 @@ class Findings:
     curves: Sequence[Curve] = field(default=())
     on: str = ""
     """The day of it, once it is kept."""
+    note: str = ""
+    """What a reader needs to know who sees the figures."""
 
     def keep(self) -> None:
         FOLDER.mkdir(parents=True, exist_ok=True)
@@ -87,6 +89,11 @@ def _told(rounds: Sequence[float], unit: str) -> str:
     return f"{median(rounds):,.4g} {unit} ({min(rounds):,.4g} to {max(rounds):,.4g})"
 
 
+def percentiles(values: Sequence[float]) -> dict[str, float]:
+    cuts = quantiles(values, n=100)
+    return {"P50": cuts[49], "P95": cuts[94], "P99": cuts[98]}
+
+
 def kept() -> list[Findings]:
     """All benches that have run in this checkout, by area."""
     return [_read(path) for path in sorted(FOLDER.glob("*.json"))]
@@ -96,4 +103,4 @@ def _read(path: Path) -> Findings:
     found = json.loads(path.read_text())
     figures = [Figure(**one) for one in found["figures"]]
     curves = [Curve(**one) for one in found["curves"]]
-    return Findings(found["area"], figures, curves, found.get("on", ""))
+    return Findings(found["area"], figures, curves, found.get("on", ""), found.get("note", ""))

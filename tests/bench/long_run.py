@@ -13,14 +13,15 @@ import tempfile
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from statistics import linear_regression, median, quantiles
+from statistics import linear_regression, median
 from typing import Any
 
 import aiohttp
 
 from deploy.local.up import SERVICES
-from tests.bench.bench_executor import MIB, chain, onboard, resident, save
-from tests.bench.figures import Curve, Figure, Findings
+from tests.bench.bench_executor import chain, onboard, save
+from tests.bench.figures import Curve, Figure, Findings, percentiles
+from tests.bench.processes import MIB, resident
 from tests.stack import Stack
 
 TENANTS = ("long_0", "long_1")
@@ -146,7 +147,7 @@ def findings(windows: list[Window]) -> Findings:
             "ms",
             [(one.runs, of(one.latencies)) for one in windows],
         )
-        for what, of in (("P50", median), ("P95", lambda found: quantiles(found, n=20)[-1]))
+        for what, of in (("P50", median), ("P95", lambda found: percentiles(found)["P95"]))
     ]
     curves += [
         Curve(

@@ -40,6 +40,11 @@ Pub/Sub itself, whose streams carry some 10 MB a second each, neither would be t
     "gateway": """\
 `docs/decisions/0030-what-a-request-costs.md` says where each microsecond goes. What would change
 it: a server below aiohttp, or commands that are not checked as their contracts say.""",
+    "gateway-beside-peers": """\
+FastAPI and Starlette look a hashed key up, check the body, and answer. Ours does that and counts
+limits, looks for an earlier answer to the same request, makes a command and an audit event, and
+writes a log line; decision 30 says what each costs. What would change it: a server below
+aiohttp.""",
     "conversion-beside-peers": """\
 Told to leave the columns of the bill out, focus-converter writes 24 to 34 columns; ours are the 65
 of FOCUS 1.4 and some of the bill's own, exact to the last digit, with the sum of the result held
@@ -50,6 +55,25 @@ of a processor for CSV and 1.6 s for Parquet, converting 2.0 to 2.3 s, writing 1
 starting Python 0.8 s; four times would leave converting 0.7 s of CSV and 1.3 s of Parquet, with
 both cores always busy. What would change it: another core, as reading, converting and writing go on
 side by side, or fewer columns.""",
+    "packed-bills": """\
+`zcat` and `wc` write nothing and look at no value. Of lines of JSON every number keeps all of its
+digits and every row may say something else than those before; so they are made into Python's
+objects, and those into columns, in one thread. DuckDB guesses types from a sample, and what was
+written as a number becomes a float. What would change it: a decoder that fills columns at once and
+leaves numbers as they are written.""",
+    "recording": """\
+A row is a dictionary that is looked through for columns it must or may not have, so that what is
+wrong is told by its name; rows that are tuples in the right order take a microsecond. Written
+events are held against the BigQuery emulator alone, which shares two cores with the rest. What
+would change it: rows that are made as tuples, and a machine of more cores.""",
+    "executor": """\
+A run passes the gateway, the scheduler, the executor and audit_log, each time through Pub/Sub,
+and is written to the slot log; the emulators are processes of Python on the same two cores, and
+the figures above say whose the processor time is. What would change it: more cores, or Google's
+own.""",
+    "a mixed load": """\
+What is listed comes from the local BigQuery, which answers one question after another, beside
+the jobs of runs. What would change it: Google's own, or fewer runs at a time on two cores.""",
     "loading-beside-peers": """\
 DuckDB casts and writes, in any order. Ours keeps the rows in theirs, looks for quotes that would
 swallow rows and for lines that are short of values, tells the line of whatever does not fit, and
@@ -86,6 +110,8 @@ def _section(found: Findings) -> str:
         lines += ["| what | measured | beside it | ratio | aim |", "|---|---|---|---|---|"]
         lines += [_row(figure) for figure in found.figures]
         lines.append("")
+    if found.note:
+        lines += [found.note, ""]
     if found.area in WHY and any(map(_is_behind, found.figures)):
         lines += [WHY[found.area], ""]
     for curve in found.curves:

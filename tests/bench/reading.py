@@ -24,8 +24,8 @@ from contracts.audit import ListEventsV1, ListUsageV1
 from contracts.identifiers import TenantId
 from contracts.runs import ListRunsV1
 from services.audit_log.store import Records
-from tests.bench.bench_executor import resident
 from tests.bench.figures import Figure, Findings
+from tests.bench.processes import resident
 from tests.bench.run import submit, took
 from tests.pipelines import ONE_STEP
 from tests.stack import Stack

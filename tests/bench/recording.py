@@ -9,6 +9,7 @@ per event must not grow with it. `--backlog 1000000` drains only one, of that le
 
 import argparse
 import asyncio
+import json
 import os
 import random
 import subprocess
@@ -19,8 +20,12 @@ import urllib.request
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from uuid import uuid4
+
+import requests
+from google.auth.credentials import AnonymousCredentials
+from google.cloud.bigquery import Client, Table
 
 from contracts.catalogue import CONSUMING_SERVICES, subscription_of
 from contracts.envelope import Wire
@@ -36,12 +41,14 @@ from libs.slotlog.bucket import Bucket, BucketSettings
 from libs.testing.processes import ROOT, EmulatorProcess, emulator
 from libs.warehouse import arrow
 from libs.warehouse.arrow import arrow_schema
+from libs.warehouse.migrate import field_of
 from services.audit_log.domain import rows_of
 from services.audit_log.handlers import Given
 from services.audit_log.tables import LOGS, OBJECTS
 from tests.audit_log.load import Load, Published
 from tests.audit_log.recorder import connect, keep_signing_key
 from tests.bench.figures import Figure, Findings
+from tests.bench.processes import MIB, cpu_seconds, peak
 from tests.stack import free_port
 
 PROJECT = "convergence-local"
@@ -49,7 +56,12 @@ BATCH = 500
 PORTION = 500
 """Runs, each with a dozen events."""
 ROUNDS = 5
-TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
+CHEAPER = 4.0
+INSERTS = "insertAll of Google's client"
+APPENDED_USD_GB, INSERTED_USD_GB = 0.025, 0.05
+"""What streaming costs: the Storage Write API, and insertAll."""
+LEAST_BILLED = 1024
+"""Bytes of a row that insertAll counts at least."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,15 +98,27 @@ async def measure(events: int) -> None:
     while len(found) < events:
         found += load.shuffled(PORTION, doubled=0)
     encoded = [encoding(found) for _ in range(ROUNDS)]
+    inserted = [inserting(found) for _ in range(ROUNDS)]
     appended = await appending_alone(found)
     received = await receiving_alone(found)
     short, long = await draining(events // 4), await draining(events)
     lower = min(appended, received)
+    cpu, theirs = ([one.cpu_us for one in side] for side in (encoded, inserted))
     name = "BigQuery emulator" if lower == appended else "Pub/Sub emulator"
     findings = Findings(
         "recording",
         [
-            Figure("encoding a row: CPU of the client", "µs", encoded, aim=2, more_is_better=False),
+            Figure("encoding a row: CPU of the client", "µs", cpu, aim=2, more_is_better=False),
+            Figure("encoding a row", "µs", cpu, INSERTS, theirs, more_is_better=False),
+            Figure(
+                "writing a million rows, by Google's price list",
+                "USD",
+                [one.price for one in encoded],
+                INSERTS,
+                [one.price for one in inserted],
+                CHEAPER,
+                more_is_better=False,
+            ),
             Figure("events written a second", "/s", [long.rate], aim=min(2000, lower)),
             Figure(
                 f"… of a backlog of {long.events:,}",
@@ -133,17 +157,69 @@ def show(done: Drained) -> None:
     )
 
 
-def encoding(found: Sequence[Published]) -> float:
-    """Microseconds of CPU for a row of any log, in the service's batches."""
-    counted, seconds = 0, 0.0
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """A row of any log, in the service's batches, on its way to BigQuery."""
+
+    cpu_us: float
+    bytes_billed: float
+    usd_gb: float
+
+    @property
+    def price(self) -> float:
+        """Of a million, in USD."""
+        return self.bytes_billed * 1e6 / 1e9 * self.usd_gb
+
+
+def encoding(found: Sequence[Published]) -> Encoded:
+    counted, seconds, sent = 0, 0.0, 0
     for part in batches_of(found):
         for name, rows in part.items():
             schema, began = arrow_schema(LOGS[name]), time.process_time()
             for batch in arrow.batches(LOGS[name], schema, rows):
-                batch.serialize()
+                sent += batch.serialize().size
             seconds += time.process_time() - began
             counted += len(rows)
-    return seconds / counted * 1e6
+    return Encoded(seconds / counted * 1e6, sent / counted, APPENDED_USD_GB)
+
+
+def inserting(found: Sequence[Published]) -> Encoded:
+    """The same rows as Google's client makes insertAll of them, but for sending it."""
+    http = Unsent()
+    client = Client(
+        PROJECT, credentials=AnonymousCredentials(), _http=cast("requests.Session", http)
+    )
+    tables = {
+        name: Table(f"{PROJECT}.{table.path}", [field_of(c) for c in table.columns])
+        for name, table in LOGS.items()
+    }
+    counted, seconds = 0, 0.0
+    for part in batches_of(found):
+        for name, rows in part.items():
+            began = time.process_time()
+            if rows:
+                client.insert_rows(tables[name], rows)
+            seconds += time.process_time() - began
+            counted += len(rows)
+    rows = [row["json"] for body in http.bodies for row in json.loads(body)["rows"]]
+    billed = sum(max(LEAST_BILLED, len(json.dumps(row))) for row in rows)
+    return Encoded(seconds / counted * 1e6, billed / counted, INSERTED_USD_GB)
+
+
+class Unsent:
+    """Takes what would be sent, and says that all is well."""
+
+    is_mtls = False
+
+    def __init__(self) -> None:
+        self.bodies: list[str] = []
+
+    def request(self, *_: Any, data: str, **__: Any) -> requests.Response:
+        self.bodies.append(data)
+        answer = requests.Response()
+        answer.status_code, answer._content = 200, b"{}"
+        answer.headers["Content-Type"] = "application/json"
+        return answer
 
 
 def batches_of(found: Sequence[Published]) -> list[dict[str, list[dict[str, Any]]]]:
@@ -262,10 +338,11 @@ async def draining(events: int) -> Drained:
         )
         try:
             first = await _until(port, 1)
-            began, cpu = time.perf_counter(), _cpu(service.pid)
+            began, cpu = time.perf_counter(), cpu_seconds(service.pid)
             written = await _until(port, published) - first
             seconds = time.perf_counter() - began
-            return Drained(written, seconds, _cpu(service.pid) - cpu, _peak_mib(service.pid))
+            spent = cpu_seconds(service.pid) - cpu
+            return Drained(written, seconds, spent, peak(service.pid) / MIB)
         finally:
             service.kill()
             service.wait()
@@ -289,17 +366,6 @@ def _written(port: int) -> int:
         return 0  # it does not listen yet
     name = "convergence_audit_log_rows_total "
     return int(float(next(line for line in lines if line.startswith(name)).removeprefix(name)))
-
-
-def _cpu(pid: int) -> float:
-    """Processor seconds of a process so far."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / TICKS_A_SECOND
-
-
-def _peak_mib(pid: int) -> float:
-    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1024
 
 
 if __name__ == "__main__":

@@ -10,11 +10,14 @@ from services.executor.ingest.csv_reader import CsvOptions
 from services.executor.ingest.readers import open_reader
 from tests.bench.peers.conversion import PAIRS
 from tests.bench.peers.made import CYCLE
+from tests.bench.peers.packed import GCP_LINES
+
+MADE = PAIRS | {"Google Cloud, NDJSON": GCP_LINES}
 
 
-@pytest.mark.parametrize("name", PAIRS)
+@pytest.mark.parametrize("name", MADE)
 def test_a_made_bill_is_conserved(name: str, tmp_path: Path) -> None:
-    pair = PAIRS[name]
+    pair = MADE[name]
     file = pair.bill.make(tmp_path, rows=3 * CYCLE - 1)
     batches = list(open_reader(file, file.name, None, CsvOptions()).batches())
     converter = Converter(load_mapping(pair.mapping), batches[0].schema)

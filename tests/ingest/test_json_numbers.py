@@ -63,6 +63,12 @@ def test_the_quick_way_reads_what_the_exact_one_does(numbers: list[tuple[str, st
     assert repr(quick) == repr(exactly)
 
 
+@given(st.lists(TEXTS, min_size=2, max_size=5))
+def test_several_texts_are_read_as_each_is_by_itself(numbers: list[str]) -> None:
+    texts = [f'{{"n": {number}}}'.encode() for number in numbers]
+    assert repr([*Decoder().each(texts)]) == repr(list(map(Decoder().exactly, texts)))
+
+
 @pytest.mark.parametrize("lists", ['{"a": [{"x": A}, {"x": B}]}', '{"a": [A, B]}'])
 @given(one=TEXTS, two=TEXTS)
 def test_numbers_within_one_list_keep_every_digit(lists: str, one: str, two: str) -> None:

@@ -2,14 +2,12 @@
 
 import asyncio
 import itertools
-import json
 import os
 import random
 import signal
 from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
 from uuid import uuid4
 
 import aiohttp
@@ -97,11 +95,11 @@ class Trouble:
     async def _kill_emulator(self) -> None:
         name = self.chance.choice(EMULATORS)
         with suppress(ProcessLookupError):
-            os.kill(self._cloud()["pids"][name], signal.SIGKILL)
+            os.kill(self.stack.emulators()[name], signal.SIGKILL)
             self.done["emulators killed"] += 1
 
     async def _fill_disk(self, emulator: str) -> None:
-        pid = self._cloud()["pids"][emulator]
+        pid = self.stack.emulators()[emulator]
         with suppress(ProcessLookupError):
             with full_disk(pid):
                 await asyncio.sleep(FULL_SECONDS)
@@ -109,7 +107,7 @@ class Trouble:
 
     async def _set_faults(self, plans: dict[str, dict[str, float]]) -> None:
         for name, plan in plans.items():
-            port = self._cloud()["ports"][name]["control"]
+            port = self.stack.ports()[name]["control"]
             with suppress(aiohttp.ClientError, TimeoutError):
                 url = f"http://127.0.0.1:{port}/faults"
                 async with self.session.put(url, json=plan) as answer:
@@ -119,13 +117,9 @@ class Trouble:
         id_ = f"poison-{uuid4()}"
         attributes = {"ce-id": id_, **self.chance.choice(POISON)}
         topic = topic_of(Service(attributes["ce-source"]))
-        host = f"127.0.0.1:{self._cloud()['ports']['pubsub']['grpc']}"
+        host = f"127.0.0.1:{self.stack.ports()['pubsub']['grpc']}"
         transport = PubSubTransport(PubSubSettings(project_id=self.project, emulator_host=host))
         await transport.publish(topic, [Wire(attributes, b'{"no": "sense"')])
         await transport.close()
         self.poisoned.append(id_)
         self.done["poison messages"] += 1
-
-    def _cloud(self) -> Any:
-        path = self.stack.state_dir / "cloud" / "local_cloud.json"
-        return json.loads(path.read_text())

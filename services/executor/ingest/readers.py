@@ -239,19 +239,7 @@ class JsonLines:
             return next(islice(filled, row, None), None)
 
     def _frames(self, block: list[bytes], before: int) -> Iterator[pl.DataFrame]:
-        rows = []
-        for offset, text in enumerate(block):
-            try:
-                row = self._decoder.loads(text)
-            except NoJsonError as error:
-                problem = f"this is not JSON: {error}"
-                raise RefusedFileError(
-                    self._name, problem, line=self.line_of(before + offset)
-                ) from None
-            if not isinstance(row, dict):
-                problem = "a JSON object was expected"
-                raise RefusedFileError(self._name, problem, line=self.line_of(before + offset))
-            rows.append(row)
+        rows = self._rows(block, before)
         done = 0
         try:
             for frame in self._decoder.frames(rows, self._declared):
@@ -264,6 +252,20 @@ class JsonLines:
             raise ColumnConflictError(
                 self._name, row, error.column, error.problem, self.line_of(row)
             ) from None
+
+    def _rows(self, block: list[bytes], before: int) -> list[dict[str, Any]]:
+        rows: list[dict[str, Any]] = []
+        try:
+            for row in self._decoder.each(block):
+                if not isinstance(row, dict):
+                    raise self._refused("a JSON object was expected", before + len(rows))
+                rows.append(row)
+        except NoJsonError as error:
+            raise self._refused(f"this is not JSON: {error}", before + len(rows)) from None
+        return rows
+
+    def _refused(self, problem: str, row: int) -> RefusedFileError:
+        return RefusedFileError(self._name, problem, line=self.line_of(row))
 
     def _blocks(self) -> Iterator[list[bytes]]:
         block: list[bytes] = []

@@ -10,12 +10,15 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from tests.bench.peers import conversion, loading, orchestration
+from tests.bench.peers import conversion, cron, gateway, loading, orchestration, packed
 
 PARTS = {
     "orchestration": orchestration.measured,
     "conversion": conversion.measured,
     "loading": loading.measured,
+    "packed": packed.measured,
+    "gateway": gateway.measured,
+    "cron": cron.measured,
 }
 
 

@@ -1,7 +1,6 @@
 """A plain load: the same CSV into typed Parquet, by us, by DuckDB and by dlt."""
 
 import json
-import shutil
 import sys
 from pathlib import Path
 
@@ -9,7 +8,7 @@ from tests.bench.figures import Figure, Findings
 from tests.bench.peers.conversion import ROUNDS, ROWS, WARM_UP
 from tests.bench.peers.made import AWS
 from tests.bench.peers.peer import SCRIPTS, tool
-from tests.bench.peers.watching import Took, finished
+from tests.bench.peers.watching import Took, made_anew
 
 TYPES = {
     "lineItem/UsageAmount": "decimal",
@@ -32,11 +31,11 @@ def measured(folder: Path) -> Findings:
     }
     small, file = AWS.make(folder, WARM_UP), AWS.make(folder, ROWS)
     for command in commands.values():
-        _run(folder, [*command, str(small), str(folder / "out"), types])
+        made_anew([*command, str(small), str(folder / "out"), types], folder)
     runs: dict[str, list[Took]] = {name: [] for name in commands}
     for _ in range(ROUNDS):
         for name, command in commands.items():
-            runs[name].append(_run(folder, [*command, str(file), str(folder / "out"), types]))
+            runs[name].append(made_anew([*command, str(file), str(folder / "out"), types], folder))
     ours, size = runs.pop("us"), f"AWS's CSV into Parquet, {ROWS:,} rows"
     found = []
     for name, theirs in runs.items():
@@ -46,10 +45,3 @@ def measured(folder: Path) -> Findings:
         memory = f"{size}: memory"
         found.append(Figure(memory, "MB", peaks[0], name, peaks[1], more_is_better=False))
     return Findings("loading-beside-peers", found)
-
-
-def _run(folder: Path, command: list[str]) -> Took:
-    out = folder / "out"
-    shutil.rmtree(out, ignore_errors=True)
-    out.mkdir()
-    return finished(command, folder)

@@ -75,10 +75,20 @@ def _csv(bill: Bill, path: Path, rows: int) -> None:
             block.write_csv(file, include_header=number == 0)
 
 
-def _parquet(bill: Bill, path: Path, rows: int) -> None:
+def _records(bill: Bill, rows: int) -> Iterator[pl.DataFrame]:
     lines = pl.DataFrame([_nested(line) for line in bill.lines()], infer_schema_length=None)
+    return _blocks(lines, rows)
+
+
+def _ndjson(bill: Bill, path: Path, rows: int) -> None:
+    with path.open("wb") as file:
+        for block in _records(bill, rows):
+            block.write_ndjson(file)
+
+
+def _parquet(bill: Bill, path: Path, rows: int) -> None:
     writer = None
-    for block in _blocks(lines, rows):
+    for block in _records(bill, rows):
         table = block.to_arrow(compat_level=pl.CompatLevel.oldest())
         writer = writer or pq.ParquetWriter(path, table.schema)
         writer.write_table(table)
@@ -144,3 +154,4 @@ def _text(value: pl.Expr, filling: dict[str, pl.Expr]) -> pl.Expr:
 AWS = Bill("aws", ".csv", _csv)
 AZURE = Bill("azure", ".csv", _csv)
 GCP = Bill("gcp", ".parquet", _parquet)
+GCP_LINES = Bill("gcp", ".ndjson", _ndjson)

@@ -1,4 +1,4 @@
-"""A CSV into typed Parquet as `ingest.file` reads it, on this disk alone.
+"""A CSV, or lines of JSON, into typed Parquet as `ingest.file` reads it, on this disk alone.
 
 python -m tests.bench.peers.reading FILE FOLDER TYPES
 """
@@ -11,7 +11,8 @@ from typing import get_args
 
 from services.executor.ingest.contract import Contract, Declared
 from services.executor.ingest.csv_reader import CsvOptions
-from services.executor.ingest.parts import PartWriter, column_name, each, tabular
+from services.executor.ingest.flat_parts import FlatParts
+from services.executor.ingest.parts import column_name, each, tabular
 from services.executor.ingest.readers import open_reader
 from services.executor.steps.raw_load import numbers
 from tests.bench.peers.folder import KeptHere
@@ -20,11 +21,12 @@ from tests.bench.peers.folder import KeptHere
 async def load(file: Path, folder: Path, types: dict[str, Declared]) -> int:
     contract = Contract("evolve", {column_name(name): kind for name, kind in types.items()})
     reader = open_reader(file, file.name, None, CsvOptions())
-    async with PartWriter(KeptHere(folder), "flat", folder) as parts:
+    async with FlatParts(KeptHere(folder), "flat", folder) as parts:
         async for batch in each(reader.batches()):
             which = numbers(parts.rows, batch.height)
             rows = await asyncio.to_thread(contract.sort, batch, file.name, which, reader.line_of)
-            await parts.add(tabular(rows.kept, contract.names.of(rows.kept.columns, file.name)))
+            names = contract.names.of(rows.kept.columns, file.name)
+            await parts.add(tabular(rows.kept, names, written=reader.written))
         await parts.finish()
     return parts.rows
 

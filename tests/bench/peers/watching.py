@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -46,3 +47,11 @@ def finished(argv: Sequence[str], folder: Path) -> Took:
     if took.code != 0:
         raise PeerError(argv, took.said)
     return took
+
+
+def made_anew(argv: Sequence[str], folder: Path) -> Took:
+    """Of a command that writes into the folder `out` there, in which nothing is left of others."""
+    out = folder / "out"
+    shutil.rmtree(out, ignore_errors=True)
+    out.mkdir()
+    return finished(argv, folder)

@@ -1,0 +1,75 @@
+"""Bills in gzip into FOCUS, beside what it takes to unpack them; and lines of JSON beside DuckDB.
+
+    make peers PARTS=packed
+
+The shell's `zcat` unpacks a bill, its `wc` counts the lines, and that is all that they do.
+"""
+
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+from tests.bench.figures import Figure, Findings
+from tests.bench.peers import made
+from tests.bench.peers.conversion import AWS, MOST_MB, ROUNDS, ROWS, Pair
+from tests.bench.peers.peer import SCRIPTS, tool
+from tests.bench.peers.watching import Took, made_anew
+
+GCP_LINES = Pair(made.GCP_LINES, "gcp_billing", "gcp")
+JSON_ROWS = ROWS // 4
+OVER_UNPACKED_CSV, OVER_UNPACKED_JSON = 0.9, 1.2
+
+
+def measured(folder: Path) -> Findings:
+    return Findings("packed-bills", [*_of_csv(folder), *_of_json(folder)])
+
+
+def _of_csv(folder: Path) -> list[Figure]:
+    file = packed(folder, AWS, ROWS)
+    ours, bare = in_turns(folder, [AWS.ours(file, folder / "out"), _unpacked(file)])
+    return _into_focus(f"AWS, CSV.gz, {ROWS:,} rows", ROWS, ours, bare, OVER_UNPACKED_CSV)
+
+
+def _of_json(folder: Path) -> list[Figure]:
+    file = packed(folder, GCP_LINES, JSON_ROWS)
+    to = [str(file), str(folder / "out"), "{}"]
+    commands = [
+        GCP_LINES.ours(file, folder / "out"),
+        _unpacked(file),
+        [tool("executor"), "-m", "tests.bench.peers.reading", *to],
+        [tool("load"), str(SCRIPTS / "load_duckdb.py"), *to],
+    ]
+    ours, bare, plain, theirs = in_turns(folder, commands)
+    size = f"Google Cloud, NDJSON.gz, {JSON_ROWS:,} rows"
+    rates = [[JSON_ROWS / took.seconds for took in side] for side in (plain, theirs)]
+    return [
+        *_into_focus(size, JSON_ROWS, ours, bare, OVER_UNPACKED_JSON),
+        Figure(f"{size}: a plain load", "rows/s", rates[0], "DuckDB", rates[1]),
+    ]
+
+
+def packed(folder: Path, pair: Pair, rows: int) -> Path:
+    file = pair.bill.make(folder, rows)
+    subprocess.run(["gzip", "--force", str(file)], check=True)
+    return file.with_name(f"{file.name}.gz")
+
+
+def in_turns(folder: Path, commands: Sequence[list[str]]) -> Sequence[Sequence[Took]]:
+    """What each took, in rounds of all; the first round warms up."""
+    rounds = [[made_anew(command, folder) for command in commands] for _ in range(1 + ROUNDS)]
+    return [*zip(*rounds[1:], strict=True)]
+
+
+def _unpacked(file: Path) -> list[str]:
+    return ["sh", "-c", f"zcat '{file}' | wc -l"]
+
+
+def _into_focus(
+    size: str, rows: int, ours: Sequence[Took], bare: Sequence[Took], aim: float
+) -> list[Figure]:
+    rates = [[rows / took.seconds for took in side] for side in (ours, bare)]
+    most = max(took.peak_mb for took in ours)
+    return [
+        Figure(f"{size}: into FOCUS", "rows/s", rates[0], "`zcat` into `wc`", rates[1], aim),
+        Figure(f"{size}: most memory", "MB", [most], aim=MOST_MB, more_is_better=False),
+    ]

@@ -1,0 +1,178 @@
+"""What users were promised: how soon the gateway answers, and how seldom it fails, while all work.
+
+    python -m tests.bench.promised [--rate 60] [--seconds 60]
+
+All five services are up, runs go on, and requests of all kinds arrive at their rate, whether or
+not those before them have been answered. Each is timed from when it was due, so that waiting for
+a platform that does not keep up counts too.
+"""
+
+import argparse
+import asyncio
+import random
+import tempfile
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import aiohttp
+
+from libs.settings import GatewaySettings
+from tests.bench.bench_executor import onboard, timed
+from tests.bench.figures import Figure, Findings, percentiles
+from tests.pipelines import ONE_STEP
+from tests.stack import Stack
+
+TENANTS = tuple(f"mixed_{number}" for number in range(10))
+PIPELINES, RUNS = "/api/v1/pipelines", "/api/v1/pipelines/runs"
+AS_SHIPPED = ("question_timeout_seconds", "rate_limit_tenant", "rate_limit_address")
+ROUNDS = 3
+"""Of as much of the time each."""
+P95_MS, P99_MS, FAILED_PERCENT = 200.0, 500.0, 0.1
+TIMEOUT = aiohttp.ClientTimeout(total=30)
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One kind of request, and its share of all."""
+
+    name: str
+    percent: int
+    path: str
+    method: str = "GET"
+    expected: int = 200
+    body: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict, hash=False)
+
+    def __str__(self) -> str:
+        return f"{self.percent} % {self.name}"
+
+
+KINDS = (
+    Kind("start a run", 10, f"{PIPELINES}/run/ones", "POST", 202, "{}"),
+    Kind(
+        "save a pipeline", 5, f"{PIPELINES}/configs/saved", "PUT", 200, ONE_STEP, {"If-Match": "*"}
+    ),
+    Kind("status of a run", 45, RUNS + "/{run_id}"),
+    Kind("steps of a run", 10, RUNS + "/{run_id}/steps"),
+    Kind("latest runs", 10, f"{RUNS}?limit=20"),
+    Kind("read a pipeline", 5, f"{PIPELINES}/configs/ones"),
+    Kind("quota", 10, "/api/v1/tenants/quota"),
+    Kind("audit events", 5, "/api/v1/audit/events?limit=20"),
+)
+
+
+@dataclass(slots=True)
+class Load:
+    """Asks, and keeps how long each answer took and which were not what was asked for."""
+
+    stack: Stack
+    session: aiohttp.ClientSession
+    latest: dict[str, str]
+    """A run of each tenant that it has started."""
+    chance: random.Random = field(default_factory=lambda: random.Random(1))
+    took: list[tuple[Kind, float]] = field(default_factory=list)
+    failed: Counter[str] = field(default_factory=Counter)
+
+    async def run(self, rate: float, seconds: float) -> None:
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        kinds = self.chance.choices(
+            KINDS, [kind.percent for kind in KINDS], k=round(rate * seconds)
+        )
+        async with asyncio.TaskGroup() as group:
+            for number, kind in enumerate(kinds):
+                due = began + number / rate
+                await asyncio.sleep(max(0.0, due - loop.time()))
+                group.create_task(self._one(kind, TENANTS[number % len(TENANTS)], due))
+
+    async def _one(self, kind: Kind, tenant: str, due: float) -> None:
+        path = kind.path.format(run_id=self.latest[tenant])
+        url = f"http://127.0.0.1:{self.stack.port}{path}"
+        headers = {"X-API-Key": self.stack.keys[tenant], **kind.headers}
+        asked = self.session.request(kind.method, url, headers=headers, data=kind.body)
+        try:
+            async with asked as answer:
+                body = await answer.json()
+        except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+            self.failed[f"{kind.name}: {type(error).__name__}"] += 1
+        else:
+            if answer.status != kind.expected:
+                self.failed[f"{kind.name}: {answer.status} {body.get('code', '')}"] += 1
+            elif kind.method == "POST":
+                self.latest[tenant] = body["run_id"]
+        self.took.append((kind, (asyncio.get_running_loop().time() - due) * 1000))
+
+    def rounds(self, *kinds: Kind) -> Sequence[Sequence[float]]:
+        """How long requests of these kinds took, in each part of the time."""
+        size = -(-len(self.took) // ROUNDS)
+        parts = (self.took[at : at + size] for at in range(0, len(self.took), size))
+        return [[took for kind, took in part if kind in kinds] for part in parts]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m tests.bench.promised")
+    parser.add_argument("--rate", type=float, default=60)
+    parser.add_argument("--seconds", type=float, default=60)
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        stack = Stack(Path(folder), as_shipped()).start()
+        try:
+            latest = {tenant: prepared(stack, tenant) for tenant in TENANTS}
+            load = asyncio.run(loaded(stack, latest, given.rate, given.seconds))
+        finally:
+            stack.stop()
+    figures = figures_of(load, given.rate, given.seconds)
+    Findings("a mixed load", figures).keep()
+    for figure in figures:
+        print(figure)
+    for what, times in load.failed.most_common():
+        print(f"{times} times: {what}")
+
+
+def as_shipped() -> dict[str, str]:
+    """What tests allow more of: how long an answer may take, and how much may be asked."""
+    fields = GatewaySettings.model_fields
+    return {name.upper(): str(fields[name].default) for name in AS_SHIPPED}
+
+
+def prepared(stack: Stack, tenant: str) -> str:
+    """With limits that the load does not reach, and a first run that has ended."""
+    onboard(stack, tenant)
+    path = f"{PIPELINES}/configs/ones"
+    saved = stack.call("PUT", path, text=ONE_STEP, tenant=tenant)
+    if saved.status != 200:
+        raise SystemExit(f"the pipeline was not saved: {saved.body}")
+    return timed(stack, "ones", tenant)[1]
+
+
+async def loaded(stack: Stack, latest: dict[str, str], rate: float, seconds: float) -> Load:
+    connector = aiohttp.TCPConnector(limit=0)
+    async with aiohttp.ClientSession(connector=connector, timeout=TIMEOUT) as session:
+        load = Load(stack, session, latest)
+        await load.run(rate, seconds)
+        return load
+
+
+def figures_of(load: Load, rate: float, seconds: float) -> Sequence[Figure]:
+    name = f"{rate:g} requests a second for {seconds:g} s"
+    failed = 100 * load.failed.total() / (rate * seconds)
+    return [
+        _slow(f"{name}: P50", load.rounds(*KINDS), "P50"),
+        _slow(f"{name}: P95", load.rounds(*KINDS), "P95", P95_MS),
+        _slow(f"{name}: P99", load.rounds(*KINDS), "P99", P99_MS),
+        Figure(f"{name}: failed", "%", [failed], aim=FAILED_PERCENT, more_is_better=False),
+        *(_slow(f"… {kind}: P95", load.rounds(kind), "P95") for kind in KINDS),
+    ]
+
+
+def _slow(
+    what: str, rounds: Sequence[Sequence[float]], part: str, aim: float | None = None
+) -> Figure:
+    found = [percentiles(took)[part] for took in rounds]
+    return Figure(what, "ms", found, aim=aim, more_is_better=False)
+
+
+if __name__ == "__main__":
+    main()
