@@ -1,7 +1,8 @@
 """The page of figures: what was measured anew takes the place of what was, and of nothing else."""
 
-from tests.bench.figures import Figure, Findings
+from tests.bench.figures import Figure, Findings, Profile
 from tests.bench.page import PAGE, WHY, page
+from tests.bench.profiling import profiled
 
 
 def measured(area: str, value: float) -> Findings:
@@ -28,3 +29,14 @@ def test_a_figure_that_is_behind_is_said_to_be_so_and_why() -> None:
     assert "**missed**" in behind
     assert WHY["bus"] in behind
     assert WHY["bus"] not in ahead
+
+
+def test_where_the_time_went_is_told_by_function() -> None:
+    found: list[Profile] = []
+    with profiled("adding up", found):
+        sum(number * number for number in range(200_000))
+    shown = page([Findings("sums", [Figure("so much", "ms", [1])], profiles=found)])
+    assert "Where the processor time of adding up goes: `tests/architecture/" in shown
+    shares = [percent for _, percent in found[0].parts]
+    assert shares == sorted(shares, reverse=True)
+    assert 99 < sum(shares) <= 100.1

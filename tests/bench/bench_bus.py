@@ -33,7 +33,8 @@ from libs.bus.router import Router
 from libs.bus.service import Bus, BusOptions
 from libs.bus.transport import FlowControl, Verdict
 from libs.testing.processes import emulator
-from tests.bench.figures import Figure, Findings
+from tests.bench.figures import Figure, Findings, Profile
+from tests.bench.profiling import profiled
 
 PROJECT = "bench"
 Rounds = list[dict[str, tuple[float, float]]]
@@ -46,6 +47,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     chosen = parser.parse_args()
     ours, theirs, handled = [], [], []
+    profiles: list[Profile] = []
     with emulator("pubsub") as running:
         os.environ["PUBSUB_EMULATOR_HOST"] = f"127.0.0.1:{running.ports['grpc']}"
         for _ in range(chosen.rounds):
@@ -53,6 +55,11 @@ def main() -> None:
             with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
                 ours.append(runner.run(our_bus(chosen.messages)))
                 handled.append(runner.run(whole_bus(chosen.messages))[1])
+        with (
+            asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
+            profiled("a command through the whole bus", profiles),
+        ):
+            runner.run(whole_bus(chosen.messages))
     figures = [
         figure(f"{name}: {what}", unit, (ours, theirs), (name, index))
         for name in ("publish", "consume")
@@ -60,7 +67,7 @@ def main() -> None:
     ]
     figures.append(figure("one hop, publish to handler, P50", "ms", (ours, theirs), ("hop", 0)))
     figures.append(Figure("a command through the whole bus", "µs", handled, more_is_better=False))
-    Findings("bus", figures).keep()
+    Findings("bus", figures, profiles=profiles).keep()
     for one in figures:
         print(one)
 

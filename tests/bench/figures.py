@@ -68,6 +68,15 @@ class Curve:
 
 
 @dataclass(frozen=True, slots=True)
+class Profile:
+    """Where the processor time of something goes."""
+
+    name: str
+    parts: Sequence[tuple[str, float]]
+    """Functions, and their percentages by themselves; the largest first."""
+
+
+@dataclass(frozen=True, slots=True)
 class Findings:
     """All of one bench."""
 
@@ -78,6 +87,7 @@ class Findings:
     """The day of it, once it is kept."""
     note: str = ""
     """What a reader needs to know who sees the figures."""
+    profiles: Sequence[Profile] = ()
 
     def keep(self) -> None:
         FOLDER.mkdir(parents=True, exist_ok=True)
@@ -103,4 +113,6 @@ def _read(path: Path) -> Findings:
     found = json.loads(path.read_text())
     figures = [Figure(**one) for one in found["figures"]]
     curves = [Curve(**one) for one in found["curves"]]
-    return Findings(found["area"], figures, curves, found.get("on", ""), found.get("note", ""))
+    profiles = [Profile(**one) for one in found.get("profiles", ())]
+    on, note = found.get("on", ""), found.get("note", "")
+    return Findings(found["area"], figures, curves, on, note, profiles)

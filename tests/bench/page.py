@@ -114,6 +114,9 @@ def _section(found: Findings) -> str:
         lines += [found.note, ""]
     if found.area in WHY and any(map(_is_behind, found.figures)):
         lines += [WHY[found.area], ""]
+    for profile in found.profiles:
+        shares = ", ".join(f"`{what}` {percent:.0f} %" for what, percent in profile.parts)
+        lines += [f"Where the processor time of {profile.name} goes: {shares}.", ""]
     for curve in found.curves:
         lines += [*_plot(curve), ""]
     return "\n".join([*lines, ""])

@@ -9,11 +9,14 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.bench.figures import Figure, Findings
+from services.executor.ingest.csv_reader import CsvOptions
+from services.executor.ingest.readers import open_reader
+from tests.bench.figures import Figure, Findings, Profile
 from tests.bench.peers import made
 from tests.bench.peers.conversion import AWS, MOST_MB, ROUNDS, ROWS, Pair
 from tests.bench.peers.peer import SCRIPTS, tool
 from tests.bench.peers.watching import Took, made_anew
+from tests.bench.profiling import profiled
 
 GCP_LINES = Pair(made.GCP_LINES, "gcp_billing", "gcp")
 JSON_ROWS = ROWS // 4
@@ -21,7 +24,8 @@ OVER_UNPACKED_CSV, OVER_UNPACKED_JSON = 0.9, 1.2
 
 
 def measured(folder: Path) -> Findings:
-    return Findings("packed-bills", [*_of_csv(folder), *_of_json(folder)])
+    figures = [*_of_csv(folder), *_of_json(folder)]
+    return Findings("packed-bills", figures, profiles=[_reading(folder)])
 
 
 def _of_csv(folder: Path) -> list[Figure]:
@@ -46,6 +50,14 @@ def _of_json(folder: Path) -> list[Figure]:
         *_into_focus(size, JSON_ROWS, ours, bare, OVER_UNPACKED_JSON),
         Figure(f"{size}: a plain load", "rows/s", rates[0], "DuckDB", rates[1]),
     ]
+
+
+def _reading(folder: Path) -> Profile:
+    file, found = GCP_LINES.bill.make(folder, ROWS // 50), list[Profile]()
+    with profiled("reading lines of JSON", found):
+        for _ in open_reader(file, file.name, None, CsvOptions()).batches():
+            pass
+    return found[0]
 
 
 def packed(folder: Path, pair: Pair, rows: int) -> Path:
