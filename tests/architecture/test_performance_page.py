@@ -1,6 +1,6 @@
 """The page of figures: what was measured anew takes the place of what was, and of nothing else."""
 
-from tests.bench.figures import Figure, Findings, Profile
+from tests.bench.figures import Figure, Findings
 from tests.bench.page import PAGE, WHY, page
 from tests.bench.profiling import profiled
 
@@ -32,8 +32,7 @@ def test_a_figure_that_is_behind_is_said_to_be_so_and_why() -> None:
 
 
 def test_where_the_time_went_is_told_by_function() -> None:
-    found: list[Profile] = []
-    with profiled("adding up", found):
+    with profiled("adding up") as found:
         sum(number * number for number in range(200_000))
     shown = page([Findings("sums", [Figure("so much", "ms", [1])], profiles=found)])
     assert "Where the processor time of adding up goes: `tests/architecture/" in shown

@@ -33,7 +33,7 @@ from libs.bus.router import Router
 from libs.bus.service import Bus, BusOptions
 from libs.bus.transport import FlowControl, Verdict
 from libs.testing.processes import emulator
-from tests.bench.figures import Figure, Findings, Profile
+from tests.bench.figures import Figure, Findings
 from tests.bench.profiling import profiled
 
 PROJECT = "bench"
@@ -47,7 +47,6 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     chosen = parser.parse_args()
     ours, theirs, handled = [], [], []
-    profiles: list[Profile] = []
     with emulator("pubsub") as running:
         os.environ["PUBSUB_EMULATOR_HOST"] = f"127.0.0.1:{running.ports['grpc']}"
         for _ in range(chosen.rounds):
@@ -57,7 +56,7 @@ def main() -> None:
                 handled.append(runner.run(whole_bus(chosen.messages))[1])
         with (
             asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
-            profiled("a command through the whole bus", profiles),
+            profiled("a command through the whole bus") as profiles,
         ):
             runner.run(whole_bus(chosen.messages))
     figures = [

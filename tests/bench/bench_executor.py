@@ -17,6 +17,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from deploy.local.up import SERVICES
 from libs.testing.processes import ROOT
 from tests.bench.figures import Figure, Findings
 from tests.bench.platform.executor import HEAVY, JOB_TIMES
@@ -67,7 +68,10 @@ def onboard(stack: Stack, tenant: str) -> None:
 
 
 def save(stack: Stack, tenant: str, name: str, steps: Sequence[str]) -> None:
-    text = "steps:\n" + "\n".join(f"  - {{{step}}}" for step in steps)
+    save_text(stack, tenant, name, "steps:\n" + "\n".join(f"  - {{{step}}}" for step in steps))
+
+
+def save_text(stack: Stack, tenant: str, name: str, text: str) -> None:
     saved = stack.call("PUT", f"/api/v1/pipelines/configs/{name}", text=text, tenant=tenant)
     if saved.status != 200:
         raise SystemExit(f"{name} was not saved: {saved.body}")
@@ -186,12 +190,13 @@ def many(stack: Stack, runs: int) -> list[Figure]:
         onboard(stack, tenant)
         save(stack, tenant, "five", chain(5, "bench.light"))
     all_of(stack, tenants, SETTLED)
-    services, emulators = ([*of.values()] for of in (stack.pids(), stack.emulators()))
-    before = resident(stack.pids()["executor"])
+    pids, emulators = stack.pids(), stack.emulators().values()
+    services = [pids[name] for name in SERVICES]
+    before = resident(pids["executor"])
     ours, theirs = cpu_seconds(*services), cpu_seconds(*emulators)
     seconds = all_of(stack, tenants, runs)
     ours, theirs = cpu_seconds(*services) - ours, cpu_seconds(*emulators) - theirs
-    after = resident(stack.pids()["executor"])
+    after = resident(pids["executor"])
     if after - before > MOST_GROWN * MIB:
         raise SystemExit(f"the executor has grown by {(after - before) / MIB:.0f} MiB")
     grown = f"executor after {runs} more runs"

@@ -54,7 +54,7 @@ from services.gateway.cors import Cors
 from services.gateway.limits import Limits
 from services.gateway.trail import Trail
 from tests.api.threads import ExampleRequester
-from tests.bench.figures import Figure, Findings, Profile, percentiles
+from tests.bench.figures import Figure, Findings, percentiles
 from tests.bench.profiling import profiled
 from tests.gateway.edges import KEY, M, edge_on, once_for, serving
 
@@ -226,13 +226,12 @@ async def with_every_span(url: str, requests: int) -> float:
 
 async def measure(requests: int) -> None:
     servers = {accept: await bare(accept) for accept in (of_json, of_bytes)}
-    profiles: list[Profile] = []
     others: dict[Handler, str] = {accept: at for accept, (at, _) in servers.items()}
     async with publishing() as publisher, gateway(publisher) as loud, gateway() as url:
         spare_what_stays()
         figures = await at_full_speed(url, loud, others, requests)
         figures.append(await at_a_pace(url, others[of_json], requests))
-        with profiled("accepting a run", profiles):
+        with profiled("accepting a run") as profiles:
             await asked(loud, requests)
     for _, stop in servers.values():
         await stop()

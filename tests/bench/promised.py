@@ -19,7 +19,7 @@ from pathlib import Path
 import aiohttp
 
 from libs.settings import GatewaySettings
-from tests.bench.bench_executor import onboard, timed
+from tests.bench.bench_executor import onboard, save_text, timed
 from tests.bench.figures import Figure, Findings, percentiles
 from tests.pipelines import ONE_STEP
 from tests.stack import Stack
@@ -140,10 +140,7 @@ def as_shipped() -> dict[str, str]:
 def prepared(stack: Stack, tenant: str) -> str:
     """With limits that the load does not reach, and a first run that has ended."""
     onboard(stack, tenant)
-    path = f"{PIPELINES}/configs/ones"
-    saved = stack.call("PUT", path, text=ONE_STEP, tenant=tenant)
-    if saved.status != 200:
-        raise SystemExit(f"the pipeline was not saved: {saved.body}")
+    save_text(stack, tenant, "ones", ONE_STEP)
     return timed(stack, "ones", tenant)[1]
 
 

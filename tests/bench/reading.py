@@ -24,6 +24,7 @@ from contracts.audit import ListEventsV1, ListUsageV1
 from contracts.identifiers import TenantId
 from contracts.runs import ListRunsV1
 from services.audit_log.store import Records
+from tests.bench.bench_executor import save_text
 from tests.bench.figures import Figure, Findings
 from tests.bench.processes import resident
 from tests.bench.run import submit, took
@@ -97,7 +98,7 @@ def main() -> int:
 
 def prepare(stack: Stack, tenant: str) -> None:
     stack.onboard(tenant)
-    stack.call("PUT", "/api/v1/pipelines/configs/ones", text=ONE_STEP, tenant=tenant)
+    save_text(stack, tenant, "ones", ONE_STEP)
 
 
 def status_in_flight(stack: Stack, runs: int) -> Figure:

@@ -18,7 +18,7 @@ import tempfile
 import time
 import urllib.request
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 from uuid import uuid4
@@ -47,7 +47,7 @@ from services.audit_log.handlers import Given
 from services.audit_log.tables import LOGS, OBJECTS
 from tests.audit_log.load import Load, Published
 from tests.audit_log.recorder import connect, keep_signing_key
-from tests.bench.figures import Figure, Findings, Profile
+from tests.bench.figures import Figure, Findings
 from tests.bench.processes import MIB, cpu_seconds, peak
 from tests.bench.profiling import profiled
 from tests.stack import free_port
@@ -100,8 +100,7 @@ async def measure(events: int) -> None:
         found += load.shuffled(PORTION, doubled=0)
     encoded = [encoding(found) for _ in range(ROUNDS)]
     inserted = [inserting(found) for _ in range(ROUNDS)]
-    profiles: list[Profile] = []
-    with profiled("encoding rows", profiles):
+    with profiled("encoding rows") as profiles:
         encoding(found)
     appended = await appending_alone(found)
     received = await receiving_alone(found)
@@ -148,8 +147,9 @@ async def measure(events: int) -> None:
                 more_is_better=False,
             ),
         ],
+        profiles=profiles,
     )
-    replace(findings, profiles=profiles).keep()
+    findings.keep()
     for figure in findings.figures:
         print(figure)
 

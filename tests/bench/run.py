@@ -15,6 +15,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from tests.bench.bench_executor import save_text
 from tests.bench.figures import Curve, Figure, Findings
 from tests.pipelines import ONE_STEP
 from tests.stack import Stack
@@ -63,7 +64,7 @@ def onboarded(stack: Stack, prefix: str, count: int) -> list[str]:
     tenants = [f"{prefix}_{number:02}" for number in range(count)]
     for tenant in tenants:
         stack.onboard(tenant)
-        stack.call("PUT", "/api/v1/pipelines/configs/ones", text=ONE_STEP, tenant=tenant)
+        save_text(stack, tenant, "ones", ONE_STEP)
     return tenants
 
 

@@ -1,7 +1,7 @@
 """A long export goes no faster than it is read: what is not read yet is not asked for either."""
 
 import asyncio
-from pathlib import Path
+import os
 
 import aiohttp
 import pytest
@@ -10,6 +10,7 @@ from contracts.audit import EventListV1, EventRowPart, ListEventsV1
 from contracts.keys import FindKeyV1
 from contracts.message import Message
 from services.gateway.api.pages import EXPORT_PAGE, NDJSON
+from tests.bench.processes import resident
 from tests.gateway.edges import KEY, NOW, TENANT, ScriptedRequester, edge_on, found_key, serving
 
 ROW = EventRowPart(
@@ -53,12 +54,12 @@ async def test_an_export_waits_for_its_reader(pages: int) -> None:
         assert response.status == 200
         await stillness(events)
         assert events.told <= AHEAD
-        before, read = resident(), 0
+        before, read = resident(os.getpid()), 0
         async for chunk in response.content.iter_any():
             read += chunk.count(b"\n")
             assert events.told <= read // EXPORT_PAGE + AHEAD
         assert read == pages * EXPORT_PAGE
-        assert resident() - before < MOST_GROWTH
+        assert resident(os.getpid()) - before < MOST_GROWTH
 
 
 async def stillness(events: ManyEvents) -> None:
@@ -68,8 +69,3 @@ async def stillness(events: ManyEvents) -> None:
         await asyncio.sleep(0)
         turns = turns + 1 if events.told == known else 0
         known = events.told
-
-
-def resident() -> int:
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * 4096

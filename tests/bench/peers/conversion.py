@@ -18,7 +18,7 @@ from tests.bench.figures import Curve, Figure, Findings
 from tests.bench.peers import made, refusing
 from tests.bench.peers.converting import schema_of
 from tests.bench.peers.peer import tool
-from tests.bench.peers.watching import Took, made_anew, watched
+from tests.bench.peers.watching import Took, in_turns, made_anew, watched
 
 ROWS = int(os.environ.get("ROWS", "1_000_000"))
 ROUNDS = int(os.environ.get("ROUNDS", "3"))
@@ -80,10 +80,9 @@ def _beside(folder: Path, name: str, pair: Pair) -> tuple[list[Figure], list[Cur
     small = pair.bill.make(folder, WARM_UP)
     for command in (pair.ours, pair.theirs):
         _run(folder, command, small)
-    # In turns, so that whatever else the machine does meets all.
     commands = (pair.ours, pair.theirs, pair.unconverted)
-    turns = [[_run(folder, command, file) for command in commands] for _ in range(ROUNDS)]
-    ours, theirs, unconverted = zip(*turns, strict=True)
+    turns = [command(file, folder / "out") for command in commands]
+    ours, theirs, unconverted = in_turns(turns, folder, ROUNDS)
     as_it_comes = [_run(folder, pair.theirs_as_it_comes, file)]
     file.unlink()
     shorter = _of_rows(folder, pair, ROWS // SHORTER)

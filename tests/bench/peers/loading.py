@@ -8,7 +8,7 @@ from tests.bench.figures import Figure, Findings
 from tests.bench.peers.conversion import ROUNDS, ROWS, WARM_UP
 from tests.bench.peers.made import AWS
 from tests.bench.peers.peer import SCRIPTS, tool
-from tests.bench.peers.watching import Took, made_anew
+from tests.bench.peers.watching import in_turns
 
 TYPES = {
     "lineItem/UsageAmount": "decimal",
@@ -30,12 +30,12 @@ def measured(folder: Path) -> Findings:
         "dlt": [python, str(SCRIPTS / "load_dlt.py")],
     }
     small, file = AWS.make(folder, WARM_UP), AWS.make(folder, ROWS)
-    for command in commands.values():
-        made_anew([*command, str(small), str(folder / "out"), types], folder)
-    runs: dict[str, list[Took]] = {name: [] for name in commands}
-    for _ in range(ROUNDS):
-        for name, command in commands.items():
-            runs[name].append(made_anew([*command, str(file), str(folder / "out"), types], folder))
+    warm, turns = (
+        [[*command, str(bill), str(folder / "out"), types] for command in commands.values()]
+        for bill in (small, file)
+    )
+    in_turns(warm, folder, 1)
+    runs = dict(zip(commands, in_turns(turns, folder, ROUNDS), strict=True))
     ours, size = runs.pop("us"), f"AWS's CSV into Parquet, {ROWS:,} rows"
     found = []
     for name, theirs in runs.items():

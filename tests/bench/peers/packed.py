@@ -15,7 +15,7 @@ from tests.bench.figures import Figure, Findings, Profile
 from tests.bench.peers import made
 from tests.bench.peers.conversion import AWS, MOST_MB, ROUNDS, ROWS, Pair
 from tests.bench.peers.peer import SCRIPTS, tool
-from tests.bench.peers.watching import Took, made_anew
+from tests.bench.peers.watching import Took, in_turns
 from tests.bench.profiling import profiled
 
 GCP_LINES = Pair(made.GCP_LINES, "gcp_billing", "gcp")
@@ -30,7 +30,7 @@ def measured(folder: Path) -> Findings:
 
 def _of_csv(folder: Path) -> list[Figure]:
     file = packed(folder, AWS, ROWS)
-    ours, bare = in_turns(folder, [AWS.ours(file, folder / "out"), _unpacked(file)])
+    ours, bare = _warm(folder, [AWS.ours(file, folder / "out"), _unpacked(file)])
     return _into_focus(f"AWS, CSV.gz, {ROWS:,} rows", ROWS, ours, bare, OVER_UNPACKED_CSV)
 
 
@@ -43,7 +43,7 @@ def _of_json(folder: Path) -> list[Figure]:
         [tool("executor"), "-m", "tests.bench.peers.reading", *to],
         [tool("load"), str(SCRIPTS / "load_duckdb.py"), *to],
     ]
-    ours, bare, plain, theirs = in_turns(folder, commands)
+    ours, bare, plain, theirs = _warm(folder, commands)
     size = f"Google Cloud, NDJSON.gz, {JSON_ROWS:,} rows"
     rates = [[JSON_ROWS / took.seconds for took in side] for side in (plain, theirs)]
     return [
@@ -53,8 +53,8 @@ def _of_json(folder: Path) -> list[Figure]:
 
 
 def _reading(folder: Path) -> Profile:
-    file, found = GCP_LINES.bill.make(folder, ROWS // 50), list[Profile]()
-    with profiled("reading lines of JSON", found):
+    file = GCP_LINES.bill.make(folder, ROWS // 50)
+    with profiled("reading lines of JSON") as found:
         for _ in open_reader(file, file.name, None, CsvOptions()).batches():
             pass
     return found[0]
@@ -66,10 +66,10 @@ def packed(folder: Path, pair: Pair, rows: int) -> Path:
     return file.with_name(f"{file.name}.gz")
 
 
-def in_turns(folder: Path, commands: Sequence[list[str]]) -> Sequence[Sequence[Took]]:
-    """What each took, in rounds of all; the first round warms up."""
-    rounds = [[made_anew(command, folder) for command in commands] for _ in range(1 + ROUNDS)]
-    return [*zip(*rounds[1:], strict=True)]
+def _warm(folder: Path, commands: Sequence[list[str]]) -> Sequence[Sequence[Took]]:
+    """In a process that is not the first of its kind."""
+    in_turns(commands, folder, 1)
+    return in_turns(commands, folder, ROUNDS)
 
 
 def _unpacked(file: Path) -> list[str]:

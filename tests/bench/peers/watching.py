@@ -49,6 +49,14 @@ def finished(argv: Sequence[str], folder: Path) -> Took:
     return took
 
 
+def in_turns(
+    commands: Sequence[Sequence[str]], folder: Path, rounds: int
+) -> Sequence[Sequence[Took]]:
+    """What each of them took: so whatever else the machine does meets all."""
+    turns = [[made_anew(command, folder) for command in commands] for _ in range(rounds)]
+    return [*zip(*turns, strict=True)]
+
+
 def made_anew(argv: Sequence[str], folder: Path) -> Took:
     """Of a command that writes into the folder `out` there, in which nothing is left of others."""
     out = folder / "out"
