@@ -1,5 +1,7 @@
 """The page of figures: what was measured anew takes the place of what was, and of nothing else."""
 
+import re
+
 from tests.bench.figures import Figure, Findings
 from tests.bench.page import PAGE, WHY, page
 from tests.bench.profiling import profiled
@@ -35,7 +37,10 @@ def test_where_the_time_went_is_told_by_function() -> None:
     with profiled("adding up") as found:
         sum(number * number for number in range(200_000))
     shown = page([Findings("sums", [Figure("so much", "ms", [1])], profiles=found)])
-    assert "Where the processor time of adding up goes: `tests/architecture/" in shown
+    told = re.search("^Where the processor time of adding up goes: (.+)$", shown, re.MULTILINE)
+    assert told is not None
+    assert "`tests/architecture/test_performance_page.py: <genexpr>`" in told[1]
+    assert "sum`" in told[1]
     shares = [percent for _, percent in found[0].parts]
     assert shares == sorted(shares, reverse=True)
-    assert 99 < sum(shares) <= 100.1
+    assert 90 < sum(shares) <= 100.1
