@@ -21,6 +21,11 @@ _HEADERS: dict[str, Any] = {
         "ce-sequence": {"type": "string", "pattern": "^[0-9]+$"},
         "ce-to": {"type": "string", "description": "Owner of a command or query; * is everybody"},
         "ce-replyto": {"type": "string", "description": "The gateway instance that waits"},
+        "ce-expirytime": {
+            "type": "string",
+            "format": "date-time",
+            "description": "Of a question that changes nothing: until when its asker waits",
+        },
         "traceparent": {"type": "string", "description": "W3C trace context"},
     },
 }

@@ -6,7 +6,7 @@ without `ce-id` or `ce-time` takes Pub/Sub's own message id and publish time.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from contracts.message import Kind, Message
 
@@ -45,7 +45,14 @@ class Envelope:
     to: str = ""
     reply_to: str = ""
     """On a question: the instance that waits. On a reply: the instance it goes to."""
+    expires: datetime | None = None
+    """On a question that changes nothing: until when somebody waits for its answer."""
     traceparent: str = ""
+
+    @property
+    def patience(self) -> timedelta | None:
+        """How long its asker waits: by one clock, that of who asked."""
+        return self.expires - self.time if self.expires else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +73,7 @@ def seal(envelope: Envelope, message: Message, ordering_key: str | None = None) 
         "ce-sequence": str(envelope.sequence) if envelope.sequence else "",
         "ce-to": envelope.to,
         "ce-replyto": envelope.reply_to,
+        "ce-expirytime": _written(envelope.expires) if envelope.expires else "",
         "traceparent": envelope.traceparent,
     }
     attributes = {
@@ -75,7 +83,7 @@ def seal(envelope: Envelope, message: Message, ordering_key: str | None = None) 
         "ce-type": envelope.type,
         "ce-kind": envelope.kind.value,
         "ce-source": envelope.source,
-        "ce-time": envelope.time.astimezone(UTC).isoformat().replace("+00:00", "Z"),
+        "ce-time": _written(envelope.time),
         **{name: value for name, value in optional.items() if value},
     }
     key = envelope.tenant_id if ordering_key is None else ordering_key
@@ -92,13 +100,14 @@ def open_envelope(
         type=_required(attributes, "ce-type"),
         kind=_kind(attributes),
         source=_required(attributes, "ce-source"),
-        time=_time(attributes.get("ce-time"), publish_time),
+        time=_time("ce-time", attributes.get("ce-time")) or publish_time,
         tenant_id=attributes.get("ce-tenantid", ""),
         correlation_id=attributes.get("ce-correlationid", ""),
         causation_id=attributes.get("ce-causationid", ""),
         sequence=_sequence(attributes.get("ce-sequence")),
         to=attributes.get("ce-to", ""),
         reply_to=attributes.get("ce-replyto", ""),
+        expires=_time("ce-expirytime", attributes.get("ce-expirytime")),
         traceparent=attributes.get("traceparent", ""),
     )
 
@@ -122,19 +131,23 @@ def _kind(attributes: Mapping[str, str]) -> Kind:
         raise EnvelopeError("ce-kind", "one of " + ", ".join(Kind), value) from None
 
 
-def _time(value: str | None, otherwise: datetime) -> datetime:
+def _written(at: datetime) -> str:
+    return at.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def _time(attribute: str, value: str | None) -> datetime | None:
     if value is None:
-        return otherwise
+        return None
     try:
         found = datetime.fromisoformat(value)
     except ValueError:
-        raise EnvelopeError("ce-time", "an RFC 3339 time", value) from None
+        raise EnvelopeError(attribute, "an RFC 3339 time", value) from None
     if found.tzinfo is None:
-        raise EnvelopeError("ce-time", "a time with an offset", value)
+        raise EnvelopeError(attribute, "a time with an offset", value)
     try:
         return found.astimezone(UTC)
     except OverflowError:
-        raise EnvelopeError("ce-time", "a time that exists in UTC", value) from None
+        raise EnvelopeError(attribute, "a time that exists in UTC", value) from None
 
 
 def _sequence(value: str | None) -> int:

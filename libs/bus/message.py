@@ -1,7 +1,8 @@
 """What passes between a service and its bus."""
 
+import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple
 
@@ -25,6 +26,8 @@ class Received:
     ordering_key: str = ""
     attempt: int = 1
     """How often this message has been delivered, counting from 1."""
+    at: float = field(default_factory=time.monotonic, compare=False)
+    """When it came, by the clock of the event loop."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +53,8 @@ class Outgoing(NamedTuple):
     at: datetime | None = None
     """When it happened, where that is told later; and what it was part of then."""
     span: Trace | None = None
+    within: float = 0.0
+    """Of a question: how many seconds somebody waits for its answer."""
 
 
 Emit = Message | Outgoing | Wire

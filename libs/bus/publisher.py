@@ -1,6 +1,7 @@
 """Publishing on a service's own topic, in envelopes that say what caused what."""
 
 from collections.abc import Sequence
+from datetime import timedelta
 from uuid import NAMESPACE_URL, uuid5
 
 from contracts.catalogue import entry_of, topic_of
@@ -54,19 +55,22 @@ class Publisher:
 
     def _sealed(self, outgoing: Outgoing, cause: Envelope | None, addressee: str, id_: str) -> Wire:
         message = outgoing.message
+        at = outgoing.at or self._clock()
+        is_waited_for = message.kind is Kind.QUERY and outgoing.within
         return seal(
             Envelope(
                 id=id_,
                 type=message.wire_type,
                 kind=message.kind,
                 source=self.service.value,
-                time=outgoing.at or self._clock(),
+                time=at,
                 tenant_id=message.scope or "",
                 correlation_id=(cause.correlation_id or cause.id) if cause else id_,
                 causation_id=cause.id if cause else "",
                 sequence=outgoing.sequence,
                 to=message.to,
                 reply_to=addressee,
+                expires=at + timedelta(seconds=outgoing.within) if is_waited_for else None,
                 traceparent=str(outgoing.span)
                 if outgoing.span
                 else trace.outgoing(cause.traceparent if cause else ""),

@@ -90,7 +90,8 @@ class Requester:
         self._open[id_] = waiting
         try:
             async with asyncio.timeout(within):
-                await self._publisher.send(Outgoing(question, id_), reply_to=self._instance)
+                asked = Outgoing(question, id_, within=within)
+                await self._publisher.send(asked, reply_to=self._instance)
                 await waiting.done
         except TimeoutError:
             return cast("list[M]", list(waiting.found.values()))

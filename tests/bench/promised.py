@@ -1,10 +1,11 @@
 """What users were promised: how soon the gateway answers, and how seldom it fails, while all work.
 
-    python -m tests.bench.promised [--rate 60] [--seconds 60]
+    python -m tests.bench.promised [--rates 20 40 60] [--seconds 30]
 
 All five services are up, runs go on, and requests of all kinds arrive at their rate, whether or
 not those before them have been answered. Each is timed from when it was due, so that waiting for
-a platform that does not keep up counts too.
+a platform that does not keep up counts too. One rate after another, each on a platform of its own:
+what one has left undone is not the next one's.
 """
 
 import argparse
@@ -15,12 +16,13 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import median
 
 import aiohttp
 
 from libs.settings import GatewaySettings
 from tests.bench.bench_executor import onboard, save_text, timed
-from tests.bench.figures import Figure, Findings, percentiles
+from tests.bench.figures import Curve, Figure, Findings, percentiles
 from tests.pipelines import ONE_STEP
 from tests.stack import Stack
 
@@ -29,6 +31,8 @@ PIPELINES, RUNS = "/api/v1/pipelines", "/api/v1/pipelines/runs"
 AS_SHIPPED = ("question_timeout_seconds", "rate_limit_tenant", "rate_limit_address")
 ROUNDS = 3
 """Of as much of the time each."""
+FEWEST = 20
+"""Requests of which a 95th percentile can be told."""
 P95_MS, P99_MS, FAILED_PERCENT = 200.0, 500.0, 0.1
 TIMEOUT = aiohttp.ClientTimeout(total=30)
 
@@ -38,6 +42,7 @@ class Kind:
     """One kind of request, and its share of all."""
 
     name: str
+    answered: str
     percent: int
     path: str
     method: str = "GET"
@@ -45,21 +50,19 @@ class Kind:
     body: str | None = None
     headers: Mapping[str, str] = field(default_factory=dict, hash=False)
 
-    def __str__(self) -> str:
-        return f"{self.percent} % {self.name}"
 
-
+MEMORY, DECIDED, WAREHOUSE = "from memory", "once it is decided", "from the warehouse"
+GROUPS = MEMORY, DECIDED, WAREHOUSE
+SAVE = "PUT", 200, ONE_STEP, {"If-Match": "*"}
 KINDS = (
-    Kind("start a run", 10, f"{PIPELINES}/run/ones", "POST", 202, "{}"),
-    Kind(
-        "save a pipeline", 5, f"{PIPELINES}/configs/saved", "PUT", 200, ONE_STEP, {"If-Match": "*"}
-    ),
-    Kind("status of a run", 45, RUNS + "/{run_id}"),
-    Kind("steps of a run", 10, RUNS + "/{run_id}/steps"),
-    Kind("latest runs", 10, f"{RUNS}?limit=20"),
-    Kind("read a pipeline", 5, f"{PIPELINES}/configs/ones"),
-    Kind("quota", 10, "/api/v1/tenants/quota"),
-    Kind("audit events", 5, "/api/v1/audit/events?limit=20"),
+    Kind("status of a run", MEMORY, 45, RUNS + "/{run_id}"),
+    Kind("steps of a run", MEMORY, 10, RUNS + "/{run_id}/steps"),
+    Kind("read a pipeline", MEMORY, 5, f"{PIPELINES}/configs/ones"),
+    Kind("quota", MEMORY, 10, "/api/v1/tenants/quota"),
+    Kind("start a run", DECIDED, 10, f"{PIPELINES}/run/ones", "POST", 202, "{}"),
+    Kind("save a pipeline", DECIDED, 5, f"{PIPELINES}/configs/saved", *SAVE),
+    Kind("latest runs", WAREHOUSE, 10, f"{RUNS}?limit=20"),
+    Kind("audit events", WAREHOUSE, 5, "/api/v1/audit/events?limit=20"),
 )
 
 
@@ -104,31 +107,58 @@ class Load:
                 self.latest[tenant] = body["run_id"]
         self.took.append((kind, (asyncio.get_running_loop().time() - due) * 1000))
 
-    def rounds(self, *kinds: Kind) -> Sequence[Sequence[float]]:
-        """How long requests of these kinds took, in each part of the time."""
+    def rounds(self, answered: str = "") -> Sequence[Sequence[float]]:
+        """How long requests took that are answered so, in each part of the time."""
         size = -(-len(self.took) // ROUNDS)
         parts = (self.took[at : at + size] for at in range(0, len(self.took), size))
-        return [[took for kind, took in part if kind in kinds] for part in parts]
+        found = [[ms for kind, ms in part if answered in kind.answered] for part in parts]
+        if any(len(part) < FEWEST for part in found):
+            raise SystemExit(f"too few requests {answered}: more seconds, or a higher rate")
+        return found
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.bench.promised")
-    parser.add_argument("--rate", type=float, default=60)
-    parser.add_argument("--seconds", type=float, default=60)
+    parser.add_argument("--rates", type=float, nargs="+", default=[20, 40, 60])
+    parser.add_argument("--seconds", type=float, default=30)
     given = parser.parse_args()
+    figures: list[Figure] = []
+    slow: dict[str, list[tuple[float, float]]] = {answered: [] for answered in GROUPS}
+    for rate in given.rates:
+        load = under(rate, given.seconds)
+        found = figures_of(load, rate, given.seconds)
+        for figure in found:
+            print(figure)
+        for what, times in load.failed.most_common():
+            print(f"{times} times: {what}")
+        for answered, points in slow.items():
+            points.append((rate, median(_parts(load.rounds(answered), "P95"))))
+        figures += found
+    curves = [
+        Curve(f"Requests answered {answered}, P95", "requests a second", "ms", points)
+        for answered, points in slow.items()
+    ]
+    Findings("a mixed load", figures, curves, note=mix()).keep()
+
+
+def under(rate: float, seconds: float) -> Load:
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         stack = Stack(Path(folder), as_shipped()).start()
         try:
             latest = {tenant: prepared(stack, tenant) for tenant in TENANTS}
-            load = asyncio.run(loaded(stack, latest, given.rate, given.seconds))
+            return asyncio.run(loaded(stack, latest, rate, seconds))
         finally:
             stack.stop()
-    figures = figures_of(load, given.rate, given.seconds)
-    Findings("a mixed load", figures).keep()
-    for figure in figures:
-        print(figure)
-    for what, times in load.failed.most_common():
-        print(f"{times} times: {what}")
+
+
+def mix() -> str:
+    """What the load is made of, and how each of it is answered."""
+    told = (
+        f"{answered} "
+        + ", ".join(f"{k.name} {k.percent} %" for k in KINDS if k.answered == answered)
+        for answered in GROUPS
+    )
+    return f"Answered {'; '.join(told)}."
 
 
 def as_shipped() -> dict[str, str]:
@@ -153,22 +183,25 @@ async def loaded(stack: Stack, latest: dict[str, str], rate: float, seconds: flo
 
 
 def figures_of(load: Load, rate: float, seconds: float) -> Sequence[Figure]:
-    name = f"{rate:g} requests a second for {seconds:g} s"
+    name = f"{rate:g} requests a second"
     failed = 100 * load.failed.total() / (rate * seconds)
     return [
-        _slow(f"{name}: P50", load.rounds(*KINDS), "P50"),
-        _slow(f"{name}: P95", load.rounds(*KINDS), "P95", P95_MS),
-        _slow(f"{name}: P99", load.rounds(*KINDS), "P99", P99_MS),
+        _slow(f"{name}: P50", load.rounds(), "P50"),
+        _slow(f"{name}: P95", load.rounds(), "P95", P95_MS),
+        _slow(f"{name}: P99", load.rounds(), "P99", P99_MS),
         Figure(f"{name}: failed", "%", [failed], aim=FAILED_PERCENT, more_is_better=False),
-        *(_slow(f"… {kind}: P95", load.rounds(kind), "P95") for kind in KINDS),
+        *(_slow(f"… answered {how}: P95", load.rounds(how), "P95") for how in GROUPS),
     ]
 
 
 def _slow(
     what: str, rounds: Sequence[Sequence[float]], part: str, aim: float | None = None
 ) -> Figure:
-    found = [percentiles(took)[part] for took in rounds]
-    return Figure(what, "ms", found, aim=aim, more_is_better=False)
+    return Figure(what, "ms", _parts(rounds, part), aim=aim, more_is_better=False)
+
+
+def _parts(rounds: Sequence[Sequence[float]], part: str) -> Sequence[float]:
+    return [percentiles(took)[part] for took in rounds]
 
 
 if __name__ == "__main__":

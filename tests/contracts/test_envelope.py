@@ -33,6 +33,7 @@ envelopes = st.builds(
     sequence=st.integers(0, 2**53),
     to=optional,
     reply_to=optional,
+    expires=st.none() | times,
     traceparent=optional,
 )
 
@@ -57,7 +58,10 @@ def test_without_id_and_time_pubsubs_are_taken(
 
 
 GOOD = {"ce-id": "1", "ce-type": "tick.v1", "ce-kind": "command", "ce-source": "ticks"}
-READ = ["ce-specversion", "ce-type", "ce-kind", "ce-source", "ce-time", "ce-sequence"]
+READ = [
+    *("ce-specversion", "ce-type", "ce-kind", "ce-source"),
+    *("ce-time", "ce-expirytime", "ce-sequence"),
+]
 
 
 @given(st.dictionaries(st.sampled_from(READ), st.text(max_size=30)))
@@ -84,6 +88,7 @@ def test_whatever_arrives_is_read_or_refused_by_name(noise: dict[str, str]) -> N
         ("ce-time", "yesterday"),
         ("ce-time", "2026-01-01T00:00:00"),
         ("ce-time", "0001-01-01T00:00:00+05:30"),
+        ("ce-expirytime", "soon"),
         ("ce-sequence", "-1"),
         ("ce-sequence", "1.5"),
         ("ce-sequence", "٣"),

@@ -4,15 +4,18 @@ import asyncio
 import itertools
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
 from contracts.audit import DeadLetterPart, MessageAbandonedV1
 from contracts.catalogue import topic_of
 from contracts.envelope import Wire
+from contracts.examples import example_part
 from contracts.identifiers import RunId, TenantId
 from contracts.message import Message, Service
 from contracts.platform import CommandRefusedV1
+from contracts.quota import GetQuotaV1, QuotaV1
 from contracts.runs import CancelRunV1, RunCancelRequestedV1
 from contracts.topology import SubscriptionSpec, dead_letters_of
 from libs.bus.errors import NoAnswerError, PermanentError, RefusedError, RetryableError
@@ -91,7 +94,7 @@ async def test_draining_finishes_what_has_begun_and_leaves_the_rest(broker: Brok
 
 
 TENANT = TenantId("acme")
-Handle = Callable[[CancelRunV1, Context], Awaitable[Sequence[Message] | None]]
+Handle = Callable[[Any, Context], Awaitable[Sequence[Message] | None]]
 
 
 def cancel() -> CancelRunV1:
@@ -118,7 +121,7 @@ class Pair:
         await asyncio.gather(self.gateway.drain(1), self.scheduler.drain(1))
 
 
-async def pair(broker: Broker, handle: Handle) -> Pair:
+async def pair(broker: Broker, handle: Handle, asked_for: type[Message] = CancelRunV1) -> Pair:
     await broker.topic(topic_of(Service.GATEWAY))
     await broker.topic(topic_of(Service.SCHEDULER))
     name = f"commands-{next(NUMBERS)}"
@@ -136,7 +139,7 @@ async def pair(broker: Broker, handle: Handle) -> Pair:
     dead = Listener()
     broker.transport.subscribe(letters.name, dead, FlowControl())
     router = Router()
-    router.on(CancelRunV1)(handle)
+    router.on(asked_for)(handle)
     scheduler = Bus(
         Service.SCHEDULER,
         router,
@@ -183,6 +186,69 @@ async def test_silence_is_told_from_an_answer(broker: Broker) -> None:
     both = await pair(broker, handle)
     with pytest.raises(NoAnswerError, match=r"run\.cancel\.v1"):
         await both.gateway.requester.ask(cancel(), RunCancelRequestedV1, within=0.3)
+    await both.drain()
+
+
+async def test_a_question_is_left_once_nobody_waits_for_its_answer(broker: Broker) -> None:
+    """Others may wait for what it would have had: a thread, a query of the warehouse."""
+    begun, left = asyncio.Event(), asyncio.Event()
+
+    async def handle(_: GetQuotaV1, __: Context) -> None:
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            left.set()
+
+    both = await pair(broker, handle, GetQuotaV1)
+    with pytest.raises(NoAnswerError, match=r"quota\.get\.v1"):
+        await both.gateway.requester.ask(GetQuotaV1(tenant_id=TENANT), QuotaV1, within=0.5)
+    assert begun.is_set()
+    async with asyncio.timeout(60):
+        await left.wait()
+    await both.drain()
+    assert both.dead.got == []
+
+
+async def test_a_question_whose_time_is_up_is_not_begun(broker: Broker) -> None:
+    """It came in time, and waited behind another of its tenant."""
+    begun, go = asyncio.Queue[GetQuotaV1](), asyncio.Event()
+
+    async def handle(question: GetQuotaV1, _: Context) -> Sequence[Message]:
+        begun.put_nowait(question)
+        await go.wait()
+        return [example_part(QuotaV1).model_copy(update={"tenant_id": TENANT})]
+
+    both = await pair(broker, handle, GetQuotaV1)
+    ask, question = both.gateway.requester.ask, GetQuotaV1(tenant_id=TENANT)
+    first = asyncio.create_task(ask(question, QuotaV1, within=60))
+    await begun.get()
+    with pytest.raises(NoAnswerError):
+        await ask(question, QuotaV1, within=0.3)
+    go.set()
+    await first
+    await ask(question, QuotaV1, within=60)
+    assert begun.qsize() == 1
+    await both.drain()
+
+
+async def test_a_command_is_done_however_late(broker: Broker) -> None:
+    go = asyncio.Event()
+
+    async def handle(command: CancelRunV1, _: Context) -> Sequence[Message]:
+        await go.wait()
+        return [asked(command)]
+
+    both = await pair(broker, handle)
+    heard = Listener()
+    spec = SubscriptionSpec(f"late-{next(NUMBERS)}", topic_of(Service.SCHEDULER))
+    await broker.transport.ensure_subscription(spec)
+    broker.transport.subscribe(spec.name, heard, FlowControl())
+    command = cancel()
+    with pytest.raises(NoAnswerError):
+        await both.gateway.requester.ask(command, RunCancelRequestedV1, within=0.3)
+    go.set()
+    await until(lambda: heard.texts == [asked(command).encode().decode()])
     await both.drain()
 
 
