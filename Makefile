@@ -57,9 +57,8 @@ bench: $(VENV)/ready ## Measure hops, latency and throughput on this machine
 	@$(BIN)/python -m tests.bench.bench_gateway
 	@$(BIN)/python -m tests.bench.run
 	@$(BIN)/python -m tests.bench.recording
-	@$(BIN)/python -m tests.bench.reading
 	@$(BIN)/python -m tests.bench.promised
-	@$(BIN)/python -m tests.bench.page
+	@$(BIN)/python -m tests.bench.reading; held=$$?; $(BIN)/python -m tests.bench.page && exit $$held
 
 peers: $(foreach part,$(PARTS),$(patsubst %,$(VENV)/peers/%/ready,$(PEERS_OF_$(part)) $(OURS_IN_$(part)))) ## The same work by others, side by side (PARTS=conversion, ROWS, ROUNDS; redis-server)
 	@$(BIN)/python -m tests.bench.peers $(PARTS)
@@ -76,8 +75,7 @@ hours: $(VENV)/ready ## Single promises under hundreds of kills and thousands of
 	@$(BIN)/python -m pytest -q -m soak tests --ignore tests/api
 
 long: $(VENV)/ready ## A hundred thousand runs: do memory and latency stay what they are? (RUNS=100000)
-	@$(BIN)/python -m tests.bench.long_run --runs $(or $(RUNS),100000)
-	@$(BIN)/python -m tests.bench.page
+	@$(BIN)/python -m tests.bench.long_run --runs $(or $(RUNS),100000); held=$$?; $(BIN)/python -m tests.bench.page && exit $$held
 
 mutants: $(VENV)/ready ## Sabotage one promise after the other; the suite must notice each
 	@$(BIN)/python -m tests.mutations.gate "$(NAME)"

@@ -51,8 +51,10 @@ class Envelope:
 
     @property
     def patience(self) -> timedelta | None:
-        """How long its asker waits: by one clock, that of who asked."""
-        return self.expires - self.time if self.expires else None
+        """How long its asker waits: by one clock, that of who asked. Commands are done anyway."""
+        if self.expires is None or self.kind is not Kind.QUERY:
+            return None
+        return self.expires - self.time
 
 
 @dataclass(frozen=True, slots=True)

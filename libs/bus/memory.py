@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -106,7 +107,7 @@ class _Queue:
         if verdict is Verdict.ACK:
             self._unsettled.pop(received.message_id, None)
             return
-        again = replace(received, attempt=received.attempt + 1)
+        again = replace(received, attempt=received.attempt + 1, at=time.monotonic())
         self._unsettled[received.message_id] = again
         asyncio.get_running_loop().call_later(REDELIVERY_SECONDS, self._again, again)
 

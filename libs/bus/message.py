@@ -27,7 +27,7 @@ class Received:
     attempt: int = 1
     """How often this message has been delivered, counting from 1."""
     at: float = field(default_factory=time.monotonic, compare=False)
-    """When it came, by the clock of the event loop."""
+    """When it came, by the monotonic clock."""
 
 
 @dataclass(frozen=True, slots=True)

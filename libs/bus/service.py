@@ -2,14 +2,14 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
 from contracts.catalogue import entry_of
 from contracts.message import Service
 from contracts.topology import SubscriptionSpec
-from libs.bus.message import Context, Emit
+from libs.bus.message import Context
 from libs.bus.middleware.dead_letter import DeadLetters, Next
 from libs.bus.middleware.dedupe import dedupe
 from libs.bus.middleware.logging_context import logging_context
@@ -17,10 +17,11 @@ from libs.bus.middleware.retry import retry
 from libs.bus.middleware.tracing import tracing
 from libs.bus.publisher import Publisher
 from libs.bus.requester import Requester
-from libs.bus.router import Delivery, Handler, Router
+from libs.bus.router import Delivery, Router
 from libs.bus.sink import BatchBounds, Sink
 from libs.bus.transport import Break, FlowControl, Subscription, Transport
 from libs.clock import Clock, system_clock
+from libs.patience import NobodyWaitsError, waited_for
 
 LOG = logging.getLogger(__name__)
 
@@ -131,28 +132,19 @@ class Bus:
         handler = self._router.handler_for(delivery.message)
         if handler is None:
             return  # selected by a filter that had to be wider than what we handle
-        emits = await _emits_in_time(handler, delivery)
+        context = Context(delivery.envelope, delivery.received.attempt)
+        try:
+            with waited_for(_until(delivery)):
+                emits = await handler(delivery.message, context)
+        except NobodyWaitsError:
+            LOG.info("%s is left: nobody waits for its answer any more", delivery.envelope.type)
+            return
         if emits:
             await self.publisher.send(*emits, cause=delivery.envelope, seed=self._service.value)
 
 
-async def _emits_in_time(handler: Handler, delivery: Delivery) -> Iterable[Emit] | None:
-    """Nothing where nobody waits any more: others wait for what it would take."""
-    until = _waited_for_until(delivery)
-    if until is None or until > asyncio.get_running_loop().time():
-        context = Context(delivery.envelope, delivery.received.attempt)
-        try:
-            async with asyncio.timeout_at(until) as waiting:
-                return await handler(delivery.message, context)
-        except TimeoutError:
-            if not waiting.expired():
-                raise
-    LOG.info("%s is left: nobody waits for its answer any more", delivery.envelope.type)
-    return None
-
-
-def _waited_for_until(delivery: Delivery) -> float | None:
-    """By this loop's clock: what waited before it came here is not seen, as clocks differ."""
+def _until(delivery: Delivery) -> float | None:
+    """When nobody waits any more. What it waited before it came is not seen, as clocks differ."""
     patience = delivery.envelope.patience
     return None if patience is None else delivery.received.at + patience.total_seconds()
 

@@ -26,6 +26,7 @@ from google.cloud import bigquery
 from requests.adapters import HTTPAdapter
 
 from contracts.platform import ObjectAction
+from libs.patience import if_waited_for
 from libs.warehouse import jobs, migrate
 from libs.warehouse.errors import UnavailableError
 from libs.warehouse.jobs import NO_RETRY, JobProgress, JobResult, LoadJob, QueryJob
@@ -362,7 +363,8 @@ class Warehouse:
 
     async def _run(self, what: str, call: Callable[[], T]) -> T:
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._pool, call)
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(self._pool, if_waited_for(call))
         except UNREACHABLE as error:
             reason = f"{type(error).__name__}: {str(error)[:200]}"
             raise UnavailableError(what, reason) from error

@@ -33,6 +33,13 @@ def test_a_figure_that_is_behind_is_said_to_be_so_and_why() -> None:
     assert WHY["bus"] not in ahead
 
 
+def test_the_page_says_why_wherever_something_is_behind() -> None:
+    for section in re.split("^## ", PAGE.read_text(), flags=re.MULTILINE)[1:]:
+        slower = [float(times) < 1 for times in re.findall(r"\| ([\d.]+) times \|", section)]
+        if any(slower) or "**missed**" in section:
+            assert re.search(r"would\s+change\s+it", section), section.partition("\n")[0]
+
+
 def test_where_the_time_went_is_told_by_function() -> None:
     with profiled("adding up") as found:
         sum(number * number for number in range(200_000))

@@ -28,6 +28,7 @@ TENANTS = ("long_0", "long_1")
 PIPELINE = "one"
 CLIENTS = 24
 WINDOWS = 20
+UNHEARD_SECONDS = 0.1
 MOST_GROWN = 0.05
 """Of a service's memory, over the second half: more is growth and not noise."""
 SLOWEST = 0.75
@@ -88,7 +89,7 @@ class LongRun:
             status, body = await self._call("POST", path, tenant)
             if status == 202:
                 return str(body["run_id"])
-            if status < 500 and status != 429:
+            if status and status < 500 and status != 429:
                 raise SystemExit(f"a run was not accepted: {status} {body}")
 
     async def _ended(self, tenant: str, run_id: str) -> str:
@@ -101,11 +102,16 @@ class LongRun:
             version = body.get("version", 0) if status == 200 else 0
 
     async def _call(self, method: str, path: str, tenant: str) -> tuple[int, Any]:
+        """0 where there was no answer: it is asked for again, and what that takes counts."""
         url = f"http://127.0.0.1:{self.stack.port}{path}"
         headers = {"X-API-Key": self.stack.keys[tenant]}
         body = b"{}" if method == "POST" else None
-        async with self.session.request(method, url, headers=headers, data=body) as answer:
-            return answer.status, await answer.json()
+        try:
+            async with self.session.request(method, url, headers=headers, data=body) as answer:
+                return answer.status, await answer.json()
+        except (aiohttp.ClientError, TimeoutError):
+            await asyncio.sleep(UNHEARD_SECONDS)
+            return 0, {}
 
 
 def growth(windows: list[Window], name: str) -> float:

@@ -35,8 +35,9 @@ TAIL = """\
 WHY = {
     "bus": """\
 Messages a second are those of the local Pub/Sub, a process in Python on the same two cores, which
-both sides wait for; the processor time of the client says what ours costs beside Google's. Against
-Pub/Sub itself, whose streams carry some 10 MB a second each, neither would be the limit.""",
+both sides wait for; the processor time of the client says what ours costs beside Google's. What
+would change it: Pub/Sub itself, whose streams carry some 10 MB a second each, so that neither
+client would be the limit.""",
     "gateway": """\
 `docs/decisions/0030-what-a-request-costs.md` says where each microsecond goes. Where a collector is
 configured, OpenTelemetry's own SDK takes some 80 µs to make, measure and encode a span. What would
@@ -51,12 +52,11 @@ aiohttp.""",
 Told to leave the columns of the bill out, focus-converter writes 24 to 34 columns; ours are the 65
 of FOCUS 1.4 and some of the bill's own, exact to the last digit, with the sum of the result held
 against that of the bill. As it comes, it keeps all columns of the bill, and four times are passed.
-At its leanest they are out of reach for CSV on two cores: Polars alone, reading what ours reads and
-writing it as it is, comes to less than five times. Of a million rows of ours, reading takes 3.0 s
-of a processor for CSV and 1.6 s for Parquet, converting 2.0 to 2.3 s, writing 1.2 to 1.5 s, and
-starting Python 0.8 s; four times would leave converting 0.7 s of CSV and 1.3 s of Parquet, with
-both cores always busy. What would change it: another core, as reading, converting and writing go on
-side by side, or fewer columns.""",
+At its leanest they are out of reach for CSV on two cores: see what Polars alone comes to, reading
+what ours reads and writing it as it is. Of a million rows of ours, a third to a half of the
+processor's time is reading, a third converting, and the rest writing and starting Python. What
+would change it: another core, as reading, converting and writing go on side by side, or fewer
+columns.""",
     "packed-bills": """\
 `zcat` and `wc` write nothing and look at no value. Of lines of JSON every number keeps all of its
 digits and every row may say something else than those before; so they are made into Python's
@@ -66,8 +66,12 @@ leaves numbers as they are written.""",
     "recording": """\
 A row is a dictionary that is looked through for columns it must or may not have, so that what is
 wrong is told by its name; rows that are tuples in the right order take a microsecond. Written
-events are held against the BigQuery emulator alone, which shares two cores with the rest. What
-would change it: rows that are made as tuples, and a machine of more cores.""",
+events are held against what the slower of the two emulators does alone, with two cores to itself.
+What would change it: rows that are made as tuples, and a machine of more cores.""",
+    "reading": """\
+A list by HTTP is its query, asked through Pub/Sub and answered through it, which nothing that asks
+BigQuery alone has to do. What would change it: lists from the memory of the gateway, which would
+have to know that it knows all of them.""",
     "executor": """\
 A run passes the gateway, the scheduler, the executor and audit_log, each time through Pub/Sub,
 and is written to the slot log; the emulators are processes of Python on the same two cores, and

@@ -16,7 +16,6 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from statistics import median
 
 import aiohttp
 
@@ -31,8 +30,8 @@ PIPELINES, RUNS = "/api/v1/pipelines", "/api/v1/pipelines/runs"
 AS_SHIPPED = ("question_timeout_seconds", "rate_limit_tenant", "rate_limit_address")
 ROUNDS = 3
 """Of as much of the time each."""
-FEWEST = 20
-"""Requests of which a 95th percentile can be told."""
+FEWEST = 25
+"""Requests of which a 95th percentile can be told, should chance draw a few less."""
 P95_MS, P99_MS, FAILED_PERCENT = 200.0, 500.0, 0.1
 TIMEOUT = aiohttp.ClientTimeout(total=30)
 
@@ -75,22 +74,23 @@ class Load:
     latest: dict[str, str]
     """A run of each tenant that it has started."""
     chance: random.Random = field(default_factory=lambda: random.Random(1))
-    took: list[tuple[Kind, float]] = field(default_factory=list)
+    took: list[tuple[int, Kind, float]] = field(default_factory=list)
+    """In which round it was due; of which kind; for how many milliseconds it was waited for."""
     failed: Counter[str] = field(default_factory=Counter)
 
     async def run(self, rate: float, seconds: float) -> None:
         loop = asyncio.get_running_loop()
         began = loop.time()
-        kinds = self.chance.choices(
-            KINDS, [kind.percent for kind in KINDS], k=round(rate * seconds)
-        )
+        shares = [kind.percent for kind in KINDS]
+        kinds = self.chance.choices(KINDS, shares, k=round(rate * seconds))
         async with asyncio.TaskGroup() as group:
             for number, kind in enumerate(kinds):
                 due = began + number / rate
                 await asyncio.sleep(max(0.0, due - loop.time()))
-                group.create_task(self._one(kind, TENANTS[number % len(TENANTS)], due))
+                tenant, part = TENANTS[number % len(TENANTS)], number * ROUNDS // len(kinds)
+                group.create_task(self._one(kind, tenant, due, part))
 
-    async def _one(self, kind: Kind, tenant: str, due: float) -> None:
+    async def _one(self, kind: Kind, tenant: str, due: float, part: int) -> None:
         path = kind.path.format(run_id=self.latest[tenant])
         url = f"http://127.0.0.1:{self.stack.port}{path}"
         headers = {"X-API-Key": self.stack.keys[tenant], **kind.headers}
@@ -105,16 +105,14 @@ class Load:
                 self.failed[f"{kind.name}: {answer.status} {body.get('code', '')}"] += 1
             elif kind.method == "POST":
                 self.latest[tenant] = body["run_id"]
-        self.took.append((kind, (asyncio.get_running_loop().time() - due) * 1000))
+        self.took.append((part, kind, (asyncio.get_running_loop().time() - due) * 1000))
 
     def rounds(self, answered: str = "") -> Sequence[Sequence[float]]:
         """How long requests took that are answered so, in each part of the time."""
-        size = -(-len(self.took) // ROUNDS)
-        parts = (self.took[at : at + size] for at in range(0, len(self.took), size))
-        found = [[ms for kind, ms in part if answered in kind.answered] for part in parts]
-        if any(len(part) < FEWEST for part in found):
-            raise SystemExit(f"too few requests {answered}: more seconds, or a higher rate")
-        return found
+        return [
+            [ms for at, kind, ms in self.took if at == part and answered in kind.answered]
+            for part in range(ROUNDS)
+        ]
 
 
 def main() -> None:
@@ -122,6 +120,11 @@ def main() -> None:
     parser.add_argument("--rates", type=float, nargs="+", default=[20, 40, 60])
     parser.add_argument("--seconds", type=float, default=30)
     given = parser.parse_args()
+    fewest = min(given.rates) * given.seconds / ROUNDS * min(map(share, GROUPS))
+    if fewest < FEWEST:
+        parser.error(
+            f"{fewest:.0f} of a kind in a round are too few: more seconds, or a higher rate"
+        )
     figures: list[Figure] = []
     slow: dict[str, list[tuple[float, float]]] = {answered: [] for answered in GROUPS}
     for rate in given.rates:
@@ -131,8 +134,8 @@ def main() -> None:
             print(figure)
         for what, times in load.failed.most_common():
             print(f"{times} times: {what}")
-        for answered, points in slow.items():
-            points.append((rate, median(_parts(load.rounds(answered), "P95"))))
+        for points, figure in zip(slow.values(), found[-len(GROUPS) :], strict=True):
+            points.append((rate, figure.value))
         figures += found
     curves = [
         Curve(f"Requests answered {answered}, P95", "requests a second", "ms", points)
@@ -149,6 +152,10 @@ def under(rate: float, seconds: float) -> Load:
             return asyncio.run(loaded(stack, latest, rate, seconds))
         finally:
             stack.stop()
+
+
+def share(answered: str) -> float:
+    return sum(kind.percent for kind in KINDS if kind.answered == answered) / 100
 
 
 def mix() -> str:
@@ -197,11 +204,8 @@ def figures_of(load: Load, rate: float, seconds: float) -> Sequence[Figure]:
 def _slow(
     what: str, rounds: Sequence[Sequence[float]], part: str, aim: float | None = None
 ) -> Figure:
-    return Figure(what, "ms", _parts(rounds, part), aim=aim, more_is_better=False)
-
-
-def _parts(rounds: Sequence[Sequence[float]], part: str) -> Sequence[float]:
-    return [percentiles(took)[part] for took in rounds]
+    found = [percentiles(took)[part] for took in rounds]
+    return Figure(what, "ms", found, aim=aim, more_is_better=False)
 
 
 if __name__ == "__main__":

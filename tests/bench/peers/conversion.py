@@ -84,6 +84,7 @@ def _beside(folder: Path, name: str, pair: Pair) -> tuple[list[Figure], list[Cur
     turns = [command(file, folder / "out") for command in commands]
     ours, theirs, unconverted = in_turns(turns, folder, ROUNDS)
     as_it_comes = [_run(folder, pair.theirs_as_it_comes, file)]
+    size_mb = file.stat().st_size / 1e6
     file.unlink()
     shorter = _of_rows(folder, pair, ROWS // SHORTER)
     longer = _of_rows(folder, pair, ROWS * LONGER)
@@ -106,6 +107,7 @@ def _beside(folder: Path, name: str, pair: Pair) -> tuple[list[Figure], list[Cur
             _rate(theirs),
         ),
         Figure(f"{size}: processor", "s", _cpu(ours), peer, _cpu(theirs), more_is_better=False),
+        Figure(f"{size}: bill for each second of a core", "MB", [size_mb / s for s in _cpu(ours)]),
         Figure(f"{size}: memory", "MB", _peak(ours), peer, _peak(theirs), more_is_better=False),
         Figure(f"{size}: most memory", "MB", [most], aim=MOST_MB, more_is_better=False),
         Figure(

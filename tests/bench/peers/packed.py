@@ -13,9 +13,9 @@ from services.executor.ingest.csv_reader import CsvOptions
 from services.executor.ingest.readers import open_reader
 from tests.bench.figures import Figure, Findings, Profile
 from tests.bench.peers import made
-from tests.bench.peers.conversion import AWS, MOST_MB, ROUNDS, ROWS, Pair
+from tests.bench.peers.conversion import AWS, FLAT, LONGER, MOST_MB, ROUNDS, ROWS, Pair
 from tests.bench.peers.peer import SCRIPTS, tool
-from tests.bench.peers.watching import Took, in_turns
+from tests.bench.peers.watching import Took, in_turns, made_anew
 from tests.bench.profiling import profiled
 
 GCP_LINES = Pair(made.GCP_LINES, "gcp_billing", "gcp")
@@ -31,7 +31,10 @@ def measured(folder: Path) -> Findings:
 def _of_csv(folder: Path) -> list[Figure]:
     file = packed(folder, AWS, ROWS)
     ours, bare = _warm(folder, [AWS.ours(file, folder / "out"), _unpacked(file)])
-    return _into_focus(f"AWS, CSV.gz, {ROWS:,} rows", ROWS, ours, bare, OVER_UNPACKED_CSV)
+    return [
+        *_into_focus(f"AWS, CSV.gz, {ROWS:,} rows", ROWS, ours, bare, OVER_UNPACKED_CSV),
+        _flat(folder, "AWS, CSV.gz", AWS, ROWS, ours),
+    ]
 
 
 def _of_json(folder: Path) -> list[Figure]:
@@ -48,8 +51,17 @@ def _of_json(folder: Path) -> list[Figure]:
     rates = [[JSON_ROWS / took.seconds for took in side] for side in (plain, theirs)]
     return [
         *_into_focus(size, JSON_ROWS, ours, bare, OVER_UNPACKED_JSON),
+        _flat(folder, "Google Cloud, NDJSON.gz", GCP_LINES, JSON_ROWS, ours),
         Figure(f"{size}: a plain load", "rows/s", rates[0], "DuckDB", rates[1]),
     ]
+
+
+def _flat(folder: Path, what: str, pair: Pair, rows: int, ours: Sequence[Took]) -> Figure:
+    """Memory over a bill that is longer than that of `ours`."""
+    longer = made_anew(pair.ours(packed(folder, pair, rows * LONGER), folder / "out"), folder)
+    name = f"{what}, {rows * LONGER:,} rows: memory over that of {rows:,}"
+    times = longer.peak_mb / max(took.peak_mb for took in ours)
+    return Figure(name, "times", [times], aim=FLAT, more_is_better=False)
 
 
 def _reading(folder: Path) -> Profile:

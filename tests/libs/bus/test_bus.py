@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,11 +20,12 @@ from contracts.quota import GetQuotaV1, QuotaV1
 from contracts.runs import CancelRunV1, RunCancelRequestedV1
 from contracts.topology import SubscriptionSpec, dead_letters_of
 from libs.bus.errors import NoAnswerError, PermanentError, RefusedError, RetryableError
-from libs.bus.message import Context, Received
+from libs.bus.message import Context, Outgoing, Received
 from libs.bus.pubsub import PubSubSettings, PubSubTransport
 from libs.bus.router import Router
 from libs.bus.service import Bus, BusOptions
 from libs.bus.transport import FlowControl, Transport, Verdict
+from libs.patience import if_waited_for
 from libs.testing.processes import EmulatorProcess
 from tests.libs.bus.brokers import Broker, MemoryBroker
 from tests.libs.bus.listening import Listener, until, wire
@@ -94,6 +96,8 @@ async def test_draining_finishes_what_has_begun_and_leaves_the_rest(broker: Brok
 
 
 TENANT = TenantId("acme")
+QUESTION = GetQuotaV1(tenant_id=TENANT)
+QUOTA = example_part(QuotaV1).model_copy(update={"tenant_id": TENANT})
 Handle = Callable[[Any, Context], Awaitable[Sequence[Message] | None]]
 
 
@@ -121,7 +125,7 @@ class Pair:
         await asyncio.gather(self.gateway.drain(1), self.scheduler.drain(1))
 
 
-async def pair(broker: Broker, handle: Handle, asked_for: type[Message] = CancelRunV1) -> Pair:
+async def pair(broker: Broker, handle: Handle, *handled: type[Message]) -> Pair:
     await broker.topic(topic_of(Service.GATEWAY))
     await broker.topic(topic_of(Service.SCHEDULER))
     name = f"commands-{next(NUMBERS)}"
@@ -139,7 +143,7 @@ async def pair(broker: Broker, handle: Handle, asked_for: type[Message] = Cancel
     dead = Listener()
     broker.transport.subscribe(letters.name, dead, FlowControl())
     router = Router()
-    router.on(asked_for)(handle)
+    router.on(*(handled or (CancelRunV1,)))(handle)
     scheduler = Bus(
         Service.SCHEDULER,
         router,
@@ -189,66 +193,67 @@ async def test_silence_is_told_from_an_answer(broker: Broker) -> None:
     await both.drain()
 
 
-async def test_a_question_is_left_once_nobody_waits_for_its_answer(broker: Broker) -> None:
-    """Others may wait for what it would have had: a thread, a query of the warehouse."""
-    begun, left = asyncio.Event(), asyncio.Event()
+async def test_what_a_question_waits_for_is_not_begun_once_nobody_waits(broker: Broker) -> None:
+    """Others wait for it too: a thread, a query of the warehouse."""
+    begun, gone, done = asyncio.Queue[float](), asyncio.Event(), []
 
-    async def handle(_: GetQuotaV1, __: Context) -> None:
-        begun.set()
-        try:
-            await asyncio.Event().wait()
-        finally:
-            left.set()
+    async def handle(question: GetQuotaV1, _: Context) -> Sequence[Message]:
+        begun.put_nowait(time.monotonic())
+        await gone.wait()
+        if_waited_for(lambda: done.append(question))()
+        return [QUOTA]
 
     both = await pair(broker, handle, GetQuotaV1)
+    asking = asyncio.create_task(both.gateway.requester.ask(QUESTION, QuotaV1, within=60))
+    await begun.get()
+    gone.set()
+    assert await asking == QUOTA
+    gone.clear()
+    impatient = asyncio.create_task(both.gateway.requester.ask(QUESTION, QuotaV1, within=1))
+    came = await begun.get()
     with pytest.raises(NoAnswerError, match=r"quota\.get\.v1"):
-        await both.gateway.requester.ask(GetQuotaV1(tenant_id=TENANT), QuotaV1, within=0.5)
-    assert begun.is_set()
-    async with asyncio.timeout(60):
-        await left.wait()
+        await impatient
+    await until(lambda: time.monotonic() > came + 1)
+    gone.set()
+    assert await both.gateway.requester.ask(QUESTION, QuotaV1, within=60) == QUOTA
     await both.drain()
+    assert done == [QUESTION, QUESTION]
+    assert begun.qsize() == 1
     assert both.dead.got == []
 
 
-async def test_a_question_whose_time_is_up_is_not_begun(broker: Broker) -> None:
-    """It came in time, and waited behind another of its tenant."""
-    begun, go = asyncio.Queue[GetQuotaV1](), asyncio.Event()
+async def test_only_a_question_is_left(broker: Broker) -> None:
+    """A command says nothing of until when; if it did, it would be done all the same."""
+    heard: list[Message] = []
 
-    async def handle(question: GetQuotaV1, _: Context) -> Sequence[Message]:
-        begun.put_nowait(question)
-        await go.wait()
-        return [example_part(QuotaV1).model_copy(update={"tenant_id": TENANT})]
+    async def handle(message: Message, _: Context) -> Sequence[Message]:
+        heard.append(message)
+        return [asked(message)] if isinstance(message, CancelRunV1) else [QUOTA]
+
+    both = await pair(broker, handle, CancelRunV1, GetQuotaV1)
+    late, later, last = cancel(), cancel(), cancel()
+    sent = await both.gateway.publisher.send(
+        Outgoing(late, within=1e-6), Outgoing(QUESTION, within=1e-6), reply_to="gateway-1"
+    )
+    assert ["ce-expirytime" in wire.attributes for wire in sent] == [False, True]
+    (wire,) = await both.gateway.publisher.send(later)
+    told = {**wire.attributes, "ce-id": "late", "ce-expirytime": wire.attributes["ce-time"]}
+    await both.gateway.publisher.send(Wire(told, wire.data, wire.ordering_key))
+    await both.gateway.requester.ask(last, RunCancelRequestedV1, within=60)
+    await both.drain()
+    assert heard == [late, later, later, last]
+
+
+async def test_a_handler_that_runs_out_of_time_by_itself_has_failed(broker: Broker) -> None:
+    tries = itertools.count(1)
+
+    async def handle(_: GetQuotaV1, __: Context) -> Sequence[Message]:
+        if next(tries) < 3:
+            raise TimeoutError
+        return [QUOTA]
 
     both = await pair(broker, handle, GetQuotaV1)
-    ask, question = both.gateway.requester.ask, GetQuotaV1(tenant_id=TENANT)
-    first = asyncio.create_task(ask(question, QuotaV1, within=60))
-    await begun.get()
-    with pytest.raises(NoAnswerError):
-        await ask(question, QuotaV1, within=0.3)
-    go.set()
-    await first
-    await ask(question, QuotaV1, within=60)
-    assert begun.qsize() == 1
-    await both.drain()
-
-
-async def test_a_command_is_done_however_late(broker: Broker) -> None:
-    go = asyncio.Event()
-
-    async def handle(command: CancelRunV1, _: Context) -> Sequence[Message]:
-        await go.wait()
-        return [asked(command)]
-
-    both = await pair(broker, handle)
-    heard = Listener()
-    spec = SubscriptionSpec(f"late-{next(NUMBERS)}", topic_of(Service.SCHEDULER))
-    await broker.transport.ensure_subscription(spec)
-    broker.transport.subscribe(spec.name, heard, FlowControl())
-    command = cancel()
-    with pytest.raises(NoAnswerError):
-        await both.gateway.requester.ask(command, RunCancelRequestedV1, within=0.3)
-    go.set()
-    await until(lambda: heard.texts == [asked(command).encode().decode()])
+    assert await both.gateway.requester.ask(QUESTION, QuotaV1, within=60) == QUOTA
     await both.drain()
 
 
