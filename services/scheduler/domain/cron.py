@@ -6,7 +6,7 @@ time; what runs hourly or more often follows real time.
 """
 
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
@@ -101,7 +101,9 @@ def _five_fields(cron: str) -> str:
     return text
 
 
-def _zone(name: str) -> ZoneInfo:
+def _zone(name: str) -> tzinfo:
+    if name == "UTC":
+        return UTC  # cronsim need not look whether clocks change there
     try:
         return ZoneInfo(name)
     except (KeyError, ValueError, OSError):
