@@ -40,7 +40,7 @@ class Decider(Protocol[S]):
 
     def load_fact(self, data: Any) -> BaseModel: ...
 
-    def dump_state(self, state: S) -> Any:
-        """Return the state as a JSON value."""
+    def dump_state(self, state: S) -> bytes:
+        """Return the state as JSON."""
 
     def load_state(self, data: Any) -> S: ...

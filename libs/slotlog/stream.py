@@ -64,12 +64,9 @@ class Stream(Generic[S]):
         self.slot = slot
 
     def dump(self) -> bytes:
-        body = {
-            "version": self._decider.version,
-            "state": self._decider.dump_state(self.state),
-            "inbox": list(self._inbox.items()),
-        }
-        data = json.dumps(body, separators=(",", ":")).encode()
+        state = self._decider.dump_state(self.state)
+        inbox = json.dumps(list(self._inbox.items()), separators=(",", ":")).encode()
+        data = b'{"version":%d,"state":%b,"inbox":%b}' % (self._decider.version, state, inbox)
         self.size = len(data)
         return data
 

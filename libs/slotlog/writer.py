@@ -37,6 +37,8 @@ from libs.slotlog.stream import (
 LOG = logging.getLogger(__name__)
 SEQUENCE_STEP = 10_000
 PAGE, RECENT = 500, 50
+LARGE, SPARSEST = 1 << 20, 4
+"""For each so many bytes of a state, snapshots are so much further apart, up to so much."""
 STALE = timedelta(hours=1)  # much less than any retention of records
 
 
@@ -292,7 +294,9 @@ class Writer(Generic[S]):
         lane.loaded = True
 
     def _snapshot_if_due(self, key: str, stream: Stream[S]) -> None:
-        if stream.slot % self._bounds.snapshot_every:
+        """Of a large state less often: writing it takes all that an instance could do meanwhile."""
+        sparser = min(SPARSEST, 1 + stream.size // LARGE)
+        if stream.slot % (self._bounds.snapshot_every * sparser):
             return
         state = stream.dump()
         task = asyncio.create_task(keep_snapshot(self._log, self._name(key), stream.slot, state))

@@ -43,8 +43,8 @@ class NoticeDecider:
     def load_fact(self, data: Any) -> BaseModel:
         return notices.FACTS.validate_python(data)
 
-    def dump_state(self, state: State) -> Any:
-        return state.model_dump(mode="json")
+    def dump_state(self, state: State) -> bytes:
+        return state.model_dump_json().encode()
 
     def load_state(self, data: Any) -> State:
         return State.model_validate(data)

@@ -113,8 +113,8 @@ class LedgerDecider:
     def load_fact(self, data: Any) -> BaseModel:
         return FACTS.validate_python(data, extra="ignore")
 
-    def dump_state(self, state: Ledger) -> Any:
-        return state.model_dump(mode="json")
+    def dump_state(self, state: Ledger) -> bytes:
+        return state.model_dump_json().encode()
 
     def load_state(self, data: Any) -> Ledger:
         return compact(Ledger.model_validate(data, extra="ignore"))
@@ -142,8 +142,8 @@ class PlaceDecider:
     def load_fact(self, data: Any) -> BaseModel:
         return PLACE_FACTS.validate_python(data, extra="ignore")
 
-    def dump_state(self, state: Places) -> Any:
-        return state.model_dump(mode="json")
+    def dump_state(self, state: Places) -> bytes:
+        return state.model_dump_json().encode()
 
     def load_state(self, data: Any) -> Places:
         return Places.model_validate(data, extra="ignore")

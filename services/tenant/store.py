@@ -60,8 +60,8 @@ class TenantDecider:
     def load_fact(self, data: Any) -> BaseModel:
         return FACTS.validate_python(data, extra="ignore")
 
-    def dump_state(self, state: Tenant) -> Any:
-        return state.model_dump(mode="json")
+    def dump_state(self, state: Tenant) -> bytes:
+        return state.model_dump_json().encode()
 
     def load_state(self, data: Any) -> Tenant:
         return Tenant.model_validate(data, extra="ignore")

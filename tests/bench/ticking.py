@@ -150,8 +150,7 @@ async def ticked(schedules: int, due_together: int, folder: Path) -> Ticked:
     decider, clock = LedgerDecider(RULES), Clock()
     states = [decider.dump_state(prepared(due_together, n)) for n in range(due_together)]
     snapshots = [
-        json.dumps({"version": decider.version, "state": state, "inbox": []}).encode()
-        for state in states
+        b'{"version":%d,"state":%b,"inbox":[]}' % (decider.version, state) for state in states
     ]
     objects = MemoryObjects()
     reminders = Reminders(objects)

@@ -1,5 +1,6 @@
 """What is decided about a tenant: pure rules, no world."""
 
+import json
 from datetime import timedelta
 from itertools import count
 
@@ -40,7 +41,7 @@ class Life:
         for fact in decision.facts:
             stored = fact.model_dump(mode="json")
             self.state = DECIDER.evolve(self.state, DECIDER.load_fact(stored))
-        assert DECIDER.load_state(DECIDER.dump_state(self.state)) == self.state
+        assert DECIDER.load_state(json.loads(DECIDER.dump_state(self.state))) == self.state
         return list(decision.emits)
 
 

@@ -11,6 +11,7 @@ from contracts.runs import RunStatus
 from services.scheduler.domain import facts
 from services.scheduler.domain.days import with_day
 from services.scheduler.domain.ledger import Backfill, EndedRun, Lease, Ledger, Planned
+from services.scheduler.domain.paging import PagedDict
 from services.scheduler.domain.periods import first_due
 
 REMEMBERED_REVISIONS = 100
@@ -158,10 +159,8 @@ def _cancel_asked(state: Ledger, fact: facts.CancelAsked) -> Changes:
 def _ended(state: Ledger, fact: facts.Ended) -> Changes:
     lease = state.runs[fact.run_id]
     runs = {k: v for k, v in state.runs.items() if k != fact.run_id}
-    ended = {**state.ended, fact.run_id: _remembered(lease, fact)}
     most = max(state.remembered_runs, len(state.ended))  # a smaller plan forgets nothing at once
-    while len(ended) > most:
-        del ended[next(iter(ended))]
+    ended = state.ended.having(fact.run_id, _remembered(lease, fact)).newest(most)
     changes: Changes = {"runs": runs, "ended": ended}
     if fact.refund:
         keys = {lease.day, lease.day[:7]}
@@ -228,7 +227,9 @@ def _forgotten(state: Ledger, fact: facts.Forgotten) -> Changes:
         and history[-1].deleted_at < fact.before
     }
     return {
-        "ended": {k: v for k, v in state.ended.items() if v.at is None or v.at >= fact.before},
+        "ended": PagedDict(
+            {k: v for k, v in state.ended.plain().items() if v.at is None or v.at >= fact.before}
+        ),
         "backfills": {
             k: v
             for k, v in state.backfills.items()

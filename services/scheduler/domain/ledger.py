@@ -17,6 +17,7 @@ from contracts.runs import RunRequestedV1, RunStatus, TriggerType
 from contracts.schedules import SchedulePart
 from contracts.tenants import LimitsPart
 from services.scheduler.domain.facts import Fact
+from services.scheduler.domain.paging import PagedDict
 
 Range = tuple[int, int]
 REMEMBERED_RUNS = (5_000, 20_000)
@@ -123,7 +124,7 @@ class Ledger(Fact):
     """Runs by day (2026-01-31) and by month (2026-01)."""
     admitted: int = 0
     runs: dict[RunId, Lease] = Field(default_factory=dict)
-    ended: dict[RunId, EndedRun] = Field(default_factory=dict)
+    ended: PagedDict[RunId, EndedRun] = Field(default_factory=PagedDict)
     usual_seconds: float | None = None
     """How long a run takes, the latest counting most."""
     last_place: int = 0

@@ -44,8 +44,8 @@ class Counter:
     def load_fact(self, data: Any) -> BaseModel:
         return Taking.model_validate(data)
 
-    def dump_state(self, state: int) -> Any:
-        return state
+    def dump_state(self, state: int) -> bytes:
+        return b"%d" % state
 
     def load_state(self, data: Any) -> int:
         return int(data)
