@@ -21,7 +21,6 @@ from pathlib import Path
 import aiohttp
 
 from libs.slotlog.bucket import Bucket, BucketSettings
-from libs.slotlog.cloud_storage import CloudStorageSlotLog
 from libs.warehouse.warehouse import Warehouse, WarehouseSettings
 from services.tenant.domain.plans import PLANS
 from tests.faults.checker import Finding
@@ -118,12 +117,12 @@ async def soak(stack: Stack, minutes: float, seed: int, moved: timedelta) -> lis
     await heard.stop()
     for proxy in proxies:
         proxy.stop()
-    found.append(
-        Finding(
-            "no request was refused that should not be", work_count(tenants), tuple(work.unexpected)
-        )
-    )
-    return [*found, in_time(tenants, heard, calm.result())]
+    return [*found, deserved(tenants, work), in_time(tenants, heard, calm.result())]
+
+
+def deserved(tenants: list[Tenant], work: Workload) -> Finding:
+    promise = "no request was refused that should not be"
+    return Finding(promise, work_count(tenants), tuple(work.unexpected))
 
 
 def in_time(tenants: list[Tenant], heard: Collector, calm: datetime) -> Finding:
@@ -157,9 +156,8 @@ async def judge(  # noqa: PLR0913, PLR0917  whatever there is to look at
     heard.judge()
     try:
         while True:
-            log = CloudStorageSlotLog(bucket)
             found = [
-                *await check_all(tenants, heard, poisoned, log, warehouse),
+                *await check_all(tenants, heard, poisoned, bucket, warehouse),
                 *await regular.check(regulars, warehouse),
             ]
             if not any(one.violations for one in found) or time.monotonic() > end:

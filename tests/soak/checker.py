@@ -1,10 +1,12 @@
 """Reads the slot log, what was heard, the warehouse and the effects, and counts broken promises."""
 
+import asyncio
+import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from typing import Protocol
 
 from contracts.envelope import Wire
-from libs.slotlog.cloud_storage import CloudStorageSlotLog
 from libs.slotlog.log import Record
 from libs.warehouse.warehouse import Warehouse
 from tests.faults.checker import Finding
@@ -16,19 +18,25 @@ from tests.soak.workload import Tenant
 SHOWN = 5
 PAGE = 500
 LEDGERS = "scheduler/"
+Streams = dict[str, list[tuple[int, Record]]]
+
+
+class Objects(Protocol):
+    """The bucket of the slot log."""
+
+    async def fetch(self, name: str) -> bytes | None: ...
+
+    async def names(self, prefix: str, start: str = "", limit: int = 1000) -> list[str]: ...
 
 
 async def check_all(
     tenants: list[Tenant],
     heard: Collector,
     poisoned: list[str],
-    log: CloudStorageSlotLog,
+    objects: Objects,
     warehouse: Warehouse,
 ) -> list[Finding]:
-    records = {
-        stream: await _all_records(log, stream) for stream in await _streams(log, "scheduler")
-    }
-    others = {stream: await _all_records(log, stream) for stream in await _streams(log, "tenant")}
+    records, others = await _streams(objects, "scheduler"), await _streams(objects, "tenant")
     books = {stream: Book.of(found) for stream, found in records.items()}
     return [
         *_requests(tenants, books),
@@ -73,16 +81,17 @@ def _requests(tenants: list[Tenant], ledgers: dict[str, Book]) -> Iterator[Findi
             f"{run} of {t.accepted[run]}: {status}"
             for t in tenants
             for run, status in t.ended.items()
-            if status not in {"CANCELLED", _expected(t.accepted[run])}
+            if status not in _expected(t, run)
         ),
     )
 
 
-def _expected(pipeline: str) -> str:
-    return "COMPLETED" if pipeline == "ledger" else "FAILED"
+def _expected(tenant: Tenant, run: str) -> set[str]:
+    own = "COMPLETED" if tenant.accepted[run] == "ledger" else "FAILED"
+    return {own, "CANCELLED"} if run in tenant.cancelled else {own}
 
 
-def _slots(streams: dict[str, list[tuple[int, Record]]]) -> Iterator[Finding]:
+def _slots(streams: Streams) -> Iterator[Finding]:
     yield Finding(
         "slots follow each other without a gap",
         sum(map(len, streams.values())),
@@ -121,7 +130,7 @@ def _ledgers(books: dict[str, Book]) -> Iterator[Finding]:
     )
 
 
-def _published(streams: dict[str, list[tuple[int, Record]]], heard: Collector) -> Iterator[Finding]:
+def _published(streams: Streams, heard: Collector) -> Iterator[Finding]:
     decided = [
         wire.attributes["ce-id"]
         for found in streams.values()
@@ -221,15 +230,15 @@ def _is_owner(subscription: str) -> bool:
     return any(service in subscription for service in GIVES_UP)
 
 
-async def _streams(log: CloudStorageSlotLog, service: str) -> list[str]:
-    found: list[str] = []
-    while page := await log.streams(service, found[-1] if found else "", PAGE):
-        found += page
-    return found
-
-
-async def _all_records(log: CloudStorageSlotLog, stream: str) -> list[tuple[int, Record]]:
-    found: list[tuple[int, Record]] = []
-    while page := await log.read(stream, found[-1][0] if found else 0, PAGE):
-        found += page
+async def _streams(objects: Objects, service: str) -> Streams:
+    """Every slot that there is: the services' own reading ends where one is missing."""
+    found: Streams = {}
+    names = await objects.names(f"ledger/{service}/", limit=sys.maxsize)
+    for first in range(0, len(names), PAGE):
+        page = names[first : first + PAGE]
+        bodies = await asyncio.gather(*map(objects.fetch, page))
+        for name, body in zip(page, bodies, strict=True):
+            stream, _, slot = name.removeprefix("ledger/").removesuffix(".json").rpartition("/")
+            if body is not None:
+                found.setdefault(stream, []).append((int(slot), Record.decode(body)))
     return found

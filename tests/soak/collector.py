@@ -15,6 +15,11 @@ from libs.clock import FIRST
 
 EARS = "soak"
 NEVER = datetime.max.replace(tzinfo=UTC)
+DEAD_LETTERS = frozenset(
+    dead_letters_of(subscription.name)
+    for consumer in CONSUMING_SERVICES
+    for subscription in durable_subscriptions(consumer)
+)
 
 
 @dataclass(slots=True)
@@ -27,7 +32,7 @@ class Collector:
     """Ids of what audit_log must keep, and what that is."""
     heard: set[str] = field(default_factory=set)
     dead: Counter[str] = field(default_factory=Counter)
-    """Dead letters by the id of their message and the subscription that gave up."""
+    """Dead letters by the id of their message and where they are kept."""
     reasons: dict[str, str] = field(default_factory=dict)
     ended: dict[str, datetime] = field(default_factory=dict)
     """When the end of each run was first told, by Pub/Sub's clock."""
@@ -47,9 +52,8 @@ class Collector:
             spec = SubscriptionSpec(f"{EARS}-{service.value}", topic_of(service), ordered=False)
             await self._transport.ensure_subscription(spec)
             self._listen(spec.name)
-        for consumer in CONSUMING_SERVICES:
-            for subscription in durable_subscriptions(consumer):
-                self._listen(dead_letters_of(subscription.name))
+        for name in DEAD_LETTERS:
+            self._listen(name)
 
     def judge(self) -> None:
         """What is published later need not be recorded: ticks go on while the judge looks."""
@@ -68,8 +72,8 @@ class Collector:
     async def _hear(self, received: Received) -> Verdict:
         self.deliveries += 1
         id_ = received.attributes.get("ce-id") or received.message_id
-        if "dead-subscription" in received.attributes:
-            letter = f"{id_} {received.attributes['dead-subscription']}"
+        if received.subscription in DEAD_LETTERS:  # by its service, or by Pub/Sub without a reason
+            letter = f"{id_} {received.subscription}"
             self.dead[letter] += 1
             self.reasons[letter] = received.attributes.get("dead-reason", "")
             return Verdict.ACK

@@ -81,6 +81,8 @@ class Tenant:
     accepted: dict[str, str] = field(default_factory=dict)
     """Run ids and the pipeline of each."""
     refused: int = 0
+    cancelled: set[str] = field(default_factory=set)
+    """Runs whose cancellation was asked for."""
     ended: dict[str, str] = field(default_factory=dict)
 
 
@@ -121,6 +123,7 @@ class Workload:
         cancels = self.chance.random() < CANCEL_SHARE
         run_id = await self._obtain(tenant, Request(f"{tenant.name}-{number}", pipeline))
         if cancels and run_id:
+            tenant.cancelled.add(run_id)
             await self.call("DELETE", f"/api/v1/pipelines/runs/{run_id}", tenant)
 
     async def _obtain(self, tenant: Tenant, request: Request) -> str | None:
