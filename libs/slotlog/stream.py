@@ -41,6 +41,10 @@ class Stream(Generic[S]):
         self.slot = 0
         self.size = 0
         """Bytes of its state, about: exact when it was read or written whole."""
+        self.whole = 0
+        """How many there were when it was."""
+        self.whole_at = 0
+        """The slot of that."""
 
     def slot_of(self, cause: str) -> int | None:
         """Return the slot that answered an input, if it is among the last ones."""
@@ -67,7 +71,7 @@ class Stream(Generic[S]):
         state = self._decider.dump_state(self.state)
         inbox = json.dumps(list(self._inbox.items()), separators=(",", ":")).encode()
         data = b'{"version":%d,"state":%b,"inbox":%b}' % (self._decider.version, state, inbox)
-        self.size = len(data)
+        self._is_whole(data)
         return data
 
     def load(self, slot: int, data: bytes) -> bool:
@@ -77,8 +81,13 @@ class Stream(Generic[S]):
             return False
         self.state = self._decider.load_state(body["state"])
         self._inbox = OrderedDict((cause, at) for cause, at in body["inbox"])
-        self.slot, self.size = slot, len(data)
+        self.slot = slot
+        self._is_whole(data)
         return True
+
+    def _is_whole(self, data: bytes) -> None:
+        self.size = self.whole = len(data)
+        self.whole_at = self.slot
 
 
 def is_worth_recording(decision: Decision) -> bool:

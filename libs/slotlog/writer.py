@@ -295,8 +295,9 @@ class Writer(Generic[S]):
 
     def _snapshot_if_due(self, key: str, stream: Stream[S]) -> None:
         """Of a large state less often: writing it takes all that an instance could do meanwhile."""
-        sparser = min(SPARSEST, 1 + stream.size // LARGE)
-        if stream.slot % (self._bounds.snapshot_every * sparser):
+        every = self._bounds.snapshot_every
+        sparser = min(SPARSEST, 1 + stream.whole // LARGE)
+        if stream.slot % every or stream.slot - stream.whole_at < every * sparser:
             return
         state = stream.dump()
         task = asyncio.create_task(keep_snapshot(self._log, self._name(key), stream.slot, state))

@@ -35,7 +35,8 @@ def test_a_figure_that_is_behind_is_said_to_be_so_and_why() -> None:
 
 def test_the_page_says_why_wherever_something_is_behind() -> None:
     for section in re.split("^## ", PAGE.read_text(), flags=re.MULTILINE)[1:]:
-        slower = [float(times) < 1 for times in re.findall(r"\| ([\d.]+) times \|", section)]
+        ratios = re.findall(r"^\|[^|]+\|[^|]+\|[^|]+\| ([\d.]+) times \|", section, re.MULTILINE)
+        slower = [float(times) < 1 for times in ratios]
         if any(slower) or "**missed**" in section:
             assert re.search(r"would\s+change\s+it", section), section.partition("\n")[0]
 

@@ -91,10 +91,9 @@ worker that dies takes its chain along. Here each run is written to the slot log
 of and each step is recorded, which is what the difference pays for. What would change it: steps of
 one run that are told together instead of one by one.""",
     "schedules-beside-peers": """\
-Ours asks cronsim, so it cannot be ahead of it. It also looks the time zone up, holds the expression
-to five fields and puts what it finds into UTC. And it asks by the clock of a named zone, also where
-that is UTC; alone, cronsim is given Python's own UTC, which it knows to have no changes of clocks.
-What would change it: giving it that one for schedules in UTC.""",
+Ours asks cronsim, so it cannot be ahead of it: it also looks the time zone up, holds the expression
+to five fields, and puts what it finds into UTC. What would change it: expressions that are read
+once and kept, as a table of minutes; or a zone that is not looked up.""",
 }
 """Where a figure is behind what stands beside it or its aim: why, and what would change it."""
 

@@ -6,6 +6,8 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
+import pytest
+
 from contracts.envelope import Envelope, Wire
 from contracts.message import Kind, Message, Service
 from contracts.platform import CommandRefusedV1
@@ -13,7 +15,7 @@ from libs.slotlog.decider import Decision
 from libs.slotlog.lanes import Bounds
 from libs.slotlog.log import Record, SlotLog, Taken, UnknownOutcomeError, Written
 from libs.slotlog.memory import MemorySlotLog
-from libs.slotlog.writer import Writer
+from libs.slotlog.writer import LARGE, Writer
 from tests.libs.slotlog.toy import LIMIT, TENANT, Counter, ask
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -79,6 +81,34 @@ async def test_a_snapshot_spares_the_log() -> None:
     another = writer(log)
     assert await another.state("acme") == 4
     assert key(await deliver(another, 2)) == key(await deliver(one, 2))
+
+
+class Bulky(Counter):
+    """Its state is of so many bytes when it is written."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self._size = size
+
+    def dump_state(self, state: int) -> bytes:
+        return super().dump_state(state).ljust(self._size)
+
+
+@pytest.mark.parametrize(
+    ("size", "kept"),
+    [(0, [1, 2, 3, 4, 5]), (LARGE // 2, [1, 2, 3, 4, 5]), (LARGE, [1, 3, 5]), (9 * LARGE, [1, 5])],
+)
+async def test_snapshots_of_large_states_are_further_apart(size: int, kept: list[int]) -> None:
+    """Once it is known how large they are; what is replayed stays bounded."""
+    log, slots = MemorySlotLog(), set()
+    bounds = Bounds(snapshot_every=1)
+    one = Writer(log, Bulky(size), service=Service.SCHEDULER, bounds=bounds)
+    for number in range(LIMIT):
+        await deliver(one, number)
+        await asyncio.gather(*one._snapshots)
+        slots.add((await log.latest_snapshot("scheduler/acme") or (0, b""))[0])
+    assert sorted(slots) == kept
+    await one.close()
 
 
 async def test_idle_streams_are_forgotten() -> None:
