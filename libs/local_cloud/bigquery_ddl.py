@@ -25,6 +25,8 @@ from libs.local_cloud.bigquery_mending import replace
 from libs.local_cloud.bigquery_tables import TableName
 
 _ALTERS = re.compile(r"\s*ALTER\s+TABLE\b", re.IGNORECASE)
+_TEACHES = re.compile(r"\b(CREATE|ALTER|DROP)\b", re.IGNORECASE)
+_SYNCS = "sync_created_schema", "sync_created_table", "sync_created_view", "sync_dropped_object"
 _WIDTH = BIGNUMERIC.removeprefix("DECIMAL")
 _SAME = {"INTEGER": "INT64", "FLOAT": "FLOAT64", "BIGDECIMAL": "BIGNUMERIC", "DECIMAL": "NUMERIC"}
 _WIDER = {
@@ -52,6 +54,18 @@ def mend() -> None:
     for module in (executor, interpreter):
         replace(module, "sync_created_table", sync_all)
         replace(module, "rewrite_and_translate_statement", translated)
+        for name in _SYNCS:
+            replace(module, name, _if_it_teaches(vars(module)[name]))
+
+
+def _if_it_teaches(sync: Any) -> Any:
+    """To look closely at a statement takes longer than to run a small one."""
+
+    def look(sql: str, project: str, ctx: Any) -> None:
+        if _TEACHES.search(sql):
+            sync(sql, project, ctx)
+
+    return look
 
 
 def learn(sql: str, project: str, ctx: Any) -> None:

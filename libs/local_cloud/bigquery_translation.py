@@ -12,6 +12,7 @@ import sqlglot
 from bqemulator.jobs import executor
 from bqemulator.scripting import interpreter
 from bqemulator.sql.translator import SQLTranslator
+from sqlglot.expressions.core import POSITION_META_KEYS
 
 from libs.local_cloud.bigquery_mending import replace
 
@@ -30,7 +31,13 @@ def _parse_once() -> None:
 
     @lru_cache(KEPT_TREES)
     def parsed(sql: str) -> Any:
-        return parse(sql, read="bigquery")
+        tree = parse(sql, read="bigquery")
+        for node in tree.walk():
+            kept = {
+                name: value for name, value in node.meta.items() if name not in POSITION_META_KEYS
+            }
+            node._meta = kept or None  # noqa: SLF001  to copy these takes longer than all else
+        return tree
 
     def parse_one(sql: str, read: Any = None, **options: Any) -> Any:
         known = read == "bigquery" and not options
