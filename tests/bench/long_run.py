@@ -21,7 +21,7 @@ import aiohttp
 from deploy.local.up import SERVICES
 from tests.bench.bench_executor import chain, onboard, save
 from tests.bench.figures import Curve, Figure, Findings, percentiles
-from tests.bench.processes import MIB, resident
+from tests.bench.processes import MIB, cpu_seconds, resident
 from tests.stack import Stack
 
 TENANTS = ("long_0", "long_1")
@@ -29,6 +29,7 @@ PIPELINE = "one"
 CLIENTS = 24
 WINDOWS = 20
 UNHEARD_SECONDS = 0.1
+WHOSE = ("the services", False), ("the emulators", True)
 MOST_GROWN = 0.05
 """Of a service's memory, over the second half: more is growth and not noise."""
 SLOWEST = 0.75
@@ -43,6 +44,8 @@ class Window:
     seconds: float
     latencies: list[float]
     resident: dict[str, float]
+    cpu: dict[str, float]
+    """Milliseconds of a processor that each process of the platform took for a run."""
 
 
 @dataclass(slots=True)
@@ -55,6 +58,7 @@ class LongRun:
     async def go(self, runs: int) -> None:
         each = runs // WINDOWS
         for number in range(WINDOWS):
+            before = self._cpu()
             started = time.perf_counter()
             left = iter(range(each))
             latencies: list[float] = []
@@ -65,9 +69,16 @@ class LongRun:
             done = (number + 1) * each
             pids = self.stack.pids()
             held = {name: resident(pids[name]) / MIB for name in SERVICES}
-            self.windows.append(Window(done, seconds, latencies, held))
+            cpu = {name: (at - before[name]) * 1000 / each for name, at in self._cpu().items()}
+            self.windows.append(Window(done, seconds, latencies, held, cpu))
             sys.stdout.write(f"{done:>8,} runs  {self._told()}\n")
             sys.stdout.flush()
+
+    def _cpu(self) -> dict[str, float]:
+        pids = self.stack.pids()
+        services = {name: pids[name] for name in SERVICES}
+        emulators = {f"local {name}": pid for name, pid in self.stack.emulators().items()}
+        return {name: cpu_seconds(pid) for name, pid in (services | emulators).items()}
 
     def _told(self) -> str:
         last = self.windows[-1]
@@ -140,6 +151,7 @@ def findings(windows: list[Window]) -> Findings:
             aim=SLOWEST,
             more_is_better=False,
         ),
+        *(_late(windows, whose, local=local) for whose, local in WHOSE),
     ]
     for name in SERVICES:
         grown = max(0.0, growth(windows, name) * 100)
@@ -156,12 +168,32 @@ def findings(windows: list[Window]) -> Findings:
         for what, of in (("P50", median), ("P95", lambda found: percentiles(found)["P95"]))
     ]
     curves += [
+        Curve(f"Processor of {whose} for a run", "runs before", "ms", _summed(windows, local=local))
+        for whose, local in WHOSE
+    ]
+    curves += [
         Curve(
             f"Memory of {name}", "runs before", "MiB", [(w.runs, w.resident[name]) for w in windows]
         )
         for name in SERVICES
     ]
     return Findings("long run", figures, curves)
+
+
+def _late(windows: list[Window], whose: str, *, local: bool) -> Figure:
+    half = len(windows) // 2
+    early, late = (
+        [ms for _, ms in _summed(w, local=local)] for w in (windows[:half], windows[half:])
+    )
+    what = f"processor of {whose} for a run, over the second half"
+    return Figure(what, "ms", late, "the first", early, more_is_better=False)
+
+
+def _summed(windows: list[Window], *, local: bool) -> list[tuple[float, float]]:
+    return [
+        (one.runs, sum(ms for name, ms in one.cpu.items() if name.startswith("local ") is local))
+        for one in windows
+    ]
 
 
 async def run(stack: Stack, runs: int) -> LongRun:

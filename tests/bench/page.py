@@ -78,8 +78,14 @@ and is written to the slot log; the emulators are processes of Python on the sam
 the figures above say whose the processor time is. What would change it: more cores, or Google's
 own.""",
     "a mixed load": """\
-What is listed comes from the local BigQuery, which answers one question after another, beside
-the jobs of runs. What would change it: Google's own, or fewer runs at a time on two cores.""",
+Lists come from the local BigQuery, a process of Python on the same two cores, and wait there beside
+the jobs and the audit rows of the runs that are started meanwhile. What is answered from memory,
+and what is decided, does not wait for it. What would change it: Google's own BigQuery, or more
+cores.""",
+    "long run": """\
+The emulators keep each row, slot and message of all these runs, on the same two cores and disk; how
+much of what grows is theirs the curves of processor time tell, where a run has them. What would
+change it: Google's own services, which are not on these cores.""",
     "loading-beside-peers": """\
 DuckDB casts and writes, in any order. Ours keeps the rows in theirs, looks for quotes that would
 swallow rows and for lines that are short of values, tells the line of whatever does not fit, and
