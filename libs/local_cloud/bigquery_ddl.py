@@ -51,11 +51,11 @@ def mend() -> None:
         found: str = await translate(sql, project_id=project_id, ctx=ctx, **given)
         return found
 
+    syncs = {name: vars(executor)[name] for name in _SYNCS} | {"sync_created_table": sync_all}
     for module in (executor, interpreter):
-        replace(module, "sync_created_table", sync_all)
         replace(module, "rewrite_and_translate_statement", translated)
-        for name in _SYNCS:
-            replace(module, name, _if_it_teaches(vars(module)[name]))
+        for name, notice in syncs.items():
+            replace(module, name, _if_it_teaches(notice))
 
 
 def _if_it_teaches(sync: Any) -> Any:

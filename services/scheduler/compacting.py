@@ -33,4 +33,4 @@ def _kept(ledger: Ledger) -> Iterator[BaseModel]:
         yield from (planned, planned.schedule)
     for revisions in ledger.history.values():
         yield from revisions
-    yield from ledger.ended.plain().values()
+    yield from ledger.ended.values()

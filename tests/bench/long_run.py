@@ -19,9 +19,9 @@ from typing import Any
 import aiohttp
 
 from deploy.local.up import SERVICES
-from tests.bench.bench_executor import chain, onboard, save
+from tests.bench.bench_executor import chain, onboard, save, spent_by
 from tests.bench.figures import Curve, Figure, Findings, percentiles
-from tests.bench.processes import MIB, cpu_seconds, resident
+from tests.bench.processes import MIB, resident
 from tests.stack import Stack
 
 TENANTS = ("long_0", "long_1")
@@ -29,7 +29,6 @@ PIPELINE = "one"
 CLIENTS = 24
 WINDOWS = 20
 UNHEARD_SECONDS = 0.1
-WHOSE = ("the services", False), ("the emulators", True)
 MOST_GROWN = 0.05
 """Of a service's memory, over the second half: more is growth and not noise."""
 SLOWEST = 0.75
@@ -45,7 +44,7 @@ class Window:
     latencies: list[float]
     resident: dict[str, float]
     cpu: dict[str, float]
-    """Milliseconds of a processor that each process of the platform took for a run."""
+    """Milliseconds of a processor that a run took, by whose they were."""
 
 
 @dataclass(slots=True)
@@ -58,7 +57,7 @@ class LongRun:
     async def go(self, runs: int) -> None:
         each = runs // WINDOWS
         for number in range(WINDOWS):
-            before = self._cpu()
+            before = spent_by(self.stack)
             started = time.perf_counter()
             left = iter(range(each))
             latencies: list[float] = []
@@ -69,16 +68,11 @@ class LongRun:
             done = (number + 1) * each
             pids = self.stack.pids()
             held = {name: resident(pids[name]) / MIB for name in SERVICES}
-            cpu = {name: (at - before[name]) * 1000 / each for name, at in self._cpu().items()}
+            spent = spent_by(self.stack).items()
+            cpu = {whose: (at - before[whose]) * 1000 / each for whose, at in spent}
             self.windows.append(Window(done, seconds, latencies, held, cpu))
             sys.stdout.write(f"{done:>8,} runs  {self._told()}\n")
             sys.stdout.flush()
-
-    def _cpu(self) -> dict[str, float]:
-        pids = self.stack.pids()
-        services = {name: pids[name] for name in SERVICES}
-        emulators = {f"local {name}": pid for name, pid in self.stack.emulators().items()}
-        return {name: cpu_seconds(pid) for name, pid in (services | emulators).items()}
 
     def _told(self) -> str:
         last = self.windows[-1]
@@ -151,7 +145,7 @@ def findings(windows: list[Window]) -> Findings:
             aim=SLOWEST,
             more_is_better=False,
         ),
-        *(_late(windows, whose, local=local) for whose, local in WHOSE),
+        *(_late(windows, whose) for whose in last.cpu),
     ]
     for name in SERVICES:
         grown = max(0.0, growth(windows, name) * 100)
@@ -168,8 +162,13 @@ def findings(windows: list[Window]) -> Findings:
         for what, of in (("P50", median), ("P95", lambda found: percentiles(found)["P95"]))
     ]
     curves += [
-        Curve(f"Processor of {whose} for a run", "runs before", "ms", _summed(windows, local=local))
-        for whose, local in WHOSE
+        Curve(
+            f"Processor of {whose} for a run",
+            "runs before",
+            "ms",
+            [(one.runs, one.cpu[whose]) for one in windows],
+        )
+        for whose in last.cpu
     ]
     curves += [
         Curve(
@@ -180,20 +179,10 @@ def findings(windows: list[Window]) -> Findings:
     return Findings("long run", figures, curves)
 
 
-def _late(windows: list[Window], whose: str, *, local: bool) -> Figure:
-    half = len(windows) // 2
-    early, late = (
-        [ms for _, ms in _summed(w, local=local)] for w in (windows[:half], windows[half:])
-    )
+def _late(windows: list[Window], whose: str) -> Figure:
+    half, took = len(windows) // 2, [one.cpu[whose] for one in windows]
     what = f"processor of {whose} for a run, over the second half"
-    return Figure(what, "ms", late, "the first", early, more_is_better=False)
-
-
-def _summed(windows: list[Window], *, local: bool) -> list[tuple[float, float]]:
-    return [
-        (one.runs, sum(ms for name, ms in one.cpu.items() if name.startswith("local ") is local))
-        for one in windows
-    ]
+    return Figure(what, "ms", took[half:], "the first", took[:half], more_is_better=False)
 
 
 async def run(stack: Stack, runs: int) -> LongRun:

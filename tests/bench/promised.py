@@ -110,7 +110,7 @@ class Load:
     def rounds(self, answered: str = "") -> Sequence[Sequence[float]]:
         """How long requests took that are answered so, in each part of the time."""
         return [
-            [ms for at, kind, ms in self.took if at == part and answered in kind.answered]
+            [ms for at, kind, ms in self.took if at == part and answered in {"", kind.answered}]
             for part in range(ROUNDS)
         ]
 

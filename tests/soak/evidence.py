@@ -13,6 +13,7 @@ from uuid import uuid4
 import aiohttp
 
 from contracts.envelope import Envelope, Wire
+from contracts.examples import example_part
 from contracts.identifiers import ConfigId, TenantId
 from contracts.message import Kind, Message, Service
 from contracts.pipelines import SaveConfigV1
@@ -191,16 +192,14 @@ def _provisioned() -> Message:
 
 
 def _known() -> Message:
-    return TenantOnboardedV1(
-        tenant_id=TENANT,
-        company_name="Acme",
-        admin_email="a@b.c",
-        plan="STARTER",
-        limits=LimitsPart(daily=2, monthly=20, concurrent=1),
-        datasets=(TENANT,),
-        created_at=CALM,
-        requested_by="test",
-    )
+    update = {
+        "tenant_id": TENANT,
+        "limits": LimitsPart(daily=2, monthly=20, concurrent=1),
+        "datasets": (TENANT,),
+        "created_at": CALM,
+    }
+    known: Message = example_part(TenantOnboardedV1).model_copy(update=update)
+    return known
 
 
 def _saved() -> Message:

@@ -166,7 +166,7 @@ def _end_stale(work: Working) -> None:
 def _forget(state: Ledger, now: datetime, rules: Rules) -> Outcome:
     before = now - timedelta(days=rules.keep_days)
     times = [
-        *(run.at for run in state.ended.plain().values()),
+        *(run.at for run in state.ended.values()),
         *(one.about.ended_at for one in state.backfills.values()),
         *(history[-1].deleted_at for history in state.history.values()),
     ]

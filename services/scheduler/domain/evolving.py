@@ -228,7 +228,7 @@ def _forgotten(state: Ledger, fact: facts.Forgotten) -> Changes:
     }
     return {
         "ended": PagedDict(
-            {k: v for k, v in state.ended.plain().items() if v.at is None or v.at >= fact.before}
+            {k: v for k, v in state.ended.items() if v.at is None or v.at >= fact.before}
         ),
         "backfills": {
             k: v

@@ -1,6 +1,6 @@
 """A mapping that is never changed, only followed by another, which shares nearly all of it."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import ItemsView, Iterator, Mapping, ValuesView
 from itertools import chain
 from typing import Any, TypeVar, get_args
 
@@ -53,6 +53,12 @@ class PagedDict(Mapping[K, V]):
 
     def __len__(self) -> int:
         return sum(map(len, self._pages))
+
+    def values(self) -> ValuesView[V]:
+        return self.plain().values()
+
+    def items(self) -> ItemsView[K, V]:
+        return self.plain().items()
 
     def __repr__(self) -> str:
         return f"PagedDict({self.plain()})"

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from tests.bench.bench_executor import (
     HEAVY_STEPS,
+    OF_THE_WORK,
     STEPS,
     TENANT,
     bare,
@@ -23,7 +24,6 @@ ROUNDS = 5
 LIGHT = f"{STEPS} light steps one after another"
 SLOW = f"{HEAVY_STEPS} heavy steps"
 OVER_PREFECT, OVER_CALLED, OVER_AIRFLOW, OVER_CELERY = 35, 7, 250, 0.5
-OF_THE_WORK = 1 / 1.05
 
 
 def measured(folder: Path) -> Findings:
