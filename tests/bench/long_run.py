@@ -2,15 +2,20 @@
 
     python -m tests.bench.long_run [--runs 100000]
 
-Few tenants, so that what a ledger remembers of ended runs is soon as much as it may be. The
-exit status says whether a service's memory still grew in the second half, or a run was lost.
+Few tenants, so that what a ledger remembers of ended runs is soon as much as it may be. Its clients
+keep every core busy, so a run takes as long as the machine makes it: after each window a bare
+computation on all cores at once says how quick that is just then, and runs are held against it. The
+exit status says whether a service's memory still grew in the second half, whether runs took longer
+in the last quarter than in the first, or whether one was lost.
 """
 
 import argparse
 import asyncio
+import os
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import linear_regression, median
@@ -19,7 +24,7 @@ from typing import Any
 import aiohttp
 
 from deploy.local.up import SERVICES
-from tests.bench.bench_executor import chain, onboard, save, spent_by
+from tests.bench.bench_executor import bare, chain, onboard, save, spent_by
 from tests.bench.figures import Curve, Figure, Findings, percentiles
 from tests.bench.processes import MIB, resident
 from tests.stack import Stack
@@ -27,7 +32,9 @@ from tests.stack import Stack
 TENANTS = ("long_0", "long_1")
 PIPELINE = "one"
 CLIENTS = 24
-WINDOWS = 20
+WINDOWS, QUARTER = 20, 5
+YARDSTICK = 2
+"""Calls of fib(33): a second or so."""
 UNHEARD_SECONDS = 0.1
 MOST_GROWN = 0.05
 """Of a service's memory, over the second half: more is growth and not noise."""
@@ -45,6 +52,12 @@ class Window:
     resident: dict[str, float]
     cpu: dict[str, float]
     """Milliseconds of a processor that a run took, by whose they were."""
+    bare: float
+    """Milliseconds that the machine needed for the yardstick, when they had ended."""
+
+    @property
+    def relative(self) -> float:
+        return median(self.latencies) / self.bare
 
 
 @dataclass(slots=True)
@@ -70,7 +83,8 @@ class LongRun:
             held = {name: resident(pids[name]) / MIB for name in SERVICES}
             spent = spent_by(self.stack).items()
             cpu = {whose: (at - before[whose]) * 1000 / each for whose, at in spent}
-            self.windows.append(Window(done, seconds, latencies, held, cpu))
+            pace = await asyncio.to_thread(yardstick)
+            self.windows.append(Window(done, seconds, latencies, held, cpu, pace))
             sys.stdout.write(f"{done:>8,} runs  {self._told()}\n")
             sys.stdout.flush()
 
@@ -78,7 +92,8 @@ class LongRun:
         last = self.windows[-1]
         memory = ", ".join(f"{name} {mib:.0f}" for name, mib in last.resident.items())
         rate = len(last.latencies) / last.seconds
-        return f"{rate:5.1f} /s  P50 {median(last.latencies):4.0f} ms  MiB: {memory}"
+        p50 = f"{median(last.latencies):4.0f} ms, bare {last.bare:4.0f}"
+        return f"{rate:5.1f} /s  P50 {p50}  MiB: {memory}"
 
     async def _client(self, tenant: str, left: Any, latencies: list[float]) -> None:
         for _ in left:
@@ -119,6 +134,13 @@ class LongRun:
             return 0, {}
 
 
+def yardstick() -> float:
+    """On all cores at once, as they are busy with runs otherwise."""
+    cores = len(os.sched_getaffinity(0))
+    with ThreadPoolExecutor(cores) as each:
+        return median(each.map(bare, [YARDSTICK] * cores))
+
+
 def growth(windows: list[Window], name: str) -> float:
     """By how much of itself a service's memory grew over the second half, as a line through it."""
     half = windows[len(windows) // 2 :]
@@ -128,8 +150,8 @@ def growth(windows: list[Window], name: str) -> float:
 
 
 def findings(windows: list[Window]) -> Findings:
-    first, last = windows[1], windows[-1]
-    runs = last.runs
+    first, last = windows[1 : 1 + QUARTER], windows[-QUARTER:]
+    runs, asked = windows[-1].runs, f"POST to COMPLETED, {CLIENTS} clients, P50"
     figures = [
         Figure(
             f"{runs:,} runs of one light step",
@@ -137,15 +159,23 @@ def findings(windows: list[Window]) -> Findings:
             [len(one.latencies) / one.seconds for one in windows],
         ),
         Figure(
-            f"POST to COMPLETED, {CLIENTS} clients: the last window",
-            "ms",
-            [median(last.latencies)],
-            "the second",
-            [median(first.latencies)],
+            f"{asked}, over that of {YARDSTICK} bare fib(33): the last quarter",
+            "times",
+            [one.relative for one in last],
+            "the first",
+            [one.relative for one in first],
             aim=SLOWEST,
             more_is_better=False,
         ),
-        *(_late(windows, whose) for whose in last.cpu),
+        Figure(
+            f"{asked}: the last quarter",
+            "ms",
+            [median(one.latencies) for one in last],
+            "the first",
+            [median(one.latencies) for one in first],
+            more_is_better=False,
+        ),
+        *(_late(windows, whose) for whose in windows[-1].cpu),
     ]
     for name in SERVICES:
         grown = max(0.0, growth(windows, name) * 100)
@@ -163,12 +193,20 @@ def findings(windows: list[Window]) -> Findings:
     ]
     curves += [
         Curve(
+            f"{YARDSTICK} bare fib(33) on each core, meanwhile",
+            "runs before",
+            "ms",
+            [(one.runs, one.bare) for one in windows],
+        )
+    ]
+    curves += [
+        Curve(
             f"Processor of {whose} for a run",
             "runs before",
             "ms",
             [(one.runs, one.cpu[whose]) for one in windows],
         )
-        for whose in last.cpu
+        for whose in windows[-1].cpu
     ]
     curves += [
         Curve(
