@@ -282,7 +282,7 @@ SABOTAGES = (
         "    if lease is None:\n"
         "        return NOTHING\n"
         "    fact = LeaseExtended(run_id=event.run_id, until=lease_until(now, rules))\n",
-        "tests/scheduler/test_model.py",
+        "tests/scheduler/test_ledger.py",
     ),
     Sabotage(
         "a cancelled run that is silent is requested again",

@@ -160,6 +160,20 @@ def test_a_heartbeat_keeps_the_attempt() -> None:
         assert platform.look() == []
 
 
+def test_a_heartbeat_of_an_attempt_that_was_given_up_keeps_none() -> None:
+    platform = Platform()
+    platform.tell(submit(0))
+    platform.now += timedelta(seconds=61)
+    assert kinds(platform.look()) == ["run.requested.v1"]
+    platform.now += timedelta(seconds=50)
+    late = AttemptHeartbeatV1(tenant_id=TENANT, run_id=run_id(0), attempt=1)
+    assert platform.tell(late) == []
+    platform.now += timedelta(seconds=11)
+    (again,) = platform.look()
+    assert isinstance(again, RunRequestedV1)
+    assert again.reason == "attempt 2 was silent for 60 s"
+
+
 def test_a_run_the_platform_keeps_losing_fails_and_is_refunded() -> None:
     platform = Platform()
     platform.tell(submit(0))
