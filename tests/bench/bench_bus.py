@@ -1,10 +1,12 @@
-"""Our bus beside Google's high-level client, on the same emulator in the same run.
+"""Our bus beside Google's clients and beside bare stubs, on the same emulator in the same run.
 
     python -m tests.bench.bench_bus [--messages 20000] [--rounds 3]
 
 CPU is this process's own, all its threads, until the last acknowledgement has gone;
-the emulator's share is left out. Ours runs on uvloop, as the services do. "handle"
-is the whole bus over the same subscription: envelope, model, middleware, handler.
+the emulator's share is left out. Ours runs on uvloop, as the services do, and so does
+what it can hardly go below: the generated client and the bare stub, which are no aim.
+"A command through the whole bus" is all of it over such a subscription: envelope,
+model, middleware, handler.
 """
 
 import argparse
@@ -13,7 +15,8 @@ import os
 import statistics
 import threading
 import time
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -33,13 +36,23 @@ from libs.bus.router import Router
 from libs.bus.service import Bus, BusOptions
 from libs.bus.transport import FlowControl, Verdict
 from libs.testing.processes import emulator
+from tests.bench import floors
 from tests.bench.figures import Figure, Findings
 from tests.bench.profiling import profiled
 
 PROJECT = "bench"
-Rounds = list[dict[str, tuple[float, float]]]
+Found = dict[str, tuple[float, float]]
+Rounds = list[Found]
 BODY = b"x" * 1024
 HOP_MS = 5.0
+AIMS = {"publish": 4.0, "consume": 5.0}
+OURS, HIGH_LEVEL = "ours", "Google's high-level client"
+FLOORS = {
+    f"the generated client, batches of {floors.BATCH}": floors.generated,
+    f"a bare stub, batches of {floors.BATCH}": floors.bare,
+}
+ALONE, ALONE_OF = "a bare stub, one message a call", 10
+"""One message of so many is published by a call of its own: calls take long."""
 
 
 def main() -> None:
@@ -47,25 +60,30 @@ def main() -> None:
     parser.add_argument("--messages", type=int, default=20_000)
     parser.add_argument("--rounds", type=int, default=3)
     chosen = parser.parse_args()
-    ours, theirs, handled = [], [], []
+    found: dict[str, Rounds] = defaultdict(list)
+    handled = []
     with emulator("pubsub") as running:
         os.environ["PUBSUB_EMULATOR_HOST"] = f"127.0.0.1:{running.ports['grpc']}"
         for _ in range(chosen.rounds):
-            theirs.append(high_level(chosen.messages))
+            found[HIGH_LEVEL].append(high_level(chosen.messages))
             with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-                ours.append(runner.run(our_bus(chosen.messages)))
+                found[OURS].append(runner.run(our_bus(chosen.messages)))
                 handled.append(runner.run(whole_bus(chosen.messages))[1])
+                for name, client in FLOORS.items():
+                    found[name].append(runner.run(floor(client, chosen.messages)))
+                found[ALONE].append(runner.run(one_a_call(chosen.messages // ALONE_OF)))
         with (
             asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
             profiled("a command through the whole bus") as profiles,
         ):
             runner.run(whole_bus(chosen.messages))
     figures = [
-        figure(f"{name}: {what}", unit, (ours, theirs), (name, index))
-        for name in ("publish", "consume")
+        one
+        for name in AIMS
         for what, unit, index in (("messages a second", "/s", 0), ("client CPU", "µs", 1))
+        for one in beside_each(f"{name}: {what}", unit, found, (name, index))
     ]
-    hop = figure("one hop, publish to handler, P50", "ms", (ours, theirs), ("hop", 0))
+    hop = figure("one hop, publish to handler, P50", "ms", found, HIGH_LEVEL, ("hop", 0))
     figures += [hop, Figure("… by itself", "ms", hop.rounds, aim=HOP_MS, more_is_better=False)]
     figures.append(Figure("a command through the whole bus", "µs", handled, more_is_better=False))
     Findings("bus", figures, profiles=profiles).keep()
@@ -73,18 +91,21 @@ def main() -> None:
         print(one)
 
 
-def figure(name: str, unit: str, of: tuple[Rounds, Rounds], at: tuple[str, int]) -> Figure:
-    ours, theirs = ([found[at[0]][at[1]] for found in rounds] for rounds in of)
-    aims = {"publish": 4.0, "consume": 5.0}
-    return Figure(
-        name,
-        unit,
-        ours,
-        "Google's high-level client",
-        theirs,
-        aim=aims.get(at[0]) if unit == "/s" else None,
-        more_is_better=unit == "/s",
-    )
+def beside_each(
+    name: str, unit: str, found: Mapping[str, Rounds], at: tuple[str, int]
+) -> Iterator[Figure]:
+    yield figure(name, unit, found, HIGH_LEVEL, at)
+    for other in (*FLOORS, ALONE):
+        if at[0] in found[other][0]:
+            yield figure(f"… beside {other}", unit, found, other, at)
+
+
+def figure(
+    name: str, unit: str, found: Mapping[str, Rounds], other: str, at: tuple[str, int]
+) -> Figure:
+    ours, theirs = ([one[at[0]][at[1]] for one in found[whose]] for whose in (OURS, other))
+    aim = AIMS.get(at[0]) if (unit, other) == ("/s", HIGH_LEVEL) else None
+    return Figure(name, unit, ours, other, theirs, aim=aim, more_is_better=unit == "/s")
 
 
 def topic_with_subscription() -> tuple[str, str]:
@@ -113,7 +134,7 @@ class Meter:
         return self._count / self._wall, cpu / self._count * 1e6
 
 
-def high_level(count: int) -> dict[str, tuple[float, float]]:
+def high_level(count: int) -> Found:
     name, topic = topic_with_subscription()
     publisher, subscriber = PublisherClient(), SubscriberClient()
     meter = Meter(count)
@@ -158,7 +179,7 @@ def wait_until(check: Callable[[], bool]) -> None:
         time.sleep(0.0002)
 
 
-async def our_bus(count: int) -> dict[str, tuple[float, float]]:
+async def our_bus(count: int) -> Found:
     name, _ = topic_with_subscription()
     where = os.environ["PUBSUB_EMULATOR_HOST"]
     transport = PubSubTransport(PubSubSettings(project_id=PROJECT, emulator_host=where))
@@ -218,6 +239,28 @@ async def whole_bus(count: int) -> tuple[float, float]:
     meter.stop()
     await bus.drain(1)
     return meter.read()
+
+
+async def floor(client: Callable[[], floors.Opened], count: int) -> Found:
+    name, topic = topic_with_subscription()
+    async with client() as opened:
+        meter = Meter(count)
+        await floors.publish(opened, topic, [BODY] * count)
+        meter.stop()
+        published = meter.read()
+        meter = Meter(count)
+        path = f"projects/{PROJECT}/subscriptions/{name}"
+        await floors.consume(opened, path, count, meter.stop)
+        return {"publish": published, "consume": meter.read()}
+
+
+async def one_a_call(count: int) -> Found:
+    _, topic = topic_with_subscription()
+    async with floors.bare() as opened:
+        meter = Meter(count)
+        await floors.publish(opened, topic, [BODY] * count, batch=1)
+        meter.stop()
+        return {"publish": meter.read()}
 
 
 def command(number: int) -> Wire:

@@ -35,9 +35,10 @@ TAIL = """\
 WHY = {
     "bus": """\
 Messages a second are those of the local Pub/Sub, a process in Python on the same two cores, which
-both sides wait for; the processor time of the client says what ours costs beside Google's. What
-would change it: Pub/Sub itself, whose streams carry some 10 MB a second each, so that neither
-client would be the limit.""",
+all sides wait for; the processor time of the client says what ours costs beside Google's. The
+generated client and the bare stub are floors and no aim: they extend no leases, keep no order over
+a call that failed, and tell no publisher of its own message. What would change it: Pub/Sub itself,
+whose streams carry some 10 MB a second each, so that no client would be the limit.""",
     "gateway": """\
 `docs/decisions/0030-what-a-request-costs.md` says where each microsecond goes. Where a collector is
 configured, OpenTelemetry's own SDK takes some 80 µs to make, measure and encode a span. What would
