@@ -4,6 +4,7 @@ import asyncio
 import json
 import logging
 from collections.abc import AsyncIterator, Iterator
+from functools import partial
 from io import StringIO
 from typing import Any
 
@@ -191,6 +192,23 @@ def test_off_it_costs_nothing_not_even_a_name() -> None:
         assert trace.outgoing() == str(span)
     assert trace.outgoing() == ""
     otel.shutdown()
+
+
+def test_a_share_of_traces_is_exported_whole_and_the_durations_of_all(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("OTEL_TRACES_SAMPLER", "traceidratio")
+    monkeypatch.setenv("OTEL_TRACES_SAMPLER_ARG", "0.5")
+    collected = Collected()
+    for digit in ("1", "e"):  # what a trace's id ends with decides
+        first = trace.Trace(digit * 32, digit * 16)
+        for name, span in (("asked", first), ("handled", first.child())):
+            with otel.entered(partial(str.format, "{}-{}", name, digit), span):
+                pass
+    assert sorted(collected.spans()) == ["asked-1", "handled-1"]
+    assert collected.durations() == dict.fromkeys(
+        ["asked-1", "handled-1", "asked-e", "handled-e"], 1
+    )
 
 
 async def test_a_collector_gets_all_of_it_over_http() -> None:
