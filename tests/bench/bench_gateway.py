@@ -4,31 +4,30 @@ python -m tests.bench.bench_gateway [requests]
 
 The bus is scripted at its boundary, but for one gateway that publishes to the local Pub/Sub; all
 that stands in front of an endpoint is there, limits and the audit trail too, and each request has
-its log line. Beside it are two bare handlers of aiohttp: one that takes JSON and answers JSON, as
-an accepted run does, and one that looks at neither. All servers live in this process, on uvloop
+its log line. Beside it are the servers of `tests.bench.bare`. All live in this process, on uvloop
 and with the garbage collector as services have them, and take turns; the load comes from a process
-of its own, so that this one's processor time is the servers' alone. All answer a body of the same
-size.
+of its own, so that this one's processor time is the servers' alone.
 
-Once more with every request's span exported, and once with requests that arrive at a pace which
-all can keep: there it is how long an answer takes that counts, each timed from when it was due.
+Once more with every request's span exported, once with one in a hundred, and once with requests
+that arrive at a pace which all can keep: there it is how long an answer takes that counts, each
+timed from when it was due.
 """
 
 import asyncio
 import json
+import math
 import os
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Coroutine, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import TypeVar, cast
 from unittest.mock import patch
 
 import aiohttp
 import uvloop
-from aiohttp import web
 from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace import ReadableSpan
@@ -47,13 +46,12 @@ from libs.settings import GatewaySettings
 from libs.telemetry import logs, otel
 from libs.telemetry.exporting import Exporting
 from libs.testing.processes import emulator
-from libs.web.problem import Handler
-from libs.web.server import serve
 from services.gateway.app import in_front
 from services.gateway.cors import Cors
 from services.gateway.limits import Limits
 from services.gateway.trail import Trail
 from tests.api.threads import ExampleRequester
+from tests.bench.bare import aiohttp_post, constant, of_bytes, of_json
 from tests.bench.figures import Figure, Findings, percentiles
 from tests.bench.profiling import profiled
 from tests.gateway.edges import KEY, M, edge_on, once_for, serving
@@ -65,37 +63,19 @@ WARM_UP = 500
 """Requests that do not count: connections are opened, and modules loaded."""
 PACE, PACED_ROUNDS = 2_000, 5
 """Requests a second."""
+SAMPLED = 0.01
+SAMPLING = {"OTEL_TRACES_SAMPLER": "traceidratio", "OTEL_TRACES_SAMPLER_ARG": str(SAMPLED)}
 OF_JSON, PUBLISHED, WITH_SPANS, SLOWER = 0.5, 0.6, 0.45, 1 / 2.5
 PROJECT = "convergence-local"
 BODY = {"date": "2026-03-14", "trigger_by": "bench"}
-ANSWER = {
-    "run_id": "8e2fb646-676d-4208-b2ae-aaa13620acb2",
-    "pipeline_logging_id": "8e2fb646-676d-4208-b2ae-aaa13620acb2",
-    "tenant_id": "acme_cloud",
-    "pipeline_id": "ones",
-    "status": "RUNNING",
-    "retry_of": None,
-}
-BYTES = json.dumps(ANSWER).encode()
 KEY_VARIABLE = "BENCH_API_KEY"
+BARE = "bare aiohttp POST of JSON"
+BESIDE = {
+    BARE: lambda: aiohttp_post(of_json),
+    "bare aiohttp POST of bytes": lambda: aiohttp_post(of_bytes),
+    "a raw protocol's constant answer": constant,
+}
 T = TypeVar("T")
-
-
-async def of_bytes(request: web.Request) -> web.Response:
-    await request.read()
-    return web.Response(status=202, body=BYTES, content_type="application/json")
-
-
-async def of_json(request: web.Request) -> web.Response:
-    await request.json()
-    return web.json_response(ANSWER, status=202)
-
-
-async def bare(accept: Handler) -> tuple[str, Callable[[], Awaitable[None]]]:
-    app = web.Application()
-    app.router.add_post("/api/v1/pipelines/run/{config_id}", accept)
-    runner, port = await serve(app, host="127.0.0.1", port=0)
-    return f"http://127.0.0.1:{port}", runner.cleanup
 
 
 @asynccontextmanager
@@ -212,57 +192,60 @@ async def under_load(url: str, requests: int) -> tuple[float, list[float]]:
     return requests / (time.process_time() - began), took
 
 
-async def with_every_span(url: str, requests: int) -> float:
-    """The same, until the last of them is exported."""
+async def with_spans(url: str, requests: int, share: float = 1.0) -> float:
+    """The same, until the last span is exported: of all requests, or of those that are sampled."""
     exported = Encoded()
-    otel.start(Exporting("gateway", exported, InMemoryMetricReader()))
+    with patch.dict(os.environ, SAMPLING if share == SAMPLED else {}):
+        otel.start(Exporting("gateway", exported, InMemoryMetricReader()))
     began = time.process_time()
     await asked(url, requests)
     await asyncio.to_thread(otel.shutdown)
-    if exported.spans < requests:
+    spread = math.sqrt(requests * share * (1 - share))
+    if abs(exported.spans - requests * share) > 5 * spread:
         raise SystemExit(f"{exported.spans} spans of {requests} requests were exported")
     return requests / (time.process_time() - began)
 
 
 async def measure(requests: int) -> None:
-    servers = {accept: await bare(accept) for accept in (of_json, of_bytes)}
-    others: dict[Handler, str] = {accept: at for accept, (at, _) in servers.items()}
-    async with publishing() as publisher, gateway(publisher) as loud, gateway() as url:
+    async with (
+        AsyncExitStack() as bare,
+        publishing() as publisher,
+        gateway(publisher) as loud,
+        gateway() as url,
+    ):
+        others = {name: await bare.enter_async_context(server()) for name, server in BESIDE.items()}
         spare_what_stays()
         figures = await at_full_speed(url, loud, others, requests)
-        figures += await at_a_pace((url, loud, others[of_json]), requests)
+        figures += await at_a_pace((url, loud, others[BARE]), requests)
         with profiled("accepting a run") as profiles:
             await asked(loud, requests)
-    for _, stop in servers.values():
-        await stop()
     Findings("gateway", figures, profiles=profiles).keep()
     for figure in figures:
         print(figure)
 
 
-async def at_full_speed(
-    url: str, loud: str, others: dict[Handler, str], requests: int
-) -> list[Figure]:
-    beside: dict[Handler, list[float]] = {accept: [] for accept in others}
-    ours, published, with_spans, latencies = (list[float]() for _ in range(4))
+async def at_full_speed(url: str, loud: str, others: dict[str, str], requests: int) -> list[Figure]:
+    beside: dict[str, list[float]] = {name: [] for name in others}
+    ours, published, with_all, with_some, latencies = (list[float]() for _ in range(5))
     for at in (url, loud, *others.values()):
         await asked(at, WARM_UP)
     for _ in range(ROUNDS):
-        for accept, bare_url in others.items():
-            beside[accept].append((await under_load(bare_url, requests))[0])
+        for name, other in others.items():
+            beside[name].append((await under_load(other, requests))[0])
         rate, took = await under_load(url, requests)
         ours.append(rate)
         latencies += took
         published.append((await under_load(loud, requests))[0])
-        with_spans.append(await with_every_span(url, requests))
-    what, of_bare = "accept a run, of one core", "bare aiohttp POST of JSON"
+        with_all.append(await with_spans(url, requests))
+        with_some.append(await with_spans(url, requests, SAMPLED))
+    what, of_bare = "accept a run, of one core", beside.pop(BARE)
     told = f"{what}, its command and audit event published"
-    exported = f"{what}, every span exported"
     return [
-        Figure(what, "/s", ours, of_bare, beside[of_json], OF_JSON),
-        Figure(what, "/s", ours, "bare aiohttp POST of bytes", beside[of_bytes]),
-        Figure(told, "/s", published, of_bare, beside[of_json], PUBLISHED),
-        Figure(exported, "/s", with_spans, of_bare, beside[of_json], WITH_SPANS),
+        Figure(what, "/s", ours, BARE, of_bare, OF_JSON),
+        *(Figure(what, "/s", ours, name, rates) for name, rates in beside.items()),
+        Figure(told, "/s", published, BARE, of_bare, PUBLISHED),
+        Figure(f"{what}, every span exported", "/s", with_all, BARE, of_bare, WITH_SPANS),
+        Figure(f"{what}, {SAMPLED * 100:g} % of spans sampled", "/s", with_some, BARE, of_bare),
         *(
             Figure(f"accept a run, {AT_ONCE} at once, {name}", "ms", [value], more_is_better=False)
             for name, value in percentiles(latencies).items()

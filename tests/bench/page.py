@@ -41,9 +41,10 @@ a call that failed, and tell no publisher of its own message. What would change 
 whose streams carry some 10 MB a second each, so that no client would be the limit.""",
     "gateway": """\
 `docs/decisions/0030-what-a-request-costs.md` says where each microsecond goes. Where a collector is
-configured, OpenTelemetry's own SDK takes some 80 µs to make, measure and encode a span. What would
-change it: a server below aiohttp, commands that are not checked as their contracts say, and, of
-spans, exporting one in many.""",
+configured, OpenTelemetry's own SDK takes some 80 µs to make, measure and encode a span; where it
+samples, a span that is not exported is still measured. A raw protocol's constant answer is no aim:
+nothing that looks at requests comes near it. What would change it: a server below aiohttp, commands
+that are not checked as their contracts say, and, of spans, exporting one in many.""",
     "gateway-beside-peers": """\
 FastAPI and Starlette look a hashed key up, check the body, and answer. Ours does that and counts
 limits, looks for an earlier answer to the same request, makes a command and an audit event, and
