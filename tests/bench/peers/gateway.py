@@ -1,4 +1,4 @@
-"""A run accepted by our gateway, and by FastAPI and Starlette on uvicorn that publish nothing."""
+"""A run accepted by our gateway, and by FastAPI and Starlette, which publish nothing."""
 
 import json
 from contextlib import ExitStack
@@ -14,20 +14,25 @@ from tests.gateway.edges import KEY
 from tests.stack import free_port
 
 ROUNDS = 5
-PEERS = {"FastAPI on uvicorn": "by_fastapi", "Starlette on uvicorn": "by_starlette"}
 OVER_FASTAPI = 2.0
 AIMS = {"FastAPI on uvicorn": OVER_FASTAPI}
-SERVED = ("--loop", "uvloop", "--http", "httptools", "--no-access-log", "--log-level", "warning")
+UVICORN = ("uvicorn", "--loop", "uvloop", "--http", "httptools", "--no-access-log")
+GRANIAN = ("granian", "--loop", "uvloop", "--interface", "asgi", "--no-ws")
+PEERS = {
+    "FastAPI on uvicorn": (UVICORN, "by_fastapi"),
+    "Starlette on uvicorn": (UVICORN, "by_starlette"),
+    "Starlette on granian": (GRANIAN, "by_starlette"),
+}
 
 
 def measured(folder: Path) -> Findings:
     with ExitStack() as peers:
         urls = {}
-        for name, app in PEERS.items():
+        for name, ((server, *options), app) in PEERS.items():
             port = free_port()
-            argv = [tool("fastapi", "uvicorn"), f"http_servers:{app}", "--port", str(port)]
-            env = {"API_KEY": KEY.text}
-            peers.enter_context(running([*argv, *SERVED], env, folder / f"{app}.log"))
+            argv = [tool("fastapi", server), f"http_servers:{app}", "--port", str(port)]
+            argv += [*options, "--log-level", "warning"]
+            peers.enter_context(running(argv, {"API_KEY": KEY.text}, folder / f"{name}.log"))
             urls[name] = f"http://127.0.0.1:{port}"
             answered(f"{urls[name]}/cpu")
         return in_loop(_in_turns(urls))

@@ -1,4 +1,4 @@
-"""A run accepted by other frameworks: `uvicorn http_servers:by_fastapi`, or `:by_starlette`.
+"""A run accepted by other frameworks: `http_servers:by_fastapi` and `http_servers:by_starlette`.
 
 The key is hashed and looked up, the body checked, the answer written; nothing is published, kept
 or limited, and nothing is logged. `GET /cpu` says how much processor time the process has had.
