@@ -85,9 +85,10 @@ the jobs and the audit rows of the runs that are started meanwhile. What is answ
 and what is decided, does not wait for it. What would change it: Google's own BigQuery, or more
 cores.""",
     "long run": """\
-The emulators keep each row, slot and message of all these runs, on the same two cores and disk; how
-much of what grows is theirs the curves of processor time tell, where a run has them. What would
-change it: Google's own services, which are not on these cores.""",
+Twenty-four clients keep both cores busy, so a run takes as long as the machine makes it, and that
+varies: what is held is its time over that of a bare computation between the windows. The emulators
+keep each row, slot and message of all these runs, on the same cores and disk. What would change it:
+Google's own services, which are not on these cores.""",
     "loading-beside-peers": """\
 DuckDB casts and writes, in any order. Ours keeps the rows in theirs, looks for quotes that would
 swallow rows and for lines that are short of values, tells the line of whatever does not fit, and
