@@ -398,6 +398,17 @@ def test_tags_of_every_form_of_the_report_have_the_same_names(column: str, text:
     assert convert(frame)[0]["Tags"].to_list() == ['{"Team":"a\\"b","aws:createdBy":"root"}']
 
 
+@pytest.mark.parametrize("type_", [pl.Null(), pl.List(pl.Null)], ids=str)
+def test_labels_that_no_row_has_are_no_tags(type_: pl.DataType) -> None:
+    bill = load_ledger("gcp_billing")
+    frame = bill.frame(bill.lines)
+    labels = [name for name in frame.columns if name.endswith(("labels", "tags"))]
+    none = [pl.lit(None, dtype=type_).alias(name) for name in labels]
+    found, converter = convert(frame.with_columns(none), load_mapping("gcp_billing"))
+    assert found["Tags"].null_count() == found.height
+    assert converter.tally.conserved
+
+
 def test_numbers_in_a_map_keep_their_digits_and_null_is_no_map() -> None:
     texts = ["null", '{"a": 1.10, "b": 12345678901234567890123, "c": [1.0], "d": true}']
     frame = pl.concat([without_tags()] * 2).with_columns(resource_tags=pl.Series(texts))

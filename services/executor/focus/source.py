@@ -45,6 +45,8 @@ _NULLS: dict[str, pl.DataType] = {
     "pairs": pl.Null(),
     "list": pl.Null(),
 }
+_NO_PAIRS = (pl.Null(), pl.List(pl.Null))
+"""What lines of JSON make of a list that is empty in all of them."""
 HAS = "has_"
 _SOME = "^[^eE]*[1-9]"
 """An amount that is written, and not nothing."""
@@ -253,9 +255,10 @@ class Source:
                     yield objects.member(key, pl.when(value != "").then(value))
         elif part.pairs and part.pairs in self.found:
             column = self.found[part.pairs]
-            yield objects.members_of_pairs(
-                column, schema[column], part.key, part.within, part.prefixes
-            )
+            if schema[column] not in _NO_PAIRS:
+                yield objects.members_of_pairs(
+                    column, schema[column], part.key, part.within, part.prefixes
+                )
         elif part.json_text and part.json_text in self.found:
             yield objects.members_of_json(self.found[part.json_text], part.key)
         for key, name in part.columns.items():
