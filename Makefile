@@ -13,6 +13,7 @@ PEERS_OF_gateway := fastapi
 PEERS_OF_cron := cron
 OURS_IN_conversion := executor
 OURS_IN_packed := executor
+OURS_IN_flat := executor
 PEERS := $(sort $(foreach part,$(EVERY_PART),$(PEERS_OF_$(part))))
 VALIDATOR_PYTHON ?= python3.12
 SERVICES := gateway tenant scheduler executor audit_log
@@ -60,7 +61,7 @@ bench: $(VENV)/ready ## Measure hops, latency and throughput on this machine
 	@$(BIN)/python -m tests.bench.promised
 	@$(BIN)/python -m tests.bench.reading; held=$$?; $(BIN)/python -m tests.bench.page && exit $$held
 
-peers: $(foreach part,$(PARTS),$(patsubst %,$(VENV)/peers/%/ready,$(PEERS_OF_$(part)) $(OURS_IN_$(part)))) ## The same work by others, side by side (PARTS=conversion, ROWS, ROUNDS; redis-server)
+peers: $(foreach part,$(PARTS),$(patsubst %,$(VENV)/peers/%/ready,$(PEERS_OF_$(part)) $(OURS_IN_$(part)))) ## The same work by others, side by side (PARTS=conversion, PARTS=flat, ROWS, ROUNDS; redis-server)
 	@$(BIN)/python -m tests.bench.peers $(PARTS)
 	@$(BIN)/python -m tests.bench.page
 

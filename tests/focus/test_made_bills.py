@@ -6,9 +6,11 @@ import pytest
 
 from services.executor.focus.engine import Converter
 from services.executor.focus.mapping import load_mapping
+from services.executor.ingest import readers
 from services.executor.ingest.csv_reader import CsvOptions
 from services.executor.ingest.readers import open_reader
 from tests.bench.peers.conversion import PAIRS
+from tests.bench.peers.converting import convert
 from tests.bench.peers.made import CYCLE
 from tests.bench.peers.packed import GCP_LINES
 
@@ -26,3 +28,15 @@ def test_a_made_bill_is_conserved(name: str, tmp_path: Path) -> None:
     assert converter.tally.rows_in == 3 * CYCLE
     assert converter.tally.conserved
     assert converter.tally.rows_accounted
+
+
+async def test_a_made_bill_may_say_less_in_some_of_its_lines(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(readers, "JSON_BLOCK", 4096)
+    file = GCP_LINES.bill.make(tmp_path, rows=3 * CYCLE)
+    batches = open_reader(file, file.name, None, CsvOptions()).batches()
+    assert len({str(batch.schema) for batch in batches}) > 1
+    converter = await convert(GCP_LINES.mapping, file, tmp_path)
+    assert converter.tally.rows_in == 3 * CYCLE
+    assert converter.tally.conserved

@@ -5,7 +5,7 @@ image; starting Python is counted for both.
 """
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -86,8 +86,8 @@ def _beside(folder: Path, name: str, pair: Pair) -> tuple[list[Figure], list[Cur
     as_it_comes = [_run(folder, pair.theirs_as_it_comes, file)]
     size_mb = file.stat().st_size / 1e6
     file.unlink()
-    shorter = _of_rows(folder, pair, ROWS // SHORTER)
-    longer = _of_rows(folder, pair, ROWS * LONGER)
+    shorter = converted(folder, pair, pair.bill.make(folder, ROWS // SHORTER))
+    longer = converted(folder, pair, pair.bill.make(folder, ROWS * LONGER))
     peer, most = "focus-converter 1.0.0", max(took.peak_mb for took in ours)
     size = f"{name}, {ROWS:,} rows"
     figures = [
@@ -119,17 +119,20 @@ def _beside(folder: Path, name: str, pair: Pair) -> tuple[list[Figure], list[Cur
         ),
     ]
     sizes = {ROWS // SHORTER: [shorter], ROWS: ours, ROWS * LONGER: [longer]}
+    return figures, curves_of(name, sizes)
+
+
+def curves_of(name: str, sizes: Mapping[int, Sequence[Took]]) -> list[Curve]:
     rates = [(rows, median(rows / took.seconds for took in runs)) for rows, runs in sizes.items()]
     peaks = [(rows, median(_peak(runs))) for rows, runs in sizes.items()]
-    curves = [
+    return [
         Curve(f"{name}: converted", "rows", "rows/s", rates),
         Curve(f"{name}: memory", "rows", "MB", peaks),
     ]
-    return figures, curves
 
 
-def _of_rows(folder: Path, pair: Pair, rows: int) -> Took:
-    file = pair.bill.make(folder, rows)
+def converted(folder: Path, pair: Pair, file: Path) -> Took:
+    """By us; the file is deleted then."""
     took = _run(folder, pair.ours, file)
     file.unlink()
     return took

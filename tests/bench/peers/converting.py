@@ -26,7 +26,12 @@ async def convert(mapping: str, file: Path, folder: Path) -> Converter:
     reader = open_reader(file, file.name, None, CsvOptions())
     converter = Converter(load_mapping(mapping), schema_of(reader))
     async with PartWriter(KeptHere(folder), "focus", folder) as parts:
+        read: pl.Schema | None = None
         async for batch in each(reader.batches(converter.reads)):
+            if read is not None and batch.schema != read:
+                # Lines of JSON with fewer values: in a run they are a part of their own.
+                converter = Converter(load_mapping(mapping), batch.schema, converter.tally)
+            read = batch.schema
             await parts.add(await asyncio.to_thread(converter.convert, batch))
         await parts.finish()
     if not converter.tally.conserved or not converter.tally.rows_accounted:
