@@ -60,8 +60,8 @@ processor's time is reading, a third converting, and the rest writing and starti
 would change it: another core, as reading, converting and writing go on side by side, or fewer
 columns.""",
     "packed-bills": """\
-`zcat` and `wc` write nothing and look at no value. Of lines of JSON every number keeps all of its
-digits and every row may say something else than those before; so they are made into Python's
+`zcat`, `igzip` and `wc` write nothing and look at no value. Of lines of JSON every number keeps all
+of its digits and every row may say something else than those before; so they are made into Python's
 objects, and those into columns, in one thread. DuckDB guesses types from a sample, and what was
 written as a number becomes a float. What would change it: a decoder that fills columns at once and
 leaves numbers as they are written.""",

@@ -1,16 +1,17 @@
-"""A plain load: the same CSV into typed Parquet, by us, by DuckDB and by dlt."""
+"""A plain load: the same CSV into typed Parquet, by us, by DuckDB, by dlt and by pandas."""
 
 import json
 import sys
 from pathlib import Path
 
+from services.executor.ingest.contract import Declared
 from tests.bench.figures import Figure, Findings
 from tests.bench.peers.conversion import ROUNDS, ROWS, WARM_UP
 from tests.bench.peers.made import AWS
 from tests.bench.peers.peer import SCRIPTS, tool
 from tests.bench.peers.watching import in_turns
 
-TYPES = {
+TYPES: dict[str, Declared] = {
     "lineItem/UsageAmount": "decimal",
     "lineItem/UnblendedCost": "decimal",
     "lineItem/BlendedCost": "decimal",
@@ -23,11 +24,11 @@ TYPES = {
 
 def measured(folder: Path) -> Findings:
     types = json.dumps(TYPES)
-    python = tool("load")
     commands = {
         "us": [sys.executable, "-m", "tests.bench.peers.reading"],
-        "DuckDB": [python, str(SCRIPTS / "load_duckdb.py")],
-        "dlt": [python, str(SCRIPTS / "load_dlt.py")],
+        "DuckDB": [tool("load"), str(SCRIPTS / "load_duckdb.py")],
+        "dlt": [tool("load"), str(SCRIPTS / "load_dlt.py")],
+        "pandas in chunks": [tool("pandas"), str(SCRIPTS / "load_pandas.py")],
     }
     small, file = AWS.make(folder, WARM_UP), AWS.make(folder, ROWS)
     warm, turns = (
