@@ -58,6 +58,7 @@ bench: $(VENV)/ready ## Measure hops, latency and throughput on this machine
 	@$(BIN)/python -m tests.bench.bench_gateway
 	@$(BIN)/python -m tests.bench.run
 	@$(BIN)/python -m tests.bench.recording
+	@$(BIN)/python -m tests.bench.exactness
 	@$(BIN)/python -m tests.bench.promised
 	@$(BIN)/python -m tests.bench.reading; held=$$?; $(BIN)/python -m tests.bench.page && exit $$held
 

@@ -70,6 +70,11 @@ A row is a dictionary that is looked through for columns it must or may not have
 wrong is told by its name; rows that are tuples in the right order take a microsecond. Written
 events are held against what the slower of the two emulators does alone, with two cores to itself.
 What would change it: rows that are made as tuples, and a machine of more cores.""",
+    "exactness": """\
+Beside it stands what nobody is offered: a bill of which nothing is added up, so that nothing tells
+whether the result has all of it, and amounts that lose digits. What would change it: sums by less
+than day, account and commitment, which budgets and the other checks are made of; and decimals that
+are read while the text is split.""",
     "reading": """\
 A list by HTTP is its query, asked through Pub/Sub and answered through it, which nothing that asks
 BigQuery alone has to do. What would change it: lists from the memory of the gateway, which would

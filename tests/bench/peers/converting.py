@@ -15,6 +15,7 @@ import polars as pl
 from services.executor.focus.engine import Converter
 from services.executor.focus.errors import FocusError
 from services.executor.focus.mapping import load_mapping
+from services.executor.focus.tally import Tally
 from services.executor.ingest.csv_reader import CsvOptions
 from services.executor.ingest.errors import IngestError
 from services.executor.ingest.parts import PartWriter, each
@@ -22,9 +23,9 @@ from services.executor.ingest.readers import ParquetFile, Reader, open_reader
 from tests.bench.peers.folder import KeptHere
 
 
-async def convert(mapping: str, file: Path, folder: Path) -> Converter:
+async def convert(mapping: str, file: Path, folder: Path, tally: Tally | None = None) -> Converter:
     reader = open_reader(file, file.name, None, CsvOptions())
-    converter = Converter(load_mapping(mapping), schema_of(reader))
+    converter = Converter(load_mapping(mapping), schema_of(reader), tally)
     async with PartWriter(KeptHere(folder), "focus", folder) as parts:
         read: pl.Schema | None = None
         async for batch in each(reader.batches(converter.reads)):
