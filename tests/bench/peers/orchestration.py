@@ -1,7 +1,7 @@
 """Forty light steps and ten heavy ones, by us and by others, from asking to knowing it ended."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -24,20 +24,26 @@ ROUNDS = 5
 LIGHT = f"{STEPS} light steps one after another"
 SLOW = f"{HEAVY_STEPS} heavy steps"
 OVER_PREFECT, OVER_CALLED, OVER_AIRFLOW, OVER_CELERY = 35, 7, 250, 0.5
+OFTEN, SELDOM = "Prefect served, 1 s polling", "Prefect served, 10 s polling, its default"
+
+Rounds = tuple[list[float], list[float]]
+"""Milliseconds of light steps, and of heavy ones."""
 
 
 def measured(folder: Path) -> Findings:
     light, heavy = ours(folder)
     celery, celery_heavy = by_celery(folder)
-    prefect, prefect_heavy, called = by_prefect(folder)
+    (often, often_heavy), (seldom, seldom_heavy), called = by_prefect(folder)
     airflow, airflow_heavy = by_airflow(folder)
     figures = [
         _beside(LIGHT, light, "Airflow standalone", airflow, OVER_AIRFLOW),
-        _beside(LIGHT, light, "Prefect served, 1 s polling", prefect, OVER_PREFECT),
+        _beside(LIGHT, light, OFTEN, often, OVER_PREFECT),
+        _beside(LIGHT, light, SELDOM, seldom, OVER_PREFECT),
         _beside(LIGHT, light, "Prefect called in its process", called, OVER_CALLED),
         _beside(LIGHT, light, "a bare chain of Celery and Redis", celery, OVER_CELERY),
         _beside(SLOW, heavy, "Airflow standalone", airflow_heavy),
-        _beside(SLOW, heavy, "Prefect served, 1 s polling", prefect_heavy),
+        _beside(SLOW, heavy, OFTEN, often_heavy),
+        _beside(SLOW, heavy, SELDOM, seldom_heavy),
         _beside(SLOW, heavy, "a bare chain of Celery and Redis", celery_heavy),
         _beside(SLOW, heavy, "the work alone", [bare(), bare()], OF_THE_WORK),
     ]
@@ -50,7 +56,7 @@ def _beside(
     return Figure(what, "ms", rounds, peer, beside, aim, more_is_better=False)
 
 
-def ours(folder: Path) -> tuple[list[float], list[float]]:
+def ours(folder: Path) -> Rounds:
     stack = Stack(folder / "ours", module="tests.bench.platform").start()
     try:
         onboard(stack, TENANT)
@@ -64,7 +70,7 @@ def ours(folder: Path) -> tuple[list[float], list[float]]:
     return light, heavy
 
 
-def by_celery(folder: Path) -> tuple[list[float], list[float]]:
+def by_celery(folder: Path) -> Rounds:
     redis = shutil.which("redis-server")
     if not redis:
         raise SystemExit("the bare chain needs Redis: install your system's redis-server")
@@ -79,7 +85,8 @@ def by_celery(folder: Path) -> tuple[list[float], list[float]]:
         return light, told([python, "celery_chain.py", "heavy", "2"], env)
 
 
-def by_prefect(folder: Path) -> tuple[list[float], list[float], list[float]]:
+def by_prefect(folder: Path) -> tuple[Rounds, Rounds, list[float]]:
+    """Served and polling every second; served as it comes; called in its process."""
     port = free_port()
     env = {
         "PREFECT_HOME": str(folder / "prefect"),
@@ -87,22 +94,27 @@ def by_prefect(folder: Path) -> tuple[list[float], list[float], list[float]]:
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PREFECT_SERVER_UI_ENABLED": "false",
         "PREFECT_LOGGING_LEVEL": "WARNING",
-        "PREFECT_RUNNER_POLL_FREQUENCY": "1",
         "DO_NOT_TRACK": "1",
     }
     server = [tool("prefect", "prefect"), "server", "start", "--port", str(port)]
-    flows = [tool("prefect"), "prefect_flows.py"]
     with running(server, env, folder / "prefect.log"):
-        answered(f"http://127.0.0.1:{port}/api/health")
-        with running([*flows, "serve"], env, folder / "flows.log"):
-            answered(f"http://127.0.0.1:{port}/api/deployments/name/heavy/heavy")
-            told([*flows, "trigger", "light", "1"], env)
-            light = told([*flows, "trigger", "light", str(ROUNDS)], env)
-            heavy = told([*flows, "trigger", "heavy", "2"], env)
-        return light, heavy, told([*flows, "here", "light", str(ROUNDS)], env)
+        answered(f"{env['PREFECT_API_URL']}/health")
+        often = _served({**env, "PREFECT_RUNNER_POLL_FREQUENCY": "1"}, folder, ROUNDS, 2)
+        seldom = _served(env, folder, 2, 1)
+        called = told([tool("prefect"), "prefect_flows.py", "here", "light", str(ROUNDS)], env)
+    return often, seldom, called
 
 
-def by_airflow(folder: Path) -> tuple[list[float], list[float]]:
+def _served(env: Mapping[str, str], folder: Path, light: int, heavy: int) -> Rounds:
+    flows = [tool("prefect"), "prefect_flows.py"]
+    with running([*flows, "serve"], env, folder / "flows.log"):
+        answered(f"{env['PREFECT_API_URL']}/deployments/name/heavy/heavy")
+        told([*flows, "trigger", "light", "1"], env)
+        lights = told([*flows, "trigger", "light", str(light)], env)
+        return lights, told([*flows, "trigger", "heavy", str(heavy)], env)
+
+
+def by_airflow(folder: Path) -> Rounds:
     with _airflow(folder) as (python, address):
         light = told([python, "airflow_client.py", address, "light", "2"], {})
         return light, told([python, "airflow_client.py", address, "heavy", "1"], {})
