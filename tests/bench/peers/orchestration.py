@@ -23,7 +23,13 @@ from tests.stack import Stack, free_port
 ROUNDS = 5
 LIGHT = f"{STEPS} light steps one after another"
 SLOW = f"{HEAVY_STEPS} heavy steps"
-OVER_PREFECT, OVER_CALLED, OVER_AIRFLOW, OVER_CELERY = 35, 7, 250, 0.5
+OVER_PREFECT, OVER_CALLED, OVER_AIRFLOW, OVER_CELERY, OVER_DAGSTER = 35, 7, 250, 0.5, 1
+DAGSTER = "Dagster dev, in-process executor, launched by GraphQL, not queued"
+# A run that is queued waits for its daemon, which looks every five seconds.
+NOT_QUEUED = """\
+telemetry: {enabled: false}
+run_coordinator: {module: dagster.core.run_coordinator, class: DefaultRunCoordinator}
+"""
 OFTEN, SELDOM = "Prefect served, 1 s polling", "Prefect served, 10 s polling, its default"
 
 Rounds = tuple[list[float], list[float]]
@@ -33,15 +39,18 @@ Rounds = tuple[list[float], list[float]]
 def measured(folder: Path) -> Findings:
     light, heavy = ours(folder)
     celery, celery_heavy = by_celery(folder)
+    dagster, dagster_heavy = by_dagster(folder)
     (often, often_heavy), (seldom, seldom_heavy), called = by_prefect(folder)
     airflow, airflow_heavy = by_airflow(folder)
     figures = [
         _beside(LIGHT, light, "Airflow standalone", airflow, OVER_AIRFLOW),
+        _beside(LIGHT, light, DAGSTER, dagster, OVER_DAGSTER),
         _beside(LIGHT, light, OFTEN, often, OVER_PREFECT),
         _beside(LIGHT, light, SELDOM, seldom, OVER_PREFECT),
         _beside(LIGHT, light, "Prefect called in its process", called, OVER_CALLED),
         _beside(LIGHT, light, "a bare chain of Celery and Redis", celery, OVER_CELERY),
         _beside(SLOW, heavy, "Airflow standalone", airflow_heavy),
+        _beside(SLOW, heavy, DAGSTER, dagster_heavy, OVER_DAGSTER),
         _beside(SLOW, heavy, OFTEN, often_heavy),
         _beside(SLOW, heavy, SELDOM, seldom_heavy),
         _beside(SLOW, heavy, "a bare chain of Celery and Redis", celery_heavy),
@@ -83,6 +92,21 @@ def by_celery(folder: Path) -> Rounds:
         told([python, "celery_chain.py", "light", "1"], env)
         light = told([python, "celery_chain.py", "light", str(ROUNDS)], env)
         return light, told([python, "celery_chain.py", "heavy", "2"], env)
+
+
+def by_dagster(folder: Path) -> Rounds:
+    port = free_port()
+    home = folder / "dagster"
+    home.mkdir()
+    (home / "dagster.yaml").write_text(NOT_QUEUED)
+    env = {"DAGSTER_HOME": str(home)}
+    dev = [tool("dagster", "dagster"), "dev", "-f", "dagster_jobs.py", "--host", "127.0.0.1"]
+    client = [tool("dagster"), "dagster_client.py", f"http://127.0.0.1:{port}"]
+    with running([*dev, "--port", str(port)], env, folder / "dagster.log"):
+        answered(f"http://127.0.0.1:{port}/server_info")
+        told([*client, "light", "1"], env)
+        light = told([*client, "light", str(ROUNDS)], env)
+        return light, told([*client, "heavy", "2"], env)
 
 
 def by_prefect(folder: Path) -> tuple[Rounds, Rounds, list[float]]:
