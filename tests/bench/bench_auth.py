@@ -18,6 +18,8 @@ from aiohttp.test_utils import make_mocked_request
 from contracts.calls import ActorKind
 from contracts.identifiers import TenantId
 from libs.settings import GatewaySettings
+from libs.telemetry import trace
+from libs.web.app import SEEN, Seen
 from libs.web.problem import Problem
 from services.gateway import keys
 from services.gateway.auth import Authenticator
@@ -32,6 +34,7 @@ AIM_MICROSECONDS = 50.0
 UNLIMITED = 1_000_000_000
 SCOPES = frozenset({"tenant:read", "runs:read", "cost:read"})
 NOW = datetime.now(UTC)
+SPAN = trace.continue_trace("")
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +137,7 @@ def plain_request(path: str) -> web.Request:
 def asking(text: str, plain: web.Request) -> web.Request:
     request = plain.clone(headers={"X-API-Key": text})
     request._match_info = plain.match_info
+    request[SEEN] = Seen(SPAN, SPAN.trace_id, {})
     return request
 
 
