@@ -24,7 +24,7 @@ from typing import Any
 import aiohttp
 
 from deploy.local.up import SERVICES
-from tests.bench.bench_executor import bare, chain, onboard, save, spent_by
+from tests.bench.bench_executor import LEAST_MS, bare, chain, onboard, save, since, spent_by
 from tests.bench.figures import Curve, Figure, Findings, percentiles
 from tests.bench.processes import MIB, resident
 from tests.stack import Stack
@@ -51,7 +51,7 @@ class Window:
     latencies: list[float]
     resident: dict[str, float]
     cpu: dict[str, float]
-    """Milliseconds of a processor that a run took, by whose they were."""
+    """Milliseconds of a processor that a run took, by name."""
     bare: float
     """Milliseconds that the machine needed for the yardstick, when they had ended."""
 
@@ -81,8 +81,8 @@ class LongRun:
             done = (number + 1) * each
             pids = self.stack.pids()
             held = {name: resident(pids[name]) / MIB for name in SERVICES}
-            spent = spent_by(self.stack).items()
-            cpu = {whose: (at - before[whose]) * 1000 / each for whose, at in spent}
+            spent = since(before, spent_by(self.stack))
+            cpu = {name: took * 1000 / each for name, took in spent.items()}
             pace = await asyncio.to_thread(yardstick)
             self.windows.append(Window(done, seconds, latencies, held, cpu, pace))
             sys.stdout.write(f"{done:>8,} runs  {self._told()}\n")
@@ -175,7 +175,7 @@ def findings(windows: list[Window]) -> Findings:
             [median(one.latencies) for one in first],
             more_is_better=False,
         ),
-        *(_late(windows, whose) for whose in windows[-1].cpu),
+        *(_late(windows, name) for name, took in windows[-1].cpu.items() if took >= LEAST_MS),
     ]
     for name in SERVICES:
         grown = max(0.0, growth(windows, name) * 100)
@@ -206,7 +206,7 @@ def findings(windows: list[Window]) -> Findings:
             "ms",
             [(one.runs, one.cpu[whose]) for one in windows],
         )
-        for whose in windows[-1].cpu
+        for whose in ("the services", "the emulators")
     ]
     curves += [
         Curve(
@@ -217,9 +217,9 @@ def findings(windows: list[Window]) -> Findings:
     return Findings("long run", figures, curves)
 
 
-def _late(windows: list[Window], whose: str) -> Figure:
-    half, took = len(windows) // 2, [one.cpu[whose] for one in windows]
-    what = f"processor of {whose} for a run, over the second half"
+def _late(windows: list[Window], name: str) -> Figure:
+    half, took = len(windows) // 2, [one.cpu[name] for one in windows]
+    what = f"processor of {name} for a run, over the second half"
     return Figure(what, "ms", took[half:], "the first", took[:half], more_is_better=False)
 
 

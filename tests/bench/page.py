@@ -81,9 +81,10 @@ BigQuery alone has to do. What would change it: lists from the memory of the gat
 have to know that it knows all of them.""",
     "executor": """\
 A run passes the gateway, the scheduler, the executor and audit_log, each time through Pub/Sub,
-and is written to the slot log; the emulators are processes of Python on the same two cores, and
-the figures above say whose the processor time is. What would change it: more cores, or Google's
-own.""",
+and is written to the slot log. All cores are busy meanwhile, so no more runs end than the processor
+times above allow: the emulators alone, processes of Python, take more than 200 a second would leave
+to everything. No service stands out, and none of its parts does. What would change it: more cores,
+or Google's own services.""",
     "a mixed load": """\
 Lists come from the local BigQuery, a process of Python on the same two cores, and wait there beside
 the jobs and the audit rows of the runs that are started meanwhile. What is answered from memory,
