@@ -5,17 +5,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.bench.bench_executor import (
-    HEAVY_STEPS,
-    OF_THE_WORK,
-    STEPS,
-    TENANT,
-    bare,
-    chain,
-    onboard,
-    save,
-    timed,
-)
+from tests.bench.bench_executor import HEAVY_STEPS, STEPS, TENANT, chain, onboard, save, timed
 from tests.bench.figures import Figure, Findings
 from tests.bench.peers.peer import answered, running, told, tool
 from tests.stack import Stack, free_port
@@ -54,7 +44,6 @@ def measured(folder: Path) -> Findings:
         _beside(SLOW, heavy, OFTEN, often_heavy),
         _beside(SLOW, heavy, SELDOM, seldom_heavy),
         _beside(SLOW, heavy, "a bare chain of Celery and Redis", celery_heavy),
-        _beside(SLOW, heavy, "the work alone", [bare(), bare()], OF_THE_WORK),
     ]
     return Findings("orchestration-beside-peers", figures)
 
