@@ -61,10 +61,10 @@ would change it: another core, as reading, converting and writing go on side by 
 columns.""",
     "packed-bills": """\
 `zcat`, `igzip` and `wc` write nothing and look at no value. Of lines of JSON every number keeps all
-of its digits and every row may say something else than those before; so they are made into Python's
-objects, and those into columns, in one thread. DuckDB guesses types from a sample, and what was
-written as a number becomes a float. What would change it: a decoder that fills columns at once and
-leaves numbers as they are written.""",
+of its digits and every row may say something else than those before; so lines are looked at before
+Arrow reads them at once (`docs/decisions/0039-lines-that-say-nothing-new.md`), and what may differ
+is read row by row. DuckDB guesses types from a sample, and what was written as a number becomes a
+float. What would change it: converting on more cores, which takes as long as reading by now.""",
     "recording": """\
 A row is a dictionary that is looked through for columns it must or may not have, so that what is
 wrong is told by its name; rows that are tuples in the right order take a microsecond. Written

@@ -507,4 +507,11 @@ SABOTAGES = (
         "if parts[-2] not in datasets and not datasets:",
         "tests/executor/test_guard.py",
     ),
+    Sabotage(
+        "numbers of lines that are read at once may be rounded",
+        "services/executor/ingest/json_blocks.py",
+        " and is_exact(text)):",
+        "):",
+        "tests/ingest/test_json_blocks.py",
+    ),
 )

@@ -102,7 +102,7 @@ def _array(rows: Sequence[Row], *, truths: bool) -> pa.StructArray | None:
     """None if no types hold them as they are. Raises `TooManyFieldsError`."""
     try:
         type_ = pa.infer_type(rows)  # which Arrow would do else by itself
-        _check_number(_fields(type_), len(rows))
+        _check_number(fields_of(type_), len(rows))
         found = pa.array(rows, type_)
     except _UNALIKE:
         return None
@@ -116,10 +116,10 @@ def _check_number(fields: int, rows: int) -> None:
         raise TooManyFieldsError
 
 
-def _fields(type_: pa.DataType, levels: int = LEVELS + 1) -> int:
+def fields_of(type_: pa.DataType, levels: int = LEVELS + 1) -> int:
     """Each has a place in every row, also where nothing is said of it."""
     parts = parts_of(type_)
-    return sum(_fields(part.type, levels - 1) for part in parts) if parts and levels else 1
+    return sum(fields_of(part.type, levels - 1) for part in parts) if parts and levels else 1
 
 
 def _frame(found: pa.StructArray) -> pl.DataFrame:

@@ -59,12 +59,12 @@ class Decoder:
         """Of those that read all of them right."""
         together = b"\n".join(texts)
         self._truths |= b"true" in together or b"false" in together
-        if _is_exact(together):
+        if is_exact(together):
             return orjson.loads
         return self.exactly if len(texts) == 1 else self._by_itself
 
     def _by_itself(self, text: bytes) -> Any:
-        return orjson.loads(text) if _is_exact(text) else self.exactly(text)
+        return orjson.loads(text) if is_exact(text) else self.exactly(text)
 
     def exactly(self, text: bytes) -> Any:
         """The same in twice the time, whatever numbers there are. Raises `NoJsonError`."""
@@ -102,7 +102,7 @@ class Decoder:
         return Digits(text)
 
 
-def _is_exact(text: bytes) -> bool:
+def is_exact(text: bytes) -> bool:
     """Whether every number is one that floats and INT64 hold; what looks like one counts too."""
     shape = text.translate(_SHAPES)
     if any(each in shape for each in _EXTREME):

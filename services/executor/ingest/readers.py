@@ -20,6 +20,7 @@ from services.executor.ingest.errors import (
     TooManyColumnsError,
 )
 from services.executor.ingest.expanding import HANDED_ON, Reading, expanded, pieces, reading_of
+from services.executor.ingest.json_blocks import Known
 from services.executor.ingest.json_columns import MixedError, Points, TooManyFieldsError, none
 from services.executor.ingest.json_rows import Decoder, NoJsonError
 from services.executor.ingest.openai_pages import OpenAIPage
@@ -31,7 +32,7 @@ Format = Literal["csv", "parquet", "ndjson", "openai"]
 ROWS = 50_000
 MOST_WAITING = 256
 """Batches, which take memory of their own."""
-JSON_BLOCK = 16 << 20
+JSON_BLOCK, FIRST_BLOCK = 16 << 20, 1 << 20
 """Made into rows at once."""
 JSON_LINE = 16 << 20
 """No line may be longer."""
@@ -215,7 +216,7 @@ class JsonLines:
     def __init__(self, path: Path, name: str, declared: Points = none) -> None:
         self._path, self._name, self._declared = path, name, declared
         self._gaps = False
-        self._decoder = Decoder()
+        self._decoder, self._known = Decoder(), Known()
 
     @property
     def lines(self) -> Literal["ndjson"] | None:
@@ -239,10 +240,14 @@ class JsonLines:
             return next(islice(filled, row, None), None)
 
     def _frames(self, block: list[bytes], before: int) -> Iterator[pl.DataFrame]:
+        if (known := self._known.read(block)) is not None:
+            yield known
+            return
         rows = self._rows(block, before)
         done = 0
         try:
             for frame in self._decoder.frames(rows, self._declared):
+                self._known.learn(frame)
                 yield frame
                 done += frame.height
         except TooManyFieldsError:
@@ -269,7 +274,7 @@ class JsonLines:
 
     def _blocks(self) -> Iterator[list[bytes]]:
         block: list[bytes] = []
-        size = 0
+        size, most = 0, min(FIRST_BLOCK, JSON_BLOCK)
         try:
             with opened(self._path) as file:
                 for line in self._lines(file):
@@ -278,9 +283,9 @@ class JsonLines:
                         size += len(line)
                     else:
                         self._gaps = True
-                    if size >= JSON_BLOCK:
+                    if size >= most:
                         yield block
-                        block, size = [], 0
+                        block, size, most = [], 0, JSON_BLOCK
         except DAMAGED as error:
             raise damaged(self._name, error) from None
         if block:
