@@ -33,14 +33,10 @@ def rendered(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def of_numbers(texts: st.SearchStrategy[str]) -> st.SearchStrategy[Any]:
-    return st.tuples(texts)
-
-
-SCALARS = st.none() | st.booleans() | of_numbers(NUMBERS) | of_numbers(ODD_NUMBERS) | TEXTS
+SCALARS = st.none() | st.booleans() | st.tuples(NUMBERS) | st.tuples(ODD_NUMBERS) | TEXTS
 KINDS: st.SearchStrategy[Any] = st.recursive(
     st.sampled_from(
-        [st.none() | TEXTS, st.booleans(), st.none() | of_numbers(NUMBERS), TEXTS, SCALARS]
+        [st.none() | TEXTS, st.booleans(), st.none() | st.tuples(NUMBERS), TEXTS, SCALARS]
     ),
     lambda kinds: kinds.map(st.lists) | st.dictionaries(NAMES, kinds).map(st.fixed_dictionaries),
     max_leaves=4,

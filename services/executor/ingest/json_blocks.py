@@ -5,20 +5,19 @@ hold, and fields and kinds of values that are known. Of all else the rows are lo
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from typing import cast
 
 import polars as pl
 import pyarrow as pa
 from polars.datatypes import DataTypeClass
 from pyarrow import json
 
-from services.executor.ingest.errors import MOST_COLUMNS
-from services.executor.ingest.json_columns import CELLS, fields_of
-from services.executor.ingest.json_rows import is_exact
+from services.executor.ingest.json_columns import TooManyFieldsError, check_number, fields_of
+from services.executor.ingest.json_rows import has_surrogates, is_exact
 
 _AT_ONCE = 4 << 20
 """Bytes that a thread of Arrow takes."""
-_SURROGATES = (b"\\ud", b"\\uD")
 _NAMED = (b"NaN", b"Inf")
 _NO_NUMBER = re.compile(rb"[:,\[]\s*-?(?:NaN|Inf)")
 """Which Arrow takes for numbers."""
@@ -35,36 +34,37 @@ class Known:
     """What rows have been by now."""
 
     def __init__(self) -> None:
-        self._type: pa.DataType | None = pa.struct([])
+        self._schema: pa.Schema | None = pa.schema([])
+        """None once nothing holds all of them as they are."""
 
     def learn(self, frame: pl.DataFrame) -> None:
         """Of rows that were looked at."""
-        if self._type is not None:
-            self._type = _both(self._type, _type_of(pl.Struct(frame.schema)))
+        if self._schema is None:
+            return
+        try:
+            found = pa.schema([(name, _type_of(type_)) for name, type_ in frame.schema.items()])
+            self._schema = pa.unify_schemas([self._schema, found], promote_options="permissive")
+        except (KeyError, pa.ArrowTypeError):
+            self._schema = None
 
     def read(self, lines: Sequence[bytes]) -> pl.DataFrame | None:
         """A row of each; none if they may say what is not known."""
-        if self._type is None or not self._type.num_fields:
-            return None
-        fields = fields_of(self._type)
-        if fields > MOST_COLUMNS or fields * len(lines) > CELLS:
-            return None
-        text = b"".join(lines)
-        if not (_are_objects(lines) and _is_json(text) and is_exact(text)):
+        if not self._schema:
             return None
         try:
+            check_number(sum(map(fields_of, self._schema.types)), len(lines))
+            text = b"".join(lines)
+            if not (_are_objects(lines) and _is_json(text) and is_exact(text)):
+                return None
             found = json.read_json(
                 pa.BufferReader(text),
                 json.ReadOptions(block_size=_AT_ONCE + max(map(len, lines))),
-                json.ParseOptions(pa.schema(self._type), unexpected_field_behavior="error"),
+                json.ParseOptions(self._schema, unexpected_field_behavior="error"),
             )
             found.validate()  # it miscounts the values of lists that have nothing but nulls
-        except pa.ArrowException:
+        except (TooManyFieldsError, pa.ArrowException):
             return None
-        if found.num_rows != len(lines):
-            return None
-        frame = pl.from_arrow(found)
-        return frame if isinstance(frame, pl.DataFrame) else None
+        return cast("pl.DataFrame", pl.from_arrow(found)) if found.num_rows == len(lines) else None
 
 
 def _are_objects(lines: Sequence[bytes]) -> bool:
@@ -74,9 +74,7 @@ def _are_objects(lines: Sequence[bytes]) -> bool:
 
 def _is_json(text: bytes) -> bool:
     """As far as Arrow does not see to it."""
-    if any(each in text for each in _SURROGATES):
-        return False
-    if any(each in text for each in _NAMED) and _NO_NUMBER.search(text):
+    if has_surrogates(text) or (any(each in text for each in _NAMED) and _NO_NUMBER.search(text)):
         return False
     try:
         text.decode()
@@ -85,34 +83,10 @@ def _is_json(text: bytes) -> bool:
     return True
 
 
-def _type_of(dtype: pl.DataType | DataTypeClass) -> pa.DataType | None:
-    """None for what Arrow does not find in JSON as it is."""
+def _type_of(dtype: pl.DataType | DataTypeClass) -> pa.DataType:
+    """Raises `KeyError` for what Arrow does not find in JSON as it is."""
     if isinstance(dtype, pl.Struct):
-        return _struct({field.name: _type_of(field.dtype) for field in dtype.fields})
+        return pa.struct([(field.name, _type_of(field.dtype)) for field in dtype.fields])
     if isinstance(dtype, pl.List):
-        return _list(_type_of(dtype.inner))
-    return _SCALARS.get(dtype)
-
-
-def _struct(types: Mapping[str, pa.DataType | None]) -> pa.DataType | None:
-    return None if None in types.values() else pa.struct(list(types.items()))
-
-
-def _list(of: pa.DataType | None) -> pa.DataType | None:
-    return None if of is None else pa.list_(of)
-
-
-def _both(one: pa.DataType, other: pa.DataType | None) -> pa.DataType | None:
-    """What holds values of both as they are; none if nothing does."""
-    if other is None or one == other or pa.types.is_null(other):
-        return None if other is None else one
-    if pa.types.is_null(one) or {one, other} == {pa.int64(), pa.float64()}:
-        return other if pa.types.is_null(one) else pa.float64()
-    if pa.types.is_list(one) and pa.types.is_list(other):
-        return _list(_both(one.value_type, other.value_type))
-    if pa.types.is_struct(one) and pa.types.is_struct(other):
-        types = {field.name: field.type for field in one}
-        for field in other:
-            types[field.name] = _both(types.get(field.name, pa.null()), field.type)
-        return _struct(types)
-    return None
+        return pa.list_(_type_of(dtype.inner))
+    return _SCALARS[dtype]

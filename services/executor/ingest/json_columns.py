@@ -91,7 +91,7 @@ def _frame_of(rows: Sequence[Row], mixed: Points, *, truths: bool, digits: bool)
     found = _array(rows, truths=truths)
     if found is None:
         names = dict.fromkeys(chain.from_iterable(rows))
-        _check_number(len(names), len(rows))
+        check_number(len(names), len(rows))
         return pl.DataFrame({name: _column(name, rows, mixed, truths=truths) for name in names})
     texts = [field.name for field in found.type if digits and pa.types.is_string(field.type)]
     odd = [name for name in texts if any(type(row.get(name)) is Digits for row in rows)]
@@ -102,7 +102,7 @@ def _array(rows: Sequence[Row], *, truths: bool) -> pa.StructArray | None:
     """None if no types hold them as they are. Raises `TooManyFieldsError`."""
     try:
         type_ = pa.infer_type(rows)  # which Arrow would do else by itself
-        _check_number(fields_of(type_), len(rows))
+        check_number(fields_of(type_), len(rows))
         found = pa.array(rows, type_)
     except _UNALIKE:
         return None
@@ -111,7 +111,8 @@ def _array(rows: Sequence[Row], *, truths: bool) -> pa.StructArray | None:
     return found
 
 
-def _check_number(fields: int, rows: int) -> None:
+def check_number(fields: int, rows: int) -> None:
+    """Raises `TooManyFieldsError`."""
     if fields > MOST_COLUMNS or fields * rows > CELLS:
         raise TooManyFieldsError
 

@@ -25,7 +25,7 @@ _MANY = b"0" * 16
 _EXTREME = (b"0e000", b"0e-000")
 """but for exponents like these."""
 _RUN = re.compile(rb"[0-9.]+(?:[eE].)?")
-_SURROGATES = ("\\ud", "\\uD")
+_SURROGATES = (b"\\ud", b"\\uD")
 
 
 class NoJsonError(ValueError):
@@ -70,7 +70,7 @@ class Decoder:
         """The same in twice the time, whatever numbers there are. Raises `NoJsonError`."""
         try:
             written = text.decode()
-            if any(each in written for each in _SURROGATES):
+            if has_surrogates(text):
                 orjson.loads(written)  # which knows half a character from a whole one
             return self._decoder.decode(written)
         except RecursionError:
@@ -100,6 +100,11 @@ class Decoder:
     def _as_written(self, text: str) -> Digits:
         self._digits = True
         return Digits(text)
+
+
+def has_surrogates(text: bytes) -> bool:
+    """Halves of characters, or whole ones in two."""
+    return any(each in text for each in _SURROGATES)
 
 
 def is_exact(text: bytes) -> bool:
